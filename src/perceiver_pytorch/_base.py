@@ -1,0 +1,283 @@
+"""What every model shares: inputs to contexts, contexts to latents, latents to the output; saving and loading."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from inspect import Parameter
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
+from safetensors.torch import save_model
+from torch import Tensor, nn
+
+from perceiver_pytorch import _checks
+from perceiver_pytorch.masks import Masks, combine_masks
+from perceiver_pytorch.modalities import InputModality, InputModalityWithEmbedding, make_context, modality_from_config
+from perceiver_pytorch.nn.encoder import build_layers, encode, init_latents
+from perceiver_pytorch.nn.layer import LayerParts
+from perceiver_pytorch.nn.sharing import share
+from perceiver_pytorch.ops import Context
+from perceiver_pytorch.style import Style
+
+
+class PerceiverBase(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="perceiver-multi-modality-pytorch",
+    tags=["perceiver", "multimodal"],
+    license="mit",
+):
+    """The model without its constructor arguments; `Perceiver` and the multi-modality models are assembled from it.
+
+    Attributes:
+        modalities: the declared modalities by name.
+        max_modality_dim: channels of every token.
+        latents: the latent array, or one per layer in the hierarchical form.
+        layers: the layers.
+        to_logits: the head.
+        style: the `Style`.
+    """
+
+    latents: nn.Parameter | nn.ParameterList
+
+    def __init__(
+        self,
+        *,
+        modalities: Iterable[InputModality | Mapping[str, Any]],
+        num_latents: int | Sequence[int],
+        latent_dims: Sequence[int],
+        cross_heads: int,
+        latent_heads: int,
+        cross_dim_head: int,
+        latent_dim_head: int,
+        num_classes: int | None,
+        attn_dropout: float,
+        ff_dropout: float,
+        weight_tie_layers: bool,
+        num_latent_blocks_per_layer: int,
+        use_gelu: bool,
+        style: str | Style | Mapping[str, Any],
+        modality_code_dim: int | None,
+        embed: bool = False,
+        one_hot_codes: bool = True,
+        single_block: bool = False,
+    ) -> None:
+        """Args as in `MultiModalityPerceiver`, and:
+
+        num_latents: of the one latent array, or of each layer's.
+        latent_dims: width of the latents in each layer.
+        embed: look up modalities that have an embedding (else they are read as raw channels, as 1.4.0 does).
+        one_hot_codes: give each modality a one-hot code where ``modality_code_dim`` is None.
+        single_block: `Perceiver`'s layers of four parts.
+        """
+        super().__init__()
+        depth = len(latent_dims)
+        sizes = [num_latents] if isinstance(num_latents, int) else list(num_latents)
+        for name, value in (
+            ("cross_heads", cross_heads),
+            ("latent_heads", latent_heads),
+            ("cross_dim_head", cross_dim_head),
+            ("latent_dim_head", latent_dim_head),
+            ("num_latent_blocks_per_layer", num_latent_blocks_per_layer),
+            *(("num_latents", value) for value in sizes),
+            *(("latent_dim", value) for value in latent_dims),
+        ):
+            _checks.positive_int(name, value)
+        if num_classes is not None:
+            _checks.positive_int("num_classes", num_classes)
+        _checks.probability("attn_dropout", attn_dropout)
+        _checks.probability("ff_dropout", ff_dropout)
+
+        self.modalities = _by_name(modalities)
+        self.depth = depth
+        self.num_classes = num_classes
+        self.style = Style.of(style)
+        self._embed = embed
+        # Codes follow the sorted names, as in release 1.4.0, whatever the order of declaration.
+        self._code_index = {name: i for i, name in enumerate(sorted(self.modalities))}
+        self._code_dim = len(self.modalities) if one_hot_codes else 0
+        if modality_code_dim is not None:
+            self._code_dim = _checks.positive_int("modality_code_dim", modality_code_dim)
+        if embed:
+            tokens = [m for m in self.modalities.values() if _has_embedding(m)]
+            for modality in tokens:
+                modality.warn_unseen(depth)
+            self.embeddings = nn.ModuleDict({m.name: m.embedding for m in tokens})
+        self.max_modality_dim = self._code_dim + max(
+            self._channels(modality) + modality.position_dim for modality in self.modalities.values()
+        )
+        self._record_config(modalities=[m.to_config() for m in self.modalities.values()], style=asdict(self.style))
+
+        arrays = [init_latents(n, dim, self.style.latent_init) for n, dim in zip(sizes, latent_dims, strict=False)]
+        self.latents = arrays[0] if isinstance(num_latents, int) else nn.ParameterList(arrays)
+        self.modality_codes: nn.Parameter | None = None
+        if modality_code_dim is not None:
+            codes = torch.empty(len(self.modalities), modality_code_dim)
+            self.modality_codes = nn.Parameter(nn.init.trunc_normal_(codes, std=0.02))
+        parts = LayerParts(
+            input_dim=self.max_modality_dim,
+            cross_heads=cross_heads,
+            cross_dim_head=cross_dim_head,
+            latent_heads=latent_heads,
+            latent_dim_head=latent_dim_head,
+            attn_dropout=attn_dropout,
+            ff_dropout=ff_dropout,
+            activation=self.style.feed_forward(use_gelu),
+        )
+        sharing = share(
+            depth,
+            num_latent_blocks_per_layer,
+            tie=weight_tie_layers,
+            rule=self.style.weight_sharing,
+            single_block=single_block,
+        )
+        self.layers = build_layers(
+            parts, latent_dims, sharing, double_residual=self.style.double_residual, single_block=single_block
+        )
+        self.to_logits: nn.Module = nn.Identity()
+        if num_classes is not None:
+            self.to_logits = nn.Sequential(nn.LayerNorm(latent_dims[-1]), nn.Linear(latent_dims[-1], num_classes))
+
+    def forward(
+        self,
+        multi_modality_data: Mapping[str, Tensor],
+        mask: Masks = None,
+        *,
+        present: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Runs the model on a batch that has some or all of the declared modalities.
+
+        Args:
+            multi_modality_data: per modality ``(batch, *axes, channels)``, any float or integer dtype (uint8 is read as
+                it is); token ids as ``(batch, length)`` or ``(batch, length, 1)``.
+            mask: bool, True = attend. A mapping ``{modality: (batch, *axes)}``, or one flat ``(batch, tokens)`` over
+                all modalities in the order of their sorted names.
+            present: ``{modality: (batch,)}`` bool: False where a sample lacks the modality; what its data holds there
+                does not matter.
+
+        Returns:
+            ``(batch, num_classes)``, or the latents ``(batch, num_latents, latent_dim)`` without classes. A sample
+            without any token gives what the latents alone give.
+
+        Raises:
+            ValueError, TypeError: for unknown or no modalities, wrong axes, channels, batch sizes, masks or token ids.
+        """
+        contexts = self._contexts(multi_modality_data, mask, present)
+        latents = [self.latents] if isinstance(self.latents, Tensor) else list(self.latents)
+        return self.to_logits(self.pool(encode(self.layers, latents, contexts)))
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Pools the latents for the head; override it to pool in another way.
+
+        Args:
+            x: ``(batch, num_latents, latent_dim)``.
+
+        Returns:
+            ``(batch, latent_dim)``, their mean (Perceiver, section 3.2); ``x`` itself in a model without classes.
+        """
+        return x if self.num_classes is None else x.mean(dim=-2)
+
+    def summary(self, inputs: Mapping[str, Tensor | Sequence[int]] | None = None) -> str:
+        """A few lines: parameters, latents, layers, and channels (with ``inputs``, tokens) of every modality.
+
+        Args:
+            inputs: per modality a batch, or the lengths of the axes.
+        """
+        from perceiver_pytorch.summary import summarise
+
+        return summarise(self, inputs)
+
+    def extra_repr(self) -> str:
+        return self.summary()
+
+    def _contexts(
+        self, inputs: Mapping[str, Tensor], mask: Masks, present: Mapping[str, Tensor] | None
+    ) -> list[list[Context]]:
+        """Per layer, the contexts of the modalities given, in the order of their names."""
+        if not isinstance(inputs, Mapping):
+            raise TypeError(f"inputs must be a mapping of modality names to tensors, got {type(inputs).__name__}")
+        if not inputs:
+            raise ValueError(f"no modality given; at least one of {', '.join(self._code_index)} is needed")
+        data: dict[str, Tensor] = {}
+        for name in sorted(inputs):
+            _checks.choice("a modality of the input", name, tuple(self._code_index))
+            data[name] = self._read(self.modalities[name], _checks.tensor(f"input {name!r}", inputs[name]))
+        batches = {name: value.shape[0] for name, value in data.items()}
+        if len(set(batches.values())) > 1:
+            raise ValueError(f"all modalities must have the same batch size, got {batches}")
+        shapes = {name: value.shape[:-1] for name, value in data.items()}
+        masks = combine_masks(shapes, mask, present, declared=tuple(self._code_index))
+        by_modality = [self._per_layer(self.modalities[name], data[name], masks.get(name)) for name in data]
+        return [list(layer) for layer in zip(*by_modality, strict=True)]
+
+    def _read(self, modality: InputModality, data: Tensor) -> Tensor:
+        """Checked raw channels, or embedded token ids, ``(batch, *axes, channels)``."""
+        if self._is_embedded(modality):
+            return self.embeddings[modality.name](modality.token_ids(data))
+        _checks.input_shape(modality.name, data, modality.input_axis, modality.input_channels)
+        return data
+
+    def _per_layer(self, modality: InputModality, data: Tensor, mask: Tensor | None) -> list[Context]:
+        """The modality's context in each layer: the same one, unless an embedding is split over the layers."""
+        code = self._code(modality.name, data.device)
+
+        def context(part: Tensor) -> Context:
+            return make_context(
+                modality, part, width=self.max_modality_dim, code=code, freq_scale=self.style.freq_scale, mask=mask
+            )
+
+        if not (self._is_embedded(modality) and modality.split_embedding):
+            return [context(data)] * self.depth
+        return [context(modality.embedding_for_layer(data, i, self.depth)) for i in range(self.depth)]
+
+    def _code(self, name: str, device: torch.device) -> Tensor | None:
+        """What tells this modality's tokens from the others'."""
+        index = self._code_index[name]
+        if self.modality_codes is not None:
+            return self.modality_codes[index]
+        if not self._code_dim:
+            return None
+        return nn.functional.one_hot(torch.tensor(index, device=device), len(self._code_index)).float()
+
+    def _is_embedded(self, modality: InputModality) -> TypeGuard[InputModalityWithEmbedding]:
+        return self._embed and _has_embedding(modality)
+
+    def _channels(self, modality: InputModality) -> int:
+        """Raw channels that a layer sees."""
+        return modality.channels_in_layer(self.depth) if self._embed else modality.input_channels
+
+    def _record_config(self, **values: Any) -> None:
+        """Adds what the constructor was given, as JSON values, to what ``save_pretrained`` writes."""
+        parameters = type(self)._hub_mixin_init_parameters
+        takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
+        known = {key: value for key, value in values.items() if takes_any or key in parameters}
+        self._hub_mixin_config = {**(self._hub_mixin_config or {}), **known}
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Writes the weights under a temporary name first: a file that is there is whole."""
+        target = Path(save_directory) / SAFETENSORS_SINGLE_FILE
+        partial = target.with_name(target.name + ".partial")
+        save_model(self, str(partial))
+        os.replace(partial, target)
+
+
+def _has_embedding(modality: InputModality) -> TypeGuard[InputModalityWithEmbedding]:
+    return isinstance(modality, InputModalityWithEmbedding) and modality.embedding is not None
+
+
+def _by_name(modalities: Iterable[InputModality | Mapping[str, Any]]) -> dict[str, InputModality]:
+    """Declared modalities by name, in order of declaration."""
+    if isinstance(modalities, InputModality | Mapping | str):
+        raise TypeError(f"modalities must be an iterable of InputModality, got {type(modalities).__name__}")
+    by_name: dict[str, InputModality] = {}
+    for value in modalities:
+        modality = modality_from_config(value)
+        if modality.name in by_name:
+            raise ValueError(f"two modalities are called {modality.name!r}; names must differ")
+        by_name[modality.name] = modality
+    if not by_name:
+        raise ValueError("modalities is empty; a model needs at least one")
+    return by_name

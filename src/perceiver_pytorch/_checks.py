@@ -1,0 +1,81 @@
+"""The one place that words an argument error: what was expected, what came, and what would do."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def choice(name: str, value: T, options: Sequence[T]) -> T:
+    """``value``, if it is one of ``options``."""
+    if value not in options:
+        listed = ", ".join(repr(option) for option in options)
+        raise ValueError(f"{name} must be one of {listed}; got {value!r}{_did_you_mean(value, options)}")
+    return value
+
+
+def known_keys(name: str, mapping: Mapping[str, Any], known: Iterable[str]) -> Mapping[str, Any]:
+    """``mapping``, if all its keys are known."""
+    known = list(known)
+    for key in mapping:
+        if key not in known:
+            raise ValueError(f"{name} has no {key!r}; it has {', '.join(known)}{_did_you_mean(key, known)}")
+    return mapping
+
+
+def positive_int(name: str, value: Any, minimum: int = 1) -> int:
+    """``value``, if it is an integer of at least ``minimum``."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+    return value
+
+
+def probability(name: str, value: Any) -> float:
+    """``value``, if it lies in [0, 1]."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number in [0, 1], got {value!r}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie in [0, 1], got {value}")
+    return value
+
+
+def tensor(name: str, value: Any) -> Tensor:
+    """``value``, if it is a tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
+    return value
+
+
+def input_shape(name: str, data: Tensor, num_axes: int, channels: int) -> None:
+    """That modality ``name``'s data is ``(batch, *axes, channels)`` with at least one token and sample."""
+    axes = ", ".join(f"axis {i}" for i in range(num_axes))
+    expected = f"input {name!r} must be (batch, {axes}, {channels} channels)"
+    if data.dim() != num_axes + 2:
+        raise ValueError(
+            f"{expected}, that is {num_axes + 2} dimensions for {num_axes} axes; got {data.dim()}: {tuple(data.shape)}"
+        )
+    if data.shape[-1] != channels:
+        raise ValueError(f"{expected}; got {data.shape[-1]} channels: {tuple(data.shape)}")
+    if 0 in data.shape:
+        raise ValueError(f"{expected}; got an empty dimension: {tuple(data.shape)}")
+
+
+def boolean_mask(name: str, mask: Any, shape: Sequence[int]) -> Tensor:
+    """``mask``, if it is a bool tensor of ``shape``."""
+    tensor(name, mask)
+    if mask.dtype != torch.bool:
+        raise TypeError(f"{name} must be bool (True = attend), got {mask.dtype}")
+    if tuple(mask.shape) != tuple(shape):
+        raise ValueError(f"{name} must be {tuple(shape)}, got {tuple(mask.shape)}")
+    return mask
+
+
+def _did_you_mean(value: Any, options: Iterable[Any]) -> str:
+    close = difflib.get_close_matches(str(value), [str(option) for option in options], n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,273 @@
+"""What a model needs to know about each kind of input, and how a tensor becomes a context."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from perceiver_pytorch import _checks
+from perceiver_pytorch.nn.fourier import position_table
+from perceiver_pytorch.ops import Context
+
+
+@dataclass
+class InputModality:
+    """One kind of input: its channels, its axes and how their positions are encoded.
+
+    Args:
+        name: key of this modality in a model's input; may not hold a dot.
+        input_channels: raw channels per token (3 for RGB, 1 for mono sound).
+        input_axis: number of axes (1: sound or text, 2: image, 3: video).
+        num_freq_bands: Fourier bands per axis; an axis takes ``2 * num_freq_bands + 1`` channels.
+        max_freq: sampling rate to resolve along an axis; the highest band is half of it.
+        freq_base: base of the logarithmic band spacing.
+        scale, offset: the model sees ``data * scale + offset``; one number, or one per channel. With uint8 images,
+            ``scale=2 / 255, offset=-1`` normalises to [-1, 1] without a float copy of the batch.
+
+    Raises:
+        ValueError, TypeError: for values out of range.
+    """
+
+    name: str
+    input_channels: int
+    input_axis: int
+    num_freq_bands: int
+    max_freq: float
+    freq_base: float = 2
+    scale: float | tuple[float, ...] = field(default=1.0, kw_only=True)
+    offset: float | tuple[float, ...] = field(default=0.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name or "." in self.name:
+            raise ValueError(f"a modality's name must be a non-empty string without dots, got {self.name!r}")
+        where = f"modality {self.name!r}:"
+        _checks.positive_int(f"{where} input_channels", self.input_channels)
+        _checks.positive_int(f"{where} input_axis", self.input_axis)
+        _checks.positive_int(f"{where} num_freq_bands", self.num_freq_bands, minimum=0)
+        if not self.max_freq > 0:
+            raise ValueError(f"{where} max_freq must be positive, got {self.max_freq}")
+        if not (self.freq_base > 0 and self.freq_base != 1):
+            raise ValueError(f"{where} freq_base must be positive and not 1, got {self.freq_base}")
+        for key in ("scale", "offset"):
+            value = getattr(self, key)
+            if isinstance(value, Sequence):
+                setattr(self, key, tuple(value))
+                if len(value) != self.input_channels:
+                    raise ValueError(
+                        f"{where} {key} must be a number or {self.input_channels} of them, got {len(value)}"
+                    )
+
+    @property
+    def position_dim(self) -> int:
+        """Channels of the position encoding."""
+        return self.input_axis * (2 * self.num_freq_bands + 1)
+
+    @property
+    def input_dim(self) -> int:
+        """Channels of a token without padding and modality code: raw channels and position encoding."""
+        return self.position_dim + self.input_channels
+
+    def channels_in_layer(self, depth: int) -> int:
+        """Raw channels that one of ``depth`` layers sees."""
+        return self.input_channels
+
+    def to_config(self) -> dict[str, Any]:
+        """Fields as JSON values; `modality_from_config` reads them back."""
+        return asdict(self)
+
+    def positions(self, axes: Sequence[int], scale: str, device: torch.device) -> tuple[Tensor, ...]:
+        """One position table ``(length, 2 * num_freq_bands + 1)`` per axis; ``scale`` is ``"log"`` or ``"linear"``."""
+        return tuple(
+            position_table(length, self.max_freq, self.num_freq_bands, self.freq_base, scale, device) for length in axes
+        )
+
+    def affine(self, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
+        """Per-channel scale and offset ``(input_channels,)``, or None where they change nothing."""
+
+        def spread(value: float | tuple[float, ...], neutral: float) -> Tensor | None:
+            values = value if isinstance(value, tuple) else (value,) * self.input_channels
+            return None if set(values) == {neutral} else torch.tensor(values, device=device)
+
+        return spread(self.scale, 1.0), spread(self.offset, 0.0)
+
+
+@dataclass
+class InputModalityWithEmbedding(InputModality):
+    """A modality of token ids, looked up in an embedding of which each layer sees a part.
+
+    Args:
+        embedding: the embedding; a model registers it as ``embeddings.<name>``. None: the modality is read as its raw
+            channels, like an `InputModality`.
+        split_embedding: True (release 1.4.0): layer i of depth layers sees chunk i, of ``embedding_dim // depth``
+            channels; channels that remain are seen by no layer, which is warned about. False: every layer sees the
+            whole embedding.
+
+    ``input_channels`` of a modality with an embedding is that of its input, 1.
+    """
+
+    embedding: nn.Embedding | None = None
+    split_embedding: bool = field(default=True, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.embedding is None:
+            return
+        if self.input_axis != 1:
+            raise ValueError(
+                f"modality {self.name!r}: an embedding goes with one axis (token ids), got input_axis={self.input_axis}"
+            )
+        if (self.scale, self.offset) != (1.0, 0.0):
+            raise ValueError(f"modality {self.name!r}: scale and offset do not apply to token ids")
+
+    def channels_in_layer(self, depth: int) -> int:
+        if self.embedding is None:
+            return self.input_channels
+        return self.embedding.embedding_dim // (depth if self.split_embedding else 1)
+
+    def embedding_dim(self, depth: int) -> int:
+        """Channels of a token in one of ``depth`` layers, without padding and modality code."""
+        return self.channels_in_layer(depth) + self.position_dim
+
+    def embedding_for_layer(
+        self, embedded: Float[Tensor, "batch *axes channels"], layer_index: int, depth: int
+    ) -> Float[Tensor, "batch *axes part"]:
+        """The chunk of ``embedded`` that layer ``layer_index`` sees."""
+        if self.embedding is None or not self.split_embedding:
+            return embedded
+        size = self.channels_in_layer(depth)
+        return embedded[..., layer_index * size : (layer_index + 1) * size]
+
+    def maybe_embed(self, data: Shaped[Tensor, "batch *axes"]) -> Shaped[Tensor, "batch *axes channels"]:
+        """Looks up token ids ``(batch, length)`` or ``(batch, length, 1)``; data without an embedding passes through.
+
+        Raises:
+            TypeError: if the ids are no integers.
+            ValueError: for another shape, or ids outside the embedding (not checked in a compiled graph).
+        """
+        return data if self.embedding is None else self.embedding(self.token_ids(data))
+
+    def token_ids(self, data: Shaped[Tensor, "batch *axes"]) -> Int[Tensor, "batch length"]:
+        """Checked ids ``(batch, length)`` int64, from those or ``(batch, length, 1)``; raises as `maybe_embed`."""
+        where = f"input {self.name!r}"
+        if data.dtype.is_floating_point or data.dtype.is_complex or data.dtype == torch.bool:
+            raise TypeError(f"{where} must hold integer token ids, got {data.dtype}")
+        if not (data.dim() == 2 or (data.dim() == 3 and data.shape[-1] == 1)) or 0 in data.shape:
+            raise ValueError(
+                f"{where} must be token ids of shape (batch, length) or (batch, length, 1), got {tuple(data.shape)}"
+            )
+        ids = data.reshape(data.shape[:2]).long()
+        if not (torch.compiler.is_compiling() or ids.is_meta):
+            self._check_range(ids)
+        return ids
+
+    def warn_unseen(self, depth: int) -> None:
+        """Warns if the embedding's last channels are seen by no layer."""
+        if self.embedding is None or not self.split_embedding:
+            return
+        size = self.embedding.embedding_dim
+        if size < depth:
+            raise ValueError(
+                f"modality {self.name!r}: an embedding of {size} channels cannot be split over {depth} layers"
+            )
+        if size % depth:
+            warnings.warn(
+                f"modality {self.name!r}: {size} embedding channels over {depth} layers are {size // depth} each; the "
+                f"last {size % depth} are seen by no layer. Use a multiple of {depth}, or split_embedding=False.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def to_config(self) -> dict[str, Any]:
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "embedding"}
+        if self.embedding is not None:
+            embedding = self.embedding
+            values["embedding"] = {
+                "num_embeddings": embedding.num_embeddings,
+                "embedding_dim": embedding.embedding_dim,
+                "padding_idx": embedding.padding_idx,
+            }
+        return values
+
+    def _check_range(self, ids: Int[Tensor, "batch length"]) -> None:
+        assert self.embedding is not None
+        size = self.embedding.num_embeddings
+        wrong = ((ids < 0) | (ids >= size)).nonzero()
+        if wrong.numel():
+            sample, position = wrong[0].tolist()
+            raise ValueError(
+                f"input {self.name!r}: token id {int(ids[sample, position])} at sample {sample}, position {position} "
+                f"is outside the embedding, which has ids 0 to {size - 1}"
+            )
+
+
+def modality_from_config(value: InputModality | Mapping[str, Any]) -> InputModality:
+    """A modality from `InputModality.to_config`'s mapping; a modality passes through.
+
+    Raises:
+        TypeError: for anything else.
+        ValueError: for unknown fields.
+    """
+    if isinstance(value, InputModality):
+        return value
+    if not isinstance(value, Mapping):
+        raise TypeError(f"a modality must be an InputModality or a mapping of its fields, got {type(value).__name__}")
+    known = [f.name for f in fields(InputModalityWithEmbedding)]
+    config = dict(_checks.known_keys("a modality", value, known))
+    if not {"embedding", "split_embedding"} & config.keys():
+        return InputModality(**config)
+    embedding = config.get("embedding")
+    if isinstance(embedding, Mapping):
+        keys = ("num_embeddings", "embedding_dim", "padding_idx")
+        config["embedding"] = nn.Embedding(**_checks.known_keys("an embedding", embedding, keys))
+    return InputModalityWithEmbedding(**config)
+
+
+def modality_encoding(
+    batch_size: int,
+    axes: Sequence[int],
+    modality_index: int,
+    num_modalities: int,
+    device: torch.device | str = torch.device("cpu"),  # noqa: B008  (release 1.4.0's signature; immutable)
+) -> Float[Tensor, "batch *axes modalities"]:
+    """One-hot code of a modality for every token, ``(batch_size, *axes, num_modalities)`` (a view: no memory).
+
+    Models give the code to the context once instead; this is for code that builds input arrays itself.
+    """
+    one_hot = torch.eye(num_modalities, device=device)[modality_index]
+    return one_hot.expand(batch_size, *axes, num_modalities)
+
+
+def make_context(
+    modality: InputModality,
+    data: Shaped[Tensor, "batch *axes channels"],
+    *,
+    width: int,
+    code: Float[Tensor, " code"] | None,
+    freq_scale: str,
+    mask: Tensor | None = None,
+) -> Context:
+    """The context of one modality's (embedded) data, padded to ``width`` channels in all.
+
+    Args:
+        modality: whose data it is.
+        data: ``(batch, *axes, channels)``.
+        width: channels of every token of the model.
+        code: modality code, or None.
+        freq_scale: ``"log"`` or ``"linear"``.
+        mask: ``(batch, *axes)`` bool or None.
+    """
+    scale, offset = modality.affine(data.device)
+    code_dim = 0 if code is None else code.shape[0]
+    return Context(
+        data,
+        tables=modality.positions(data.shape[1:-1], freq_scale, data.device),
+        code=code,
+        padding=width - data.shape[-1] - modality.position_dim - code_dim,
+        mask=mask,
+        scale=scale,
+        offset=offset,
+    )

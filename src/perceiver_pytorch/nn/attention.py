@@ -1,0 +1,50 @@
+"""Multi-head attention over a dense array: the self-attention of the latent transformer."""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention with fused key and value projections (parameter names of release 1.4.0).
+
+    Args:
+        query_dim: channels of ``x`` and of the output.
+        context_dim: channels of ``context``; None: self-attention.
+        heads: number of heads.
+        dim_head: channels per head.
+        dropout: probability after the output projection.
+    """
+
+    def __init__(
+        self, query_dim: int, context_dim: int | None = None, heads: int = 8, dim_head: int = 64, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        inner_dim = dim_head * heads
+        self.scale = dim_head**-0.5
+        self.heads = heads
+        self.to_q = nn.Linear(query_dim, inner_dim, bias=False)
+        self.to_kv = nn.Linear(query_dim if context_dim is None else context_dim, inner_dim * 2, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(inner_dim, query_dim), nn.Dropout(dropout))
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch queries query_dim"],
+        context: Float[Tensor, "batch tokens context_dim"] | None = None,
+        mask: Bool[Tensor, "batch *axes"] | None = None,
+    ) -> Float[Tensor, "batch queries query_dim"]:
+        """Attends from ``x`` to ``context`` (default: to ``x``); ``mask`` is True where a token may be attended to.
+
+        A sample without any unmasked token gets the mean of all values, as in release 1.4.0.
+        """
+        context = x if context is None else context
+        key, value = self.to_kv(context).chunk(2, dim=-1)
+        query, key, value = (rearrange(t, "b n (h d) -> b h n d", h=self.heads) for t in (self.to_q(x), key, value))
+        bias = None
+        if mask is not None:
+            lowest = torch.finfo(query.dtype).min
+            bias = query.new_zeros(1).masked_fill(~rearrange(mask, "b ... -> b 1 1 (...)"), lowest)
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=self.scale)
+        return self.to_out(rearrange(out, "b h n d -> b n (h d)"))

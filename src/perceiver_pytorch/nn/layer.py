@@ -1,0 +1,133 @@
+"""One layer of a Perceiver: a cross-attend and a latent transformer.
+
+Layers are ``ModuleList`` subclasses: their entries keep the numbered state-dict keys of release 1.4.0
+(``layers.0.2.latent_blocks.1.0.fn.to_q.weight``) and code that unpacks them works, while ours reads them by name.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from perceiver_pytorch.nn.attention import Attention
+from perceiver_pytorch.nn.cross_attend import CrossAttend
+from perceiver_pytorch.nn.feed_forward import FEED_FORWARD
+from perceiver_pytorch.nn.residual import PreNorm
+from perceiver_pytorch.ops import Context
+
+
+class LatentBlock(nn.ModuleList):
+    """Self-attention among the latents and a feed-forward, each with its residual."""
+
+    def __init__(self, attention: nn.Module, feed_forward: nn.Module) -> None:
+        super().__init__([attention, feed_forward])
+
+    def forward(self, x: Float[Tensor, "batch latents latent_dim"]) -> Float[Tensor, "batch latents latent_dim"]:
+        attention, feed_forward = self
+        x = attention(x) + x
+        return feed_forward(x) + x
+
+
+class LatentTransformer(nn.Module):
+    """A stack of latent blocks."""
+
+    def __init__(self, blocks: Sequence[LatentBlock]) -> None:
+        super().__init__()
+        self.latent_blocks = nn.ModuleList(blocks)
+        self.num_latent_blocks_per_layer = len(blocks)
+
+    def forward(self, x: Float[Tensor, "batch latents latent_dim"]) -> Float[Tensor, "batch latents latent_dim"]:
+        for block in self.latent_blocks:
+            x = block(x)
+        return x
+
+
+class PerceiverLayer(nn.ModuleList):
+    """Cross-attend, its feed-forward, and a latent transformer.
+
+    Args:
+        cross_attend, feed_forward, latent_transformer: the parts.
+        double_residual: add the latent transformer's input to its output once more, around blocks that already add
+            theirs, as the multi-modality models of release 1.4.0 do (the paper does not).
+    """
+
+    def __init__(
+        self,
+        cross_attend: nn.Module,
+        feed_forward: nn.Module,
+        latent_transformer: nn.Module,
+        *,
+        double_residual: bool = True,
+    ) -> None:
+        super().__init__([cross_attend, feed_forward, latent_transformer])
+        self.double_residual = double_residual
+
+    @property
+    def cross_attend(self) -> nn.Module:
+        return self[0]
+
+    @property
+    def feed_forward(self) -> nn.Module:
+        return self[1]
+
+    @property
+    def latent_transformer(self) -> nn.Module:
+        return self[2]
+
+    def forward(
+        self, x: Float[Tensor, "batch latents latent_dim"], context: Sequence[Context]
+    ) -> Float[Tensor, "batch latents latent_dim"]:
+        x = self.cross_attend(x, context=context) + x
+        x = self.feed_forward(x) + x
+        out = self.latent_transformer(x)
+        return out + x if self.double_residual else out
+
+
+class SingleBlockLayer(nn.ModuleList):
+    """`Perceiver`'s layer: the one latent block's two parts stand in the list themselves, four entries in all."""
+
+    def __init__(self, cross_attend: nn.Module, feed_forward: nn.Module, block: LatentBlock) -> None:
+        super().__init__([cross_attend, feed_forward, *block])
+
+    def forward(
+        self, x: Float[Tensor, "batch latents latent_dim"], context: Sequence[Context]
+    ) -> Float[Tensor, "batch latents latent_dim"]:
+        cross_attend, feed_forward, latent_attention, latent_feed_forward = self
+        x = cross_attend(x, context=context) + x
+        x = feed_forward(x) + x
+        x = latent_attention(x) + x
+        return latent_feed_forward(x) + x
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerParts:
+    """Makes the parts of a layer, each with fresh weights.
+
+    Args:
+        input_dim: channels of the tokens.
+        cross_heads, cross_dim_head, latent_heads, latent_dim_head: heads and channels per head.
+        attn_dropout, ff_dropout: probabilities.
+        activation: ``"geglu"`` or ``"gelu"``.
+    """
+
+    input_dim: int
+    cross_heads: int
+    cross_dim_head: int
+    latent_heads: int
+    latent_dim_head: int
+    attn_dropout: float
+    ff_dropout: float
+    activation: str
+
+    def cross_attend(self, latent_dim: int) -> CrossAttend:
+        return CrossAttend(latent_dim, self.input_dim, self.cross_heads, self.cross_dim_head, self.attn_dropout)
+
+    def feed_forward(self, latent_dim: int) -> PreNorm:
+        return PreNorm(latent_dim, FEED_FORWARD[self.activation](latent_dim, dropout=self.ff_dropout))
+
+    def latent_block(self, latent_dim: int) -> LatentBlock:
+        attention = Attention(
+            latent_dim, heads=self.latent_heads, dim_head=self.latent_dim_head, dropout=self.attn_dropout
+        )
+        return LatentBlock(PreNorm(latent_dim, attention), self.feed_forward(latent_dim))

@@ -1,0 +1,5 @@
+"""One module per way of computing `attend`; each is imported on first use.
+
+A backend module has ``name``, ``attend(rows, context, eps) -> (mixed, lse)`` and ``unsupported(rows, context)``, which
+gives the reason why it cannot take a problem, or None.
+"""

@@ -1,0 +1,106 @@
+"""The structured context: one modality's tokens, described by their parts instead of built.
+
+Token ``(i, j, k)`` of a context with three axes is, channel by channel,
+
+    [ data[i, j, k] * scale + offset | padding zeros | tables[0][i] | tables[1][j] | tables[2][k] | code ]
+
+which is the token of release 1.4.0 (raw channels, zero padding up to the widest modality, Fourier features of every
+axis, one-hot modality code). `Context.dense` builds that array for the reference backend and for tests; nothing else
+does.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """Tokens of one modality, as attended to by the latents.
+
+    Args:
+        data: ``(batch, *axes, channels)`` raw channels, any float dtype or an integer dtype (uint8 pixels are read as
+            they are). At least one axis.
+        tables: one table per axis, ``(length, features)`` shared by the batch or ``(batch, length, features)`` where a
+            sample brings its own coordinates. Float. Empty for a context without positions.
+        code: ``(code_channels,)`` channels that are the same for every token (the modality code), float.
+        padding: number of zero channels between the data and the tables.
+        mask: ``(batch, *axes)`` bool, True = attend; None attends to every token. What masked tokens hold, NaN
+            included, has no influence.
+        scale: ``(channels,)`` or None: factor applied to the raw channels.
+        offset: ``(channels,)`` or None: added after scaling.
+
+    Raises:
+        ValueError: if the shapes do not fit together.
+    """
+
+    data: Shaped[Tensor, "batch *axes channels"]
+    tables: tuple[Float[Tensor, "... length features"], ...] = ()
+    code: Float[Tensor, " code"] | None = None
+    padding: int = 0
+    mask: Bool[Tensor, "batch *axes"] | None = None
+    scale: Float[Tensor, " channels"] | None = None
+    offset: Float[Tensor, " channels"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.data.dim() < 3:
+            raise ValueError(f"data must be (batch, *axes, channels) with at least one axis, got {_shape(self.data)}")
+        if self.tables and len(self.tables) != len(self.axes):
+            raise ValueError(f"one table per axis is needed: {len(self.axes)} axes, {len(self.tables)} tables")
+        for axis, (length, table) in enumerate(zip(self.axes, self.tables, strict=False)):
+            if table.shape[-2] != length or table.shape[:-2] not in ((), self.data.shape[:1]):
+                raise ValueError(
+                    f"table of axis {axis} must be ({length}, features) or ({self.data.shape[0]}, {length}, features), "
+                    f"got {_shape(table)}"
+                )
+        if self.mask is not None and self.mask.shape != self.data.shape[:-1]:
+            raise ValueError(f"mask must be {tuple(self.data.shape[:-1])}, got {_shape(self.mask)}")
+        for name, value in (("scale", self.scale), ("offset", self.offset)):
+            if value is not None and value.shape != self.data.shape[-1:]:
+                raise ValueError(
+                    f"{name} must have one value per data channel ({self.data.shape[-1]}), got {_shape(value)}"
+                )
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return tuple(self.data.shape[1:-1])
+
+    @property
+    def num_tokens(self) -> int:
+        """Number of tokens per sample."""
+        return math.prod(self.axes)
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of a token: data, padding, positions and code together."""
+        code = 0 if self.code is None else self.code.shape[0]
+        return self.data.shape[-1] + self.padding + sum(table.shape[-1] for table in self.tables) + code
+
+    def dense(self, dtype: torch.dtype | None = None) -> Float[Tensor, "batch tokens channels_in_all"]:
+        """The input array itself, ``(batch, num_tokens, num_channels)``, in ``dtype`` (default: float32 or wider)."""
+        dtype = dtype or torch.promote_types(self.data.dtype, torch.float32)
+        data = self.data.to(dtype)
+        if self.scale is not None:
+            data = data * self.scale.to(dtype)
+        if self.offset is not None:
+            data = data + self.offset.to(dtype)
+        shape = self.data.shape[:-1]
+        parts = [data, data.new_zeros(*shape, self.padding)]
+        for axis, table in enumerate(self.tables):
+            # (length, features) or (batch, length, features) -> broadcastable to (batch, *axes, features)
+            view = [1] * len(shape) + [table.shape[-1]]
+            view[1 + axis] = table.shape[-2]
+            if table.dim() == 3:
+                view[0] = table.shape[0]
+            parts.append(table.to(dtype).reshape(view).expand(*shape, table.shape[-1]))
+        if self.code is not None:
+            parts.append(self.code.to(dtype).expand(*shape, -1))
+        return torch.cat(parts, dim=-1).flatten(1, -2)
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    return tuple(tensor.shape)

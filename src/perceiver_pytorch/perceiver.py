@@ -1,0 +1,101 @@
+"""Perceiver for one kind of input."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from perceiver_pytorch import _checks
+from perceiver_pytorch._base import PerceiverBase
+from perceiver_pytorch.modalities import InputModality
+from perceiver_pytorch.style import Style
+
+
+class Perceiver(PerceiverBase):
+    """The Perceiver of release 1.4.0 (Jaegle et al. 2021, arXiv 2103.03206) for a single input array.
+
+    Args:
+        num_freq_bands: Fourier bands per axis.
+        depth: number of layers, each a cross-attend and one latent block.
+        max_freq: sampling rate to resolve along an axis; the highest band is half of it.
+        freq_base: base of the logarithmic band spacing.
+        input_channels: raw channels per token.
+        input_axis: number of axes (2 for images, 3 for video).
+        num_latents, latent_dim: size of the latent array.
+        cross_heads, cross_dim_head: heads of the cross-attends and channels per head.
+        latent_heads, latent_dim_head: the same of the self-attention.
+        num_classes: size of the output; None: the latents are returned.
+        attn_dropout, ff_dropout: dropout after attention and inside the feed-forward parts.
+        weight_tie_layers: share weights between layers, after the rule of the style.
+        style: ``"release"``, ``"paper"`` or a `Style`.
+
+    Raises:
+        ValueError, TypeError: for sizes out of range.
+
+    Example:
+        >>> import torch
+        >>> model = Perceiver(num_freq_bands=6, depth=2, max_freq=10.0, num_latents=8, latent_dim=16, num_classes=10)
+        >>> model(torch.randn(1, 32, 32, 3)).shape
+        torch.Size([1, 10])
+    """
+
+    def __init__(
+        self,
+        *,
+        num_freq_bands: int,
+        depth: int,
+        max_freq: float,
+        freq_base: float = 2,
+        input_channels: int = 3,
+        input_axis: int = 2,
+        num_latents: int = 512,
+        latent_dim: int = 512,
+        cross_heads: int = 1,
+        latent_heads: int = 8,
+        cross_dim_head: int = 64,
+        latent_dim_head: int = 64,
+        num_classes: int | None = 1000,
+        attn_dropout: float = 0.0,
+        ff_dropout: float = 0.0,
+        weight_tie_layers: bool = False,
+        style: str | Style | Mapping[str, Any] = "release",
+    ) -> None:
+        modality = InputModality("data", input_channels, input_axis, num_freq_bands, max_freq, freq_base)
+        super().__init__(
+            modalities=[modality],
+            num_latents=num_latents,
+            latent_dims=[latent_dim] * _checks.positive_int("depth", depth),
+            cross_heads=cross_heads,
+            latent_heads=latent_heads,
+            cross_dim_head=cross_dim_head,
+            latent_dim_head=latent_dim_head,
+            num_classes=num_classes,
+            attn_dropout=attn_dropout,
+            ff_dropout=ff_dropout,
+            weight_tie_layers=weight_tie_layers,
+            num_latent_blocks_per_layer=1,
+            use_gelu=False,
+            style=style,
+            modality_code_dim=None,
+            one_hot_codes=False,
+            single_block=True,
+        )
+        self.input_axis = input_axis
+        self.max_freq = max_freq
+        self.num_freq_bands = num_freq_bands
+        self.freq_base = freq_base
+
+    def forward(self, data: Tensor, mask: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        """Runs the model.
+
+        Args:
+            data: ``(batch, *axes, input_channels)``.
+            mask: ``(batch, *axes)`` or ``(batch, tokens)`` bool, True = attend.
+
+        Returns:
+            ``(batch, num_classes)``, or the latents without classes.
+
+        Raises:
+            ValueError, TypeError: for wrong axes, channels or masks.
+        """
+        return super().forward({"data": data}, mask)

@@ -1,0 +1,40 @@
+"""A model in a few lines."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from perceiver_pytorch._base import PerceiverBase
+
+
+def summarise(model: "PerceiverBase", inputs: Mapping[str, Tensor | Sequence[int]] | None = None) -> str:
+    """Parameters, latents, layers, and each modality's channels and (with ``inputs``) tokens; see `summary`."""
+    parameters = sum(p.numel() for p in model.parameters())
+    arrays = [model.latents] if isinstance(model.latents, Tensor) else list(model.latents)
+    latents = " -> ".join(f"{array.shape[0]} x {array.shape[1]}" for array in arrays)
+    output = "latents" if model.num_classes is None else f"{model.num_classes} classes"
+    lines = [
+        f"{parameters:,} parameters; latents {latents}; {model.depth} layers; output: {output}",
+        f"{model.max_modality_dim} channels per token:",
+    ]
+    for name in sorted(model.modalities):
+        modality = model.modalities[name]
+        raw = model._channels(modality)
+        code = model._code_dim
+        padding = model.max_modality_dim - raw - modality.position_dim - code
+        parts = f"{raw} data + {padding} padding + {modality.position_dim} position + {code} code"
+        lines.append(f"  {name}: {modality.input_axis} axes; {parts}{_tokens(inputs, name, modality.input_axis)}")
+    return "\n".join(lines)
+
+
+def _tokens(inputs: Mapping[str, Tensor | Sequence[int]] | None, name: str, num_axes: int) -> str:
+    if inputs is None or name not in inputs:
+        return ""
+    value = inputs[name]
+    axes = tuple(value.shape[1 : 1 + num_axes]) if isinstance(value, Tensor) else tuple(value)
+    if len(axes) != num_axes:
+        raise ValueError(f"modality {name!r} has {num_axes} axes, got {axes}")
+    return f"; {math.prod(axes):,} tokens ({' x '.join(map(str, axes))})"
