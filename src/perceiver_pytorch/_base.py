@@ -102,10 +102,11 @@ class PerceiverBase(
         if modality_code_dim is not None:
             self._code_dim = _checks.positive_int("modality_code_dim", modality_code_dim)
         if embed:
-            tokens = [m for m in self.modalities.values() if _has_embedding(m)]
-            for modality in tokens:
-                modality.warn_unseen(depth)
-            self.embeddings = nn.ModuleDict({m.name: m.embedding for m in tokens})
+            self.embeddings = nn.ModuleDict()
+            for modality in self.modalities.values():
+                if isinstance(modality, InputModalityWithEmbedding) and modality.embedding is not None:
+                    modality.warn_unseen(depth)
+                    self.embeddings[modality.name] = modality.embedding
         self.max_modality_dim = self._code_dim + max(
             self._channels(modality) + modality.position_dim for modality in self.modalities.values()
         )
@@ -206,7 +207,8 @@ class PerceiverBase(
             _checks.choice("a modality of the input", name, tuple(self._code_index))
             data[name] = self._read(self.modalities[name], _checks.tensor(f"input {name!r}", inputs[name]))
         batches = {name: value.shape[0] for name, value in data.items()}
-        if len(set(batches.values())) > 1:
+        first = next(iter(batches.values()))
+        if any(batch != first for batch in batches.values()):
             raise ValueError(f"all modalities must have the same batch size, got {batches}")
         shapes = {name: value.shape[:-1] for name, value in data.items()}
         masks = combine_masks(shapes, mask, present, declared=tuple(self._code_index))
@@ -243,7 +245,7 @@ class PerceiverBase(
         return nn.functional.one_hot(torch.tensor(index, device=device), len(self._code_index)).float()
 
     def _is_embedded(self, modality: InputModality) -> TypeGuard[InputModalityWithEmbedding]:
-        return self._embed and _has_embedding(modality)
+        return self._embed and modality.name in self.embeddings
 
     def _channels(self, modality: InputModality) -> int:
         """Raw channels that a layer sees."""
@@ -254,7 +256,8 @@ class PerceiverBase(
         parameters = type(self)._hub_mixin_init_parameters
         takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
         known = {key: value for key, value in values.items() if takes_any or key in parameters}
-        self._hub_mixin_config = {**(self._hub_mixin_config or {}), **known}
+        recorded = self._hub_mixin_config if isinstance(self._hub_mixin_config, dict) else {}
+        self._hub_mixin_config = {**recorded, **known}
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Writes the weights under a temporary name first: a file that is there is whole."""
@@ -262,10 +265,6 @@ class PerceiverBase(
         partial = target.with_name(target.name + ".partial")
         save_model(self, str(partial))
         os.replace(partial, target)
-
-
-def _has_embedding(modality: InputModality) -> TypeGuard[InputModalityWithEmbedding]:
-    return isinstance(modality, InputModalityWithEmbedding) and modality.embedding is not None
 
 
 def _by_name(modalities: Iterable[InputModality | Mapping[str, Any]]) -> dict[str, InputModality]:

@@ -12,40 +12,43 @@ out and joins the contexts of several modalities by their log-sum-exp, which is 
 """
 
 import contextlib
-import importlib
 from collections.abc import Iterator, Sequence
-from contextvars import ContextVar
 from types import ModuleType
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from perceiver_pytorch.ops.backends import chunked, reference
 from perceiver_pytorch.ops.context import Context
+from perceiver_pytorch.ops.precision import full_precision
 
-_BACKENDS = ("chunked", "reference")  # in order of preference
-_selected: ContextVar[str] = ContextVar("perceiver_backend", default="auto")
+# In order of preference. A backend that needs more than PyTorch may import it on first use, inside its functions.
+_BACKENDS: dict[str, ModuleType] = {module.name: module for module in (chunked, reference)}
+_selection = {"backend": "auto"}  # a plain global: torch.compile guards on it, and cannot read a context variable
 
 
 def backend_names() -> tuple[str, ...]:
     """Names that `use_backend` takes besides ``"auto"``."""
-    return _BACKENDS
+    return tuple(_BACKENDS)
 
 
 @contextlib.contextmanager
 def use_backend(name: str) -> Iterator[None]:
-    """Within the block every cross-attend uses the backend ``name``; ``"auto"`` chooses by the problem.
+    """Within the block every cross-attend uses the backend ``name``; ``"auto"`` chooses by the problem. Holds for
+    all threads.
 
     Raises:
         ValueError: if there is no such backend.
     """
     if name not in ("auto", *_BACKENDS):
         raise ValueError(f"backend must be 'auto' or one of {', '.join(_BACKENDS)}, got {name!r}")
-    token = _selected.set(name)
+    before = _selection["backend"]
+    _selection["backend"] = name
     try:
         yield
     finally:
-        _selected.reset(token)
+        _selection["backend"] = before
 
 
 def attend(
@@ -109,7 +112,7 @@ def cross_attend(
     channels, dim_head = key_weight.shape[1], inner // heads
     dtype = torch.promote_types(torch.promote_types(queries.dtype, key_weight.dtype), torch.float32)
     # Under autocast the folded weights would be rounded to half precision, which the scores then amplify.
-    with torch.autocast(queries.device.type, enabled=False):
+    with full_precision(queries.device):
         query = queries.to(dtype).view(batch, num_latents, heads, dim_head) * dim_head**-0.5
         key = key_weight.to(dtype).view(heads, dim_head, channels)
         value = value_weight.to(dtype).view(heads, dim_head, channels)
@@ -143,12 +146,11 @@ def _join(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 
 def _backend(rows: Tensor, context: Context) -> ModuleType:
     """The selected backend's module, or the first that takes the problem."""
-    selected = _selected.get()
+    selected = _selection["backend"]
     reasons = []
     for name in _BACKENDS if selected == "auto" else (selected,):
-        module = importlib.import_module(f"perceiver_pytorch.ops.backends.{name}")
-        reason = module.unsupported(rows, context)
+        reason = _BACKENDS[name].unsupported(rows, context)
         if reason is None:
-            return module
+            return _BACKENDS[name]
         reasons.append(f"{name}: {reason}")
     raise ValueError("no backend takes this cross-attend: " + "; ".join(reasons))

@@ -1,4 +1,4 @@
-"""One module per way of computing `attend`; each is imported on first use.
+"""One module per way of computing `attend`.
 
 A backend module has ``name``, ``attend(rows, context, eps) -> (mixed, lse)`` and ``unsupported(rows, context)``, which
 gives the reason why it cannot take a problem, or None.

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from perceiver_pytorch.ops.context import Context
+from perceiver_pytorch.ops.precision import full_precision
 
 name = "chunked"
 
@@ -55,7 +56,7 @@ def _attend(
     padding: int,
     eps: float,
 ) -> Tuple[Tensor, Tensor]:  # noqa: UP006
-    with torch.autocast(rows.device.type, enabled=False):
+    with full_precision(rows.device):
         tokens = _Tokens.of(Context(data, tuple(tables), code, padding, mask, scale, offset), rows.dtype, eps)
         return _forward(_centred(rows), tokens)
 
@@ -84,14 +85,16 @@ def _attend_backward(
     needs_constants: bool,
 ) -> List[Tensor]:  # noqa: UP006
     """Gradients of rows, data, code and each table; empty tensors for those that were not asked for."""
-    with torch.autocast(rows.device.type, enabled=False):
+    with full_precision(rows.device):
         tokens = _Tokens.of(Context(data, tuple(tables), code, padding, mask, scale, offset), rows.dtype, eps)
         return _backward(_centred(rows), tokens, grad_mixed, grad_lse, mixed, lse, needs_data, needs_constants)
 
 
 @_attend_backward.register_fake
-def _(grad_mixed, grad_lse, mixed, lse, rows, data, tables, code, mask, scale, offset, padding, eps,
-      needs_data, needs_constants):  # type: ignore[no-untyped-def]  # fmt: skip
+def _(  # type: ignore[no-untyped-def]
+    grad_mixed, grad_lse, mixed, lse, rows, data, tables, code, mask, scale, offset, padding, eps, needs_data,
+    needs_constants,
+):  # fmt: skip
     return [
         torch.empty_like(rows, memory_format=torch.contiguous_format),
         data.new_empty(data.shape if needs_data else (0,)),
@@ -361,14 +364,11 @@ def _backward(
             constants.add(attention, rstd.square().mul_(along), mean, box)
     if needs_data and context.scale is not None:
         grad_data *= context.scale.to(grad_data.dtype)
-    empty = rows.new_empty(0)
-    grad_tables, grad_code = constants.finish(grads, rows, sums) if constants is not None else ([], empty)
-    return [
-        tokens.combine(sums),
-        grad_data.to(context.data.dtype) if needs_data else empty,
-        grad_code,
-        *(grad_tables or [rows.new_empty(0) for _ in context.tables]),
-    ]
+    outputs = [tokens.combine(sums), grad_data.to(context.data.dtype) if needs_data else grad_data]
+    if constants is None:
+        # One empty tensor each: the outputs of an operator may not be the same tensor.
+        return outputs + [rows.new_empty(0) for _ in range(1 + len(context.tables))]
+    return outputs + constants.finish(grads, rows, sums)
 
 
 @dataclass(frozen=True)
@@ -395,7 +395,8 @@ class _ConstantGradients:
         _add_marginals(self.along, along, box, 1)
         _add_marginals(self.along_mean, along * mean, box, 1)
 
-    def finish(self, grads: Tensor, rows: Tensor, sums: _Terms) -> tuple[list[Tensor], Tensor]:
+    def finish(self, grads: Tensor, rows: Tensor, sums: _Terms) -> list[Tensor]:
+        """Gradients of the code and of each table."""
         _, parts, code = self.tokens.parts()
         grad_tables = []
         for axis, original in enumerate(self.tokens.context.tables):
@@ -406,4 +407,4 @@ class _ConstantGradients:
         per_row = self.attention[0].sum(-1, keepdim=True) * grads[..., code]
         per_row += sums.axes[0].sum(-1, keepdim=True) * rows[..., code]
         grad_code = per_row.sum((0, 1)) - self.along[0].sum() * self.tokens.code + self.along_mean[0].sum()
-        return grad_tables, grad_code
+        return [grad_code, *grad_tables]
