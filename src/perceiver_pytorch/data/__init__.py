@@ -1,0 +1,48 @@
+"""From a table of files, text and numbers to batches: load, recognise, split, learn the preprocessing, decode, collate.
+
+pyarrow, Pillow, soundfile and soxr (extra `data`) and scikit-learn and easy-vqa (extra `sets`) are imported when they
+are first needed.
+"""
+
+from .builtin import builtin_names, builtin_table
+from .cells import Where
+from .collate import Batch, collate
+from .columns import KINDS, Kind, leaks, recognise_columns
+from .dataset import BadRow, Sample, TableDataset
+from .decoders import AudioSpec, CategoriesSpec, Encoded, ImageSpec, ModalitySpec, NumbersSpec, TextSpec
+from .errors import DataError
+from .input_spec import InputSpec
+from .options import SpecOptions
+from .readers import load_table
+from .splits import Splits, split_column, split_rows
+from .table import Table
+
+__all__ = [
+    "KINDS",
+    "AudioSpec",
+    "BadRow",
+    "Batch",
+    "CategoriesSpec",
+    "DataError",
+    "Encoded",
+    "ImageSpec",
+    "InputSpec",
+    "Kind",
+    "ModalitySpec",
+    "NumbersSpec",
+    "Sample",
+    "SpecOptions",
+    "Splits",
+    "Table",
+    "TableDataset",
+    "TextSpec",
+    "Where",
+    "builtin_names",
+    "builtin_table",
+    "collate",
+    "leaks",
+    "load_table",
+    "recognise_columns",
+    "split_column",
+    "split_rows",
+]

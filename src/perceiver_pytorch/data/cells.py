@@ -1,0 +1,114 @@
+"""Find the bytes behind an image or sound cell, and where a cell stands."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from .errors import DataError
+from .values import is_missing
+
+
+@dataclass(frozen=True)
+class Where:
+    """The row a cell belongs to.
+
+    Attributes:
+        source: the table's path or name, for messages.
+        root: the folder that relative paths in cells start at.
+        row: the row number, from 0.
+        allow_outside: let a path in a cell lead out of `root` (absolute, `..`, or through a link).
+    """
+
+    source: str
+    root: Path
+    row: int
+    allow_outside: bool = False
+
+    def error(self, column: str, reason: str) -> DataError:
+        """A `DataError` that says the table, the row, the column and the reason."""
+        message = f"{self.source}: row {self.row}, column {column!r}: {reason}"
+        return DataError(message, row=self.row, column=column, reason=reason)
+
+
+def media_cell(value: Any) -> bytes | str | None:
+    """A cell that may hold a file as its bytes, as its path, or None where it is missing.
+
+    Args:
+        value: bytes, a path, or a mapping with `bytes` and `path`, as Hugging Face data sets store files (bytes win).
+
+    Raises:
+        TypeError: it is none of these. The message says so without the place.
+    """
+    if isinstance(value, Mapping) and ("bytes" in value or "path" in value):
+        data, path = value.get("bytes"), value.get("path")
+        value = path if is_missing(data) else data
+    if is_missing(value):
+        return None
+    if isinstance(value, bytes | str):
+        return value
+    raise TypeError(
+        f"a file was expected (bytes, a path, or bytes and path), got a value of type {type(value).__name__}"
+    )
+
+
+def cell_key(value: Any) -> Hashable:
+    """A small key that is equal for equal image, sound or text cells: their bytes' digest, or the text itself."""
+    if isinstance(value, Mapping):
+        data = value.get("bytes")
+        value = value.get("path") if is_missing(data) else data
+    if isinstance(value, bytes):
+        return blake2b(value, digest_size=16).digest()
+    return value if isinstance(value, Hashable) else repr(value)
+
+
+def media_source(value: Any, column: str, where: Where) -> bytes | Path | None:
+    """The bytes of an image or sound cell, or the file that holds them; None where the cell is missing.
+
+    Raises:
+        DataError: there is no such file, or it lies outside `where.root`; or the cell cannot hold a file.
+    """
+    try:
+        cell = media_cell(value)
+    except TypeError as error:
+        raise where.error(column, str(error)) from error
+    if not isinstance(cell, str):
+        return cell
+    path = _resolve(cell, column, where)
+    if not path.is_file():
+        raise where.error(column, f"there is no file {cell!r}, looked for at {path}")
+    return path
+
+
+def media_bytes(value: Any, column: str, where: Where) -> bytes | None:
+    """The same, with the file read.
+
+    Raises:
+        DataError: as `media_source`, or the file cannot be read.
+    """
+    source = media_source(value, column, where)
+    if not isinstance(source, Path):
+        return source
+    try:
+        return source.read_bytes()
+    except OSError as error:
+        raise where.error(column, f"cannot read {source} ({error.strerror or error})") from error
+
+
+def _resolve(cell: str, column: str, where: Where) -> Path:
+    path = where.root / cell
+    if where.allow_outside:
+        return path
+    try:
+        # resolve() follows links, so a link that leads out of the folder is caught as well as ".." and "/...".
+        inside = path.resolve().is_relative_to(where.root.resolve())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise where.error(column, f"{cell[:200]!r} is not a usable path ({error})") from error
+    if not inside:
+        raise where.error(
+            column,
+            f"the path {cell!r} leads out of the table's folder {where.root}; "
+            "put the file inside, or allow paths outside",
+        )
+    return path

@@ -1,0 +1,186 @@
+"""Recognise what each column of a table holds, and which ones may give the answer away."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from .cells import media_cell
+from .errors import DataError, did_you_mean, need
+from .sniff import sniff_bytes, sniff_path
+from .splits import split_column
+from .table import Table
+from .values import as_label, as_number, is_missing
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Kind = Literal["image", "audio", "text", "number", "category", "ignore"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_SAMPLE = 300  # cells looked at per column
+_NEARLY_ALL = 0.95
+_MOST = 0.9
+_MAX_WORDS, _MAX_LENGTH = 3, 40  # a category's name is short
+_IDENTIFIERS = frozenset({"", "id", "index", "idx", "uid", "uuid", "guid", "key", "row", "rowid", "unnamed: 0"})
+
+
+def recognise_columns(
+    table: Table, *, target: str | None, split: str | None, overrides: Mapping[str, Kind] | None = None
+) -> dict[str, Kind]:
+    """Each column's kind, by its values.
+
+    - image, audio: files (bytes, or bytes and path) by their first bytes, paths by their suffix
+    - number: numbers, dates, and strings that are all numbers
+    - category: true/false, and short strings of few different values
+    - text: other strings
+    - ignore: empty or constant columns, identifiers (a name like `id` or `*_id`, and no value twice), other files
+
+    Args:
+        table: the table.
+        target: the column to predict, left out of the result.
+        split: the split column, left out as well; None for the column `split` if there is one.
+        overrides: {column: kind} that win over what is recognised.
+
+    Returns:
+        {column: kind} in the table's order.
+
+    Raises:
+        DataError: an unknown column or kind.
+    """
+    if target is not None:
+        table.require(target)
+    left_out = {target, split_column(table, split)}
+    names = [name for name in table.column_names if name not in left_out]
+    overrides = overrides or {}
+    for name, kind in overrides.items():
+        if name not in names:
+            why = f"{name!r} is the target or split column" if name in left_out else f"no column {name!r}"
+            raise DataError(
+                f"{table.source}: {why}{did_you_mean(name, names)}; kinds can be given for {', '.join(names)}"
+            )
+        if kind not in KINDS:
+            raise DataError(
+                f"column {name!r}: unknown kind {kind!r}{did_you_mean(str(kind), list(KINDS))}; "
+                f"the kinds are {', '.join(KINDS)}"
+            )
+    return {name: overrides[name] if name in overrides else _recognise(table, name) for name in names}
+
+
+def leaks(table: Table, kinds: Mapping[str, Kind], target: str, rows: np.ndarray) -> list[str]:
+    """Category, text and number columns whose value alone settles the target in all of the given rows.
+
+    A column counts if it has at least 2 and at most len(rows) / 3 different values (else a distinct value is no
+    evidence), and a value in at least half of the rows. Such a column may be the answer in another form.
+
+    Args:
+        table: the table.
+        kinds: each column's kind.
+        target: the column to predict.
+        rows: int64 row numbers of the train split.
+    """
+    answers = [as_label(value) for value in table.take(target, rows)]
+    if len(set(answers)) < 2:
+        return []
+    names = [name for name, kind in kinds.items() if kind in ("category", "text", "number")]
+    return [name for name in names if _settles(table.take(name, rows), answers)]
+
+
+def _settles(cells: list[Any], answers: list[str]) -> bool:
+    known: dict[Any, str] = {}
+    present = 0
+    for cell, answer in zip(cells, answers, strict=True):
+        if is_missing(cell):
+            continue
+        present += 1
+        if known.setdefault(as_label(cell), answer) != answer:
+            return False
+    return 2 <= len(known) <= len(cells) / 3 and 2 * present >= len(cells)
+
+
+def _recognise(table: Table, name: str) -> Kind:
+    types = need("pyarrow.types", "read tables")
+    column = table.rows.column(name)
+    if column.null_count == len(column):
+        return "ignore"
+    type_ = column.type.value_type if types.is_dictionary(column.type) else column.type
+    sample = _sample(column)
+    if types.is_binary(type_) or types.is_large_binary(type_) or types.is_struct(type_):
+        return _files(sample)
+    if types.is_boolean(type_):
+        return "ignore" if _num_distinct(column) + (column.null_count > 0) == 1 else "category"
+    if types.is_string(type_) or types.is_large_string(type_):
+        return _strings(name, column.cast(type_), sample)
+    if types.is_floating(type_) or types.is_integer(type_) or types.is_decimal(type_) or types.is_temporal(type_):
+        return "ignore" if _tells_nothing(name, column) or _all_nan(sample) else "number"
+    return "ignore"
+
+
+def _files(sample: list[Any]) -> Kind:
+    """The kind of a column of bytes, or bytes and path."""
+    found = []
+    for value in sample:
+        try:
+            cell = media_cell(value)
+        except TypeError:
+            return "ignore"
+        if cell is not None:
+            found.append(sniff_path(cell) if isinstance(cell, str) else sniff_bytes(cell))
+    for kind in get_args(Literal["image", "audio"]):
+        if found and found.count(kind) >= _NEARLY_ALL * len(found):
+            return kind
+    return "ignore"
+
+
+def _strings(name: str, column: pyarrow.ChunkedArray, sample: list[str]) -> Kind:
+    sample = [value for value in sample if value]
+    suffixes = [sniff_path(value) for value in sample]
+    files: tuple[tuple[str, Kind], ...] = (("image", "image"), ("audio", "audio"), ("other", "ignore"))
+    for found, kind in files:
+        if sample and suffixes.count(found) >= _NEARLY_ALL * len(sample):  # type: ignore[arg-type]
+            return kind
+    if not sample or _tells_nothing(name, column):
+        return "ignore"
+    if _all_numbers(sample) and _all_numbers(column.unique().to_pylist()):
+        return "number"
+    short = sum(len(value.split()) <= _MAX_WORDS and len(value) <= _MAX_LENGTH for value in sample)
+    distinct, present = _num_distinct(column), len(column) - column.null_count
+    few = distinct <= present / 2 and distinct <= max(50, present / 20)
+    return "category" if few and short >= _MOST * len(sample) else "text"
+
+
+def _tells_nothing(name: str, column: pyarrow.ChunkedArray) -> bool:
+    """Constant, or an identifier."""
+    distinct = _num_distinct(column)
+    if distinct + (column.null_count > 0) == 1:
+        return True
+    lower = name.strip().lower()
+    return (lower in _IDENTIFIERS or lower.endswith("_id")) and distinct == len(column) > 1
+
+
+def _sample(column: pyarrow.ChunkedArray) -> list[Any]:
+    """Some non-null cells, evenly spread: a table may be sorted."""
+    present = np.flatnonzero(column.is_valid().to_numpy())
+    chosen = present[np.unique(np.linspace(0, len(present) - 1, _SAMPLE).astype(np.int64))]
+    return column.take(chosen).to_pylist()
+
+
+def _num_distinct(column: pyarrow.ChunkedArray) -> int:
+    """Different values, missing cells aside."""
+    return len(column.drop_null().unique())
+
+
+def _all_numbers(values: Iterable[str | None]) -> bool:
+    """All are numbers or spell a missing one, and one at least is a number."""
+    try:
+        numbers = [as_number(value) for value in values]
+    except ValueError:
+        return False
+    return any(number is not None for number in numbers)
+
+
+def _all_nan(sample: list[Any]) -> bool:
+    return all(isinstance(value, float) and math.isnan(value) for value in sample)

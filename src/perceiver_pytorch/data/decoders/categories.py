@@ -1,0 +1,96 @@
+"""All category columns together: one token id each."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..cells import Where
+from ..values import as_label, is_missing
+from .base import Encoded
+
+
+@dataclass(frozen=True)
+class CategoriesSpec:
+    """The category columns as token ids `(number of columns,)`.
+
+    Column j's ids are its own: `offsets[j]` + the value's place in `values[j]`, and the id after its last value stands
+    for every value that the train rows did not have.
+
+    Attributes:
+        name: the modality's name.
+        columns: the columns, in token order.
+        values: each column's known values, in string form.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    values: tuple[tuple[str, ...], ...]
+
+    kind: ClassVar[str] = "category"
+    dtype: ClassVar[str] = "int64"
+    shared: ClassVar[bool] = False
+    channels: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not len(self.columns) == len(self.values) > 0:
+            raise ValueError("one list of values per column was expected")
+        for column, values in zip(self.columns, self.values, strict=True):
+            if len(set(values)) != len(values):
+                raise ValueError(f"the values of {column!r} were expected to differ")
+
+    @classmethod
+    def fit(cls, name: str, cells: Mapping[str, list[Any]]) -> CategoriesSpec:
+        """Learn each column's values."""
+        known = [
+            tuple(sorted({as_label(cell) for cell in column if not is_missing(cell)})) for column in cells.values()
+        ]
+        return cls(name, tuple(cells), tuple(known))
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """The first id of each column."""
+        sizes = [len(values) + 1 for values in self.values]
+        return tuple(itertools.accumulate(sizes[:-1], initial=0))
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids of all columns together, each column's unknown id included."""
+        return sum(len(values) + 1 for values in self.values)
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        return (len(self.columns),)
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.columns)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.axes
+
+    def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
+        """int64 (columns,); a missing value has the unknown id and is masked; None if all are missing."""
+        cells = [row[column] for column in self.columns]
+        mask = np.array([not is_missing(cell) for cell in cells])
+        if not mask.any():
+            return None
+        ids = [known.get(as_label(cell), other) for cell, (known, other) in zip(cells, self._lookup, strict=True)]
+        return Encoded(np.array(ids, dtype=np.int64), None if mask.all() else mask)
+
+    @cached_property
+    def _lookup(self) -> list[tuple[dict[str, int], int]]:
+        """Each column's {value: id} and its unknown id."""
+        return [
+            ({value: offset + i for i, value in enumerate(values)}, offset + len(values))
+            for offset, values in zip(self.offsets, self.values, strict=True)
+        ]
+
+    def note(self) -> str:
+        return f"{', '.join(str(len(values)) for values in self.values)} values"

@@ -1,0 +1,94 @@
+"""All number columns together: standardised, one token each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..cells import Where
+from ..errors import DataError
+from ..values import as_number
+from .base import Encoded
+
+_CLIP = 10.0  # standard deviations: one absurd cell must not swamp a batch
+
+
+@dataclass(frozen=True)
+class NumbersSpec:
+    """The number columns as tokens `(number of columns, 1)`.
+
+    Attributes:
+        name: the modality's name.
+        columns: the columns, in token order.
+        means, stds: what each column is standardised by.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    means: tuple[float, ...]
+    stds: tuple[float, ...]
+
+    kind: ClassVar[str] = "number"
+    dtype: ClassVar[str] = "float32"
+    shared: ClassVar[bool] = False
+    channels: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not len(self.columns) == len(self.means) == len(self.stds) > 0:
+            raise ValueError("one mean and one std per column were expected")
+        if min(self.stds) <= 0:
+            raise ValueError(f"stds were expected to be positive, got {self.stds}")
+
+    @classmethod
+    def fit(cls, name: str, numbers: Mapping[str, Sequence[float | None]]) -> NumbersSpec:
+        """Learn mean and standard deviation of each column, leaving missing values out (None)."""
+        moments = [_moments(column, [v for v in values if v is not None]) for column, values in numbers.items()]
+        return cls(name, tuple(numbers), tuple(mean for mean, _ in moments), tuple(std for _, std in moments))
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        return (len(self.columns),)
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.columns)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.columns), 1)
+
+    def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
+        """float32 (columns, 1) within ±10; a missing number is 0 and masked; None if all are missing."""
+        values = np.zeros((len(self.columns), 1), dtype=np.float32)
+        mask = np.ones(len(self.columns), dtype=bool)
+        for i, column in enumerate(self.columns):
+            try:
+                number = as_number(row[column])
+            except ValueError as error:
+                raise where.error(column, str(error)) from error
+            if number is None:
+                mask[i] = False
+            else:
+                values[i] = min(max((number - self.means[i]) / self.stds[i], -_CLIP), _CLIP)
+        if not mask.any():
+            return None
+        return Encoded(values, None if mask.all() else mask)
+
+    def note(self) -> str:
+        return "standardised by the train rows"
+
+
+def _moments(column: str, values: list[float]) -> tuple[float, float]:
+    """Mean and standard deviation; (0, 1) of nothing, and a spread of 1 where all are equal."""
+    if not values:
+        return 0.0, 1.0
+    array = np.asarray(values, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = float(array.mean()), float(array.std())
+    if not (math.isfinite(mean) and math.isfinite(std)):
+        raise DataError(f"column {column!r}: its numbers are too large to average", column=column)
+    return mean, std if std > 1e-12 * max(1.0, abs(mean)) else 1.0

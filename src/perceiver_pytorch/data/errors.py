@@ -1,0 +1,44 @@
+"""The one error of the data modules, and the message for a library that is not installed."""
+
+import importlib
+from types import ModuleType
+
+
+class DataError(ValueError):
+    """A table, or one of its cells, is not as expected.
+
+    Args:
+        message: what is wrong and where, what was expected and given, and the remedy if there is one.
+        row: the row of the table (counted from 0, without the header), where one row is to blame.
+        column: the column, where one column is to blame.
+        reason: the message without its place, for a list of bad rows; the message itself by default.
+    """
+
+    def __init__(self, message: str, *, row: int | None = None, column: str | None = None, reason: str | None = None):
+        super().__init__(message)
+        self.row = row
+        self.column = column
+        self.reason = message if reason is None else reason
+
+
+def need(module: str, purpose: str, *, extra: str = "data") -> ModuleType:
+    """Import an optional library, or raise an `ImportError` that names the extra to install.
+
+    Args:
+        module: the library's import name, e.g. `"pyarrow.csv"`.
+        purpose: what it is needed for, as it reads after "to", e.g. `"read tables"`.
+        extra: the extra of this package that brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        remedy = f'pip install "perceiver-multi-modality-pytorch[{extra}]"'
+        raise ImportError(f"{module} is needed to {purpose} and could not be imported ({error}): {remedy}") from error
+
+
+def did_you_mean(given: str, known: list[str]) -> str:
+    """`" (did you mean 'x'?)"` if one of the known names is close to the given one, else an empty string."""
+    import difflib
+
+    close = difflib.get_close_matches(given, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,118 @@
+"""Which rows train, which validate, which test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import DataError
+from .table import Table
+from .targets import require_targets
+from .values import as_label, is_missing
+
+_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "eval": "test",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """Row numbers of each split, int64, ascending; `test` may be empty."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+
+def split_column(table: Table, split: str | None) -> str | None:
+    """The split column: the named one, else `split` if the table has it, else None.
+
+    Raises:
+        DataError: there is no such column.
+    """
+    if split is not None:
+        table.require(split)
+        return split
+    return "split" if "split" in table.column_names else None
+
+
+def split_rows(table: Table, *, target: str, split: str | None, val_fraction: float, seed: int) -> Splits:
+    """Split a table by its split column, drawing the val rows from the train rows where it names none.
+
+    Args:
+        table: the table.
+        target: the column to predict; val rows are drawn in equal parts from each of its classes.
+        split: the split column, with train/training, val/valid/validation/dev and test/eval in any case; None for the
+            column `split` if there is one. Without one, val is drawn from all rows and test is empty.
+        val_fraction: the part of the train rows to draw, where val rows are drawn.
+        seed: fixes the draw.
+
+    Raises:
+        DataError: an unknown split name, a missing target in a train or val row, no train rows, or a `val_fraction`
+            outside 0..1.
+    """
+    if not 0 < val_fraction < 1:
+        raise DataError(f"val_fraction was expected to lie between 0 and 1, got {val_fraction}")
+    table.require(target)
+    column = split_column(table, split)
+    if column == target:
+        raise DataError(f"{table.source}: the column {target!r} cannot be both the target and the split")
+    parts = _named_parts(table, column)
+    train, val, test = (np.flatnonzero(parts == name) for name in ("train", "val", "test"))
+    if not len(train):
+        raise DataError(f"{table.source}: column {column!r} puts no row into the train split")
+    for rows in (train, val):
+        require_targets(table, target, rows, table.take(target, rows))
+    if not len(val):
+        labels = [as_label(value) for value in table.take(target, train)]
+        chosen = _draw(labels, val_fraction, np.random.default_rng(seed))
+        if len(train) < 2:
+            raise DataError(f"{table.source}: one train row only, so that no val row can be drawn from it")
+        train, val = np.delete(train, chosen), train[chosen]
+    return Splits(train, val, test)
+
+
+def _named_parts(table: Table, column: str | None) -> np.ndarray:
+    """ "train", "val" or "test" for every row; all "train" without a split column."""
+    if column is None:
+        return np.full(len(table), "train")
+    parts = []
+    for row, value in enumerate(table.column(column)):
+        part = None if is_missing(value) else _NAMES.get(str(value).strip().lower())
+        if part is None:
+            given = "is empty" if is_missing(value) else f"says {value!r}"
+            raise DataError(
+                f"{table.source}: row {row}: the split column {column!r} {given}; "
+                f"one of {', '.join(_NAMES)} was expected. If it is no split, rename it or name another split column",
+                row=row,
+                column=column,
+            )
+        parts.append(part)
+    return np.array(parts)
+
+
+def _draw(labels: list[str], fraction: float, rng: np.random.Generator) -> np.ndarray:
+    """Ascending places of about `fraction` of the labels, in proportion from each class, from no class all."""
+    _, classes = np.unique(np.array(labels), return_inverse=True)
+    counts = np.bincount(classes)
+    quota = counts * fraction
+    take = np.floor(quota).astype(np.int64)
+    wanted = max(1, round(len(labels) * fraction))
+    # Largest remainders get the places that rounding down left over; the random number breaks ties.
+    order = np.lexsort((rng.random(len(counts)), take - quota))
+    for i in order[: max(0, wanted - int(take.sum()))]:
+        take[i] += 1
+    take = np.minimum(take, counts - 1)
+    chosen = [rng.permutation(np.flatnonzero(classes == i))[:n] for i, n in enumerate(take)]
+    rows = np.concatenate(chosen)
+    if not len(rows):  # every class has one row: something has to go
+        rows = rng.integers(len(labels), size=1)
+    return np.sort(rows)

@@ -1,0 +1,91 @@
+"""A table: rows of cells, where they came from, and the folder its file paths start at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_CHUNK = 256  # rows turned into Python values at a time: bounds memory, large enough to amortise the call
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows with named columns.
+
+    Attributes:
+        source: the path or built-in name it was loaded from, for messages.
+        root: the folder that relative file paths in cells start at.
+        rows: the cells, a `pyarrow.Table`.
+    """
+
+    source: str
+    root: Path
+    rows: pyarrow.Table
+
+    def __len__(self) -> int:
+        return self.rows.num_rows
+
+    @property
+    def column_names(self) -> list[str]:
+        """The columns, in the table's order."""
+        return list(self.rows.column_names)
+
+    def require(self, name: str) -> None:
+        """Raise a `DataError` that lists the known columns if `name` is none of them."""
+        if name not in self.rows.column_names:
+            known = self.column_names
+            raise DataError(
+                f"{self.source}: no column {name!r}{did_you_mean(name, known)}; its columns are {', '.join(known)}",
+                column=name,
+            )
+
+    def column(self, name: str) -> list[Any]:
+        """All cells of one column as Python values (None where a cell is missing).
+
+        Raises:
+            DataError: there is no such column.
+        """
+        self.require(name)
+        return self.rows.column(name).to_pylist()
+
+    def take(self, name: str, rows: np.ndarray) -> list[Any]:
+        """The cells of one column at `rows` (int64 row numbers), as Python values.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        self.require(name)
+        return self.rows.column(name).take(np.asarray(rows, dtype=np.int64)).to_pylist()
+
+    def row(self, i: int) -> dict[str, Any]:
+        """Row `i` (from 0) as {column: Python value}.
+
+        Raises:
+            DataError: there is no such row.
+        """
+        if not 0 <= i < len(self):
+            raise DataError(f"{self.source}: no row {i}; it has {len(self)} rows, counted from 0", row=i)
+        return self.rows.slice(i, 1).to_pylist()[0]
+
+    def iterate(self, rows: np.ndarray, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (row number, {column: Python value}) for the given rows, reading only the given columns.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        for name in columns:
+            self.require(name)
+        cells = self.rows.select(list(columns))
+        for start in range(0, len(rows), _CHUNK):
+            chunk = np.asarray(rows[start : start + _CHUNK], dtype=np.int64)
+            values = cells.take(chunk).to_pylist() if columns else [{} for _ in chunk]
+            yield from zip(chunk.tolist(), values, strict=True)

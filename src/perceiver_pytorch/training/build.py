@@ -1,0 +1,57 @@
+"""From what was learned about a table to a model for it, and from its batches to the model's inputs."""
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from perceiver_pytorch.data import InputSpec, ModalitySpec
+from perceiver_pytorch.modalities import InputModality, InputModalityWithEmbedding
+from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
+from perceiver_pytorch.training.config import ModelConfig
+
+
+def build_model(spec: InputSpec, config: ModelConfig) -> MultiModalityWithTextPerceiver:
+    """A model with one modality per modality of ``spec`` and one output per class, with fresh weights."""
+    return MultiModalityWithTextPerceiver(
+        modalities=[_modality(modality, config) for modality in spec.modalities],
+        num_classes=len(spec.classes),
+        depth=config.depth,
+        num_latents=config.num_latents,
+        latent_dim=config.latent_dim,
+        cross_heads=config.cross_heads,
+        latent_heads=config.latent_heads,
+        cross_dim_head=config.cross_dim_head,
+        latent_dim_head=config.latent_dim_head,
+        attn_dropout=config.attn_dropout,
+        ff_dropout=config.ff_dropout,
+        weight_tie_layers=config.weight_tie_layers,
+        num_latent_blocks_per_layer=config.num_latent_blocks_per_layer,
+        style=config.style,
+        modality_code_dim=config.modality_code_dim,
+    )
+
+
+def model_inputs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A batch's tensors (or masks) by the names that the model has for their modalities."""
+    return {model_name(name): tensor for name, tensor in tensors.items()}
+
+
+def model_name(column: str) -> str:
+    """A modality's name in the model: a column's name, made fit to be part of a state-dict key."""
+    return "in_" + re.sub(r"[^0-9A-Za-z_]", lambda match: f"_{ord(match.group()):x}_", column)
+
+
+def _modality(modality: ModalitySpec, config: ModelConfig) -> InputModality:
+    """Positions resolve neighbouring tokens of the longest axis; more bands than that would repeat themselves."""
+    longest = max(modality.axes)
+    name, axes = model_name(modality.name), len(modality.axes)
+    bands, max_freq = min(config.num_freq_bands, longest // 2), float(max(2, longest))
+    if modality.dtype == "int64":
+        width = config.embedding_dim * (config.depth if config.split_embedding else 1)
+        embedding = nn.Embedding(modality.vocab_size, width)
+        return InputModalityWithEmbedding(
+            name, 1, axes, bands, max_freq, embedding=embedding, split_embedding=config.split_embedding
+        )
+    scale, offset = (2 / 255, -1.0) if modality.dtype == "uint8" else (1.0, 0.0)
+    return InputModality(name, modality.channels, axes, bands, max_freq, scale=scale, offset=offset)

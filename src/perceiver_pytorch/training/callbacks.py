@@ -1,0 +1,159 @@
+"""Around the training loop: stopping so that nothing is lost, the history, and progress without a terminal."""
+
+import csv
+import io
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from perceiver_pytorch.training.files import write_text, write_whole
+from perceiver_pytorch.training.module import Classifier
+
+
+class TrainingStopped(Exception):
+    """Training was asked to stop and has saved its state."""
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there, and that are read without unpickling code."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        write_whole(Path(path), lambda partial: torch.save(checkpoint, partial))
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        return torch.load(path, map_location=map_location, weights_only=True)
+
+
+class Stopper(pl.Callback):
+    """Saves between two steps and raises `TrainingStopped`, once time is up or `request` was called.
+
+    Args:
+        last: file of the checkpoint to go on from.
+        time_limit: seconds from the start of training, or None.
+    """
+
+    def __init__(self, last: Path, time_limit: float | None = None) -> None:
+        self.last = last
+        self.time_limit = time_limit
+        self.reason: str | None = None
+        self._start = time.monotonic()
+
+    def request(self, reason: str) -> None:
+        """Stops before the next step."""
+        self.reason = self.reason or reason
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start = time.monotonic()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        # Here the last step is complete and the next has not begun: the state is that of a whole number of steps.
+        if self.time_limit is not None and time.monotonic() - self._start >= self.time_limit:
+            self.request(f"the time limit of {self.time_limit:g} s is reached")
+        if self.reason is not None:
+            if trainer.global_step > 0:
+                trainer.save_checkpoint(self.last)
+            raise TrainingStopped(self.reason)
+
+
+class History(pl.Callback):
+    """One row per epoch in a CSV file: losses, accuracy, learning rate, seconds.
+
+    Args:
+        path: of the file; rows of earlier epochs, from before a resume, are kept.
+        plain: called with a line per epoch, or None.
+    """
+
+    FIELDS = ("epoch", "step", "train_loss", "val_loss", "val_accuracy", "lr", "seconds")
+
+    def __init__(self, path: Path, plain: Any = None) -> None:
+        self.path = path
+        self.plain = plain
+        self._start = time.monotonic()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        seconds = time.monotonic() - self._start
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            "train_loss": metrics.get("train_loss_epoch", float("nan")),
+            "val_loss": metrics.get("val_loss", float("nan")),
+            "val_accuracy": metrics.get("val_accuracy", float("nan")),
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": seconds,
+        }
+        rows = [old for old in read_history(self.path) if old["epoch"] < row["epoch"]]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.FIELDS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: f"{value:.6g}" for key, value in entry.items()} for entry in [*rows, row])
+        write_text(self.path, text.getvalue())
+        if self.plain is not None:
+            self.plain(
+                f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.3f}  val loss "
+                f"{row['val_loss']:.3f}  val accuracy {row['val_accuracy']:.3f}  {seconds:.1f} s"
+            )
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Rows of a history file; none if there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def build_callbacks(
+    checkpoints: Path, history: History, stopper: Stopper, patience: int, *, bar: bool
+) -> list[pl.Callback]:
+    """Checkpoints (best by validation accuracy, and last), early stopping, history, stopper, progress bar."""
+    from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+
+    callbacks: list[pl.Callback] = [
+        stopper,
+        EarlyStopping("val_accuracy", mode="max", patience=patience),
+        history,
+        ModelCheckpoint(
+            checkpoints, "best", monitor="val_accuracy", mode="max", enable_version_counter=False,
+            save_weights_only=False,
+        ),  # fmt: skip
+        ModelCheckpoint(
+            checkpoints, "last", monitor=None, save_on_train_epoch_end=True, enable_version_counter=False
+        ),
+    ]
+    return [*callbacks, RichProgressBar(leave=False)] if bar else callbacks
+
+
+def best_state(path: Path, module: Classifier) -> bool:
+    """Loads the best checkpoint's weights into the module, if there is one."""
+    if not path.is_file():
+        return False
+    module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+    return True
+
+
+def quiet_lightning() -> None:
+    """Silences hints that do not concern a user of the command."""
+    import logging
+
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for message in (
+        r".*does not have many workers.*",
+        r".*The number of training batches.*",
+        r".*dataloader is not resumable.*",
+        r".*Checkpoint directory .* exists and is not empty.*",
+        r".*The dirpath has changed.*",
+        r".*isinstance.treespec, LeafSpec.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,140 @@
+"""Everything a run depends on: data, model and training, as one tree of knobs, with presets."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from perceiver_pytorch import _checks
+from perceiver_pytorch.training.knobs import Settings, knob, read_settings, to_yaml
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(Settings):
+    """The table, and how its cells become arrays."""
+
+    table: str = knob("", "CSV, TSV, JSONL or Parquet file, or the name of a built-in set")
+    target: str = knob("", "column to predict")
+    columns: dict[str, str] = knob({}, "kind of single columns: image, audio, text, number, category, ignore")
+    split: str | None = knob(None, "column that says train, val or test; null: 'split' if there is one")
+    val_fraction: float = knob(0.1, "share of the train rows to validate on, where no row is marked val")
+    on_error: str = knob("raise", "what to do with a bad row", choices=("raise", "skip"))
+    allow_outside: bool = knob(False, "let file paths in cells leave the table's folder")
+    cache_mb: int = knob(2048, "decoded samples kept in memory, in MB")
+    image_size: int | None = knob(None, "longer side of every image in pixels; null: the most common size")
+    max_image_size: int = knob(64, "longest side chosen without image_size")
+    image_patch: int | None = knob(None, "side of an image token in pixels; null: by max_image_tokens")
+    max_image_tokens: int = knob(1024, "tokens per image that image_patch is chosen by")
+    sample_rate: int | None = knob(None, "rate of every sound in Hz; null: the most common, at most 16000")
+    audio_patch: int = knob(32, "samples per sound token")
+    max_audio_seconds: float = knob(10.0, "longer sounds lose their end")
+    max_text_bytes: int = knob(512, "longer texts lose their end")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(Settings):
+    """Sizes of the model, a `MultiModalityWithTextPerceiver`."""
+
+    depth: int = knob(2, "layers; each reads the whole input once")
+    num_latents: int = knob(32, "latents")
+    latent_dim: int = knob(64, "width of a latent")
+    cross_heads: int = knob(1, "heads of a cross-attend")
+    cross_dim_head: int = knob(64, "channels of a cross-attend head")
+    latent_heads: int = knob(4, "heads of the self-attention")
+    latent_dim_head: int = knob(16, "channels of a self-attention head")
+    num_latent_blocks_per_layer: int = knob(2, "self-attention blocks per layer")
+    weight_tie_layers: bool = knob(False, "share weights between layers")
+    attn_dropout: float = knob(0.0, "dropout after attention")
+    ff_dropout: float = knob(0.0, "dropout in feed-forward parts")
+    num_freq_bands: int = knob(8, "Fourier bands per axis (fewer on a short axis)")
+    embedding_dim: int = knob(32, "width of the embedding of text bytes and categories, as a layer sees it")
+    split_embedding: bool = knob(False, "a chunk of the embedding per layer instead of all of it")
+    modality_code_dim: int | None = knob(None, "width of learned modality codes; null: one-hot codes")
+    style: str = knob("paper", "design of the model, see docs/design.md", choices=("paper", "release"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(Settings):
+    """Optimisation."""
+
+    epochs: int = knob(30, "passes over the train rows, at most")
+    batch_size: int = knob(64, "rows per step")
+    optimizer: str = knob("adamw", "optimiser", choices=("adamw", "lamb"))
+    lr: float = knob(1e-3, "peak learning rate")
+    weight_decay: float = knob(0.01, "decoupled weight decay of weight matrices")
+    warmup: float = knob(0.05, "share of the steps in which the learning rate rises")
+    min_lr: float = knob(0.01, "learning rate at the end of the cosine, as a share of lr")
+    gradient_clip: float = knob(1.0, "largest norm of the gradient")
+    label_smoothing: float = knob(0.0, "label smoothing of the cross-entropy")
+    patience: int = knob(15, "epochs without a better validation accuracy before training stops")
+    precision: str = knob("32-true", "Lightning's precision: 32-true, bf16-mixed, 16-mixed")
+    seed: int = knob(0, "fixes weights, order and dropout")
+    num_workers: int = knob(0, "processes that decode; 0: the main one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig(Settings):
+    """A whole run."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {},
+    "small": {
+        "model": {
+            "depth": 3,
+            "num_latents": 64,
+            "latent_dim": 128,
+            "latent_heads": 8,
+            "num_latent_blocks_per_layer": 3,
+            "num_freq_bands": 16,
+            "embedding_dim": 64,
+        },
+    },
+    "base": {
+        "data": {"max_image_size": 224, "max_image_tokens": 4096, "max_text_bytes": 2048},
+        "model": {
+            "depth": 4,
+            "num_latents": 256,
+            "latent_dim": 512,
+            "latent_heads": 8,
+            "latent_dim_head": 64,
+            "num_latent_blocks_per_layer": 6,
+            "weight_tie_layers": True,
+            "num_freq_bands": 32,
+            "embedding_dim": 128,
+        },
+        "training": {"optimizer": "lamb", "lr": 4e-3, "weight_decay": 0.1},
+    },
+}
+"""What a preset changes; "tiny" learns the built-in digits in minutes on two cores."""
+
+
+def preset(name: str) -> FitConfig:
+    """The configuration called ``name``; raises ValueError for an unknown one."""
+    return read_settings(FitConfig, PRESETS[_checks.choice("preset", name, tuple(PRESETS))])
+
+
+def load_config(path: Path, base: FitConfig) -> FitConfig:
+    """``base`` with what the YAML file at ``path`` says.
+
+    Raises:
+        ValueError, TypeError: for a file that is no YAML mapping, unknown keys or values; the message names the file.
+        OSError: if the file cannot be read.
+    """
+    import yaml
+
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return read_settings(FitConfig, given, base=base)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML file: {error}") from None
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+def dump_config(config: FitConfig) -> str:
+    """The whole configuration as YAML with comments."""
+    return to_yaml(config).lstrip("\n") + "\n"

@@ -1,0 +1,352 @@
+"""From a configuration to a finished run folder."""
+
+import dataclasses
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from perceiver_pytorch.data import (
+    BadRow,
+    DataError,
+    InputSpec,
+    SpecOptions,
+    Splits,
+    Table,
+    TableDataset,
+    collate,
+    leaks,
+    load_table,
+    recognise_columns,
+    split_column,
+    split_rows,
+)
+from perceiver_pytorch.training import evaluation
+from perceiver_pytorch.training.build import build_model
+from perceiver_pytorch.training.callbacks import (
+    History,
+    Stopper,
+    TrainingStopped,
+    WholeCheckpoints,
+    best_state,
+    build_callbacks,
+    quiet_lightning,
+    read_history,
+)
+from perceiver_pytorch.training.config import DataConfig, FitConfig, dump_config
+from perceiver_pytorch.training.module import Classifier
+from perceiver_pytorch.training.report import ReportFacts, write_report
+from perceiver_pytorch.training.run_folder import RunFolder
+from perceiver_pytorch.training.sampler import EpochBatches
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """How a run tells what it does.
+
+    Args:
+        say: prints a line.
+        warn: prints a warning.
+        progress: context manager ``progress(title)`` that gives a function of (done, in all).
+        bar: whether a live progress bar can be drawn.
+    """
+
+    say: Callable[[str], None] = print
+    warn: Callable[[str], None] = print
+    progress: Callable[[str], Any] | None = None
+    bar: bool = False
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[Callable[[int, int], None] | None]:
+        """A step that shows progress where it can."""
+        if self.progress is None:
+            yield None
+        else:
+            with self.progress(title) as advance:
+                yield advance
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Result of `fit`.
+
+    Attributes:
+        metrics: what ``metrics.json`` holds; empty if interrupted.
+        stopped: why training stopped before its end, or None.
+    """
+
+    metrics: dict[str, Any]
+    stopped: str | None
+
+
+def fit(
+    config: FitConfig,
+    run: RunFolder,
+    *,
+    resume: bool = False,
+    time_limit: float | None = None,
+    reporter: Reporter | None = None,
+) -> Outcome:
+    """Trains on a table, keeps the best model, measures it, and writes the report.
+
+    Args:
+        config: everything that the run depends on.
+        run: an empty run folder, or with ``resume`` one of a run that was stopped.
+        resume: go on from ``checkpoints/last.ckpt``, to what the uninterrupted run would have given.
+        time_limit: seconds of training; what is best by then is measured.
+        reporter: how to tell what happens.
+
+    Raises:
+        DataError: for a table that cannot be used; the message names row and column.
+        ValueError: for a configuration that cannot be used.
+    """
+    reporter = reporter or Reporter()
+    table = load_table(config.data.table)
+    kinds, splits = _columns_and_splits(table, config, reporter)
+    spec = _spec(table, kinds, splits, config, run, resume)
+    if not resume:
+        run.write_config(config)
+        run.write_spec(spec)
+    for line in describe(spec, splits):
+        reporter.say(line)
+    datasets, bad_rows = _datasets(table, splits, spec, config.data, reporter)
+
+    torch.manual_seed(config.training.seed)
+    model = build_model(spec, config.model)
+    reporter.say(model.summary({f"in_{m.name}": m.axes for m in spec.modalities}).splitlines()[0])
+    module = Classifier(model, config.training)
+    stopped = _train(module, datasets, run, config, resume, time_limit, reporter)
+    if stopped == INTERRUPTED:
+        return Outcome({}, stopped)
+
+    if not best_state(run.best, module):
+        reporter.warn("no epoch was completed, so the model is that of the last step")
+    run.write_model(model)
+    split = "test" if "test" in datasets else "validation"
+    measured = datasets["test"] if split == "test" else datasets["val"]
+    metrics, facts = _measure(module, measured, split, reporter)
+    history = read_history(run.history_file)
+    metrics |= {
+        "split": split,
+        "epochs": len(history),
+        "stopped": stopped,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "bad_rows": len(bad_rows),
+    }
+    run.write_metrics(metrics)
+    write_report(
+        run,
+        ReportFacts(
+            split=split,
+            dataset=measured,
+            metrics=metrics,
+            history=history,
+            sizes={name: len(dataset) for name, dataset in datasets.items()},
+            bad_rows=bad_rows,
+            notes=_notes(split, stopped),
+            data_notes=_cut_notes(datasets),
+            summary=model.summary(),
+            config=dump_config(config),
+            **facts,
+        ),
+    )
+    return Outcome(metrics, stopped)
+
+
+INTERRUPTED = "interrupted"
+
+
+def describe(spec: InputSpec, splits: Splits) -> list[str]:
+    """What was recognised, a line per modality."""
+    lines = [f"{spec.target}: {len(spec.classes)} classes"]
+    for name, kind, columns, shape, note in spec.describe():
+        lines.append(f"  {name}: {kind}, {shape} ({note})" + (f" of {columns}" if columns != name else ""))
+    ignored = [name for name, kind in spec.kinds.items() if kind == "ignore"]
+    if ignored:
+        lines.append(f"  not used: {', '.join(ignored)}")
+    lines.append(f"rows: {len(splits.train):,} train, {len(splits.val):,} validation, {len(splits.test):,} test")
+    return lines
+
+
+def _columns_and_splits(
+    table: Table, config: FitConfig, reporter: Reporter
+) -> tuple[dict[str, Any], Splits]:
+    data = config.data
+    if not data.target:
+        raise ValueError(f"which column is to be predicted? Columns: {', '.join(table.column_names)}")
+    table.require(data.target)
+    split = split_column(table, data.split)
+    kinds = recognise_columns(table, target=data.target, split=split, overrides=data.columns)  # type: ignore[arg-type]
+    splits = split_rows(
+        table, target=data.target, split=split, val_fraction=data.val_fraction, seed=config.training.seed
+    )
+    for name in leaks(table, kinds, data.target, splits.train):
+        reporter.warn(
+            f"column {name!r} settles {data.target!r} in every train row; if it is the answer itself, "
+            f"leave it out with --column {name}=ignore"
+        )
+    return kinds, splits
+
+
+def _spec(
+    table: Table, kinds: dict[str, Any], splits: Splits, config: FitConfig, run: RunFolder, resume: bool
+) -> InputSpec:
+    if resume:
+        return run.spec()
+    names = [field.name for field in dataclasses.fields(SpecOptions)]
+    options = SpecOptions(**{name: getattr(config.data, name) for name in names})
+    return InputSpec.fit(
+        table,
+        kinds,
+        target=config.data.target,
+        rows=splits.train,
+        options=options,
+        allow_outside=config.data.allow_outside,
+    )
+
+
+def _datasets(
+    table: Table, splits: Splits, spec: InputSpec, data: DataConfig, reporter: Reporter
+) -> tuple[dict[str, TableDataset], list[BadRow]]:
+    """One prepared data set per split that has rows, and the rows left out."""
+    datasets: dict[str, TableDataset] = {}
+    bad_rows: list[BadRow] = []
+    for name, rows in (("train", splits.train), ("val", splits.val), ("test", splits.test)):
+        if not len(rows):
+            continue
+        dataset = make_dataset(table, rows, spec, data)
+        with reporter.step(f"decoding {name} rows") as progress:
+            bad_rows += dataset.prepare(progress)
+        datasets[name] = dataset
+    if bad_rows:
+        reporter.warn(f"{len(bad_rows)} bad rows are left out; the report lists them")
+    return datasets, bad_rows
+
+
+def make_dataset(
+    table: Table, rows: np.ndarray, spec: InputSpec, data: DataConfig, *, require_target: bool = True
+) -> TableDataset:
+    """A data set as the configuration says."""
+    if data.on_error not in ("raise", "skip"):
+        raise DataError(f"on_error must be 'raise' or 'skip', got {data.on_error!r}")
+    return TableDataset(
+        table,
+        rows,
+        spec,
+        on_error="skip" if data.on_error == "skip" else "raise",
+        allow_outside=data.allow_outside,
+        cache_bytes=data.cache_mb << 20,
+        require_target=require_target,
+    )
+
+
+def _train(
+    module: Classifier,
+    datasets: dict[str, TableDataset],
+    run: RunFolder,
+    config: FitConfig,
+    resume: bool,
+    time_limit: float | None,
+    reporter: Reporter,
+) -> str | None:
+    """Trains; returns why it stopped before its end, or None."""
+    settings = config.training
+    quiet_lightning()
+    train = datasets["train"]
+    together = partial(collate, spec=train.spec)
+    train_loader = DataLoader(
+        train,
+        batch_sampler=EpochBatches(len(train), settings.batch_size, settings.seed),
+        collate_fn=together,
+        num_workers=settings.num_workers,
+    )
+    val_loader = DataLoader(
+        datasets["val"], batch_size=EVALUATION_BATCH, collate_fn=together, num_workers=settings.num_workers
+    )
+    stopper = Stopper(run.last, time_limit)
+    history = History(run.history_file, None if reporter.bar else reporter.say)
+    trainer = pl.Trainer(
+        accelerator="auto",
+        devices=1,
+        precision=settings.precision,  # type: ignore[arg-type]
+        max_epochs=settings.epochs,
+        gradient_clip_val=settings.gradient_clip,
+        callbacks=build_callbacks(run.checkpoints, history, stopper, settings.patience, bar=reporter.bar),
+        plugins=[WholeCheckpoints()],
+        logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
+        log_every_n_steps=max(1, min(50, len(train_loader))),
+        num_sanity_val_steps=0,
+        enable_progress_bar=reporter.bar,
+        enable_model_summary=False,
+    )
+    checkpoint = run.last if resume and run.last.is_file() else None
+    try:
+        with _interrupts(lambda: stopper.request(INTERRUPTED)):
+            trainer.fit(module, train_loader, val_loader, ckpt_path=checkpoint, weights_only=True)
+    except TrainingStopped as stop:
+        return str(stop)
+    return None
+
+
+@contextmanager
+def _interrupts(request: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C asks to stop after the current step; a second one interrupts at once."""
+
+    def handle(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        request()
+
+    try:
+        before = signal.signal(signal.SIGINT, handle)
+    except ValueError:  # not in the main thread, where signals do not arrive
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _measure(
+    module: Classifier, dataset: TableDataset, split: str, reporter: Reporter
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Metrics to save, and the facts that the report needs."""
+    with reporter.step(f"measuring on {split} rows") as progress:
+        predictions = evaluation.predict(module.model, dataset, batch_size=EVALUATION_BATCH, progress=progress)
+    metrics = evaluation.metrics(predictions, len(dataset.spec.classes))
+    with reporter.step("leaving modalities out") as progress:
+        modalities = evaluation.modality_accuracies(
+            module.model, dataset, batch_size=EVALUATION_BATCH, progress=progress
+        )
+    return metrics | {"modalities": modalities}, {"predictions": predictions, "modalities": modalities}
+
+
+def _notes(split: str, stopped: str | None) -> list[str]:
+    notes = []
+    if split == "validation":
+        notes.append(
+            "The table has no test rows, so this is the validation accuracy that the model was chosen by: it flatters."
+        )
+    if stopped:
+        notes.append(f"Training stopped before its end: {stopped}.")
+    return notes
+
+
+def _cut_notes(datasets: dict[str, TableDataset]) -> list[str]:
+    return [
+        f"{count} {name} rows lost the end of {modality!r}, which is longer than the model reads."
+        for name, dataset in datasets.items()
+        for modality, count in dataset.cut.items()
+        if count
+    ]

@@ -1,0 +1,62 @@
+import io
+import wave
+
+import numpy as np
+import pytest
+
+from perceiver_pytorch.data.builtin.dtmf import (
+    HIGH,
+    LOW,
+    NUM_SAMPLES,
+    SAMPLE_RATE,
+    dialled,
+    frequencies,
+    wav_bytes,
+)
+
+
+def heard(clip):
+    """The low and high frequency with most energy, searching each by its tolerance around the nominal one."""
+    spectrum = np.abs(np.fft.rfft(clip, 16000))
+    axis = np.fft.rfftfreq(16000, 1 / SAMPLE_RATE)
+
+    def strongest(nominal):
+        return max(nominal, key=lambda f: spectrum[np.abs(axis - f) <= 0.016 * f].max())
+
+    return strongest(LOW), strongest(HIGH)
+
+
+def test_a_spectrum_tells_the_dialled_digit():
+    rng = np.random.default_rng(3)
+    for _ in range(12):
+        for digit in range(10):
+            clip = dialled(digit, rng)
+            assert clip.shape == (NUM_SAMPLES,)
+            assert np.abs(clip).max() <= 1.0
+            assert heard(clip) == frequencies(digit)
+
+
+def test_the_keypad_is_that_of_q23():
+    assert frequencies(1) == (697.0, 1209.0)
+    assert frequencies(6) == (770.0, 1477.0)
+    assert frequencies(0) == (941.0, 1336.0)
+    assert len({frequencies(digit) for digit in range(10)}) == 10
+    with pytest.raises(ValueError, match="got 10"):
+        frequencies(10)
+
+
+def test_clips_differ_in_start_and_level():
+    rng = np.random.default_rng(0)
+    clips = np.array([dialled(5, rng) for _ in range(40)])
+    peaks = 20 * np.log10(np.abs(clips).max(axis=1))
+    assert peaks.max() - peaks.min() > 8
+    assert peaks.min() > -23
+    loud = np.abs(clips) > 0.5 * np.abs(clips).max(axis=1, keepdims=True)
+    assert np.ptp(loud.argmax(axis=1)) > 0.04 * SAMPLE_RATE
+
+
+def test_wav_files_hold_the_clip():
+    clip = np.array([0.0, 1.0, -1.0, 0.5])
+    with wave.open(io.BytesIO(wav_bytes(clip))) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 8000)
+        assert np.frombuffer(file.readframes(4), "<i2").tolist() == [0, 32767, -32767, 16384]

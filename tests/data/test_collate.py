@@ -1,0 +1,92 @@
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from data_helpers import fitted
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from perceiver_pytorch.data import (
+    AudioSpec,
+    CategoriesSpec,
+    DataError,
+    Encoded,
+    ImageSpec,
+    InputSpec,
+    NumbersSpec,
+    Sample,
+    TableDataset,
+    TextSpec,
+    collate,
+)
+
+SPEC = InputSpec(
+    "y",
+    ("a", "b"),
+    (
+        ImageSpec("picture", 4, 6, 3, 2),
+        AudioSpec("sound", 8000, 96, 32),
+        TextSpec("words", 8),
+        NumbersSpec("numbers", ("p", "q"), (0.0, 0.0), (1.0, 1.0)),
+        CategoriesSpec("categories", ("r", "s"), (("x",), ("y", "z"))),
+    ),
+    {},
+)
+
+
+@st.composite
+def samples(draw):
+    inputs = {}
+    rng = np.random.default_rng(draw(st.integers(0, 100)))
+    for modality in SPEC.modalities:
+        state = draw(st.sampled_from(["missing", "full", "masked"]))
+        values = rng.integers(0, 3, modality.shape).astype(modality.dtype)
+        mask = rng.random(modality.axes) < 0.5 if state == "masked" else None
+        inputs[modality.name] = None if state == "missing" else Encoded(values, mask)
+    return Sample(inputs, draw(st.integers(-1, 1)), draw(st.integers(0, 1000)))
+
+
+@given(st.lists(samples(), min_size=1, max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_every_modality_is_there_and_masks_only_where_needed(batch_samples):
+    batch = collate(batch_samples, SPEC)
+    assert list(batch.inputs) == [modality.name for modality in SPEC.modalities]
+    for modality in SPEC.modalities:
+        cells = [sample.inputs[modality.name] for sample in batch_samples]
+        values, mask = batch.inputs[modality.name], batch.masks.get(modality.name)
+        assert values.shape == (len(cells), *modality.shape)
+        assert str(values.dtype) == f"torch.{modality.dtype}"
+        complete = all(cell is not None and (cell.mask is None or cell.mask.all()) for cell in cells)
+        assert (mask is None) == complete
+        for i, cell in enumerate(cells):
+            expected = np.zeros(modality.shape) if cell is None else cell.values
+            assert np.array_equal(values[i].numpy(), expected)
+            if mask is not None:
+                assert mask.dtype == torch.bool
+                real = np.zeros(modality.axes, bool) if cell is None else np.ones(modality.axes, bool)
+                real = real if cell is None or cell.mask is None else cell.mask
+                assert np.array_equal(mask[i].numpy(), real)
+    assert batch.targets.tolist() == [sample.target for sample in batch_samples]
+    assert batch.rows.tolist() == [sample.row for sample in batch_samples]
+    assert batch.targets.dtype == batch.rows.dtype == torch.int64
+
+
+def test_batches_from_a_loader_move_to_a_device(av_table):
+    spec, splits = fitted(av_table, "label")
+    loader = DataLoader(
+        TableDataset(av_table, splits.train, spec), batch_size=16, collate_fn=partial(collate, spec=spec)
+    )
+    batches = list(loader)
+    assert [len(batch.targets) for batch in batches] == [16, 16, 8]
+    assert batches[0].inputs["image"].dtype == torch.uint8
+    assert set(batches[0].masks) == {"audio"}
+    moved = batches[0].to("meta")
+    assert {tensor.device.type for tensor in (*moved.inputs.values(), *moved.masks.values(), moved.targets)} == {"meta"}
+    assert moved.rows.device.type == "cpu"
+
+
+def test_no_sample_is_an_error():
+    with pytest.raises(DataError, match="got none"):
+        collate([], SPEC)

@@ -1,0 +1,135 @@
+import datetime
+
+import numpy as np
+import pytest
+from data_helpers import png, table_of, wav, write_table
+
+from perceiver_pytorch.data import DataError, leaks, recognise_columns
+from perceiver_pytorch.data.sniff import sniff_bytes, sniff_path
+
+
+def kinds_of(table, **overrides):
+    return recognise_columns(table, target=None, split=None, overrides=overrides)
+
+
+def test_an_audio_visual_manifest(av_table):
+    kinds = recognise_columns(av_table, target="label", split=None)
+    expected = {"id": "ignore", "image": "image", "audio": "audio", "text": "category", "speaker": "category"}
+    assert kinds == expected
+    assert list(kinds) == list(expected)
+
+
+def test_kinds_by_value(tmp_path):
+    n = 40
+    sentence = [f"this is sentence number {i} of them" for i in range(n)]
+    table = table_of(
+        tmp_path,
+        flag=[i % 2 == 0 for i in range(n)],
+        count=list(range(n)),
+        price=[None if i % 4 else i / 7 for i in range(n)],
+        digits_as_text=[str(i) if i % 3 else "NA" for i in range(n)],
+        day=[datetime.date(2020, 1, 1 + i % 28) for i in range(n)],
+        color=[("red", "dark green", "blue")[i % 3] for i in range(n)],
+        name=[f"name {i}" for i in range(n)],
+        review=sentence,
+        few_long=[sentence[i % 3] for i in range(n)],
+        constant=["same"] * n,
+        nothing=[None] * n,
+        nan=[float("nan")] * n,
+        film=[f"clips/{i}.mp4" for i in range(n)],
+        tags=[["a", "b"]] * n,
+    )
+    assert kinds_of(table) == {
+        "flag": "category",
+        "count": "number",
+        "price": "number",
+        "digits_as_text": "number",
+        "day": "number",
+        "color": "category",
+        "name": "text",
+        "review": "text",
+        "few_long": "text",
+        "constant": "ignore",
+        "nothing": "ignore",
+        "nan": "ignore",
+        "film": "ignore",
+        "tags": "ignore",
+    }
+
+
+def test_identifiers_are_ignored_by_name_and_value(tmp_path):
+    n = 20
+    table = table_of(
+        tmp_path, ID=list(range(n)), film_id=[f"tt{i}" for i in range(n)], user_id=[i % 4 for i in range(n)]
+    )
+    assert kinds_of(table) == {"ID": "ignore", "film_id": "ignore", "user_id": "number"}
+
+
+def test_files_inside_the_table(tmp_path):
+    picture, sound = png(np.zeros((2, 2), np.uint8)), wav(np.zeros(10))
+    table = table_of(
+        tmp_path,
+        picture=[picture] * 3,
+        sound=[sound, None, sound],
+        hub=[{"bytes": None, "path": "a.JPG"}, {"bytes": picture, "path": None}, {"bytes": None, "path": None}],
+        junk=[b"abc"] * 3,
+    )
+    assert kinds_of(table) == {"picture": "image", "sound": "audio", "hub": "image", "junk": "ignore"}
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"\xff\xd8\xff\xe0", "image"),
+        (b"GIF89a", "image"),
+        (b"BM", "image"),
+        (b"RIFF0000WEBP", "image"),
+        (b"II*\0", "image"),
+        (b"RIFF0000WAVE", "audio"),
+        (b"fLaC", "audio"),
+        (b"OggS", "audio"),
+        (b"ID3", "audio"),
+        (b"\xff\xfb\x90", "audio"),
+        (b"\xff\xf1\x50", None),  # AAC: layer bits are zero
+        (b"RIFF0000AVI ", None),
+        (b"\xff", None),
+        (b"", None),
+    ],
+)
+def test_first_bytes(start, kind):
+    assert sniff_bytes(start) == kind
+
+
+def test_suffixes():
+    assert [sniff_path(p) for p in ("a/b.PNG", "x.flac", "x.mp4", "end.", "png", "a\nb.png")] == [
+        "image",
+        "audio",
+        "other",
+        None,
+        None,
+        None,
+    ]
+
+
+def test_overrides_win_and_are_checked(av_table):
+    kinds = recognise_columns(av_table, target="label", split=None, overrides={"text": "ignore", "speaker": "text"})
+    assert (kinds["text"], kinds["speaker"]) == ("ignore", "text")
+    with pytest.raises(DataError, match=r"no column 'speeker' \(did you mean 'speaker'\?\).*id, image"):
+        recognise_columns(av_table, target="label", split=None, overrides={"speeker": "text"})
+    with pytest.raises(DataError, match=r"'label' is the target or split column"):
+        recognise_columns(av_table, target="label", split=None, overrides={"label": "text"})
+    with pytest.raises(DataError, match=r"unknown kind 'picture'.*image, audio, text, number, category, ignore"):
+        recognise_columns(av_table, target="label", split=None, overrides={"text": "picture"})
+
+
+def test_columns_that_are_the_answer_are_named(av_table, tmp_path):
+    kinds = recognise_columns(av_table, target="label", split=None)
+    rows = np.arange(40)
+    assert leaks(av_table, kinds, "label", rows) == ["text"]
+    assert leaks(av_table, {**kinds, "text": "ignore"}, "label", rows) == []
+    # Only the given rows count, and distinct values are no evidence.
+    table = write_table(
+        tmp_path, "y,x,score\n" + "".join(f"{i % 2},{i},{10 + i % 4}\n" for i in range(12)) + "0,0,11\n"
+    )
+    assert leaks(table, {"x": "category", "score": "number"}, "y", np.arange(12)) == ["score"]
+    assert leaks(table, {"x": "category", "score": "number"}, "y", np.arange(13)) == []

@@ -1,0 +1,155 @@
+import json
+
+import numpy as np
+import pytest
+from data_helpers import fitted, table_of, write_table
+
+from perceiver_pytorch.data import DataError, InputSpec, SpecOptions, recognise_columns
+
+
+def test_an_audio_visual_manifest(av_table):
+    spec, splits = fitted(av_table, "label")
+    assert spec.classes == ("0", "1", "2", "3", "4")
+    image, audio, categories = spec.modalities
+    assert (image.axes, image.channels, image.num_tokens) == ((9, 7), 1, 63)
+    assert (audio.sample_rate, audio.num_samples, audio.axes, audio.channels) == (8000, 224, (7,), 32)
+    assert audio.mean == pytest.approx(0.1, abs=0.02)
+    assert audio.std == pytest.approx(0.2, abs=0.02)
+    assert categories.columns == ("text", "speaker")
+    assert spec.columns == ["image", "audio", "text", "speaker"]
+    assert spec.modality("audio") is audio
+    assert len(splits.train) == 40
+    with pytest.raises(DataError, match="did you mean 'audio'"):
+        spec.modality("audi")
+
+
+def test_describe_is_text_for_a_report(av_table):
+    spec, _ = fitted(av_table, "label")
+    assert spec.describe() == [
+        ("image", "image", "image", "9x7 = 63 tokens of 1 value", "9x7 grey, single pixels"),
+        ("audio", "audio", "audio", "7 tokens of 32 values", "0.03 s at 8000 Hz, 32 samples a token"),
+        ("categories", "category", "text, speaker", "2 tokens, ids", "5, 2 values"),
+    ]
+
+
+def test_only_train_rows_are_learned_from(tmp_path):
+    text = "y,words,size,color,split\n" + "".join(
+        f"{i % 2},word number {i} here,{i % 3},{'red' if i % 3 else 'blue'},train\n" for i in range(20)
+    )
+    base, _ = fitted(write_table(tmp_path, text + "1,like the others,1,red,val\n"), "y")
+    other = text + f"0,{'long ' * 50},1000,green,val\n1,,,,test\n"
+    assert fitted(write_table(tmp_path, other), "y")[0] == base
+
+
+def test_json_round_trip(av_table, tmp_path):
+    spec, _ = fitted(av_table, "label")
+    assert InputSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    table = table_of(
+        tmp_path, y=[0, 1] * 10, words=[f"word no. {i} of many" for i in range(20)], size=[i / 7 for i in range(20)]
+    )
+    spec, _ = fitted(table, "y")
+    assert InputSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def _set(path, value):
+    def change(d):
+        for key in path[:-1]:
+            d = d[key]
+        d[path[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_set(["version"], 2), "version 1 was expected, got 2"),
+        (_set(["target"], 3), "target: a column name"),
+        (_set(["classes"], ["a", 1]), "classes: a list of names"),
+        (_set(["classes"], ["a"]), "two or more"),
+        (_set(["kinds", "id"], "picture"), "kinds: an object"),
+        (_set(["modalities"], {}), "modalities: a list"),
+        (_set(["modalities"], []), "one or more"),
+        (_set(["modalities", 0, "kind"], "video"), r"modalities\[0\]: an object with a kind"),
+        (_set(["modalities", 0, "height"], "9"), r"modalities\[0\]\.height: int was expected, got '9'"),
+        (_set(["modalities", 0, "height"], True), "height: int was expected"),
+        (_set(["modalities", 0, "height"], -9), r"modalities\[0\]: height was expected to be positive"),
+        (_set(["modalities", 0, "extra"], 1), "'extra' does not fit"),
+        (_set(["modalities", 1, "std"], float("nan")), "std: float was expected"),
+        (_set(["modalities", 2, "values"], [["a"]]), "one list of values per column"),
+        (_set(["modalities", 2, "columns"], "text"), "columns: a list was expected"),
+    ],
+)
+def test_a_changed_file_is_refused(av_table, change, message):
+    given = fitted(av_table, "label")[0].to_dict()
+    change(given)
+    with pytest.raises(DataError, match=message):
+        InputSpec.from_dict(given)
+
+
+def test_a_column_called_like_a_group_keeps_its_name(tmp_path):
+    table = table_of(
+        tmp_path,
+        y=[0, 1] * 10,
+        numbers=[f"the numbers are {i} and {i + 1}" for i in range(20)],
+        size=[i % 7 for i in range(20)],
+    )
+    spec, _ = fitted(table, "y")
+    assert [(m.name, m.kind) for m in spec.modalities] == [("numbers", "text"), ("numbers_columns", "number")]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ([1.0 + i / 3 for i in range(40)], "only classification targets"),
+        ([float(i % 30) + 0.5 for i in range(120)], "only classification targets"),
+        (list(range(40)), "40 different values in 40 train rows; only classification"),
+        (["same"] * 40, "one value only"),
+    ],
+)
+def test_targets_that_are_no_classes(tmp_path, target, message):
+    table = table_of(tmp_path, y=target, x=[i % 5 for i in range(len(target))])
+    with pytest.raises(DataError, match=message):
+        InputSpec.fit(table, {"x": "number"}, target="y", rows=np.arange(len(target)))
+
+
+@pytest.mark.parametrize(
+    ("target", "classes"),
+    [
+        ([10, 9, 10, 9], ("9", "10")),
+        ([1.0, 0.0, 1.0, 0.0], ("0", "1")),
+        ([0.5, 1.0, 0.5, 1.0], ("0.5", "1")),
+        (["10", "9", "yes", "9"], ("10", "9", "yes")),
+        ([True, False, True, False], ("false", "true")),
+    ],
+)
+def test_classes_are_sorted_strings(tmp_path, target, classes):
+    table = table_of(tmp_path, y=target, x=[1, 2, 3, 4])
+    assert InputSpec.fit(table, {"x": "number"}, target="y", rows=np.arange(4)).classes == classes
+
+
+def test_nothing_to_learn_from_is_an_error(tmp_path, av_table):
+    table = table_of(tmp_path, y=[0, 1], x=[1, 1])
+    kinds = recognise_columns(table, target="y", split=None)
+    with pytest.raises(DataError, match="no column is left"):
+        InputSpec.fit(table, kinds, target="y", rows=np.arange(2))
+    with pytest.raises(DataError, match=r"row 0, column 'audio': the image cannot be decoded"):
+        InputSpec.fit(av_table, {"audio": "image"}, target="label", rows=np.arange(5))
+    table = table_of(tmp_path, y=[0, 1], x=[None, None])
+    with pytest.raises(DataError, match=r"column 'x' has no file"):
+        InputSpec.fit(table, {"x": "image"}, target="y", rows=np.arange(2))
+
+
+def test_a_few_broken_files_do_not_stop_the_fit(av_table):
+    expected, splits = fitted(av_table, "label")
+    (av_table.root / f"images/{splits.train[0]}.png").write_bytes(b"broken")
+    assert fitted(av_table, "label")[0] == expected
+
+
+def test_options(av_table):
+    options = SpecOptions(image_size=4, audio_patch=10, max_audio_seconds=0.01, sample_rate=4000)
+    spec, _ = fitted(av_table, "label", options=options)
+    assert spec.modality("image").axes == (4, 3)
+    assert spec.modality("audio").shape == (4, 10)
+    with pytest.raises(DataError, match="audio_patch was expected to be positive, got 0"):
+        SpecOptions(audio_patch=0)

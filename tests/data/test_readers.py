@@ -1,0 +1,136 @@
+import datetime
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from data_helpers import write_table
+
+from perceiver_pytorch.data import DataError, load_table, recognise_columns
+
+
+def test_csv_gives_typed_columns_and_empty_cells_are_missing(tmp_path):
+    table = write_table(tmp_path, 'a,b,c\n1,"x, y",\n2,,None\n')
+    assert len(table) == 2
+    assert table.column_names == ["a", "b", "c"]
+    assert table.column("b") == ["x, y", None]
+    assert table.row(1) == {"a": 2, "b": None, "c": "None"}
+    assert table.root == tmp_path.resolve()
+
+
+def test_a_column_is_typed_by_the_whole_file(tmp_path):
+    values = ["1"] * 300_000 + ["2.5"]  # the first megabyte holds integers only
+    table = write_table(tmp_path, "a,b\n" + "".join(f"{v},x\n" for v in values))
+    assert table.column("a")[-1] == 2.5
+
+
+def test_quoted_line_breaks_and_byte_order_mark(tmp_path):
+    table = write_table(tmp_path, '\ufeffa,b\n1,"two\nlines"\n')
+    assert table.row(0) == {"a": 1, "b": "two\nlines"}
+
+
+def test_other_formats_hold_the_same_rows(tmp_path):
+    import pyarrow.parquet
+
+    rows = [{"a": 1, "b": "x"}, {"a": 2, "b": None}]
+    tsv = write_table(tmp_path, "a\tb\n1\tx\n2\t\n", "t.tsv")
+    jsonl = write_table(tmp_path, '{"a": 1, "b": "x"}\n{"a": 2, "b": null}\n', "t.jsonl")
+    (tmp_path / "year=2020").mkdir()  # a folder name that must not become a column
+    pyarrow.parquet.write_table(tsv.rows, tmp_path / "year=2020/t.parquet")
+    parquet = load_table(tmp_path / "year=2020/t.parquet")
+    for table in (tsv, jsonl, parquet):
+        assert [table.row(i) for i in range(2)] == rows
+
+
+def test_times_in_nanoseconds_and_string_views_become_python_values(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    columns = {
+        "when": pyarrow.array([1_500, None], pyarrow.timestamp("ns", "UTC")),
+        "took": pyarrow.array([2_000, 3_000], pyarrow.duration("ns")),
+        "name": pyarrow.array(["x", "y"], pyarrow.string_view()),
+        "kind": pyarrow.array(["x", None]).dictionary_encode(),
+    }
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
+    table = load_table(tmp_path / "t.parquet")
+    utc = datetime.timezone.utc
+    assert table.column("when") == [datetime.datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=utc), None]
+    assert table.row(1) == {"when": None, "took": datetime.timedelta(microseconds=3), "name": "y", "kind": None}
+    assert recognise_columns(table, target=None, split=None)["took"] == "number"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty"),
+        (b"a,b\n", "no rows"),
+        (b"a,b,a\n1,2,3\n", "'a'"),
+        (b"a,b\n1,2\n1,2,3\n", "(?s)cannot be read as csv.*3"),
+        (b"a,b\n1,2\n3,caf\xe9\n", "line 3 is not UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "UTF-16"),
+        (b"a,b\n1,caf\xc3", "line 2 is not UTF-8"),
+    ],
+)
+def test_malformed_csv_is_named(tmp_path, content, message):
+    path = tmp_path / "bad.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        load_table(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["bad.parquet", "bad.jsonl"])
+def test_malformed_files_of_other_formats_are_named(tmp_path, name):
+    (tmp_path / name).write_text("this is not a table")
+    with pytest.raises(DataError, match=re.escape(name)):
+        load_table(tmp_path / name)
+
+
+def test_a_missing_source_suggests_what_there_is(tmp_path):
+    write_table(tmp_path, "a\n1\n", "manifest.csv")
+    with pytest.raises(DataError, match=r"did you mean 'digits'.*easy-vqa"):
+        load_table("digit")
+    with pytest.raises(DataError, match=r"did you mean 'manifest.csv'"):
+        load_table(tmp_path / "manifets.csv")
+    with pytest.raises(DataError, match=r"is a folder.*holds manifest\.csv"):
+        load_table(tmp_path)
+
+
+def test_an_unknown_suffix_lists_the_known_ones(tmp_path):
+    (tmp_path / "t.xlsx").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"'\.xlsx'.*\.csv.*\.parquet"):
+        load_table(tmp_path / "t.xlsx")
+
+
+def test_an_unknown_column_suggests_the_nearest(tmp_path):
+    table = write_table(tmp_path, "label,image\n1,x\n")
+    with pytest.raises(DataError, match=r"'lable' \(did you mean 'label'\?\); its columns are label, image"):
+        table.column("lable")
+    with pytest.raises(DataError, match="no row 1"):
+        table.row(1)
+
+
+def test_iterate_gives_the_asked_rows_and_columns(tmp_path):
+    table = write_table(tmp_path, "a,b\n" + "".join(f"{i},{-i}\n" for i in range(600)))
+    rows = np.array([599, 0, *range(1, 400)])
+    assert [(row, cells["b"]) for row, cells in table.iterate(rows, ["b"])] == [(r, -r) for r in rows.tolist()]
+
+
+def test_importing_the_package_imports_no_optional_library():
+    code = (
+        "import sys, perceiver_pytorch.data;"
+        "print([m for m in ('pyarrow', 'PIL', 'soundfile', 'soxr', 'sklearn', 'easy_vqa') if m in sys.modules])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
+
+
+def test_a_missing_library_names_the_extra(monkeypatch, tmp_path):
+    from perceiver_pytorch.data.errors import need
+
+    monkeypatch.setitem(sys.modules, "soxr", None)
+    with pytest.raises(ImportError, match=r'pip install "perceiver-multi-modality-pytorch\[data\]"'):
+        need("soxr", "resample sound")

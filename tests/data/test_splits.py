@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from data_helpers import table_of
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from perceiver_pytorch.data import DataError, split_rows
+
+
+def split(table, **changes):
+    return split_rows(table, **{"target": "y", "split": None, "val_fraction": 0.25, "seed": 0, **changes})
+
+
+def test_names_of_splits_in_any_case(tmp_path):
+    names = ["Train", "training", "VAL", "valid", "validation", "dev", "test", " Eval "]
+    splits = split(table_of(tmp_path, y=[0, 1] * 4, split=names))
+    assert (splits.train.tolist(), splits.val.tolist(), splits.test.tolist()) == ([0, 1], [2, 3, 4, 5], [6, 7])
+    assert splits.train.dtype == np.int64
+
+
+def test_val_is_drawn_from_train_where_there_is_none(tmp_path):
+    part = ["train"] * 80 + ["test"] * 20
+    splits = split(table_of(tmp_path, y=[0, 0, 0, 1] * 25, part=part), split="part")
+    assert len(splits.val) == 20
+    assert splits.test.tolist() == list(range(80, 100))
+    assert sum(row % 4 == 3 for row in splits.val) == 5  # stratified
+    assert sorted([*splits.train, *splits.val]) == list(range(80))
+
+
+def test_a_seed_fixes_the_draw(tmp_path):
+    table = table_of(tmp_path, y=["a", "b"] * 30)
+    assert np.array_equal(split(table).val, split(table).val)
+    assert not np.array_equal(split(table).val, split(table, seed=1).val)
+
+
+@given(
+    labels=st.lists(st.integers(0, 4), min_size=2, max_size=60),
+    fraction=st.floats(0.01, 0.99),
+    seed=st.integers(0, 5),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_draw_covers_all_rows_once_and_leaves_both_parts_something(tmp_path, labels, fraction, seed):
+    splits = split(table_of(tmp_path, y=labels), val_fraction=fraction, seed=seed)
+    assert sorted([*splits.train, *splits.val]) == list(range(len(labels)))
+    assert len(splits.train) > 0
+    assert len(splits.val) > 0
+    repeated = {label for label in labels if labels.count(label) > 1}
+    assert repeated <= {labels[row] for row in splits.train}
+
+
+@pytest.mark.parametrize(
+    ("columns", "changes", "message"),
+    [
+        ({"y": [0, 1], "split": ["train", "holdout"]}, {}, "row 1: .*says 'holdout'"),
+        ({"y": [0, 1], "split": ["train", None]}, {}, "row 1: .*is empty"),
+        ({"y": [0, 1], "split": ["val", "test"]}, {}, "no row into the train split"),
+        ({"y": [0, None], "split": ["train", "val"]}, {}, "row 1: the target 'y' is missing"),
+        ({"y": [0, float("nan"), 1.0]}, {}, "row 1: the target"),
+        ({"y": [0]}, {}, "one train row only"),
+        ({"y": [0, 1]}, {"val_fraction": 1.0}, "between 0 and 1, got 1.0"),
+        ({"y": [0, 1]}, {"val_fraction": 0.0}, "between 0 and 1"),
+        ({"y": [0, 1]}, {"target": "z"}, "no column 'z'"),
+        ({"y": [0, 1]}, {"split": "part"}, "no column 'part'"),
+        ({"y": [0, 1]}, {"split": "y"}, "both the target and the split"),
+    ],
+)
+def test_what_cannot_be_split(tmp_path, columns, changes, message):
+    with pytest.raises(DataError, match=message):
+        split(table_of(tmp_path, **columns), **changes)
+
+
+def test_a_test_row_may_lack_its_target(tmp_path):
+    table = table_of(tmp_path, y=[0, 1, None], split=["train", "val", "test"])
+    assert split(table).test.tolist() == [2]
