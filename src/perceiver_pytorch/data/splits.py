@@ -11,7 +11,7 @@ from .table import Table
 from .targets import require_targets
 from .values import as_label, is_missing
 
-_NAMES = {
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -86,12 +86,12 @@ def _named_parts(table: Table, column: str | None) -> np.ndarray:
         return np.full(len(table), "train")
     parts = []
     for row, value in enumerate(table.column(column)):
-        part = None if is_missing(value) else _NAMES.get(str(value).strip().lower())
+        part = None if is_missing(value) else SPLIT_NAMES.get(str(value).strip().lower())
         if part is None:
             given = "is empty" if is_missing(value) else f"says {value!r}"
             raise DataError(
                 f"{table.source}: row {row}: the split column {column!r} {given}; "
-                f"one of {', '.join(_NAMES)} was expected. If it is no split, rename it or name another split column",
+                f"one of {', '.join(SPLIT_NAMES)} was expected. If it is no split, rename it or name another column",
                 row=row,
                 column=column,
             )

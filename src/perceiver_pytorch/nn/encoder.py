@@ -52,7 +52,7 @@ def build_layers(
 
 def encode(
     layers: nn.ModuleList,
-    latents: Sequence[Float[Tensor, "latents latent_dim"]],
+    latents: Sequence[Float[Tensor, "_latents _latent_dim"]],
     contexts: Sequence[Sequence[Context]],
 ) -> Float[Tensor, "batch latents latent_dim"]:
     """Lets the latents read the input, layer by layer.

@@ -28,17 +28,18 @@ class Context:
             sample brings its own coordinates. Float. Empty for a context without positions.
         code: ``(code_channels,)`` channels that are the same for every token (the modality code), float.
         padding: number of zero channels between the data and the tables.
-        mask: ``(batch, *axes)`` bool, True = attend; None attends to every token. What masked tokens hold, NaN
-            included, has no influence.
+        mask: ``(batch, *axes)`` bool, True = attend; None attends to every token. What the data of masked tokens
+            hold, NaN included, has no influence (a table must be finite throughout).
         scale: ``(channels,)`` or None: factor applied to the raw channels.
         offset: ``(channels,)`` or None: added after scaling.
 
     Raises:
         ValueError: if the shapes do not fit together.
+        TypeError: if the mask is not bool.
     """
 
     data: Shaped[Tensor, "batch *axes channels"]
-    tables: tuple[Float[Tensor, "... length features"], ...] = ()
+    tables: tuple[Float[Tensor, "... _length _features"], ...] = ()
     code: Float[Tensor, " code"] | None = None
     padding: int = 0
     mask: Bool[Tensor, "batch *axes"] | None = None
@@ -51,11 +52,17 @@ class Context:
         if self.tables and len(self.tables) != len(self.axes):
             raise ValueError(f"one table per axis is needed: {len(self.axes)} axes, {len(self.tables)} tables")
         for axis, (length, table) in enumerate(zip(self.axes, self.tables, strict=False)):
-            if table.shape[-2] != length or table.shape[:-2] not in ((), self.data.shape[:1]):
+            if table.shape[-2:-1] != (length,) or table.shape[:-2] not in ((), self.data.shape[:1]):
                 raise ValueError(
                     f"table of axis {axis} must be ({length}, features) or ({self.data.shape[0]}, {length}, features), "
                     f"got {_shape(table)}"
                 )
+        if self.code is not None and self.code.dim() != 1:
+            raise ValueError(f"code must be (channels,), got {_shape(self.code)}")
+        if self.padding < 0:
+            raise ValueError(f"padding must be at least 0, got {self.padding}")
+        if self.mask is not None and self.mask.dtype != torch.bool:
+            raise TypeError(f"mask must be bool (True = attend), got {self.mask.dtype}")
         if self.mask is not None and self.mask.shape != self.data.shape[:-1]:
             raise ValueError(f"mask must be {tuple(self.data.shape[:-1])}, got {_shape(self.mask)}")
         for name, value in (("scale", self.scale), ("offset", self.offset)):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from perceiver_pytorch.data import InputSpec, ModalitySpec
+from perceiver_pytorch.data import CategoriesSpec, InputSpec, ModalitySpec, TextSpec
 from perceiver_pytorch.modalities import InputModality, InputModalityWithEmbedding
 from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
 from perceiver_pytorch.training.config import ModelConfig
@@ -47,7 +47,7 @@ def _modality(modality: ModalitySpec, config: ModelConfig) -> InputModality:
     longest = max(modality.axes)
     name, axes = model_name(modality.name), len(modality.axes)
     bands, max_freq = min(config.num_freq_bands, longest // 2), float(max(2, longest))
-    if modality.dtype == "int64":
+    if isinstance(modality, TextSpec | CategoriesSpec):
         width = config.embedding_dim * (config.depth if config.split_embedding else 1)
         embedding = nn.Embedding(modality.vocab_size, width)
         return InputModalityWithEmbedding(

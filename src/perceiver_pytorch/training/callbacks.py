@@ -15,7 +15,7 @@ from perceiver_pytorch.training.files import write_text, write_whole
 from perceiver_pytorch.training.module import Classifier
 
 
-class TrainingStopped(Exception):
+class TrainingStopped(Exception):  # noqa: N818  (no error: training ends as asked)
     """Training was asked to stop and has saved its state."""
 
 
@@ -124,12 +124,13 @@ def build_callbacks(
         EarlyStopping("val_accuracy", mode="max", patience=patience),
         history,
         ModelCheckpoint(
-            checkpoints, "best", monitor="val_accuracy", mode="max", enable_version_counter=False,
-            save_weights_only=False,
-        ),  # fmt: skip
-        ModelCheckpoint(
-            checkpoints, "last", monitor=None, save_on_train_epoch_end=True, enable_version_counter=False
+            checkpoints,
+            "best",
+            monitor="val_accuracy",
+            mode="max",
+            enable_version_counter=False,
         ),
+        ModelCheckpoint(checkpoints, "last", monitor=None, save_on_train_epoch_end=True, enable_version_counter=False),
     ]
     return [*callbacks, RichProgressBar(leave=False)] if bar else callbacks
 

@@ -1,6 +1,6 @@
 """Everything a run depends on: data, model and training, as one tree of knobs, with presets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,10 @@ class DataConfig(Settings):
 
     table: str = knob("", "CSV, TSV, JSONL or Parquet file, or the name of a built-in set")
     target: str = knob("", "column to predict")
-    columns: dict[str, str] = knob({}, "kind of single columns: image, audio, text, number, category, ignore")
+    columns: dict[str, str] = field(
+        default_factory=dict,
+        metadata={"help": "kind of single columns: image, audio, text, number, category, ignore"},
+    )
     split: str | None = knob(None, "column that says train, val or test; null: 'split' if there is one")
     val_fraction: float = knob(0.1, "share of the train rows to validate on, where no row is marked val")
     on_error: str = knob("raise", "what to do with a bad row", choices=("raise", "skip"))

@@ -58,7 +58,7 @@ def predict(
         progress: called with (rows done, rows in all).
     """
     model.eval()
-    device = model.latents.device
+    device = next(model.parameters()).device
     probabilities, targets = [], []
     for start in range(0, len(dataset), batch_size):
         samples = [dataset[i] for i in range(start, min(start + batch_size, len(dataset)))]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -45,36 +44,11 @@ from perceiver_pytorch.training.callbacks import (
 from perceiver_pytorch.training.config import DataConfig, FitConfig, dump_config
 from perceiver_pytorch.training.module import Classifier
 from perceiver_pytorch.training.report import ReportFacts, write_report
+from perceiver_pytorch.training.reporter import Reporter
 from perceiver_pytorch.training.run_folder import RunFolder
 from perceiver_pytorch.training.sampler import EpochBatches
 
 EVALUATION_BATCH = 256
-
-
-@dataclass(frozen=True)
-class Reporter:
-    """How a run tells what it does.
-
-    Args:
-        say: prints a line.
-        warn: prints a warning.
-        progress: context manager ``progress(title)`` that gives a function of (done, in all).
-        bar: whether a live progress bar can be drawn.
-    """
-
-    say: Callable[[str], None] = print
-    warn: Callable[[str], None] = print
-    progress: Callable[[str], Any] | None = None
-    bar: bool = False
-
-    @contextmanager
-    def step(self, title: str) -> Iterator[Callable[[int, int], None] | None]:
-        """A step that shows progress where it can."""
-        if self.progress is None:
-            yield None
-        else:
-            with self.progress(title) as advance:
-                yield advance
 
 
 @dataclass(frozen=True)
@@ -179,9 +153,7 @@ def describe(spec: InputSpec, splits: Splits) -> list[str]:
     return lines
 
 
-def _columns_and_splits(
-    table: Table, config: FitConfig, reporter: Reporter
-) -> tuple[dict[str, Any], Splits]:
+def _columns_and_splits(table: Table, config: FitConfig, reporter: Reporter) -> tuple[dict[str, Any], Splits]:
     data = config.data
     if not data.target:
         raise ValueError(f"which column is to be predicted? Columns: {', '.join(table.column_names)}")

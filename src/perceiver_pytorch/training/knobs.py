@@ -14,10 +14,7 @@ S = TypeVar("S")
 
 def knob(default: Any, help: str, *, choices: tuple[Any, ...] | None = None) -> Any:
     """A dataclass field with a one-line help, and the values it may take."""
-    metadata = {"help": help, "choices": choices}
-    if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata={"help": help, "choices": choices})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +45,7 @@ def read_settings(cls: type[S], given: Any, *, base: S | None = None, place: str
         inner = f"{place}.{name}" if place else name
         if dataclasses.is_dataclass(hints[name]):
             part = None if base is None else getattr(base, name)
-            values[name] = read_settings(hints[name], value, base=part, place=inner)  # type: ignore[arg-type]
+            values[name] = read_settings(hints[name], value, base=part, place=inner)
         else:
             values[name] = value
     try:
@@ -94,7 +91,7 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
     plain = tuple(typing.get_origin(option) or option for option in options)
     if float in plain and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(value, bool) and bool not in plain or not isinstance(value, plain):
+    if (isinstance(value, bool) and bool not in plain) or not isinstance(value, plain):
         expected = " or ".join("none" if option is type(None) else option.__name__ for option in plain)
         raise TypeError(f"{name} must be {expected}, got {value!r}")
     return value

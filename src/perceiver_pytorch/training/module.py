@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from perceiver_pytorch.data import Batch
@@ -30,6 +31,8 @@ class Classifier(pl.LightningModule):
         assert model.num_classes is not None
         self.model = model
         self.config = config
+        self.train_loss = MeanMetric()
+        self.train_loss.persistent(True)  # a run that is stopped within an epoch goes on with that epoch's mean
         self.val_accuracy = MulticlassAccuracy(model.num_classes, average="micro")
 
     def forward(self, batch: Batch) -> Tensor:
@@ -42,7 +45,8 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = F.cross_entropy(self(batch), batch.targets, label_smoothing=self.config.label_smoothing)
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=False)
-        self.log("train_loss_epoch", loss, on_step=False, on_epoch=True, batch_size=len(batch.targets))
+        self.train_loss.update(loss.detach(), len(batch.targets))
+        self.log("train_loss_epoch", self.train_loss, on_step=False, on_epoch=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -1,6 +1,7 @@
 """The run folder: everything a training run leaves behind, and the only place that knows its file names."""
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from torch import nn
 from perceiver_pytorch.data import InputSpec
 from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
 from perceiver_pytorch.training.config import FitConfig, dump_config, load_config
-from perceiver_pytorch.training.files import write_json, write_text, write_whole
+from perceiver_pytorch.training.files import write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,12 @@ class RunFolder:
         return self._read(self.metrics_file)
 
     def write_model(self, model: MultiModalityWithTextPerceiver) -> None:
-        """Writes weights and configuration through a folder beside, file by file, each of them whole."""
+        """Writes weights and configuration in a folder beside, then moves them to their places."""
         staging = self.path / ".model.partial"
         try:
             model.save_pretrained(staging)
             for name in ("config.json", "model.safetensors"):
-                write_whole(self.path / name, lambda partial, name=name: shutil.move(staging / name, partial))  # type: ignore[misc]
+                os.replace(staging / name, self.path / name)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
@@ -119,7 +120,9 @@ class RunFolder:
             ValueError: if the run has none yet.
         """
         if not (self.path / "model.safetensors").is_file():
-            raise ValueError(f"run {self.path} has no model yet; go on training with `perceiver fit --resume {self.path}`")
+            raise ValueError(
+                f"run {self.path} has no model yet; go on training with `perceiver fit --resume {self.path}`"
+            )
         model: nn.Module = MultiModalityWithTextPerceiver.from_pretrained(self.path, local_files_only=True)
         assert isinstance(model, MultiModalityWithTextPerceiver)
         return model.eval()

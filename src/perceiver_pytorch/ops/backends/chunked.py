@@ -150,7 +150,7 @@ class _Tokens:
     @classmethod
     def of(cls, context: Context, dtype: torch.dtype, eps: float) -> "_Tokens":
         data = context.data
-        tables = [t.to(dtype).reshape(-1, *t.shape[-2:]) for t in context.tables]
+        tables = [(t if t.dim() == 3 else t.unsqueeze(0)).to(dtype) for t in context.tables]
         tables = tables or [data.new_zeros((1, length, 0), dtype=dtype) for length in context.axes]
         code = data.new_zeros(0, dtype=dtype) if context.code is None else context.code.to(dtype)
         sums = [t.sum(-1) for t in tables]
@@ -183,13 +183,19 @@ class _Tokens:
         return itertools.product(*ranges)
 
     def read(self, box: tuple[slice, ...]) -> tuple[Tensor, Tensor | None]:
-        """Raw channels (samples, *sizes, c) of a box, scaled, zero where masked; and its mask."""
+        """Raw channels (samples, *sizes, c) of a box, scaled, zero where masked; and its mask.
+
+        Tokens may be shifted by a number of their own: it drops out of their normalisation.
+        """
         context = self.context
         data = context.data[box].to(self.dtype)
         if context.scale is not None:
             data = data * context.scale.to(self.dtype)
         if context.offset is not None:
             data = data + context.offset.to(self.dtype)
+        if data.shape[-1] == context.num_channels:
+            # Nothing but data: centred here, or a mean far above the spread would cancel in the scores.
+            data = data - data.mean(-1, keepdim=True)
         if context.mask is None:
             return data, None
         mask = context.mask[box]

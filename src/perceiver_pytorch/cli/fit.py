@@ -1,0 +1,172 @@
+"""``perceiver fit``."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from perceiver_pytorch.cli import console
+from perceiver_pytorch.data import KINDS, builtin_names
+from perceiver_pytorch.training.config import PRESETS, FitConfig, load_config, preset
+from perceiver_pytorch.training.knobs import read_settings, with_path
+
+# Target column and preset of the built-in sets, so that `perceiver fit digits` is the whole command.
+BUILTIN_TARGET = "answer"
+
+
+def fit(
+    table: Annotated[
+        str | None,
+        typer.Argument(help="CSV, TSV, JSONL or Parquet file, or a built-in set: " + ", ".join(builtin_names())),
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder to write; default: runs/NAME.")] = None,
+    preset_name: Annotated[str, typer.Option("--preset", help=f"Size: {', '.join(PRESETS)}.")] = "tiny",
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file with any of the settings that `perceiver config` prints.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=KIND", help=f"Kind of a column: {', '.join(KINDS)}. Repeatable."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Column that says train, val or test.")] = None,
+    val_fraction: Annotated[
+        float | None, typer.Option(help="Share of the train rows to validate on, if none are marked.")
+    ] = None,
+    on_error: Annotated[str | None, typer.Option(help="For a bad row: raise (stop) or skip (count and list).")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the train rows, at most.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows per step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adamw or lamb.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Fixes weights, order and dropout.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, as model.depth=4. Repeatable."),
+    ] = None,
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Let file paths in cells leave the table's folder.")
+    ] = False,
+    time_limit: Annotated[str | None, typer.Option(help="Train no longer than this: 90s, 5m, 1h30m.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with a stopped run; its configuration holds.")
+    ] = None,
+) -> int:
+    """Train on a table: recognises the columns, trains, measures, and writes a report.
+
+    Settings come from the preset, then the --config file, then the options.
+    """
+    from perceiver_pytorch.training import fit as training
+    from perceiver_pytorch.training.run_folder import RunFolder
+
+    limit = None if time_limit is None else seconds(time_limit)
+    options = {
+        "data.table": table,
+        "data.target": target,
+        "data.split": split,
+        "data.val_fraction": val_fraction,
+        "data.on_error": on_error,
+        "data.allow_outside": allow_outside or None,
+        "training.epochs": epochs,
+        "training.batch_size": batch_size,
+        "training.lr": lr,
+        "training.optimizer": optimizer,
+        "training.seed": seed,
+    }
+    given = {path: value for path, value in options.items() if value is not None}
+    if resume is not None:
+        others = sorted(set(given) - {"data.table"})
+        if others or column or set_ or config or run:
+            raise ValueError(f"--resume goes on with {resume} as it was configured; leave the other options out")
+        folder = RunFolder.open(resume)
+        settings = read_settings(FitConfig, _tree(given), base=folder.config())
+    else:
+        base = preset(preset_name) if config is None else load_config(config, preset(preset_name))
+        given |= {f"data.columns.{name}": kind for name, kind in map(_pair, column or [])}
+        settings = read_settings(FitConfig, _tree(given, map(_pair, set_ or []), base), base=base)
+        if not settings.data.table:
+            raise ValueError("which table? perceiver fit TABLE --target COLUMN, or perceiver fit digits")
+        if settings.data.table in builtin_names() and not settings.data.target:
+            settings = read_settings(FitConfig, {"data": {"target": BUILTIN_TARGET}}, base=settings)
+        folder = RunFolder.create(run or _free_folder(settings.data.table))
+    try:
+        outcome = training.fit(
+            settings, folder, resume=resume is not None, time_limit=limit, reporter=console.reporter()
+        )
+    except BaseException:
+        _remove_if_empty(folder.path)
+        raise
+    if outcome.stopped == training.INTERRUPTED:
+        console.say(f"stopped and saved; go on with: perceiver fit --resume {folder.path}")
+        return 130
+    _print_outcome(outcome, folder)
+    return 0
+
+
+def seconds(text: str) -> float:
+    """Seconds of ``90``, ``90s``, ``5m`` or ``1h30m``.
+
+    Raises:
+        ValueError: for anything else, or nothing.
+    """
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    total = (
+        sum(float(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
+    )
+    if total <= 0:
+        raise ValueError(f"--time-limit must be a duration such as 90s, 5m or 1h30m, got {text!r}")
+    return total
+
+
+def _print_outcome(outcome: Any, folder: Any) -> None:
+    metrics = outcome.metrics
+    if outcome.stopped:
+        console.say(f"stopped: {outcome.stopped}; go on with: perceiver fit --resume {folder.path}")
+    console.say(
+        f"{metrics['split']} accuracy {metrics['accuracy']:.4f}, macro F1 {metrics['macro_f1']:.4f} "
+        f"on {metrics['rows']:,} rows (majority class: {metrics['majority_accuracy']:.4f})"
+    )
+    for name, values in metrics["modalities"].items():
+        console.say(f"  {name}: {values['without']:.4f} without it, {values['alone']:.4f} with it alone")
+    console.say(f"report: {folder.report_file}")
+
+
+def _tree(given: dict[str, Any], pairs: Any = (), base: Any = None) -> dict[str, Any]:
+    """Nested mappings of dotted paths; ``pairs`` are parsed as YAML, and column kinds add to those of ``base``."""
+    import yaml
+
+    tree: dict[str, Any] = {}
+    if base is not None and base.data.columns:
+        tree = {"data": {"columns": dict(base.data.columns)}}
+    for path, text in pairs:
+        with_path(tree, path, yaml.safe_load(text))
+    for path, value in given.items():
+        section, _, name = path.partition(".")
+        if name.startswith("columns."):  # a column's name may hold dots
+            tree.setdefault(section, {}).setdefault("columns", {})[name.removeprefix("columns.")] = value
+        else:
+            with_path(tree, path, value)
+    return tree
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.rpartition("=")
+    if not equals or not name:
+        raise ValueError(f"NAME=VALUE was expected, got {text!r}")
+    return name, value
+
+
+def _free_folder(table: str) -> Path:
+    """runs/NAME, or runs/NAME-2, .. where there is one."""
+    name = Path(table).stem
+    number = 1
+    while True:
+        path = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        if not path.exists():
+            return path
+        number += 1
+
+
+def _remove_if_empty(path: Path) -> None:
+    if path.is_dir() and not any(path.iterdir()):
+        path.rmdir()

@@ -1,0 +1,37 @@
+"""``perceiver predict``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from perceiver_pytorch.cli import console
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="Run folder of `perceiver fit`.")],
+    table: Annotated[str, typer.Argument(help="Table, with or without the target; cells may be empty.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV or Parquet file to write.")],
+    split: Annotated[str, typer.Option(help="Rows to predict: train, val, test, all.")] = "all",
+    on_error: Annotated[str | None, typer.Option(help="For a bad row: raise or skip.")] = None,
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Let file paths in cells leave the table's folder.")
+    ] = False,
+) -> int:
+    """Predict with a trained model: per row the class and the probability of every class."""
+    from perceiver_pytorch.cli.tables import load_rows, open_run, overridden, prepared
+    from perceiver_pytorch.training.evaluation import predict as run_model
+    from perceiver_pytorch.training.predictions import check_output, write_predictions
+    from perceiver_pytorch.training.run_folder import RunFolder
+
+    check_output(output)
+    folder = RunFolder.open(run)
+    model = open_run(folder)
+    data = overridden(folder.config().data, on_error, allow_outside)
+    rows_of, rows, _ = load_rows(table, data, split, default="all")
+    dataset, _ = prepared(rows_of, rows, folder, data, require_target=False)
+    with console.reporter().step("predicting") as progress:
+        predictions = run_model(model, dataset, progress=progress)
+    write_predictions(output, predictions, dataset.spec.classes)
+    console.say(f"{len(predictions.rows):,} predictions written to {output}")
+    return 0

@@ -1,0 +1,32 @@
+"""How a long job tells what it does, without knowing where it is shown."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """How a run tells what it does.
+
+    Args:
+        say: prints a line.
+        warn: prints a warning.
+        progress: context manager ``progress(title)`` that gives a function of (done, in all).
+        bar: whether a live progress bar can be drawn.
+    """
+
+    say: Callable[[str], None] = print
+    warn: Callable[[str], None] = print
+    progress: Callable[[str], Any] | None = None
+    bar: bool = False
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[Callable[[int, int], None] | None]:
+        """A step that shows progress where it can."""
+        if self.progress is None:
+            yield None
+        else:
+            with self.progress(title) as advance:
+                yield advance
