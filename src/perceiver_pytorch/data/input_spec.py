@@ -28,8 +28,8 @@ class InputSpec:
 
     Attributes:
         target: the column to predict.
-        classes: its values in string form; a target's index is its place here. In numeric order if all are numbers,
-            else in lexicographic order.
+        classes: its values in string form; a target's index is its place here. Numbers first, by
+            value, then the others as text.
         modalities: the inputs, in the order of the table's columns, all numbers and all categories last.
         kinds: each column's kind, ignored columns included.
     """

@@ -16,7 +16,7 @@ _MANY = 20  # more classes than this, and more than half as many as rows, are no
 
 
 def fit_classes(table: Table, target: str, rows: np.ndarray) -> tuple[str, ...]:
-    """The classes of the train rows in string form, sorted: by value if all are numbers, else as text.
+    """The classes of the train rows in string form, sorted: numbers by value, then the others as text.
 
     Raises:
         DataError: a target is missing, all are equal, or they look like measurements rather than classes.
@@ -51,15 +51,16 @@ def require_targets(table: Table, target: str, rows: np.ndarray, cells: list[Any
 
 
 def sort_labels(labels: Iterable[str]) -> list[str]:
-    """By value if all are finite numbers, else as text."""
-    labels = list(labels)
+    """Finite numbers first, by value, then the others as text."""
+    return sorted(labels, key=_order)
+
+
+def _order(label: str) -> tuple[bool, float, str]:
     try:
-        numbers = {label: float(label) for label in labels}
+        value = float(label)
     except ValueError:
-        return sorted(labels)
-    if not all(map(math.isfinite, numbers.values())):
-        return sorted(labels)
-    return sorted(labels, key=lambda label: (numbers[label], label))
+        value = math.nan
+    return (False, value, label) if math.isfinite(value) else (True, 0.0, label)
 
 
 def _continuous(cells: list[Any], num_classes: int) -> bool:

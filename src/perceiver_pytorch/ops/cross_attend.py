@@ -109,6 +109,10 @@ def cross_attend(
     if not contexts:
         raise ValueError("cross_attend needs at least one context")
     batch, num_latents, inner = queries.shape
+    if inner != key_weight.shape[0]:
+        raise ValueError(f"queries must be (batch, latents, {key_weight.shape[0]}), got {tuple(queries.shape)}")
+    if inner % heads:
+        raise ValueError(f"heads must divide the {inner} channels of the queries, got {heads}")
     channels, dim_head = key_weight.shape[1], inner // heads
     dtype = torch.promote_types(torch.promote_types(queries.dtype, key_weight.dtype), torch.float32)
     # Under autocast the folded weights would be rounded to half precision, which the scores then amplify.

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
-from perceiver_pytorch.data import CategoriesSpec, InputSpec, ModalitySpec, TextSpec
+from perceiver_pytorch.data import Batch, CategoriesSpec, InputSpec, ModalitySpec, TextSpec
 from perceiver_pytorch.modalities import InputModality, InputModalityWithEmbedding
 from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
 from perceiver_pytorch.training.config import ModelConfig
@@ -35,6 +36,11 @@ def build_model(spec: InputSpec, config: ModelConfig) -> MultiModalityWithTextPe
 def model_inputs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A batch's tensors (or masks) by the names that the model has for their modalities."""
     return {model_name(name): tensor for name, tensor in tensors.items()}
+
+
+def token_shapes(batch: Batch) -> dict[str, torch.Size]:
+    """``(batch, *axes)`` of every modality of a batch: all of a tensor of ids, all but the channels of another."""
+    return {name: x.shape if x.dtype == torch.int64 else x.shape[:-1] for name, x in batch.inputs.items()}
 
 
 def model_name(column: str) -> str:

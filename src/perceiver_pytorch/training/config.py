@@ -67,6 +67,7 @@ class TrainingConfig(Settings):
     warmup: float = knob(0.05, "share of the steps in which the learning rate rises")
     min_lr: float = knob(0.01, "learning rate at the end of the cosine, as a share of lr")
     gradient_clip: float = knob(1.0, "largest norm of the gradient")
+    token_dropout: float = knob(0.0, "share of the tokens of every modality that a step does not see")
     label_smoothing: float = knob(0.0, "label smoothing of the cross-entropy")
     patience: int = knob(15, "epochs without a better validation accuracy before training stops")
     precision: str = knob("32-true", "Lightning's precision: 32-true, bf16-mixed, 16-mixed")

@@ -11,7 +11,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix, 
 
 from perceiver_pytorch.data import Batch, TableDataset, collate
 from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
-from perceiver_pytorch.training.build import model_inputs
+from perceiver_pytorch.training.build import model_inputs, token_shapes
 
 Progress = Callable[[int, int], None]
 
@@ -117,9 +117,7 @@ def modality_accuracies(
 
 def _without(batch: Batch, left_out: Collection[str]) -> Batch:
     """The batch with some modalities missing in every row."""
-    masks = dict(batch.masks)
+    masks, shapes = dict(batch.masks), token_shapes(batch)
     for name in left_out:
-        values = batch.inputs[name]
-        num_axes = values.dim() - (1 if values.dtype == torch.int64 else 2)
-        masks[name] = torch.zeros(values.shape[: 1 + num_axes], dtype=torch.bool)
+        masks[name] = torch.zeros(shapes[name], dtype=torch.bool)
     return Batch(batch.inputs, masks, batch.targets, batch.rows)

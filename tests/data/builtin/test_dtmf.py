@@ -4,6 +4,7 @@ import wave
 import numpy as np
 import pytest
 
+from perceiver_pytorch.data.builtin.digits import digits_rows, digits_tones
 from perceiver_pytorch.data.builtin.dtmf import (
     HIGH,
     LOW,
@@ -60,3 +61,12 @@ def test_wav_files_hold_the_clip():
     with wave.open(io.BytesIO(wav_bytes(clip))) as file:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 8000)
         assert np.frombuffer(file.readframes(4), "<i2").tolist() == [0, 32767, -32767, 16384]
+
+
+def test_the_rows_of_digits_have_the_tones_of_their_digits():
+    clips = digits_tones()
+    rows = list(digits_rows(np.arange(1797) % 10))
+    for row in rows[::500]:
+        assert heard(clips[row.tone]) == frequencies(row.dialled)
+    tones = {split: {row.tone for row in rows if row.split == split} for split in ("train", "val", "test")}
+    assert not (tones["train"] & tones["val"] | tones["train"] & tones["test"] | tones["val"] & tones["test"])

@@ -33,7 +33,7 @@ def test_digits_splits_keep_scikit_learns_order(cache):
 
     table = load_table("digits")
     assert table.column_names == ["image", "audio", "question", "answer", "split"]
-    assert Counter(table.column("split")) == {"train": 1257 * 8, "val": 180 * 5, "test": 360 * 5}
+    assert Counter(table.column("split")) == {"train": 1257 * 24, "val": 180 * 5, "test": 360 * 5}
     kinds = recognise_columns(table, target="answer", split=None)
     assert kinds == {"image": "image", "audio": "audio", "question": "text"}
     labels = load_digits().target

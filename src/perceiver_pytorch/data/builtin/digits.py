@@ -24,34 +24,38 @@ if TYPE_CHECKING:
 
 NUM_TEST_IMAGES = 360
 NUM_VAL_IMAGES = 180
-_ROWS_PER_IMAGE = {"train": 8, "val": 5, "test": 5}
+_ROWS_PER_IMAGE = {"train": 24, "val": 5, "test": 5}
+_TONES_PER_DIGIT = {"train": 200, "val": 30, "test": 60}
 _SEED = 20230
 
 
 @dataclass(frozen=True, eq=False)
 class DigitsRow:
-    """One row before it is written: the image's place in scikit-learn's set, both digits, the clip, the question.
-
-    `clip` is float64 (1600,) within -1..1 at 8 kHz.
-    """
+    """One row before it is written: the places of image and tone in their lists, both digits, and the question."""
 
     image: int
+    tone: int
     written: int
     dialled: int
-    clip: np.ndarray
     asked: str
     question: str
     answer: str
     split: str
 
 
+def digits_tones(seed: int = _SEED) -> list[np.ndarray]:
+    """All clips, float64 (1600,) within -1..1 at 8 kHz: of each split in turn, its tones of 0, of 1, .. of 9."""
+    rng = np.random.default_rng([seed, 1])
+    return [dialled(digit, rng) for count in _TONES_PER_DIGIT.values() for digit in range(10) for _ in range(count)]
+
+
 def digits_rows(labels: np.ndarray, seed: int = _SEED) -> Iterator[DigitsRow]:
-    """Make the rows for images with these labels (in scikit-learn's order): 8 for each train image, 5 for others.
+    """Make the rows for images with these labels (in scikit-learn's order): 24 for each train image, 5 for others.
 
     The kinds of question come from a shuffled deck of all eight, dealt to the end before it is shuffled again, so each
-    is asked equally often; dialled digits and wordings are drawn evenly.
+    is asked equally often; tones and wordings are drawn evenly. No image and no tone occurs in two splits.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 2])
     kinds = list(QUESTIONS)
     deck: list[str] = []
     for image, written in enumerate(labels.tolist()):
@@ -61,25 +65,25 @@ def digits_rows(labels: np.ndarray, seed: int = _SEED) -> Iterator[DigitsRow]:
             asked = deck.pop()
             question = QUESTIONS[asked]
             digit = int(rng.integers(10))
+            tone = _first_tone(split, digit) + int(rng.integers(_TONES_PER_DIGIT[split]))
             wording = question.wordings[rng.integers(len(question.wordings))]
-            answer = question.answer(written, digit)
-            yield DigitsRow(image, written, digit, dialled(digit, rng), asked, wording, answer, split)
+            yield DigitsRow(image, tone, written, digit, asked, wording, question.answer(written, digit), split)
 
 
 def digits_table() -> pyarrow.Table:
     """The set as a table with the columns image (PNG bytes), audio (WAV bytes), question, answer and split.
 
-    Equal images are kept once (dictionary encoding).
+    Equal images and clips are kept once (dictionary encoding).
     """
     arrow = need("pyarrow", "build the set digits")
     digits = need("sklearn.datasets", "build the set digits", extra="sets").load_digits()
     rows = list(digits_rows(digits.target))
     images = arrow.array([png_bytes(image) for image in digits.images], arrow.binary())
-    indices = arrow.array([row.image for row in rows], arrow.int32())
+    clips = arrow.array([wav_bytes(clip) for clip in digits_tones()], arrow.binary())
     return arrow.table(
         {
-            "image": arrow.DictionaryArray.from_arrays(indices, images),
-            "audio": arrow.array([wav_bytes(row.clip) for row in rows], arrow.binary()),
+            "image": arrow.DictionaryArray.from_arrays(arrow.array([row.image for row in rows], arrow.int32()), images),
+            "audio": arrow.DictionaryArray.from_arrays(arrow.array([row.tone for row in rows], arrow.int32()), clips),
             "question": [row.question for row in rows],
             "answer": [row.answer for row in rows],
             "split": [row.split for row in rows],
@@ -99,3 +103,13 @@ def _split(image: int, num_images: int) -> str:
     if image >= num_images - NUM_TEST_IMAGES:
         return "test"
     return "val" if image >= num_images - NUM_TEST_IMAGES - NUM_VAL_IMAGES else "train"
+
+
+def _first_tone(split: str, digit: int) -> int:
+    """The place of a split's first tone of a digit in `digits_tones`."""
+    first = 0
+    for name, count in _TONES_PER_DIGIT.items():
+        if name == split:
+            return first + digit * count
+        first += 10 * count
+    raise ValueError(f"no split {split!r}")

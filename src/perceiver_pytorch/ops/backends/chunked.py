@@ -97,7 +97,7 @@ def _(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     return [
         torch.empty_like(rows, memory_format=torch.contiguous_format),
-        data.new_empty(data.shape if needs_data else (0,)),
+        data.new_empty(data.shape) if needs_data else rows.new_empty(0),
         rows.new_empty(code.shape if needs_constants and code is not None else (0,)),
         *(rows.new_empty(table.shape if needs_constants else (0,)) for table in tables),
     ]
