@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Runs the command; says which extra to install if its libraries are missing."""
     try:
-        from perceiver_pytorch.cli.app import run
+        from perceiver_pytorch.cli.app import app
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "perceiver_pytorch":
             raise
@@ -15,4 +15,4 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    run()
+    app()

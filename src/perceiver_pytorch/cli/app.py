@@ -1,8 +1,9 @@
 """The commands, put together; errors of the user's making are worded, not traced."""
 
+import functools
 import sys
+from collections.abc import Callable
 
-import click
 import typer
 
 from perceiver_pytorch.cli import console
@@ -19,26 +20,27 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+
+def worded(command: Callable[..., int]) -> Callable[..., None]:
+    """``command``, which exits with the code that it returns, and with 2 and a message for an error of the user's."""
+
+    @functools.wraps(command)
+    def run(*args: object, **kwargs: object) -> None:
+        try:
+            code = command(*args, **kwargs)
+        except KeyboardInterrupt:
+            console.error("interrupted")
+            code = 130
+        except (ValueError, TypeError, OSError, ImportError) as error:
+            if console.debugging():
+                raise
+            console.error(str(error))
+            code = 2
+        sys.exit(code)
+
+    return run
+
+
 for command in (fit, evaluate, predict, config):
-    app.command()(command)
-
-
-def run() -> None:
-    """Runs the command of the process's arguments and exits."""
-    try:
-        code = app(standalone_mode=False)
-    except click.exceptions.Abort:
-        console.error("interrupted")
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        console.error("interrupted")
-        sys.exit(130)
-    except (ValueError, TypeError, OSError) as error:
-        if console.debugging():
-            raise
-        console.error(str(error))
-        sys.exit(2)
-    sys.exit(code or 0)
+    app.command()(worded(command))

@@ -1,0 +1,161 @@
+"""The command as a user has it: its output, its exit code, its files; in this process, where no signal is needed."""
+
+import csv
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
+from types import SimpleNamespace
+
+import pytest
+from training_helpers import TINY, write_mixed_table
+
+from perceiver_pytorch.cli import main
+
+SETTINGS = [f"--set=model.{key}={value}" for key, value in TINY.items()] + ["--batch-size=8"]
+
+
+def perceiver(*arguments, cwd, check=True):
+    """Runs the command; gives its exit code and output."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        warnings.catch_warnings(),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        warnings.simplefilter("ignore")  # as for a user: none of them is an error
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["perceiver", *map(str, arguments)])
+        patch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as exit_:
+            main()
+    done = SimpleNamespace(returncode=exit_.value.code, stdout=out.getvalue(), stderr=err.getvalue())
+    if check:
+        assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    write_mixed_table(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    done = perceiver("fit", "mixed.csv", "--target=label", "--epochs=2", "--run=first", *SETTINGS, cwd=folder)
+    assert "test accuracy" in done.stdout
+    assert "report: first/report.html" in done.stdout
+    return folder / "first"
+
+
+def test_evaluate_repeats_what_training_measured(folder, run):
+    done = perceiver("evaluate", "first", "mixed.csv", "-o", "metrics.json", cwd=folder)
+    measured = json.loads((folder / "metrics.json").read_text())
+    trained = json.loads((run / "metrics.json").read_text())
+    assert measured["confusion"] == trained["confusion"]
+    assert measured["modalities"] == trained["modalities"]
+    assert "8 rows of mixed.csv (test)" in done.stdout
+
+
+def test_predict_gives_probabilities_of_every_row(folder, run):
+    perceiver("predict", "first", "mixed.csv", "-o", "out.csv", cwd=folder)
+    with (folder / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["row"]) for row in rows] == list(range(48))
+    for row in rows:
+        shares = {"dark": float(row["p_dark"]), "light": float(row["p_light"])}
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
+        assert row["prediction"] == max(shares, key=shares.get)
+
+
+def test_predict_takes_tables_without_target_and_without_a_modality(folder, run):
+    import pyarrow.parquet
+
+    with (folder / "mixed.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    with (folder / "bare.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["picture", "note"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows[:5])
+    done = perceiver("predict", "first", "bare.csv", "-o", "out.parquet", cwd=folder)
+    assert "has no column 'sound'" in done.stderr
+    table = pyarrow.parquet.read_table(folder / "out.parquet")
+    assert table.num_rows == 5
+    assert table.column_names == ["row", "prediction", "p_dark", "p_light"]
+
+
+def test_a_run_that_was_interrupted_goes_on(folder):
+    command = [sys.executable, "-c", "from perceiver_pytorch.cli import main; main()", "fit", "mixed.csv",
+               "--target=label", "--epochs=400", "--run=stopped", *SETTINGS]  # fmt: skip
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 90
+    while not (folder / "stopped/checkpoints/best.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "perceiver fit --resume stopped" in output
+    assert not (folder / "stopped/metrics.json").exists()
+    done = perceiver("fit", "--resume=stopped", "--time-limit=1s", cwd=folder)
+    assert "time limit" in done.stdout
+    assert (folder / "stopped/report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit"], "which table?"),
+        (["fit", "nowhere.csv", "--target=x"], "nowhere.csv"),
+        (["fit", "mixed.csv"], "which column is to be predicted"),
+        (["fit", "mixed.csv", "--target=lable"], "did you mean 'label'"),
+        (["fit", "mixed.csv", "--target=label", "--column=pictur=image"], "pictur"),
+        (["fit", "mixed.csv", "--target=label", "--column=picture=photo"], "photo"),
+        (["fit", "mixed.csv", "--target=label", "--column=picture"], "NAME=VALUE"),
+        (["fit", "mixed.csv", "--target=label", "--preset=huge"], "preset must be one of 'tiny', 'small', 'base'"),
+        (["fit", "mixed.csv", "--target=label", "--set=model.dept=3"], "did you mean 'depth'"),
+        (["fit", "mixed.csv", "--target=label", "--time-limit=soon"], "--time-limit must be a duration"),
+        (["fit", "mixed.csv", "--target=size"], "the target 'size' is missing"),
+        (["fit", "--resume=nothing"], "no run folder"),
+        (["evaluate", "nothing", "mixed.csv"], "no run folder"),
+        (["fit", "digitz"], "digits"),
+    ],
+)
+def test_a_wrong_call_says_what_is_wrong_and_leaves_nothing(folder, arguments, message):
+    done = perceiver(*arguments, cwd=folder, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not list(folder.glob("runs/*"))
+
+
+def test_wrong_calls_of_predict(folder, run):
+    for output, message in (("out.xlsx", "csv or .parquet"), ("no/such/out.csv", "does not exist")):
+        done = perceiver("predict", "first", "mixed.csv", "-o", output, cwd=folder, check=False)
+        assert done.returncode == 2
+        assert message in done.stderr
+
+
+def test_resume_keeps_the_runs_own_configuration(folder, run):
+    done = perceiver("fit", "--resume=first", "--epochs=9", cwd=folder, check=False)
+    assert done.returncode == 2
+    assert "leave the other options out" in done.stderr
+
+
+def test_config_prints_what_fit_reads(folder):
+    text = perceiver("config", "--preset=small", cwd=folder).stdout
+    (folder / "mine.yaml").write_text(text.replace("target: ''", "target: label").replace("epochs: 30", "epochs: 1"))
+    perceiver("fit", "mixed.csv", "--config=mine.yaml", "--run=configured", *SETTINGS, cwd=folder)
+    written = (folder / "configured/config.yaml").read_text()
+    assert "epochs: 1" in written
+    assert "table: mixed.csv" in written
+
+
+def test_help_is_there_for_every_command(folder):
+    for command in ([], ["fit"], ["evaluate"], ["predict"], ["config"]):
+        assert "Usage" in perceiver(*command, "--help", cwd=folder).stdout
