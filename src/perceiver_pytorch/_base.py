@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from inspect import Parameter
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -16,7 +15,8 @@ from torch import Tensor, nn
 from perceiver_pytorch import _checks
 from perceiver_pytorch.masks import Masks, combine_masks
 from perceiver_pytorch.modalities import InputModality, InputModalityWithEmbedding, make_context, modality_from_config
-from perceiver_pytorch.nn.encoder import build_layers, encode, init_latents
+from perceiver_pytorch.nn.encoder import build_layers, encode
+from perceiver_pytorch.nn.init import init_latents, init_linears
 from perceiver_pytorch.nn.layer import LayerParts
 from perceiver_pytorch.nn.sharing import share
 from perceiver_pytorch.ops import Context
@@ -42,12 +42,18 @@ class PerceiverBase(
     """
 
     latents: nn.Parameter | nn.ParameterList
+    _given: frozenset[str]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        model = super().__new__(cls, *args, **kwargs)
+        model._given = frozenset(kwargs)  # what a subclass that passes arguments on was given, see _record_config
+        return model
 
     def __init__(
         self,
         *,
         modalities: Iterable[InputModality | Mapping[str, Any]],
-        num_latents: int | Sequence[int],
+        num_latents: Any,
         latent_dims: Sequence[int],
         cross_heads: int,
         latent_heads: int,
@@ -61,21 +67,23 @@ class PerceiverBase(
         use_gelu: bool,
         style: str | Style | Mapping[str, Any],
         modality_code_dim: int | None,
+        latents_per_layer: bool = False,
         embed: bool = False,
         one_hot_codes: bool = True,
         single_block: bool = False,
     ) -> None:
         """Args as in `MultiModalityPerceiver`, and:
 
-        num_latents: of the one latent array, or of each layer's.
+        num_latents: of the one latent array; with ``latents_per_layer`` a list, one number per layer.
         latent_dims: width of the latents in each layer.
+        latents_per_layer: the hierarchical form.
         embed: look up modalities that have an embedding (else they are read as raw channels, as 1.4.0 does).
         one_hot_codes: give each modality a one-hot code where ``modality_code_dim`` is None.
         single_block: `Perceiver`'s layers of four parts.
         """
         super().__init__()
         depth = len(latent_dims)
-        sizes = [num_latents] if isinstance(num_latents, int) else list(num_latents)
+        sizes = num_latents if latents_per_layer else [num_latents]
         for name, value in (
             ("cross_heads", cross_heads),
             ("latent_heads", latent_heads),
@@ -106,14 +114,15 @@ class PerceiverBase(
             for modality in self.modalities.values():
                 if isinstance(modality, InputModalityWithEmbedding) and modality.embedding is not None:
                     modality.warn_unseen(depth)
-                    self.embeddings[modality.name] = modality.embedding
+                    # Not by item: ModuleDict refuses its methods' names, and columns are called "type" or "items".
+                    self.embeddings._modules[modality.name] = modality.embedding
         self.max_modality_dim = self._code_dim + max(
             self._channels(modality) + modality.position_dim for modality in self.modalities.values()
         )
         self._record_config(modalities=[m.to_config() for m in self.modalities.values()], style=asdict(self.style))
 
         arrays = [init_latents(n, dim, self.style.latent_init) for n, dim in zip(sizes, latent_dims, strict=False)]
-        self.latents = arrays[0] if isinstance(num_latents, int) else nn.ParameterList(arrays)
+        self.latents = nn.ParameterList(arrays) if latents_per_layer else arrays[0]
         self.modality_codes: nn.Parameter | None = None
         if modality_code_dim is not None:
             codes = torch.empty(len(self.modalities), modality_code_dim)
@@ -141,6 +150,7 @@ class PerceiverBase(
         self.to_logits: nn.Module = nn.Identity()
         if num_classes is not None:
             self.to_logits = nn.Sequential(nn.LayerNorm(latent_dims[-1]), nn.Linear(latent_dims[-1], num_classes))
+        init_linears(self, self.style.linear_init)
 
     def forward(
         self,
@@ -202,9 +212,10 @@ class PerceiverBase(
             raise TypeError(f"inputs must be a mapping of modality names to tensors, got {type(inputs).__name__}")
         if not inputs:
             raise ValueError(f"no modality given; at least one of {', '.join(self._code_index)} is needed")
+        for name in inputs:
+            _checks.choice("a modality of the input", name, tuple(self._code_index))
         data: dict[str, Tensor] = {}
         for name in sorted(inputs):
-            _checks.choice("a modality of the input", name, tuple(self._code_index))
             data[name] = self._read(self.modalities[name], _checks.tensor(f"input {name!r}", inputs[name]))
         batches = {name: value.shape[0] for name, value in data.items()}
         first = next(iter(batches.values()))
@@ -254,10 +265,14 @@ class PerceiverBase(
     def _record_config(self, **values: Any) -> None:
         """Adds what the constructor was given, as JSON values, to what ``save_pretrained`` writes."""
         parameters = type(self)._hub_mixin_init_parameters
-        takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
-        known = {key: value for key, value in values.items() if takes_any or key in parameters}
+        known = {key: value for key, value in values.items() if key in self._given or key in parameters}
         recorded = self._hub_mixin_config if isinstance(self._hub_mixin_config, dict) else {}
         self._hub_mixin_config = {**recorded, **known}
+
+    @classmethod
+    def _from_pretrained(cls, *, strict: bool = True, **arguments: Any) -> Any:
+        """Strict unless asked otherwise: weights that a file lacks would stay random, unseen."""
+        return super()._from_pretrained(strict=strict, **arguments)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Writes the weights under a temporary name first: a file that is there is whole."""
@@ -269,7 +284,7 @@ class PerceiverBase(
 
 def _by_name(modalities: Iterable[InputModality | Mapping[str, Any]]) -> dict[str, InputModality]:
     """Declared modalities by name, in order of declaration."""
-    if isinstance(modalities, InputModality | Mapping | str):
+    if isinstance(modalities, InputModality | Mapping | str) or not isinstance(modalities, Iterable):
         raise TypeError(f"modalities must be an iterable of InputModality, got {type(modalities).__name__}")
     by_name: dict[str, InputModality] = {}
     for value in modalities:

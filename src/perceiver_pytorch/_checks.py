@@ -1,6 +1,7 @@
 """The one place that words an argument error: what was expected, what came, and what would do."""
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -36,6 +37,15 @@ def positive_int(name: str, value: Any, minimum: int = 1) -> int:
     return value
 
 
+def number(name: str, value: Any) -> float:
+    """``value``, if it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return value
+
+
 def probability(name: str, value: Any) -> float:
     """``value``, if it lies in [0, 1]."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -60,6 +70,8 @@ def input_shape(name: str, data: Tensor, num_axes: int, channels: int) -> None:
         raise ValueError(
             f"{expected}, that is {num_axes + 2} dimensions for {num_axes} axes; got {data.dim()}: {tuple(data.shape)}"
         )
+    if data.is_complex():
+        raise TypeError(f"input {name!r} must be real, got {data.dtype}; torch.view_as_real gives two channels of it")
     if data.shape[-1] != channels:
         raise ValueError(f"{expected}; got {data.shape[-1]} channels: {tuple(data.shape)}")
     if 0 in data.shape:

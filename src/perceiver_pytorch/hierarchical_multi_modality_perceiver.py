@@ -117,6 +117,8 @@ class HierarchicalMultiModalityPerceiver(PerceiverBase):
             raise ValueError("weight_tie_layers must be False: the layers of a hierarchical model differ in width")
         if isinstance(configurator, Mapping):
             configurator = _ListedConfigurator(**configurator)
+        if not hasattr(configurator, "get_num_latents"):
+            raise TypeError(f"configurator must be a HierarchicalConfigurator, got {type(configurator).__name__}")
         layers = range(_checks.positive_int("depth", depth))
         num_latents = [configurator.get_num_latents(i) for i in layers]
         latent_dims = [configurator.get_latent_dim(i) for i in layers]
@@ -141,6 +143,7 @@ class HierarchicalMultiModalityPerceiver(PerceiverBase):
             use_gelu=use_gelu,
             style=style,
             modality_code_dim=modality_code_dim,
+            latents_per_layer=True,
         )
         self._record_config(configurator={"num_latents": num_latents, "latent_dims": latent_dims})
 

@@ -30,6 +30,8 @@ def combine_masks(
     Raises:
         ValueError, TypeError: for unknown names, wrong shapes or dtypes, or a modality marked present but not given.
     """
+    if present is not None and not isinstance(present, Mapping):
+        raise TypeError(f"present must be a mapping of modality names to (batch,) masks, got {type(present).__name__}")
     masks = _per_modality(shapes, mask, declared)
     for name, here in (present or {}).items():
         _checks.choice("a modality of present", name, declared)

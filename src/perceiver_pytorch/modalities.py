@@ -38,8 +38,8 @@ class InputModality:
     num_freq_bands: int
     max_freq: float
     freq_base: float = 2
-    scale: float | tuple[float, ...] = field(default=1.0, kw_only=True)
-    offset: float | tuple[float, ...] = field(default=0.0, kw_only=True)
+    scale: float | Sequence[float] = field(default=1.0, kw_only=True)
+    offset: float | Sequence[float] = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or "." in self.name:
@@ -48,18 +48,18 @@ class InputModality:
         _checks.positive_int(f"{where} input_channels", self.input_channels)
         _checks.positive_int(f"{where} input_axis", self.input_axis)
         _checks.positive_int(f"{where} num_freq_bands", self.num_freq_bands, minimum=0)
-        if not self.max_freq > 0:
+        if _checks.number(f"{where} max_freq", self.max_freq) <= 0:
             raise ValueError(f"{where} max_freq must be positive, got {self.max_freq}")
-        if not (self.freq_base > 0 and self.freq_base != 1):
+        if _checks.number(f"{where} freq_base", self.freq_base) <= 0 or self.freq_base == 1:
             raise ValueError(f"{where} freq_base must be positive and not 1, got {self.freq_base}")
         for key in ("scale", "offset"):
             value = getattr(self, key)
-            if isinstance(value, Sequence):
-                setattr(self, key, tuple(value))
-                if len(value) != self.input_channels:
-                    raise ValueError(
-                        f"{where} {key} must be a number or {self.input_channels} of them, got {len(value)}"
-                    )
+            if isinstance(value, str) or not isinstance(value, Sequence):
+                _checks.number(f"{where} {key}", value)
+                continue
+            setattr(self, key, tuple(_checks.number(f"{where} each {key}", v) for v in value))
+            if len(value) != self.input_channels:
+                raise ValueError(f"{where} {key} must be a number or {self.input_channels} of them, got {len(value)}")
 
     @property
     def position_dim(self) -> int:
@@ -88,9 +88,11 @@ class InputModality:
     def affine(self, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
         """Per-channel scale and offset ``(input_channels,)``, or None where they change nothing."""
 
-        def spread(value: float | tuple[float, ...], neutral: float) -> Tensor | None:
-            values = value if isinstance(value, tuple) else (value,) * self.input_channels
-            return None if set(values) == {neutral} else torch.tensor(values, device=device)
+        dtype = torch.get_default_dtype()  # of whole numbers too
+
+        def spread(value: float | Sequence[float], neutral: float) -> Tensor | None:
+            values = value if isinstance(value, Sequence) else (value,) * self.input_channels
+            return None if set(values) == {neutral} else torch.tensor(values, dtype=dtype, device=device)
 
         return spread(self.scale, 1.0), spread(self.offset, 0.0)
 
@@ -116,6 +118,10 @@ class InputModalityWithEmbedding(InputModality):
         super().__post_init__()
         if self.embedding is None:
             return
+        if not isinstance(self.embedding, nn.Embedding):
+            raise TypeError(
+                f"modality {self.name!r}: embedding must be a torch.nn.Embedding, got {type(self.embedding).__name__}"
+            )
         if self.input_axis != 1:
             raise ValueError(
                 f"modality {self.name!r}: an embedding goes with one axis (token ids), got input_axis={self.input_axis}"
@@ -141,7 +147,7 @@ class InputModalityWithEmbedding(InputModality):
         size = self.channels_in_layer(depth)
         return embedded[..., layer_index * size : (layer_index + 1) * size]
 
-    def maybe_embed(self, data: Shaped[Tensor, "batch *axes"]) -> Shaped[Tensor, "batch *axes channels"]:
+    def maybe_embed(self, data: Shaped[Tensor, "batch *shape"]) -> Shaped[Tensor, "batch *axes channels"]:
         """Looks up token ids ``(batch, length)`` or ``(batch, length, 1)``; data without an embedding passes through.
 
         Raises:

@@ -7,6 +7,7 @@ from typing import Any
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.nn.feed_forward import FEED_FORWARD
+from perceiver_pytorch.nn.init import LATENT_INITS, LINEAR_INITS
 from perceiver_pytorch.nn.sharing import RULES
 
 
@@ -26,6 +27,8 @@ class Style:
             to max_freq / 2 (paper, section 3.2).
         latent_init: ``"normal"``, N(0, 1) (1.4.0), or ``"truncated_normal"``, standard deviation 0.02 cut at ±2
             (paper, appendix).
+        linear_init: weights of linear layers: ``"uniform"``, PyTorch's default (1.4.0), or ``"variance_scaling"``,
+            truncated normal of variance 1 / fan_in with zero biases (the paper's published code).
         activation: of the feed-forward parts: ``"geglu"`` (1.4.0 and lucidrains), ``"gelu"`` (paper), or None: GELU
             where the model's ``use_gelu`` says so, else GEGLU.
 
@@ -37,6 +40,7 @@ class Style:
     weight_sharing: str = "release"
     freq_scale: str = "log"
     latent_init: str = "normal"
+    linear_init: str = "uniform"
     activation: str | None = None
 
     def __post_init__(self) -> None:
@@ -44,7 +48,8 @@ class Style:
             raise TypeError(f"double_residual must be True or False, got {self.double_residual!r}")
         _checks.choice("weight_sharing", self.weight_sharing, RULES)
         _checks.choice("freq_scale", self.freq_scale, ("log", "linear"))
-        _checks.choice("latent_init", self.latent_init, ("normal", "truncated_normal"))
+        _checks.choice("latent_init", self.latent_init, LATENT_INITS)
+        _checks.choice("linear_init", self.linear_init, LINEAR_INITS)
         _checks.choice("activation", self.activation, (None, *FEED_FORWARD))
 
     @classmethod
@@ -70,6 +75,7 @@ _PRESETS = {
         weight_sharing="paper",
         freq_scale="linear",
         latent_init="truncated_normal",
+        linear_init="variance_scaling",
         activation="gelu",
     ),
 }

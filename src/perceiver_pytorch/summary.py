@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from perceiver_pytorch import _checks
+
 if TYPE_CHECKING:
     from perceiver_pytorch._base import PerceiverBase
 
 
 def summarise(model: "PerceiverBase", inputs: Mapping[str, Tensor | Sequence[int]] | None = None) -> str:
     """Parameters, latents, layers, and each modality's channels and (with ``inputs``) tokens; see `summary`."""
+    for name in inputs or ():
+        _checks.choice("a modality of inputs", name, tuple(model.modalities))
     parameters = sum(p.numel() for p in model.parameters())
     arrays = [model.latents] if isinstance(model.latents, Tensor) else list(model.latents)
     latents = " -> ".join(f"{array.shape[0]} x {array.shape[1]}" for array in arrays)
@@ -26,7 +30,8 @@ def summarise(model: "PerceiverBase", inputs: Mapping[str, Tensor | Sequence[int
         code = model._code_dim
         padding = model.max_modality_dim - raw - modality.position_dim - code
         parts = f"{raw} data + {padding} padding + {modality.position_dim} position + {code} code"
-        lines.append(f"  {name}: {modality.input_axis} axes; {parts}{_tokens(inputs, name, modality.input_axis)}")
+        axes = "1 axis" if modality.input_axis == 1 else f"{modality.input_axis} axes"
+        lines.append(f"  {name}: {axes}; {parts}{_tokens(inputs, name, modality.input_axis)}")
     return "\n".join(lines)
 
 

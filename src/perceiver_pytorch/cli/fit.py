@@ -11,9 +11,6 @@ from perceiver_pytorch.data import KINDS, builtin_names
 from perceiver_pytorch.training.config import PRESETS, FitConfig, load_config, preset
 from perceiver_pytorch.training.knobs import read_settings, with_path
 
-# Target column and preset of the built-in sets, so that `perceiver fit digits` is the whole command.
-BUILTIN_TARGET = "answer"
-
 
 def fit(
     table: Annotated[
@@ -81,13 +78,13 @@ def fit(
         folder = RunFolder.open(resume)
         settings = read_settings(FitConfig, _tree(given), base=folder.config())
     else:
-        base = preset(preset_name) if config is None else load_config(config, preset(preset_name))
+        base = preset(preset_name, table)
+        if config is not None:
+            base = load_config(config, base)
         given |= {f"data.columns.{name}": kind for name, kind in map(_pair, column or [])}
         settings = read_settings(FitConfig, _tree(given, map(_pair, set_ or []), base), base=base)
         if not settings.data.table:
             raise ValueError("which table? perceiver fit TABLE --target COLUMN, or perceiver fit digits")
-        if settings.data.table in builtin_names() and not settings.data.target:
-            settings = read_settings(FitConfig, {"data": {"target": BUILTIN_TARGET}}, base=settings)
         folder = RunFolder.create(run or _free_folder(settings.data.table))
     try:
         outcome = training.fit(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,18 +9,6 @@ from torch import Tensor, nn
 from perceiver_pytorch.nn.layer import LatentTransformer, LayerParts, PerceiverLayer, SingleBlockLayer
 from perceiver_pytorch.nn.sharing import LayerSharing
 from perceiver_pytorch.ops import Context
-
-
-def init_latents(num_latents: int, latent_dim: int, init: str) -> nn.Parameter:
-    """The learned latent array ``(num_latents, latent_dim)``.
-
-    Args:
-        init: ``"normal"``: N(0, 1) (release 1.4.0). ``"truncated_normal"``: standard deviation 0.02, cut at ±2 (the
-            paper, section 3.2 of its appendix on architecture).
-    """
-    if init == "truncated_normal":
-        return nn.Parameter(nn.init.trunc_normal_(torch.empty(num_latents, latent_dim), std=0.02, a=-2.0, b=2.0))
-    return nn.Parameter(torch.randn(num_latents, latent_dim))
 
 
 def build_layers(

@@ -22,5 +22,10 @@ class PreNorm(nn.Module):
 
     def forward(self, x: Tensor, **kwargs: Any) -> Tensor:
         if self.norm_context is not None:
+            if not isinstance(kwargs["context"], Tensor):
+                raise TypeError(
+                    f"context must be a dense tensor here, got {type(kwargs['context']).__name__}; in a model whose "
+                    "forward is ours use CrossAttend, which has the same parameters and reads structured contexts"
+                )
             kwargs["context"] = self.norm_context(kwargs["context"])
         return self.fn(self.norm(x), **kwargs)

@@ -70,6 +70,8 @@ class Context:
                 raise ValueError(
                     f"{name} must have one value per data channel ({self.data.shape[-1]}), got {_shape(value)}"
                 )
+            if value is not None and value.requires_grad:
+                raise ValueError(f"{name} is a constant and gets no gradient; apply a learned one to the data itself")
 
     @property
     def axes(self) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from typing import List, Optional, Tuple  # noqa: UP035  (the operator schema is
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.precision import full_precision
@@ -25,7 +26,12 @@ TILE_PAIRS = 1 << 18
 
 
 def unsupported(rows: Tensor, context: Context) -> str | None:
-    """Takes every problem."""
+    """Takes every problem but forward-mode differentiation, to which an operator would answer zero unasked."""
+    if torch.compiler.is_compiling():
+        return None
+    given = (rows, context.data, context.code, *context.tables)
+    if any(tensor is not None and forward_ad.unpack_dual(tensor).tangent is not None for tensor in given):
+        return "it has no forward-mode derivative"
     return None
 
 
@@ -211,7 +217,9 @@ class _Tokens:
         for axis, sums in enumerate(self.sums):
             mean = mean + _along(sums, axis, box)
         mean = (mean + self.code.sum()) / channels
-        total = (data - mean.unsqueeze(-1)).square().sum(-1) + self.context.padding * mean.square()
+        total = (data - mean.unsqueeze(-1)).square().sum(-1)
+        if self.context.padding:
+            total += self.context.padding * mean.square()
         for axis, (table, sums, squares) in enumerate(zip(self.tables, self.sums, self.squares, strict=True)):
             if features := table.shape[-1]:
                 about = _along(sums / features, axis, box) - mean

@@ -1,0 +1,42 @@
+"""How weights start."""
+
+import math
+
+import torch
+from torch import nn
+
+LATENT_INITS = ("normal", "truncated_normal")
+LINEAR_INITS = ("uniform", "variance_scaling")
+
+# Standard deviation of a standard normal distribution cut at ±2.
+_CUT_STD = 0.87962566103423978
+
+
+def init_latents(num_latents: int, latent_dim: int, init: str) -> nn.Parameter:
+    """The learned latent array ``(num_latents, latent_dim)``.
+
+    Args:
+        init: ``"normal"``: N(0, 1) (release 1.4.0). ``"truncated_normal"``: standard deviation 0.02, cut at ±2 (the
+            paper).
+    """
+    if init == "truncated_normal":
+        return nn.Parameter(nn.init.trunc_normal_(torch.empty(num_latents, latent_dim), std=0.02, a=-2.0, b=2.0))
+    return nn.Parameter(torch.randn(num_latents, latent_dim))
+
+
+def init_linears(module: nn.Module, init: str) -> None:
+    """Sets all linear layers of ``module`` anew.
+
+    Args:
+        init: ``"uniform"``: leaves PyTorch's default (release 1.4.0), variance 1 / (3 fan_in). ``"variance_scaling"``:
+            truncated normal of variance 1 / fan_in, biases zero (the paper's published code). Scores of a fresh
+            attention then spread three times as far, so that its heads look at different places from the start.
+    """
+    if init == "uniform":
+        return
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            std = 1 / (_CUT_STD * math.sqrt(layer.in_features))
+            nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -1,0 +1,155 @@
+"""torch.compile and torch.export, with annotations unchecked: `test_compile_and_export.py` runs this file so.
+
+(Not collected by its name: torch.compile cannot look through the checks that conftest.py installs.)
+"""
+
+import io
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounter
+
+import perceiver_pytorch as P
+from perceiver_pytorch.ops import use_backend
+from small_models import CLASSES, audio, build, image, inputs, number_of_tokens, pictures, sounds, text, words
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch", "ignore::FutureWarning:torch")
+
+
+def every_class(but_nightly_except: str) -> pytest.MarkDecorator:
+    marked = [pytest.param(n, marks=() if n == but_nightly_except else pytest.mark.nightly) for n in CLASSES]
+    return pytest.mark.parametrize("name", marked)
+
+
+def shallow(name: str, **changes: Any) -> nn.Module:
+    """A small model of one layer, for what does not depend on their number: tracing takes its time."""
+    blocks = {} if name == "Perceiver" else {"num_latent_blocks_per_layer": 1}
+    return build(name, depth=1, **blocks, **changes)
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    torch.compiler.reset()
+
+
+def gradients(model: nn.Module, output: Tensor) -> list[Tensor]:
+    model.zero_grad()
+    output.square().sum().backward()
+    return [p.grad.clone() for p in model.parameters() if p.grad is not None]
+
+
+def assert_equal_to_eager(compiled: Any, model: nn.Module, *arguments: Any, **keywords: Any) -> None:
+    got, expected = compiled(*arguments, **keywords), model(*arguments, **keywords)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+    for a, b in zip(gradients(model, got), gradients(model, expected), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+
+
+@every_class(but_nightly_except="HierarchicalMultiModalityPerceiver")
+def test_every_model_is_one_graph(name: str) -> None:
+    """Traced and differentiated as for compilation, run by eager kernels."""
+    model = build(name)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    assert_equal_to_eager(compiled, model, inputs(name))
+
+
+@pytest.mark.nightly
+def test_compiled_by_inductor_forward_and_backward() -> None:
+    model = build("MultiModalityPerceiver", weight_tie_layers=True)
+    compiled = torch.compile(model, fullgraph=True)
+    assert_equal_to_eager(compiled, model, inputs("MultiModalityPerceiver"))
+    with torch.no_grad():
+        given = inputs("MultiModalityPerceiver", 3)
+        torch.testing.assert_close(compiled(given), model(given), rtol=1e-4, atol=1e-4)
+
+
+def test_masks_bytes_texts_and_learned_codes_are_in_the_graph() -> None:
+    modalities = [image(scale=2 / 255, offset=-1), audio(), text()]
+    model = shallow("MultiModalityWithTextPerceiver", modalities=modalities, modality_code_dim=3, style="paper")
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    given = {"image": torch.randint(256, (2, 5, 4, 3), dtype=torch.uint8), "audio": sounds(), "text": words()}
+    mask = {"text": torch.rand(2, 7) > 0.3, "image": torch.rand(2, 5, 4) > 0.3}
+    present = {"audio": torch.tensor([True, False])}
+    assert_equal_to_eager(compiled, model, given, mask, present=present)
+
+
+@pytest.mark.nightly
+def test_a_flat_mask_is_in_the_graph() -> None:
+    model, given = shallow("MultiModalityPerceiver"), inputs("MultiModalityPerceiver")
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    assert_equal_to_eager(compiled, model, given, torch.rand(2, number_of_tokens(given)) > 0.3)
+
+
+@pytest.mark.nightly
+def test_a_compiled_model_takes_other_sizes() -> None:
+    model = build("MultiModalityPerceiver")
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    for batch, height, length in ((2, 5, 11), (3, 5, 11), (4, 7, 20)):
+        given = {"image": torch.rand(batch, height, 4, 3), "audio": torch.randn(batch, length, 1)}
+        assert_equal_to_eager(compiled, model, given)
+
+
+def test_a_compiled_model_follows_the_selected_backend() -> None:
+    model, given = shallow("MultiModalityPerceiver"), inputs("MultiModalityPerceiver")
+    graphs = CompileCounter()
+    compiled = torch.compile(model, fullgraph=True, backend=graphs)
+    with torch.no_grad():
+        for name, count in (("auto", 1), ("reference", 2), ("auto", 2), ("reference", 2)):
+            with use_backend(name):
+                torch.testing.assert_close(compiled(given), model(given))
+            assert graphs.frame_count == count
+
+
+@pytest.mark.nightly
+def test_autocast_is_compiled() -> None:
+    model = shallow("MultiModalityPerceiver")
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    given = inputs("MultiModalityPerceiver")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(compiled(given), model(given), rtol=0.05, atol=0.05)
+
+
+@every_class(but_nightly_except="MultiModalityWithTextPerceiver")
+def test_every_model_is_exported_with_any_batch_size(name: str) -> None:
+    model, given = build(name).eval(), inputs(name)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    shapes = {key: {0: batch} for key in given} if isinstance(given, dict) else {0: batch}
+    argument = "data" if name == "Perceiver" else "multi_modality_data"
+    program = torch.export.export(model, (given,), dynamic_shapes={argument: shapes})
+    file = io.BytesIO()
+    torch.export.save(program, file)
+    file.seek(0)
+    loaded = torch.export.load(file).module()
+    for size in (1, 2, 5):
+        other = inputs(name, size)
+        torch.testing.assert_close(loaded(other), model(other))
+
+
+def test_masks_are_exported() -> None:
+    model, given = shallow("MultiModalityPerceiver").eval(), inputs("MultiModalityPerceiver")
+    mask = torch.rand(2, number_of_tokens(given)) > 0.4
+    program = torch.export.export(model, (given, mask)).module()
+    for _ in range(2):
+        mask = torch.rand(2, number_of_tokens(given)) > 0.4
+        torch.testing.assert_close(program(given, mask), model(given, mask))
+
+
+@pytest.mark.nightly
+def test_training_is_exported() -> None:
+    model, given = build("MultiModalityPerceiver"), inputs("MultiModalityPerceiver")
+    program = torch.export.export(model, (given,)).module()
+    program(given).square().sum().backward()
+    exported = {name: p.grad for name, p in program.named_parameters()}
+    model(given).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(exported[name], parameter.grad)
+
+
+@pytest.mark.nightly
+def test_a_text_of_any_name_is_compiled() -> None:
+    modality = P.InputModalityWithEmbedding("type", 1, 1, 2, 4.0, embedding=nn.Embedding(19, 12))
+    model = shallow("MultiModalityWithTextPerceiver", modalities=[modality, image()])
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    assert_equal_to_eager(compiled, model, {"type": words(), "image": pictures()})

@@ -1,0 +1,50 @@
+"""Position features."""
+
+import math
+
+import pytest
+import torch
+
+from perceiver_pytorch.nn import fourier_encode, position_table
+from perceiver_pytorch.nn.fourier import frequencies
+from release import release_names
+
+
+@pytest.mark.parametrize(
+    ("max_freq", "bands", "base"), [(10.0, 4, 2), (8.0, 6, 3), (2.0, 3, 10), (1.0, 2, 2), (7.0, 1, 2)]
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_equals_the_release_to_the_last_bit(max_freq: float, bands: int, base: float, dtype: torch.dtype) -> None:
+    x = torch.linspace(-1, 1, 14, dtype=dtype).view(7, 2)
+    expected = release_names().fourier_encode(x, max_freq, bands, base)
+    assert torch.equal(fourier_encode(x, max_freq, bands, base), expected)
+    assert fourier_encode(x, max_freq, bands, base).shape == (7, 2, 2 * bands + 1)
+
+
+def test_features_are_sines_cosines_and_the_coordinate() -> None:
+    x = torch.tensor([-1.0, 0.25, 0.7])
+    features = fourier_encode(x, max_freq=8.0, num_bands=3, base=2)
+    for band, frequency in enumerate((2.0, math.sqrt(8), 4.0)):
+        torch.testing.assert_close(features[:, band], torch.sin(math.pi * frequency * x))
+        torch.testing.assert_close(features[:, 3 + band], torch.cos(math.pi * frequency * x))
+    assert torch.equal(features[:, 6], x)
+
+
+def test_linear_bands_run_from_one_to_half_the_rate() -> None:
+    torch.testing.assert_close(frequencies(10.0, 5, scale="linear"), torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))
+
+
+def test_logarithmic_bands_run_from_the_base_to_half_the_rate() -> None:
+    torch.testing.assert_close(frequencies(32.0, 4, base=2), torch.tensor([2.0, 4.0, 8.0, 16.0]))
+    torch.testing.assert_close(frequencies(20.0, 3, base=10), torch.tensor([10.0, 10.0, 10.0]))
+
+
+def test_without_bands_the_coordinate_remains() -> None:
+    assert torch.equal(position_table(5, max_freq=4.0, num_bands=0), torch.linspace(-1, 1, 5)[:, None])
+
+
+def test_a_table_has_a_row_per_coordinate() -> None:
+    table = position_table(6, max_freq=8.0, num_bands=3)
+    assert table.shape == (6, 7)
+    assert torch.equal(table, fourier_encode(torch.linspace(-1, 1, 6), 8.0, 3))
+    assert torch.equal(position_table(1, max_freq=8.0, num_bands=3)[0, -1], torch.tensor(-1.0))

@@ -1,0 +1,76 @@
+"""Layers: their order of work, their residuals, their names."""
+
+import pytest
+import torch
+from torch import nn
+
+from perceiver_pytorch.nn import CrossAttend, LatentBlock, LatentTransformer, PerceiverLayer, SingleBlockLayer
+from perceiver_pytorch.nn.layer import LayerParts
+from perceiver_pytorch.ops import Context
+
+PARTS = LayerParts(
+    input_dim=5,
+    cross_heads=1,
+    cross_dim_head=4,
+    latent_heads=2,
+    latent_dim_head=4,
+    attn_dropout=0.0,
+    ff_dropout=0.0,
+    activation="gelu",
+)
+
+
+def block() -> LatentBlock:
+    return PARTS.latent_block(6)
+
+
+@pytest.mark.parametrize("double_residual", [True, False])
+def test_a_layer_reads_feeds_forward_and_transforms(double_residual: bool) -> None:
+    cross, feed_forward, transformer = (
+        PARTS.cross_attend(6),
+        PARTS.feed_forward(6),
+        LatentTransformer([block(), block()]),
+    )
+    layer = PerceiverLayer(cross, feed_forward, transformer, double_residual=double_residual)
+    x, context = torch.randn(2, 3, 6), [Context(torch.randn(2, 7, 5))]
+
+    y = cross(x, context=context) + x
+    y = feed_forward(y) + y
+    z = y
+    for part in transformer.latent_blocks:
+        z = part[0](z) + z
+        z = part[1](z) + z
+    assert torch.equal(layer(x, context), z + y if double_residual else z)
+
+
+def test_a_single_block_layer_has_four_parts_and_single_residuals() -> None:
+    cross, feed_forward, latent = PARTS.cross_attend(6), PARTS.feed_forward(6), block()
+    layer = SingleBlockLayer(cross, feed_forward, latent)
+    assert len(layer) == 4
+    x, context = torch.randn(2, 3, 6), [Context(torch.randn(2, 7, 5))]
+    expected = PerceiverLayer(cross, feed_forward, LatentTransformer([latent]), double_residual=False)
+    assert torch.equal(layer(x, context), expected(x, context))
+
+
+def test_entries_have_names_and_unpack() -> None:
+    layer = PerceiverLayer(PARTS.cross_attend(6), PARTS.feed_forward(6), LatentTransformer([block()]))
+    cross, feed_forward, transformer = layer
+    assert cross is layer.cross_attend
+    assert feed_forward is layer.feed_forward
+    assert transformer is layer.latent_transformer
+    assert {name.split(".")[0] for name in layer.state_dict()} == {"0", "1", "2"}
+
+
+def test_a_transformer_without_blocks_changes_nothing() -> None:
+    x = torch.randn(2, 3, 6)
+    assert torch.equal(LatentTransformer([])(x), x)
+
+
+def test_parts_have_fresh_weights_and_the_given_sizes() -> None:
+    first, second = PARTS.cross_attend(6), PARTS.cross_attend(6)
+    assert isinstance(first, CrossAttend)
+    assert first.fn.to_kv.weight.shape == (2 * 4, 5)
+    assert not torch.equal(first.fn.to_kv.weight, second.fn.to_kv.weight)
+    attention, feed_forward = block()
+    assert attention.fn.heads == 2
+    assert any(isinstance(module, nn.GELU) for module in feed_forward.modules())

@@ -1,0 +1,390 @@
+"""Every backend against attention with explicit keys and values: outputs, gradients, precision, odd inputs."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ops.problems import Problem, Spec, dense_attention, pixels
+from perceiver_pytorch.ops import attend, backend_names, cross_attend, use_backend
+from perceiver_pytorch.ops.backends import chunked
+
+IMAGE, SERIES, VIDEO = Spec(), Spec((7,), channels=1, code=2), Spec((2, 3, 4), channels=2)
+
+PROBLEMS = {
+    "one axis": ((SERIES,), {}),
+    "two axes": ((IMAGE,), {}),
+    "three axes": ((VIDEO,), {}),
+    "four axes": ((Spec((2, 3, 2, 2), channels=1, features=2),), {}),
+    "several heads": ((IMAGE,), {"heads": 3}),
+    "several contexts": ((IMAGE, SERIES, VIDEO), {"heads": 2}),
+    "one latent, one sample": ((IMAGE, SERIES), {"latents": 1, "batch": 1}),
+    "one token": ((Spec((1,), channels=5),), {}),
+    "axes of length one": ((Spec((1, 4, 1)),), {}),
+    "mask": ((replace(IMAGE, mask="random"),), {"heads": 2}),
+    "masks of some contexts": ((replace(VIDEO, mask="random"), SERIES), {"heads": 2}),
+    "a context without tokens": ((replace(IMAGE, mask="none"), SERIES), {}),
+    "a context without tokens for one sample": ((replace(IMAGE, mask="first sample"), SERIES), {}),
+    "a sample without tokens": ((replace(IMAGE, mask="first sample"),), {"heads": 2}),
+    "a sample without tokens in all contexts": (
+        (replace(IMAGE, mask="first sample"), replace(SERIES, mask="first sample")),
+        {},
+    ),
+    "per-sample tables": ((replace(VIDEO, per_sample=True), SERIES), {"heads": 2}),
+    "per-sample tables, one sample": ((replace(SERIES, per_sample=True),), {"batch": 1}),
+    "per-sample tables, mask": ((replace(IMAGE, per_sample=True, mask="random"),), {}),
+    "uint8": ((replace(IMAGE, dtype=torch.uint8, values=pixels),), {}),
+    "uint8 scaled": ((replace(IMAGE, dtype=torch.uint8, values=pixels, affine=True, mask="random"),), {"heads": 2}),
+    "int64": ((replace(SERIES, dtype=torch.int64, values=pixels),), {}),
+    "bool": ((replace(SERIES, dtype=torch.bool, values=lambda data: data > 0),), {}),
+    "float scaled": ((replace(IMAGE, affine=True), replace(SERIES, affine=True)), {}),
+    "float16": ((replace(IMAGE, dtype=torch.float16),), {}),
+    "bfloat16": ((replace(IMAGE, dtype=torch.bfloat16, mask="random"),), {}),
+    "no tables": ((replace(IMAGE, features=None),), {}),
+    "no code": ((replace(VIDEO, code=0),), {}),
+    "data alone": ((replace(IMAGE, features=None, code=0, channels=6),), {}),
+    "no data channels": ((replace(IMAGE, channels=0),), {}),
+    "tables without features": ((replace(IMAGE, features=0),), {}),
+    "padding": ((IMAGE,), {"extra_padding": 5}),
+    "padding, nothing else": ((replace(IMAGE, features=None, code=0),), {"extra_padding": 9}),
+    "constant tokens": ((Spec((6,), channels=4, features=None, code=0, values=torch.zeros_like),), {}),
+}
+
+
+def problem(name: str, **changes: object) -> Problem:
+    specs, options = PROBLEMS[name]
+    return Problem.of(*specs, **{**options, **changes})
+
+
+@pytest.fixture(params=backend_names())
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    with use_backend(request.param):
+        yield request.param
+
+
+TILES = [("chunked", 1 << 18), ("chunked", 20), ("chunked", 1)]
+
+
+@pytest.fixture(params=TILES + [(name, None) for name in backend_names() if name != "chunked"], ids=str)
+def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every backend, the chunked one with several sizes of its tiles, down to single tokens."""
+    name, pairs = request.param
+    if pairs is not None:
+        monkeypatch.setattr(chunked, "TILE_PAIRS", pairs)
+    with use_backend(name):
+        yield
+
+
+def gradients(output: Tensor, of: dict[str, Tensor]) -> dict[str, Tensor]:
+    weights = torch.cos(torch.arange(output.numel(), dtype=output.dtype)).view_as(output)
+    found = torch.autograd.grad((output * weights).sum(), list(of.values()), allow_unused=True)
+    return {name: torch.zeros_like(t) if g is None else g for (name, t), g in zip(of.items(), found, strict=True)}
+
+
+@pytest.mark.usefixtures("tiles")
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_equals_explicit_keys_and_values(name: str) -> None:
+    p = problem(name)
+    inputs = p.requires_grad()
+    got, expected = cross_attend(**p.arguments()), dense_attention(**p.arguments())
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
+    got_gradients, expected_gradients = gradients(got, inputs), gradients(expected, inputs)
+    for key, value in expected_gradients.items():
+        half = value.dtype in (torch.float16, torch.bfloat16)  # the gradient of such data has its dtype
+        tolerance = torch.finfo(value.dtype).eps * 4 if half else 1e-9
+        assert got_gradients[key].dtype == value.dtype
+        torch.testing.assert_close(
+            got_gradients[key], value, rtol=tolerance, atol=tolerance, msg=lambda m, k=key: k + m
+        )
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("without", ["norm_weight", "norm_bias", "both"])
+def test_norm_weights_may_be_left_out(without: str) -> None:
+    p = problem("several contexts")
+    for name in ("norm_weight", "norm_bias"):
+        if without in (name, "both"):
+            p.weights[name] = None
+    torch.testing.assert_close(cross_attend(**p.arguments()), dense_attention(**p.arguments()), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("eps", [1e-12, 1e-5, 1.0])
+def test_epsilon_is_that_of_the_norm(eps: float) -> None:
+    p = problem("several contexts")
+    got, expected = cross_attend(**p.arguments(), eps=eps), dense_attention(**p.arguments(), eps=eps)
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
+
+
+HARD = {
+    "large means": ((replace(IMAGE, values=lambda data: data + 1e4),), {}),
+    "large means, data alone": (
+        (Spec((40,), channels=8, features=None, code=0, values=lambda data: data + 1e4),),
+        {"heads": 2},
+    ),
+    "large common mean": ((replace(IMAGE, values=lambda data: data * 1e-2 - 1e3, mask="random"), SERIES), {}),
+    "pixels": ((replace(VIDEO, values=pixels),), {}),
+    "scores of 100": ((IMAGE, SERIES), {"score_scale": 1e2, "heads": 2}),
+    "scores of 10 000": ((IMAGE, SERIES), {"score_scale": 1e4}),
+    "tiny spread": ((Spec((9,), channels=4, features=None, code=0, values=lambda data: data * 1e-4),), {}),
+}
+
+
+@dataclass
+class Errors:
+    """Sums of squares, over several draws of a problem, of each result and of its errors against float64."""
+
+    size: Counter[str] = field(default_factory=Counter)
+    ours: Counter[str] = field(default_factory=Counter)
+    plain: Counter[str] = field(default_factory=Counter)
+
+    def add(self, single: Problem) -> None:
+        double = single.to(torch.float64)
+        singles, doubles = single.requires_grad(), double.requires_grad()
+
+        def results(attention: Callable[..., Tensor], p: Problem, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+            output = attention(**p.arguments())
+            return {"output": output.detach()} | gradients(output, inputs)
+
+        exact = results(dense_attention, double, doubles)
+        ours, plain = results(cross_attend, single, singles), results(dense_attention, single, singles)
+        for key, value in exact.items():
+            self.size[key] += value.square().sum().item()
+            self.ours[key] += (ours[key].double() - value).square().sum().item()
+            self.plain[key] += (plain[key].double() - value).square().sum().item()
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("name", [*PROBLEMS, *HARD])
+def test_float32_errs_at_most_twice_as_much_as_dense_float32(name: str) -> None:
+    """Style, rule 15: the tolerance is plain PyTorch's own error against float64, times two.
+
+    A few roundings of the largest gradient are allowed besides, where plain PyTorch happens to be exact (one token: a
+    query's gradient is zero). They are multiplied by the scores, as the rounding of a score is.
+    """
+    specs, options = (PROBLEMS | HARD)[name]
+    errors = Errors()
+    for seed in range(4):
+        errors.add(Problem.of(*specs, **options, seed=seed).to(torch.float32))
+    epsilon = torch.finfo(torch.float32).eps
+    largest = max(errors.size.values()) ** 0.5
+    for key, error in errors.ours.items():
+        allowed = 2 * errors.plain[key] ** 0.5
+        if key == "output":
+            allowed += 2 * epsilon * errors.size[key] ** 0.5
+        else:
+            allowed += 4 * epsilon * largest * options.get("score_scale", 1.0)
+        assert error**0.5 <= allowed, (
+            f"{key}: {error**0.5 / largest:.1e} of the largest, allowed {allowed / largest:.1e}"
+        )
+
+
+@pytest.mark.usefixtures("tiles")
+def test_masked_tokens_may_hold_anything() -> None:
+    clean = problem("mask")
+    (context,) = clean.contexts
+    holes = ~context.mask.unsqueeze(-1)
+    for junk in (float("nan"), float("inf"), -1e30):
+        dirty = replace(clean, contexts=[replace(context, data=context.data.masked_fill(holes, junk))])
+        inputs, dirty_inputs = clean.requires_grad(), dirty.requires_grad()
+        got, expected = cross_attend(**dirty.arguments()), cross_attend(**clean.arguments())
+        assert torch.equal(got, expected)
+        expected_gradients = gradients(expected, inputs)
+        for name, gradient in gradients(got, dirty_inputs).items():
+            assert torch.equal(gradient, expected_gradients[name]), name
+
+
+@pytest.mark.usefixtures("tiles")
+def test_masked_data_has_no_gradient() -> None:
+    p = problem("mask")
+    inputs = p.requires_grad()
+    gradient = gradients(cross_attend(**p.arguments()), inputs)["data 0"]
+    assert (gradient[~p.contexts[0].mask] == 0).all()
+    assert (gradient[p.contexts[0].mask] != 0).any(-1).all()
+
+
+@pytest.mark.usefixtures("tiles")
+def test_a_sample_without_tokens_gives_zeros_and_no_gradient() -> None:
+    p = problem("a sample without tokens")
+    inputs = p.requires_grad()
+    output = cross_attend(**p.arguments())
+    assert (output[0] == 0).all()
+    assert (output[1] != 0).all()
+    found = gradients(output, inputs)
+    assert all(torch.isfinite(gradient).all() for gradient in found.values())
+    assert (found["queries"][0] == 0).all()
+    assert (found["data 0"][0] == 0).all()
+
+
+@pytest.mark.usefixtures("backend")
+def test_no_sample_with_a_token_gives_zeros() -> None:
+    p = Problem.of(replace(IMAGE, mask="none"), replace(SERIES, mask="none"))
+    inputs = p.requires_grad()
+    output = cross_attend(**p.arguments())
+    assert (output == 0).all()
+    assert all((gradient == 0).all() for gradient in gradients(output, inputs).values())
+
+
+@pytest.mark.usefixtures("tiles")
+def test_scores_of_ten_thousand_are_finite() -> None:
+    for dtype in (torch.float32, torch.float64):
+        p = problem("several contexts", score_scale=1e4).to(dtype)
+        inputs = p.requires_grad()
+        output = cross_attend(**p.arguments())
+        assert torch.isfinite(output).all()
+        assert all(torch.isfinite(gradient).all() for gradient in gradients(output, inputs).values())
+
+
+@pytest.mark.usefixtures("tiles")
+def test_gradients_agree_with_finite_differences() -> None:
+    p = Problem.of(replace(VIDEO, mask="random", per_sample=True), replace(SERIES, affine=True), heads=2, latents=2)
+    names, tensors = zip(*p.requires_grad().items(), strict=True)
+
+    def output(*values: Tensor) -> Tensor:
+        given = dict(zip(names, values, strict=True))
+        contexts = [
+            replace(
+                context,
+                data=given[f"data {i}"],
+                tables=tuple(given[f"table {i}, {axis}"] for axis in range(len(context.tables))),
+                code=given[f"code {i}"],
+            )
+            for i, context in enumerate(p.contexts)
+        ]
+        weights = {name: given[name] for name in p.weights}
+        return cross_attend(given["queries"], contexts, heads=p.heads, **weights)
+
+    assert torch.autograd.gradcheck(output, tensors, fast_mode=True)
+
+
+@pytest.mark.usefixtures("tiles")
+def test_each_result_of_attend_has_its_own_gradient() -> None:
+    """The log-sum-exp is differentiated too: contexts are joined by it."""
+    p = Problem.of(replace(IMAGE, axes=(2, 3), mask="random"))
+    (context,) = p.contexts
+    rows = torch.randn(2, 2, context.num_channels, dtype=torch.float64, requires_grad=True)
+    tensors = (rows, context.data.requires_grad_(), *(t.requires_grad_() for t in context.tables))
+    code = context.code.requires_grad_()
+
+    def both(rows: Tensor, data: Tensor, *constants: Tensor) -> tuple[Tensor, Tensor]:
+        return attend(rows, replace(context, data=data, tables=constants[:-1], code=constants[-1]))
+
+    assert torch.autograd.gradcheck(both, (*tensors, code), fast_mode=True)
+
+
+@pytest.mark.usefixtures("backend")
+def test_attend_returns_mean_token_and_log_sum_exp() -> None:
+    p = problem("a sample without tokens")
+    (context,) = p.contexts
+    rows = torch.randn(2, 4, context.num_channels, dtype=torch.float64)
+    mixed, lse = attend(rows, context)
+    assert mixed.shape == rows.shape
+    assert lse.shape == rows.shape[:2]
+    assert (lse[0] == float("-inf")).all()
+    assert (mixed[0] == 0).all()
+    tokens = torch.nn.functional.layer_norm(context.dense()[1], (context.num_channels,))[context.mask[1].flatten()]
+    scores = rows[1] @ tokens.T
+    torch.testing.assert_close(lse[1], scores.logsumexp(-1))
+    torch.testing.assert_close(mixed[1], scores.softmax(-1) @ tokens)
+
+
+@pytest.mark.usefixtures("backend")
+def test_half_precision_queries_are_computed_in_float32() -> None:
+    p = problem("several contexts", dtype=torch.float32)
+    exact = cross_attend(**p.arguments())
+    for dtype in (torch.float16, torch.bfloat16):
+        half = replace(p, queries=p.queries.to(dtype), weights={n: w.to(dtype) for n, w in p.weights.items()})
+        got = cross_attend(**half.arguments())
+        assert got.dtype == dtype
+        rounded = replace(
+            p, queries=half.queries.float(), weights={name: w.float() for name, w in half.weights.items()}
+        )
+        assert torch.equal(got, cross_attend(**rounded.arguments()).to(dtype))
+        torch.testing.assert_close(got.float(), exact, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.usefixtures("backend")
+def test_autocast_does_not_round_the_scores() -> None:
+    p = problem("several contexts", dtype=torch.float32)
+    expected = cross_attend(**p.arguments())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(cross_attend(**p.arguments()), expected)
+
+
+@pytest.mark.usefixtures("tiles")
+def test_order_of_contexts_does_not_matter() -> None:
+    p = problem("several contexts")
+    turned = replace(p, contexts=p.contexts[::-1])
+    torch.testing.assert_close(cross_attend(**p.arguments()), cross_attend(**turned.arguments()))
+
+
+@pytest.mark.usefixtures("backend")
+def test_inputs_are_left_as_they_are() -> None:
+    p = problem("several contexts")
+    before = {name: tensor.clone() for name, tensor in p.requires_grad().items()}
+    cross_attend(**p.arguments()).sum().backward()
+    after = p.requires_grad()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+@pytest.mark.usefixtures("backend")
+def test_tensors_need_not_be_contiguous() -> None:
+    p = problem("mask")
+    (context,) = p.contexts
+    strided = replace(
+        context,
+        data=context.data.transpose(1, 2).contiguous().transpose(1, 2),
+        tables=tuple(table.T.contiguous().T for table in context.tables),
+        mask=context.mask.transpose(0, 1).contiguous().transpose(0, 1),
+    )
+    expanded = replace(context, data=context.data[:1].expand(2, -1, -1, -1))
+    for changed in (strided, expanded):
+        q = replace(p, contexts=[changed])
+        torch.testing.assert_close(cross_attend(**q.arguments()), dense_attention(**q.arguments()))
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> Spec:
+    axes = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
+    return Spec(
+        axes=axes,
+        channels=draw(st.integers(0, 4)),
+        features=draw(st.none() | st.integers(0, 3)),
+        code=draw(st.integers(0, 3)),
+        mask=draw(st.sampled_from([None, "random", "first sample", "none"])),
+        per_sample=draw(st.booleans()),
+        affine=draw(st.booleans()),
+    )
+
+
+@given(
+    st.lists(specs(), min_size=1, max_size=3),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.integers(0, 3),
+    st.sampled_from([1, 7, 64, 1 << 18]),
+    st.integers(0, 1000),
+)
+@settings(deadline=None, max_examples=60)
+def test_chunked_equals_reference_for_any_shape(
+    drawn: list[Spec], batch: int, latents: int, heads: int, extra_padding: int, tile: int, seed: int
+) -> None:
+    if max(spec.num_channels for spec in drawn) + extra_padding == 0:
+        extra_padding = 1
+    p = Problem.of(*drawn, batch=batch, latents=latents, heads=heads, extra_padding=extra_padding, seed=seed)
+    inputs = p.requires_grad()
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunked, "TILE_PAIRS", tile)
+        for name in ("reference", "chunked"):
+            with use_backend(name):
+                output = cross_attend(**p.arguments())
+                found[name] = {"output": output} | gradients(output, inputs)
+    for key, expected in found["reference"].items():
+        torch.testing.assert_close(found["chunked"][key], expected, rtol=1e-8, atol=1e-8)

@@ -1,0 +1,77 @@
+"""One small model per class, and a batch for it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import perceiver_pytorch as P
+
+CLASSES = (
+    "Perceiver",
+    "MultiModalityPerceiver",
+    "MultiModalityPerceiverNoPooling",
+    "MultiModalityWithTextPerceiver",
+    "MultiModalityWithTextPerceiverNoPooling",
+    "HierarchicalMultiModalityPerceiver",
+    "HierarchicalMultiModalityPerceiverNoPooling",
+)
+VOCABULARY = 19
+
+
+def image(**changes: Any) -> P.InputModality:
+    return P.InputModality("image", 3, 2, 3, 6.0, **changes)
+
+
+def audio(**changes: Any) -> P.InputModality:
+    return P.InputModality("audio", 1, 1, 4, 8.0, **changes)
+
+
+def text(width: int = 12, **changes: Any) -> P.InputModalityWithEmbedding:
+    return P.InputModalityWithEmbedding("text", 1, 1, 2, 4.0, embedding=nn.Embedding(VOCABULARY, width), **changes)
+
+
+def options(name: str, **changes: Any) -> dict[str, Any]:
+    """Constructor arguments of a small model."""
+    sizes: dict[str, Any] = {"depth": 2, "cross_dim_head": 4, "latent_heads": 2, "latent_dim_head": 4}
+    if name == "Perceiver":
+        sizes |= {"num_freq_bands": 3, "max_freq": 6.0}
+    else:
+        sizes |= {"modalities": [image(), text() if "WithText" in name else audio()], "num_latent_blocks_per_layer": 2}
+    if name.startswith("Hierarchical"):
+        sizes |= {"configurator": P.HierarchicalConfigurator(3, 6, 6)}
+    else:
+        sizes |= {"num_latents": 4, "latent_dim": 8}
+    if not name.endswith("NoPooling"):
+        sizes |= {"num_classes": 5}
+    return sizes | changes
+
+
+def build(name: str, **changes: Any) -> nn.Module:
+    torch.manual_seed(0)
+    return getattr(P, name)(**options(name, **changes))
+
+
+def inputs(name: str, batch: int = 2) -> Any:
+    """What `forward` takes as its first argument."""
+    if name == "Perceiver":
+        return pictures(batch)
+    return {"image": pictures(batch)} | ({"text": words(batch)} if "WithText" in name else {"audio": sounds(batch)})
+
+
+def pictures(batch: int = 2) -> Tensor:
+    return torch.rand(batch, 5, 4, 3)
+
+
+def sounds(batch: int = 2) -> Tensor:
+    return torch.randn(batch, 11, 1)
+
+
+def words(batch: int = 2, length: int = 7) -> Tensor:
+    return torch.randint(VOCABULARY, (batch, length))
+
+
+def number_of_tokens(given: Any) -> int:
+    """Tokens per sample of `inputs`."""
+    tensors = given.values() if isinstance(given, dict) else [given]
+    return sum(t.shape[1] if not t.is_floating_point() else t.shape[1:-1].numel() for t in tensors)

@@ -1,0 +1,93 @@
+"""Contracts kept as text: public names, state-dict keys. A change of one is a decision, seen in the diff.
+
+After such a decision write them anew with
+
+    PERCEIVER_WRITE_CONTRACTS=1 python -m pytest tests/test_contracts.py
+"""
+
+import importlib
+import inspect
+import os
+from pathlib import Path
+
+import pytest
+
+from small_models import CLASSES, build
+from test_old_paths import import_quietly
+
+FOLDER = Path(__file__).parent / "contracts"
+PUBLIC = (
+    "perceiver_pytorch",
+    "perceiver_pytorch.modalities",
+    "perceiver_pytorch.perceiver",
+    "perceiver_pytorch.multi_modality_perceiver",
+    "perceiver_pytorch.multi_modality_with_text_perceiver",
+    "perceiver_pytorch.hierarchical_multi_modality_perceiver",
+    "perceiver_pytorch.style",
+    "perceiver_pytorch.nn",
+    "perceiver_pytorch.nn.cache",
+    "perceiver_pytorch.ops",
+)
+OLD = ("perceiver_pytorch.perceiver_pytorch", "perceiver_pytorch.common", "perceiver_pytorch.caching")
+
+
+def compare(name: str, text: str) -> None:
+    file = FOLDER / name
+    if os.environ.get("PERCEIVER_WRITE_CONTRACTS") == "1":
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    assert text == file.read_text(), f"{file} differs; see the docstring of {__name__} if the change is meant"
+
+
+def public_names(module: str) -> list[str]:
+    """What a module exports: its ``__all__``, else the classes and functions it defines without an underscore."""
+    loaded = importlib.import_module(module)
+    if hasattr(loaded, "__all__"):
+        return sorted(loaded.__all__)
+    return sorted(
+        name
+        for name, value in vars(loaded).items()
+        if not name.startswith("_")
+        and (inspect.isclass(value) or inspect.isfunction(value))
+        and value.__module__ == module
+    )
+
+
+def signature(value: object) -> str:
+    """Arguments with their defaults; without annotations, which say the same in more ways than one."""
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    plain = str(inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters]))
+    return "()" if plain == "(*args, **kwargs)" else plain  # a module without a constructor has torch's
+
+
+def test_public_names_and_their_arguments() -> None:
+    lines = []
+    for module in PUBLIC:
+        lines.append(module)
+        for name in public_names(module):
+            lines.append(f"    {name}{signature(getattr(importlib.import_module(module), name))}")
+    compare("public_names.txt", "\n".join(lines) + "\n")
+
+
+def test_names_at_old_paths() -> None:
+    lines = [line for path in OLD for line in (path, *[f"    {name}" for name in dir(import_quietly(path))])]
+    compare("old_names.txt", "\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_keys_and_shapes_of_the_weights(name: str) -> None:
+    lines = [f"{key} {tuple(value.shape)}" for key, value in build(name).state_dict().items()]
+    compare(f"state_dict_{name}.txt", "\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_public_name_exists_and_is_documented(module: str) -> None:
+    loaded = importlib.import_module(module)
+    assert loaded.__doc__
+    for name in public_names(module):
+        value = getattr(loaded, name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert (value.__doc__ or "").strip(), name

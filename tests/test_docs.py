@@ -1,0 +1,42 @@
+"""The documentation's examples run, and its links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_examples_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for code in blocks(page, "python"):
+        exec(compile(code, str(page), "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_commands_and_options_in_the_documentation_exist():
+    typer = pytest.importorskip("typer")
+    from perceiver_pytorch.cli.app import app
+
+    group = typer.main.get_command(app)
+    for page in PAGES:
+        for line in re.findall(r"^(?:PERCEIVER_\S+ )?perceiver .*$", "\n".join(blocks(page, "bash")), re.MULTILINE):
+            words = line.split("#")[0].split()
+            command = group.commands[words[1]]
+            known = {option for parameter in command.params for option in parameter.opts}
+            for word in words[2:]:
+                if word.startswith("-"):
+                    assert word.split("=")[0] in known, line
