@@ -12,9 +12,9 @@ from contextlib import redirect_stderr, redirect_stdout
 from types import SimpleNamespace
 
 import pytest
-from training_helpers import TINY, write_mixed_table
 
 from perceiver_pytorch.cli import main
+from training_helpers import TINY, write_mixed_table
 
 SETTINGS = [f"--set=model.{key}={value}" for key, value in TINY.items()] + ["--batch-size=8"]
 

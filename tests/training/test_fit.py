@@ -6,7 +6,6 @@ import re
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_helpers import tiny_config, write_mixed_table
 
 from perceiver_pytorch import MultiModalityWithTextPerceiver
 from perceiver_pytorch.data import DataError
@@ -15,6 +14,7 @@ from perceiver_pytorch.training.callbacks import Stopper, read_history
 from perceiver_pytorch.training.fit import fit
 from perceiver_pytorch.training.reporter import Reporter
 from perceiver_pytorch.training.run_folder import RunFolder
+from training_helpers import tiny_config, write_mixed_table
 
 SILENT = Reporter(say=lambda text: None, warn=lambda text: None)
 
@@ -162,7 +162,9 @@ def test_a_time_limit_ends_training_and_measures(table, tmp_path):
     assert run.report_file.is_file()
 
 
-@pytest.mark.parametrize("options", [{"optimizer": "lamb"}, {"token_dropout": 0.3}, {"label_smoothing": 0.1}])
+@pytest.mark.parametrize(
+    "options", [{"optimizer": "lamb"}, {"token_dropout": 0.3, "modality_dropout": 0.3}, {"label_smoothing": 0.1}]
+)
 def test_training_options_train(table, tmp_path, options):
     outcome = fit(tiny_config(table, epochs=1, **options), RunFolder.create(tmp_path / "run"), reporter=SILENT)
     assert outcome.metrics["epochs"] == 1

@@ -12,10 +12,11 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from perceiver_pytorch.data import Batch
 from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
-from perceiver_pytorch.training.build import model_inputs, token_shapes
+from perceiver_pytorch.training.build import model_inputs
 from perceiver_pytorch.training.config import TrainingConfig
 from perceiver_pytorch.training.optimizers import build_optimizer, build_schedule
 from perceiver_pytorch.training.sampler import EpochBatches
+from perceiver_pytorch.training.thinning import thinned
 
 
 class Classifier(pl.LightningModule):
@@ -43,21 +44,13 @@ class Classifier(pl.LightningModule):
         torch.manual_seed(self.config.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = F.cross_entropy(self(self._thinned(batch)), batch.targets, label_smoothing=self.config.label_smoothing)
+        loss = F.cross_entropy(
+            self(thinned(batch, self.config)), batch.targets, label_smoothing=self.config.label_smoothing
+        )
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=False)
         self.train_loss.update(loss.detach(), len(batch.targets))
         self.log("train_loss_epoch", self.train_loss, on_step=False, on_epoch=True)
         return loss
-
-    def _thinned(self, batch: Batch) -> Batch:
-        """The batch with some tokens masked, as ``token_dropout`` says."""
-        if not self.config.token_dropout:
-            return batch
-        masks = {}
-        for name, shape in token_shapes(batch).items():
-            keep = torch.rand(shape, device=batch.targets.device) >= self.config.token_dropout
-            masks[name] = keep & batch.masks[name] if name in batch.masks else keep
-        return Batch(batch.inputs, masks, batch.targets, batch.rows)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         logits = self(batch)

@@ -24,6 +24,9 @@ name = "chunked"
 TILE_PAIRS = 1 << 18
 """(row, token) pairs per box: about 1 MB per float32 temporary, which stays in a core's cache."""
 
+SUMMED_AT_ONCE = 512
+"""Tokens that a matrix product may sum up one by one."""
+
 
 def unsupported(rows: Tensor, context: Context) -> str | None:
     """Takes every problem but forward-mode differentiation, to which an operator would answer zero unasked."""
@@ -278,12 +281,26 @@ class _Terms:
     def add(self, weights: Tensor, data: Tensor, box: tuple[slice, ...]) -> None:
         """Adds a box's sums: weights (samples, R, *sizes) times the raw channels, and the weights' marginals."""
         samples = box[0]
-        self.data[samples].baddbmm_(weights.flatten(2), data.flatten(1, -2))
+        self.data[samples] += _weighted_sum(weights.flatten(2), data.flatten(1, -2))
         _add_marginals(self.axes, weights, box, 2)
 
     def rescale(self, samples: slice, factor: Tensor) -> None:
         for part in (self.data, *self.axes):
             part[samples] *= factor.unsqueeze(-1)
+
+
+def _weighted_sum(weights: Tensor, data: Tensor) -> Tensor:
+    """``weights @ data``, (samples, R, tokens) by (samples, tokens, c), summed in pieces.
+
+    A matrix product of so few columns runs up one sum per entry, which over many thousand tokens loses the last digits.
+    """
+    tokens = data.shape[1]
+    whole = tokens - tokens % SUMMED_AT_ONCE
+    if tokens < 2 * SUMMED_AT_ONCE:
+        return weights @ data
+    pieces = weights[..., :whole].unflatten(2, (-1, SUMMED_AT_ONCE)).transpose(1, 2)
+    total = (pieces @ data[:, :whole].unflatten(1, (-1, SUMMED_AT_ONCE))).sum(1)
+    return total if whole == tokens else total + weights[..., whole:] @ data[:, whole:]
 
 
 def _add_marginals(axes: list[Tensor], weights: Tensor, box: tuple[slice, ...], lead: int) -> None:
