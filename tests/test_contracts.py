@@ -1,6 +1,6 @@
-"""Contracts kept as text: public names, state-dict keys. A change of one is a decision, seen in the diff.
+"""Contracts kept as text: public names, state-dict keys, options of the command.
 
-After such a decision write them anew with
+A change of one is a decision, seen in the diff. After such a decision write them anew with
 
     PERCEIVER_WRITE_CONTRACTS=1 python -m pytest tests/test_contracts.py
 """
@@ -81,6 +81,19 @@ def test_names_at_old_paths() -> None:
 def test_keys_and_shapes_of_the_weights(name: str) -> None:
     lines = [f"{key} {tuple(value.shape)}" for key, value in build(name).state_dict().items()]
     compare(f"state_dict_{name}.txt", "\n".join(lines) + "\n")
+
+
+def test_commands_and_their_options() -> None:
+    typer = pytest.importorskip("typer")
+    from perceiver_pytorch.cli.app import app
+
+    lines = []
+    for name, command in typer.main.get_command(app).commands.items():
+        lines.append(name)
+        for parameter in command.params:
+            default = "" if parameter.default is None else f" = {parameter.default}"
+            lines.append(f"    {' '.join(parameter.opts)}{default}")
+    compare("options.txt", "\n".join(lines) + "\n")
 
 
 @pytest.mark.parametrize("module", PUBLIC)

@@ -145,6 +145,19 @@ def test_resume_keeps_the_runs_own_configuration(folder, run):
     done = perceiver("fit", "--resume=first", "--epochs=9", cwd=folder, check=False)
     assert done.returncode == 2
     assert "leave the other options out" in done.stderr
+    done = perceiver("fit", "--resume", cwd=folder, check=False)
+    assert done.returncode == 2
+    assert "needs the folder" in done.stderr
+
+
+def test_a_run_goes_on_by_the_command_that_began_it(folder):
+    command = ["fit", "mixed.csv", "--target=label", "--epochs=2", "--run=again", "--batch-size=8"]
+    perceiver(*command, cwd=folder)
+    weights = (folder / "again/model.safetensors").read_bytes()
+    done = perceiver(*command, "--resume", cwd=folder)  # nothing is left to train; it is measured again
+    assert "training is complete" in done.stdout
+    assert "test accuracy" in done.stdout
+    assert (folder / "again/model.safetensors").read_bytes() == weights
 
 
 def test_config_prints_what_fit_reads(folder):

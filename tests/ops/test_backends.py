@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from ops.problems import Problem, Spec, dense_attention, pixels
-from perceiver_pytorch.ops import attend, backend_names, cross_attend, use_backend
+from perceiver_pytorch.ops import Context, attend, backend_names, cross_attend, use_backend
 from perceiver_pytorch.ops.backends import chunked
 
 IMAGE, SERIES, VIDEO = Spec(), Spec((7,), channels=1, code=2), Spec((2, 3, 4), channels=2)
@@ -182,6 +183,31 @@ def test_float32_errs_at_most_twice_as_much_as_dense_float32(name: str) -> None:
         assert error**0.5 <= allowed, (
             f"{key}: {error**0.5 / largest:.1e} of the largest, allowed {allowed / largest:.1e}"
         )
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("axes", [(260, 130), (33_333,)], ids=str)
+def test_sums_over_many_tokens_lose_no_digits(axes: tuple[int, ...]) -> None:
+    """Values that are all positive, as pixels are: a running sum of so many rounds the same way again and again."""
+
+    def answer(rows: Tensor, context: Context, attention: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
+        rows = rows.clone().requires_grad_()
+        mixed = attention(rows, context)
+        (gradient,) = torch.autograd.grad(mixed.square().sum(), rows)
+        return mixed.detach(), gradient
+
+    def dense(rows: Tensor, context: Context) -> Tensor:
+        tokens = F.layer_norm(context.dense(rows.dtype), rows.shape[-1:])
+        return (rows @ tokens.mT).softmax(-1) @ tokens
+
+    tables = tuple(torch.rand(length, 5) for length in axes)
+    context = Context(torch.rand(1, *axes, 3), tables, torch.tensor([0.0, 1.0]))
+    rows = torch.randn(1, 6, context.num_channels)
+    ours = answer(rows, context, lambda rows, context: attend(rows, context)[0])
+    plain, exact = answer(rows, context, dense), answer(rows.double(), context, dense)
+    for got, other, value in zip(ours, plain, exact, strict=True):
+        allowed = 2 * (other - value).square().sum().sqrt() + 2 * torch.finfo(torch.float32).eps * value.norm()
+        assert (got - value).square().sum().sqrt() <= allowed
 
 
 @pytest.mark.usefixtures("tiles")

@@ -14,6 +14,7 @@ from perceiver_pytorch.training.callbacks import Stopper, read_history
 from perceiver_pytorch.training.fit import fit
 from perceiver_pytorch.training.reporter import Reporter
 from perceiver_pytorch.training.run_folder import RunFolder
+from test_contracts import compare
 from training_helpers import tiny_config, write_mixed_table
 
 SILENT = Reporter(say=lambda text: None, warn=lambda text: None)
@@ -48,19 +49,7 @@ def test_a_run_leaves_everything_behind(finished):
     run, config, outcome = finished
     names = {path.relative_to(run.path).as_posix() for path in run.path.rglob("*") if path.is_file()}
     names = {re.sub(r"events\..*", "events", name) for name in names}
-    assert names == {
-        "config.yaml",
-        "input_spec.json",
-        "config.json",
-        "model.safetensors",
-        "metrics.json",
-        "history.csv",
-        "report.html",
-        "checkpoints/best.ckpt",
-        "checkpoints/last.ckpt",
-        "tensorboard/events",
-        "tensorboard/hparams.yaml",
-    }
+    compare("run_folder.txt", "\n".join(sorted(names)) + "\n")
     assert run.config() == config
     assert outcome.stopped is None
     assert json.loads(run.metrics_file.read_text()) == run.metrics() == outcome.metrics

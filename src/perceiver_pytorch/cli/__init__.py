@@ -10,7 +10,7 @@ def main() -> None:
     # training step 30 times slower. OpenMP reads this when PyTorch is loaded, so it has to come first.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        from perceiver_pytorch.cli.app import app
+        from perceiver_pytorch.cli.app import app, spelled_out
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "perceiver_pytorch":
             raise
@@ -19,4 +19,4 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    app()
+    app(spelled_out(sys.argv[1:]))

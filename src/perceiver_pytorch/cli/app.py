@@ -42,5 +42,14 @@ def worded(command: Callable[..., int]) -> Callable[..., None]:
     return run
 
 
+def spelled_out(arguments: list[str]) -> list[str]:
+    """The arguments, with ``--resume=`` for a ``--resume`` that is followed by no value."""
+    following = [*arguments[1:], "-"]
+    return [
+        "--resume=" if word == "--resume" and after.startswith("-") else word
+        for word, after in zip(arguments, following, strict=True)
+    ]
+
+
 for command in (fit, evaluate, predict, config):
     app.command()(worded(command))

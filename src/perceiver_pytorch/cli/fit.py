@@ -46,7 +46,8 @@ def fit(
     ] = False,
     time_limit: Annotated[str | None, typer.Option(help="Train no longer than this: 90s, 5m, 1h30m.")] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with a stopped run; its configuration holds.")
+        str | None,
+        typer.Option(metavar="[RUN]", help="Go on with a stopped run (default: that of --run), as it was configured."),
     ] = None,
 ) -> int:
     """Train on a table: recognises the columns, trains, measures, and writes a report.
@@ -72,11 +73,14 @@ def fit(
     }
     given = {path: value for path, value in options.items() if value is not None}
     if resume is not None:
-        others = sorted(set(given) - {"data.table"})
-        if others or column or set_ or config or run:
-            raise ValueError(f"--resume goes on with {resume} as it was configured; leave the other options out")
-        folder = RunFolder.open(resume)
-        settings = read_settings(FitConfig, _tree(given), base=folder.config())
+        if not resume and run is None:
+            raise ValueError("--resume needs the folder of the run to go on with")
+        folder = RunFolder.open(Path(resume) if resume else run)  # type: ignore[arg-type]
+        configured = folder.config()
+        settings = read_settings(FitConfig, _tree(given), base=configured)
+        moved = read_settings(FitConfig, {"data": {"table": settings.data.table}}, base=configured)
+        if settings != moved or column or set_ or config:
+            raise ValueError(f"--resume goes on with {folder.path} as it was configured; leave the other options out")
     else:
         base = preset(preset_name, table)
         if config is not None:

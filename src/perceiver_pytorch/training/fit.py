@@ -100,7 +100,11 @@ def fit(
     model = build_model(spec, config.model)
     reporter.say(model.summary({f"in_{m.name}": m.axes for m in spec.modalities}).splitlines()[0])
     module = Classifier(model, config.training)
-    stopped = _train(module, datasets, run, config, resume, time_limit, reporter)
+    if resume and run.finished:
+        reporter.say("training is complete; the model is measured again")
+        stopped = None
+    else:
+        stopped = _train(module, datasets, run, config, resume, time_limit, reporter)
     if stopped == INTERRUPTED:
         return Outcome({}, stopped)
 

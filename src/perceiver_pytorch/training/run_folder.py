@@ -59,6 +59,11 @@ class RunFolder:
     def last(self) -> Path:
         return self.checkpoints / "last.ckpt"
 
+    @property
+    def finished(self) -> bool:
+        """Whether training came to its end (its epochs, or early stopping) and was measured."""
+        return self.metrics_file.is_file() and self.metrics().get("stopped") is None
+
     @classmethod
     def create(cls, path: Path) -> "RunFolder":
         """A new run at ``path``.

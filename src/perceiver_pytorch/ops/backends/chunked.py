@@ -246,7 +246,7 @@ class _Tokens:
         mixed = rows.new_zeros(*rows.shape[:-1], self.context.num_channels)
         mixed[..., data] = rows
         for part, table, marginal in zip(tables, self.tables, marginals.axes, strict=True):
-            mixed[..., part] = marginal @ table
+            mixed[..., part] = _weighted_sum(marginal, table)
         mixed[..., code] = marginals.axes[0].sum(-1, keepdim=True) * self.code
         return _centred(mixed)
 
@@ -290,7 +290,7 @@ class _Terms:
 
 
 def _weighted_sum(weights: Tensor, data: Tensor) -> Tensor:
-    """``weights @ data``, (samples, R, tokens) by (samples, tokens, c), summed in pieces.
+    """``weights @ data``, (samples, R, tokens) by (1 or samples, tokens, c), summed in pieces.
 
     A matrix product of so few columns runs up one sum per entry, which over many thousand tokens loses the last digits.
     """
