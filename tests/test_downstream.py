@@ -53,6 +53,17 @@ def downstream_class(library: SimpleNamespace) -> type[nn.Module]:
     return Downstream
 
 
+def test_layers_of_ones_own_work_under_our_forward() -> None:
+    """A subclass that only swaps the layers, and leaves the forward to its base, as it could in 1.4.0."""
+    library = our_names()
+    torch.manual_seed(0)
+    own = downstream_class(library)(
+        modalities=modalities(library), depth=2, latent_dim=16, weight_tie_layers=False, blocks=2
+    )
+    data = {"image": torch.rand(2, 5, 4, 3), "audio": torch.rand(2, 30, 1)}
+    torch.testing.assert_close(library.MultiModalityPerceiver.forward(own, data), own(data))
+
+
 def modalities(library: SimpleNamespace) -> list[object]:
     return [library.InputModality("image", 3, 2, 4, 7.0), library.InputModality("audio", 1, 1, 5, 8.0, 3)]
 

@@ -119,7 +119,7 @@ def test_targets_that_are_no_classes(tmp_path, target, message):
         ([10, 9, 10, 9], ("9", "10")),
         ([1.0, 0.0, 1.0, 0.0], ("0", "1")),
         ([0.5, 1.0, 0.5, 1.0], ("0.5", "1")),
-        (["10", "9", "yes", "9"], ("10", "9", "yes")),
+        (["10", "9", "yes", "9"], ("9", "10", "yes")),
         ([True, False, True, False], ("false", "true")),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from perceiver_pytorch.nn import PreNorm
+from perceiver_pytorch.nn import Attention, PreNorm
 from perceiver_pytorch.ops import Context
 
 
@@ -33,5 +33,12 @@ def test_a_context_is_missed_by_name() -> None:
 
 
 def test_structured_contexts_are_refused_with_the_part_that_takes_them() -> None:
-    with pytest.raises(TypeError, match=r"context must be a dense tensor here, got list; .*CrossAttend"):
+    with pytest.raises(TypeError, match=r"context must be a dense tensor around a Add, got list"):
         PreNorm(4, Add(), context_dim=5)(torch.randn(2, 3, 4), context=[Context(torch.randn(2, 6, 5))])
+
+
+def test_an_attention_reads_structured_contexts_as_the_dense_array() -> None:
+    module = PreNorm(4, Attention(4, 5, heads=2, dim_head=3), context_dim=5)
+    x, context, mask = torch.randn(2, 3, 4), torch.randn(2, 6, 5), torch.rand(2, 6) > 0.3
+    torch.testing.assert_close(module(x, context=[Context(context)]), module(x, context=context))
+    torch.testing.assert_close(module(x, context=[Context(context, mask=mask)]), module(x, context=context, mask=mask))

@@ -102,7 +102,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(finished, tmp_path, monkeypat
         outcome = fit(config, run, reporter=SILENT)
     assert outcome.stopped == "enough"
     assert "enough" in run.report_file.read_text()
-    assert not same(weights(run), weights(whole)) or after > 8
+    assert torch.load(run.last, weights_only=True)["global_step"] == after
 
     outcome = fit(run.config(), RunFolder.open(run.path), resume=True, reporter=SILENT)
     assert outcome.stopped is None

@@ -4,6 +4,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from perceiver_pytorch.nn.attention import Attention
+from perceiver_pytorch.nn.cross_attend import read_contexts
+
 
 class PreNorm(nn.Module):
     """``fn(LayerNorm(x), ...)``; a dense ``context`` keyword is normalised too where ``context_dim`` is given.
@@ -21,11 +24,15 @@ class PreNorm(nn.Module):
         self.norm_context = None if context_dim is None else nn.LayerNorm(context_dim)
 
     def forward(self, x: Tensor, **kwargs: Any) -> Tensor:
-        if self.norm_context is not None:
-            if not isinstance(kwargs["context"], Tensor):
-                raise TypeError(
-                    f"context must be a dense tensor here, got {type(kwargs['context']).__name__}; in a model whose "
-                    "forward is ours use CrossAttend, which has the same parameters and reads structured contexts"
-                )
-            kwargs["context"] = self.norm_context(kwargs["context"])
-        return self.fn(self.norm(x), **kwargs)
+        """``fn`` of normalised inputs; around an `Attention`, ``context`` may be structured, as our models pass it."""
+        if self.norm_context is None:
+            return self.fn(self.norm(x), **kwargs)
+        context = kwargs.pop("context")
+        if isinstance(context, Tensor):
+            return self.fn(self.norm(x), context=self.norm_context(context), **kwargs)
+        if not isinstance(self.fn, Attention):
+            raise TypeError(
+                f"context must be a dense tensor around a {type(self.fn).__name__}, got {type(context).__name__}; "
+                "an Attention of ours reads structured contexts"
+            )
+        return read_contexts(self.fn, self.norm_context, self.norm(x), context)
