@@ -24,6 +24,8 @@ def learning_curves(history: Sequence[Mapping[str, float]]) -> str:
     left.plot(epochs, [row["val_loss"] for row in history], color=ORANGE, label="validation", marker=".")
     left.set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, None))
     left.legend(frameon=False)
+    for axes in (left, right):
+        axes.locator_params(axis="x", integer=True)
     right.plot(epochs, [row["val_accuracy"] for row in history], color=ORANGE, marker=".")
     right.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1))
     return _svg(figure)

@@ -1,5 +1,7 @@
 """The run folder: everything a training run leaves behind, and the only place that knows its file names."""
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -128,7 +130,8 @@ class RunFolder:
             raise ValueError(
                 f"run {self.path} has no model yet; go on training with `perceiver fit --resume {self.path}`"
             )
-        model: nn.Module = MultiModalityWithTextPerceiver.from_pretrained(self.path, local_files_only=True)
+        with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a folder
+            model: nn.Module = MultiModalityWithTextPerceiver.from_pretrained(self.path, local_files_only=True)
         assert isinstance(model, MultiModalityWithTextPerceiver)
         return model.eval()
 
