@@ -6,9 +6,10 @@ import sys
 
 def main() -> None:
     """Runs the command; says which extra to install if its libraries are missing."""
-    # Threads that wait for one another sleep instead of spinning: where another process takes a core, spinning made a
-    # training step 30 times slower. OpenMP reads this when PyTorch is loaded, so it has to come first.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that wait for one another spin briefly, then sleep. Where another process takes a core, GNU OpenMP's long
+    # default made a training step 30 times slower; sleeping at once made it twice as slow where none does. OpenMP reads
+    # this when PyTorch is loaded, so it has to come first.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         from perceiver_pytorch.cli.app import app, spelled_out
     except ModuleNotFoundError as error:
