@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from data_helpers import png, wav, write_table
 
+from data_helpers import png, wav, write_table
 from perceiver_pytorch.data import Table
 
 

@@ -3,11 +3,11 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from data_helpers import fitted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+from data_helpers import fitted
 from perceiver_pytorch.data import (
     AudioSpec,
     CategoriesSpec,

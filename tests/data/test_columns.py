@@ -2,8 +2,8 @@ import datetime
 
 import numpy as np
 import pytest
-from data_helpers import png, table_of, wav, write_table
 
+from data_helpers import png, table_of, wav, write_table
 from perceiver_pytorch.data import DataError, leaks, recognise_columns
 from perceiver_pytorch.data.sniff import sniff_bytes, sniff_path
 

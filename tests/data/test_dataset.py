@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from data_helpers import fitted, png, table_of, write_table
 
+from data_helpers import fitted, png, table_of, write_table
 from perceiver_pytorch.data import DataError, ImageSpec, InputSpec, Table, TableDataset
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_helpers import png, wav
 
+from data_helpers import png, wav
 from perceiver_pytorch.data import AudioSpec, CategoriesSpec, DataError, ImageSpec, NumbersSpec, TextSpec, Where
 from perceiver_pytorch.data.decoders.image import ImageFacts
 

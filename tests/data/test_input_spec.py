@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from data_helpers import fitted, table_of, write_table
 
+from data_helpers import fitted, table_of, write_table
 from perceiver_pytorch.data import DataError, InputSpec, SpecOptions, recognise_columns
 
 

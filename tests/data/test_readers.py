@@ -5,8 +5,8 @@ import sys
 
 import numpy as np
 import pytest
-from data_helpers import write_table
 
+from data_helpers import write_table
 from perceiver_pytorch.data import DataError, load_table, recognise_columns
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from data_helpers import table_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from data_helpers import table_of
 from perceiver_pytorch.data import DataError, split_rows
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from training_helpers import tiny_config, write_mixed_table
 
 from perceiver_pytorch.data import InputSpec, TableDataset, collate, load_table, recognise_columns
 from perceiver_pytorch.training.build import build_model, model_inputs, model_name
 from perceiver_pytorch.training.evaluation import predict
+from training_helpers import tiny_config, write_mixed_table
 
 
 @pytest.fixture(scope="module")
