@@ -160,6 +160,26 @@ def test_a_run_goes_on_by_the_command_that_began_it(folder):
     assert (folder / "again/model.safetensors").read_bytes() == weights
 
 
+def test_a_bad_row_leaves_no_run_behind(folder):
+    (folder / "bad.csv").write_text("picture,label,split\n0.png,a,train\nnowhere.png,b,train\n0.png,b,val\n")
+    for _ in range(2):  # the same call again fails for the same reason, not for a folder in its way
+        done = perceiver("fit", "bad.csv", "--target=label", "--run=bad", *SETTINGS, cwd=folder, check=False)
+        assert done.returncode == 2
+        assert "row 1" in done.stderr
+        assert "nowhere.png" in done.stderr
+        assert not (folder / "bad").exists()
+
+
+def test_any_column_names_will_do(folder):
+    lines = ["my picture,x.y,type,label"]
+    lines += [f"{i}.png,{i / 7:.2f},{'ab'[i % 2]},{'cd'[i % 3 % 2]}" for i in range(40)]
+    (folder / "odd names.csv").write_text("\n".join(lines))
+    options = ["--target=label", "--epochs=1", "--column=x.y=category", *SETTINGS]
+    perceiver("fit", "odd names.csv", *options, "--run=odd names", cwd=folder)
+    perceiver("predict", "odd names", "odd names.csv", "-o", "odd.csv", cwd=folder)
+    assert "x.y: category" in (folder / "odd names/config.yaml").read_text()
+
+
 def test_config_prints_what_fit_reads(folder):
     text = perceiver("config", "--preset=small", cwd=folder).stdout
     (folder / "mine.yaml").write_text(text.replace("target: ''", "target: label").replace("epochs: 30", "epochs: 1"))

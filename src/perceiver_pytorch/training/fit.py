@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader
 
 from perceiver_pytorch.data import (
     BadRow,
-    DataError,
     InputSpec,
     SpecOptions,
     Splits,
@@ -49,6 +48,7 @@ from perceiver_pytorch.training.run_folder import RunFolder
 from perceiver_pytorch.training.sampler import EpochBatches
 
 EVALUATION_BATCH = 256
+INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -89,17 +89,17 @@ def fit(
     table = load_table(config.data.table)
     kinds, splits = _columns_and_splits(table, config, reporter)
     spec = _spec(table, kinds, splits, config, run, resume)
-    if not resume:
-        run.write_config(config)
-        run.write_spec(spec)
     for line in describe(spec, splits):
         reporter.say(line)
     datasets, bad_rows = _datasets(table, splits, spec, config.data, reporter)
 
     torch.manual_seed(config.training.seed)
     model = build_model(spec, config.model)
-    reporter.say(model.summary({f"in_{m.name}": m.axes for m in spec.modalities}).splitlines()[0])
+    reporter.say(model.summary().splitlines()[0])
     module = Classifier(model, config.training)
+    if not resume:  # not before table and configuration have proved good, so that a failed call leaves nothing
+        run.write_config(config)
+        run.write_spec(spec)
     if resume and run.finished:
         reporter.say("training is complete; the model is measured again")
         stopped = None
@@ -140,9 +140,6 @@ def fit(
         ),
     )
     return Outcome(metrics, stopped)
-
-
-INTERRUPTED = "interrupted"
 
 
 def describe(spec: InputSpec, splits: Splits) -> list[str]:
@@ -214,8 +211,6 @@ def make_dataset(
     table: Table, rows: np.ndarray, spec: InputSpec, data: DataConfig, *, require_target: bool = True
 ) -> TableDataset:
     """A data set as the configuration says."""
-    if data.on_error not in ("raise", "skip"):
-        raise DataError(f"on_error must be 'raise' or 'skip', got {data.on_error!r}")
     return TableDataset(
         table,
         rows,
