@@ -10,7 +10,8 @@ does.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -45,6 +46,8 @@ class Context:
     mask: Bool[Tensor, "batch *axes"] | None = None
     scale: Float[Tensor, " channels"] | None = None
     offset: Float[Tensor, " channels"] | None = None
+    derived: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """What backends have worked out of the constant parts: every layer that reads this context uses it again."""
 
     def __post_init__(self) -> None:
         if self.data.dim() < 3:

@@ -19,12 +19,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from perceiver_pytorch.ops.backends import chunked, reference
+from perceiver_pytorch.ops.backends import chunked, compiled, reference
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.precision import full_precision
 
 # In order of preference. A backend that needs more than PyTorch may import it on first use, inside its functions.
-_BACKENDS: dict[str, ModuleType] = {module.name: module for module in (chunked, reference)}
+_BACKENDS: dict[str, ModuleType] = {module.name: module for module in (compiled, chunked, reference)}
 _selection = {"backend": "auto"}  # a plain global: torch.compile guards on it, and cannot read a context variable
 
 

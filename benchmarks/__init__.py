@@ -1,0 +1,1 @@
+"""Compares this package with its peers: ``python -m benchmarks.compare`` (see README.md here)."""

@@ -1,0 +1,23 @@
+"""This repository, with the backend that it chooses itself."""
+
+from torch import nn
+
+from benchmarks.cases import Case
+from benchmarks.contestants.libraries import build_from
+
+PEER = None
+WARM_UPS = 2  # the first call may compile
+
+
+def unsupported(case: Case) -> str | None:
+    return None
+
+
+def note(case: Case) -> str:
+    return ""
+
+
+def build(case: Case) -> nn.Module:
+    import perceiver_pytorch
+
+    return build_from(perceiver_pytorch, case)

@@ -1,0 +1,375 @@
+"""The structured backend compiled for the CPU: one pass over the tokens, all cores, nothing of their size in memory.
+
+The loops are in `kernels`, in Numba, compiled on first use and kept on disk. Here is what surrounds them: what they
+read, and what becomes of their sums.
+"""
+
+import importlib.util
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from perceiver_pytorch.ops import threads
+from perceiver_pytorch.ops.backends.grid import Grid
+from perceiver_pytorch.ops.context import Context
+from perceiver_pytorch.ops.operator import define, no_forward_mode
+from perceiver_pytorch.ops.structured import (
+    LARGEST_SCORE,
+    Channels,
+    centred,
+    combinations,
+    finite,
+    largest_score,
+    mean_and_squares,
+    per_sample,
+)
+
+name = "compiled"
+
+MAX_CHANNELS = 64
+"""Raw channels for which there are loops; for more, matrix products are the better way."""
+
+LOG2_E = 1 / math.log(2)
+
+MAX_NEAR = 24
+"""Channels up to which the features of a single axis are treated as such."""
+
+TINY = 1e-30
+"""Instead of a sum of weights that is zero since there is no token."""
+
+SUMMED_AT_ONCE = 512
+"""Coordinates that a matrix product may sum up one by one."""
+
+NO_TOKEN = -1e29
+"""Peaks below are those of rows without any token."""
+
+_INSTALLED = importlib.util.find_spec("numba") is not None
+
+# Dtypes that data may have, and what NumPy sees them as: it does not know all of them.
+_SEEN_AS = {
+    torch.float32: torch.float32,
+    torch.uint8: torch.uint8,
+    torch.bool: torch.uint8,
+    torch.bfloat16: torch.int16,
+    torch.float16: torch.uint16,
+}
+
+
+def unsupported(rows: Tensor, context: Context) -> str | None:
+    """Takes float32 rows on the CPU, and data of the dtypes above with 1 to `MAX_CHANNELS` channels."""
+    if not _INSTALLED:
+        return "it needs numba (pip install 'perceiver-multi-modality-pytorch[fast]')"
+    if rows.device.type != "cpu" or context.data.device.type != "cpu":
+        return "it runs on the CPU only"
+    if rows.dtype != torch.float32:
+        return f"it computes in float32, not {rows.dtype}"
+    if context.data.dtype not in _SEEN_AS:
+        return f"it does not read {context.data.dtype}"
+    if not 1 <= context.data.shape[-1] <= MAX_CHANNELS:
+        return f"it takes 1 to {MAX_CHANNELS} raw channels, not {context.data.shape[-1]}"
+    if 0 in context.data.shape or 0 in rows.shape:
+        return "there is nothing to attend to"
+    return no_forward_mode(rows, context)
+
+
+class _Fixed:
+    """What the loops read of a context whatever the rows: worked out once for all layers.
+
+    Args:
+        context: the context.
+        num_rows: rows that read it.
+        by_position: score and sum up by position on the inner axis; else its features are channels.
+    """
+
+    def __init__(self, context: Context, num_rows: int, by_position: bool) -> None:
+        self.grid = grid = Grid.of(context, num_rows)
+        inner = grid.order[-len(grid.inner) :]
+        self.channels = Channels(context, inner)
+        tables = [per_sample(table.detach(), torch.float32) for table in context.tables]
+        tables = tables or [torch.zeros(1, length, 0) for length in context.axes]
+        near = combinations([tables[axis] for axis in inner])
+        self.by_position = by_position
+        self.near = F.pad(near, (0, 0, 0, grid.padded - grid.length))  # (S, padded, P)
+        outer = [tables[axis] for axis in grid.order[: -len(grid.inner)]] or [torch.zeros(1, 1, 0)]
+        code = torch.zeros(0) if context.code is None else context.code.detach().float()
+        self.far = _side_by_side(outer, code)  # (S, ΣL_a, Q)
+        samples = max(table.shape[0] for table in tables)
+        channels = self.near[..., :0] if by_position else self.near
+        statistics = (
+            _statistics([self.near], samples).float().numpy(),
+            near.shape[-1],
+            channels.mT.expand(samples, -1, -1).contiguous().numpy(),
+            _statistics(outer, samples).numpy(),
+            _code_statistics(context),
+        )
+        kind = _SEEN_AS[context.data.dtype]
+        data = context.data.detach()
+        data = data if data.dtype == kind else data.view(kind)
+        mask = torch.empty(0, dtype=torch.uint8) if context.mask is None else context.mask.view(torch.uint8)
+        affine = np.ones((2, data.shape[-1]), np.float32)
+        affine[0] = 1.0 if context.scale is None else context.scale.numpy()
+        affine[1] = 0.0 if context.offset is None else context.offset.numpy()
+        strides = _strides(context, grid, [table.shape[-1] for table in outer])
+        self.arguments = (
+            grid.numbers(data.shape[0], num_rows),
+            (_flat(data), _flat(mask), *strides, affine, context.num_channels),
+            statistics,
+            (0,) * data.shape[-1],
+            (0,) * (data.shape[-1] + channels.shape[-1]),
+            (0,) if by_position else (),
+        )
+        self.num_parts = data.shape[0] * grid.parts
+
+    @classmethod
+    def of(cls, context: Context, num_rows: int, needs_constants: bool = False) -> "_Fixed":
+        features = context.tables[0].shape[-1] if context.tables else 0
+        few = context.data.shape[-1] + features <= MAX_NEAR
+        by_position = len(context.axes) > 1 or needs_constants or not few
+        key = f"{name} {num_rows} {by_position}"
+        if key not in context.derived:
+            context.derived[key] = cls(context, num_rows, by_position)
+        return context.derived[key]
+
+    def run(self, loop: str, eps: float, clamped: bool, *arrays: Any) -> None:
+        from perceiver_pytorch.ops.backends import kernels
+
+        grid, data, *others = self.arguments
+        marker = (0,) if clamped else ()
+        threads.run(getattr(kernels, loop), grid, (*data, eps), *others, marker, *arrays, num_parts=self.num_parts)
+
+    def zeros(self, batch: int, num_rows: int) -> "_Sums":
+        """Sums for rows."""
+        return _Sums.zeros(batch, num_rows, len(self.arguments[4]), self.grid, self.by_position)
+
+    def scores(self, rows: Tensor) -> tuple[np.ndarray, ...]:
+        """The parts of ``rows · token`` as the loops read them: coefficients of the data, inner and outer scores."""
+        data, near, far = self.channels.split(rows)
+        if self.by_position:
+            return _arrays(data, near @ self.near.mT, far @ self.far.mT)
+        return _arrays(torch.cat([data, near], -1), data.new_zeros(*data.shape[:-1], 0), far @ self.far.mT)
+
+    def collected(self, sums: "_Sums", total: Tensor | None = None) -> Tensor:
+        """``Σ_m w_m (token_m - its mean)`` as (batch, R, C), from the sums of all parts, divided by ``total``."""
+        data, inner, outer = sums.joined()
+        data = data[..., :-1].float()
+        if self.by_position:
+            near = _weighted_sum(inner, self.near)
+        else:
+            data, near = data.split([len(self.arguments[3]), self.near.shape[-1]], -1)
+        mixed = centred(self.channels.merge(data, near, outer.float() @ self.far))
+        return mixed if total is None else mixed / total.float().unsqueeze(-1)
+
+
+def _side_by_side(tables: list[Tensor], code: Tensor) -> Tensor:
+    """(S, ΣL_a, ΣP_a + k): each table at rows and columns of its own, and the code at the rows of the first.
+
+    A line has one row of each table, hence everything that its tokens have in common once.
+    """
+    samples, lengths, features = (
+        max(table.shape[0] for table in tables), [t.shape[1] for t in tables], [t.shape[2] for t in tables]
+    )  # fmt: skip
+    result = torch.zeros(samples, sum(lengths), sum(features) + len(code))
+    row = column = 0
+    for table, length, width in zip(tables, lengths, features, strict=True):
+        result[:, row : row + length, column : column + width] = table
+        row, column = row + length, column + width
+    result[:, : lengths[0], column:] = code
+    return result
+
+
+def _statistics(tables: list[Tensor], samples: int) -> Tensor:
+    """Means over a coordinate's features, and sums of squares about them: (samples, 2, ΣL_a) float64."""
+    both = [torch.stack(mean_and_squares(table.double()), 1).expand(samples, -1, -1) for table in tables]
+    return torch.cat(both, -1).contiguous()
+
+
+def _code_statistics(context: Context) -> np.ndarray:
+    """Number, mean and sum of squares about the mean of the code and the padding's zeros."""
+    code = np.zeros(0) if context.code is None else context.code.detach().double().numpy()
+    values = np.concatenate([code, np.zeros(context.padding)])
+    mean = values.mean() if len(values) else 0.0
+    return np.array([len(values), mean, ((values - mean) ** 2).sum()])
+
+
+def _flat(tensor: Tensor) -> np.ndarray:
+    """The memory that a tensor of any strides covers, as one dimension."""
+    extent = 1 + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.as_strided((extent if tensor.numel() else 0,), (1,)).numpy()
+
+
+def _strides(context: Context, grid: Grid, features: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """``strides`` and ``axes`` of `kernels.Data`; without outer axes there is one of a single coordinate."""
+    data, mask = context.data, context.mask
+    grad = torch.empty(data.shape, device="meta").stride()
+    strides = np.zeros(8, np.int64)
+    last = 1 + grid.order[-1]
+    strides[:3] = data.stride(0), data.stride(last), data.stride(-1)
+    if mask is not None:
+        strides[3:5] = mask.stride(0), mask.stride(last)
+    strides[5:] = grad[0], grad[last], grad[-1]
+    axes = np.zeros((max(1, len(grid.outer)), 6), np.int64)
+    axes[0, 0] = 1
+    first = 0
+    for i, length in enumerate(grid.outer):
+        axis = 1 + grid.order[i]
+        mask_stride = 0 if mask is None else mask.stride(axis)
+        axes[i] = length, data.stride(axis), mask_stride, first, features[i], grad[axis]
+        first += length
+    return strides, axes
+
+
+def _weighted_sum(weights: Tensor, table: Tensor) -> Tensor:
+    """``weights @ table``, (batch, R, L) by (1 or batch, L, P), summed in pieces.
+
+    A matrix product of so few columns runs up one sum per entry, which over many thousand coordinates loses the last
+    digits.
+    """
+    length = table.shape[1]
+    whole = length - length % SUMMED_AT_ONCE
+    if length < 2 * SUMMED_AT_ONCE:
+        return weights @ table
+    pieces = weights[..., :whole].unflatten(2, (-1, SUMMED_AT_ONCE)).transpose(1, 2)
+    total = (pieces @ table[:, :whole].unflatten(1, (-1, SUMMED_AT_ONCE))).sum(1)
+    return total if whole == length else total + weights[..., whole:] @ table[:, whole:]
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What the loops sum up, per part.
+
+    Attributes:
+        data: (batch, parts, R, c + 1) float64: weights times raw channels, and the weights.
+        inner: (batch, line parts, R, padded) float32: weights times r by position on the inner axis.
+        outer: (batch, parts, R, ΣL_a) float64: the same by coordinate of the outer axes.
+    """
+
+    data: Tensor
+    inner: Tensor
+    outer: Tensor
+
+    @classmethod
+    def zeros(cls, batch: int, num_rows: int, channels: int, grid: Grid, by_position: bool = True) -> "_Sums":
+        return cls(
+            torch.zeros(batch, grid.parts, num_rows, channels + 1, dtype=torch.float64),
+            torch.zeros(batch, grid.line_parts, num_rows, grid.padded if by_position else 0),
+            torch.zeros(batch, grid.parts, num_rows, max(1, sum(grid.outer)), dtype=torch.float64),
+        )
+
+    def joined(self) -> tuple[Tensor, ...]:
+        """The same summed over all parts; to be called once."""
+        from perceiver_pytorch.ops.backends import kernels
+
+        for values in (self.data, self.inner, self.outer):
+            if values.shape[1] > 1 and values.numel():
+                kernels.join(values.numpy())
+        return self.data[:, 0], self.inner[:, 0], self.outer[:, 0]
+
+
+def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    return tuple(tensor.contiguous().numpy() for tensor in tensors)
+
+
+def _collect(
+    fixed: _Fixed, rows: Tensor, scores: tuple[np.ndarray, ...], shift: Tensor, eps: float, clamped: bool
+) -> tuple[Tensor, Tensor]:
+    """The sum of ``2^(score - shift)``, (batch, R), and the mean of normalised tokens so weighted, (batch, R, C)."""
+    sums = fixed.zeros(*rows.shape[:2])
+    fixed.run("forward", eps, clamped, *scores, *_arrays(shift, sums.data, sums.inner, sums.outer))
+    total = sums.data[..., -1].sum(1)
+    return total, fixed.collected(sums, total.clamp_min(TINY))
+
+
+def _forward(rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
+    rows = centred(rows.detach())
+    fixed = _Fixed.of(context, rows.shape[1])
+    clamped = not largest_score(rows, context) <= LARGEST_SCORE
+    scores = fixed.scores(rows * LOG2_E)
+    shift = rows.new_zeros(rows.shape[:2])
+    if clamped:
+        peaks = rows.new_full((rows.shape[0], fixed.grid.parts, rows.shape[1]), float("-inf"))
+        fixed.run("find_peaks", eps, clamped, *scores, *_arrays(peaks))
+        shift = peaks.amax(1)
+        shift = shift.masked_fill(shift < NO_TOKEN, 0.0)
+    total, mixed = _collect(fixed, rows, scores, shift, eps, clamped)
+    return mixed, (total.log() + shift.double() / LOG2_E).float()
+
+
+def _backward(
+    rows: Tensor,
+    context: Context,
+    eps: float,
+    mixed: Tensor,
+    lse: Tensor,
+    grad_mixed: Tensor,
+    grad_lse: Tensor,
+    needs_data: bool,
+    needs_constants: bool,
+) -> list[Tensor]:
+    """With a = exp(s - lse): ds = a (da - mixed·grad_mixed + grad_lse), where da = grad_mixed · normalised token."""
+    rows, grads, lse = centred(rows.detach()), centred(grad_mixed), finite(lse) * LOG2_E
+    fixed, (batch, num_rows) = _Fixed.of(context, rows.shape[1], needs_constants), rows.shape[:2]
+    grid, scores = fixed.grid, fixed.scores(rows * LOG2_E)
+    clamped = not largest_score(rows, context) <= LARGEST_SCORE
+    scale = torch.ones_like(lse)
+    if clamped:
+        # A large log-sum-exp is rounded: weights summing up to other than 1 would leave a gradient where there is none.
+        total, mixed = _collect(fixed, rows, scores, lse, eps, clamped)
+        scale = total.clamp_min(TINY).reciprocal().float()
+    offset = (grads * mixed).sum(-1) - grad_lse
+    to_tokens = needs_data or needs_constants
+    sums = fixed.zeros(batch, num_rows)
+    attention = _Sums.zeros(batch, num_rows if to_tokens else 0, 0, grid)
+    along = _Sums.zeros(batch, 2 if to_tokens else 0, 0, grid)
+    grad_data = torch.empty(context.data.shape if needs_data else 0)
+    fixed.run(
+        "backward", eps, clamped, *scores, *_arrays(lse, scale), *fixed.scores(grads), *_arrays(offset),
+        (0,) if to_tokens else (), *_arrays(sums.data, sums.inner, sums.outer, attention.inner, attention.outer),
+        *_arrays(along.inner, along.outer, grad_data.flatten()),
+    )  # fmt: skip
+    grad_rows = fixed.collected(sums)
+    outputs = [grad_rows, grad_data.to(context.data.dtype) if needs_data else grad_data]
+    if not needs_constants:
+        # One empty tensor each: the outputs of an operator may not be the same tensor.
+        return outputs + [rows.new_empty(0) for _ in range(1 + len(context.tables))]
+    return outputs + _constant_grads(fixed, context, rows, grads, sums, attention, along)
+
+
+def _constant_grads(
+    fixed: _Fixed, context: Context, rows: Tensor, grads: Tensor, sums: _Sums, attention: _Sums, along: _Sums
+) -> list[Tensor]:
+    """Gradients of the code and of each table."""
+    grid, axes = fixed.grid, fixed.grid.order
+    _, *parts = zip(fixed.channels.split(rows), fixed.channels.split(grads), strict=True)
+    gradients = []
+    tables = fixed.near, fixed.far
+    first = [values[:, 0] for values in (sums.inner, sums.outer)]  # joined when the rows' gradient was collected
+    joined = zip(first, attention.joined()[1:], along.joined()[1:], strict=True)
+    for (row, grad), table, (score_sums, attention_sums, alongs) in zip(parts, tables, joined, strict=True):
+        result = score_sums.float().mT @ row + attention_sums.float().mT @ grad
+        along_sum, along_mean = alongs.float().unsqueeze(-1).unbind(1)
+        gradients.append(result - along_sum * table + along_mean)
+    inner, outer = gradients[0][:, : grid.length].unflatten(1, grid.inner), gradients[1]
+    code = outer[:, : grid.outer[0] if grid.outer else 1, outer.shape[-1] - fixed.channels.sizes[-1] :].sum((0, 1))
+    by_axis: dict[int, Tensor] = {}
+    begin = column = 0
+    for axis, length in zip(axes, grid.outer, strict=False):
+        width = fixed.channels.sizes[2 + axis]
+        by_axis[axis] = outer[:, begin : begin + length, column : column + width]
+        begin, column = begin + length, column + width
+    column = 0
+    for i, axis in enumerate(axes[-len(grid.inner) :]):
+        width = fixed.channels.sizes[2 + axis]
+        others = [1 + other for other in range(len(grid.inner)) if other != i]
+        part = inner[..., column : column + width]
+        by_axis[axis] = part.sum(others) if others else part
+        column += width
+    shared = [by_axis[i] if table.dim() == 3 else by_axis[i].sum(0) for i, table in enumerate(context.tables)]
+    return [code, *shared]
+
+
+attend = define(name, _forward, _backward)

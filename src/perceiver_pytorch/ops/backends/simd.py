@@ -1,0 +1,434 @@
+"""Vectors of float32 for kernels that Numba compiles.
+
+Numba leaves it to LLVM whether a loop becomes vector instructions, and how. Here a kernel says so itself: `load` reads
+`WIDTH` numbers of a one-dimensional array into one value of type `vector`, and the functions below take and give such
+values, element by element. A kernel stays Python and gives the same bits whatever LLVM makes of the loop around it.
+Functions that end in ``_each`` work on a tuple of vectors, which LLVM keeps in registers.
+
+No function checks bounds.
+"""
+
+# mypy: ignore-errors
+# Types are Numba's here, inferred anew for every kind of argument.
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+WIDTH = 16 if get_host_cpu_features().get("avx512f", False) else 8
+
+_FLOAT, _INT = ir.FloatType(), ir.IntType(32)
+_VECTOR, _INTS = ir.VectorType(_FLOAT, WIDTH), ir.VectorType(_INT, WIDTH)
+
+# Coefficients of 2^x on [-1/2, 1/2]: the polynomial of degree 5 whose largest relative error is least (7.5e-8), found
+# by reweighted least squares.
+_EXP2 = (1.0000000716505317, 0.6931469670535166, 0.24022119742875414, 0.05550713310293658, 0.00967554036336588,
+         0.0013276454589556507)  # fmt: skip
+
+
+class VectorType(types.Type):
+    """`WIDTH` float32 numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"float32x{WIDTH}")
+
+
+vector = VectorType()
+
+
+@register_model(VectorType)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, fe_type: Any) -> None:
+        super().__init__(manager, fe_type, _VECTOR)
+
+
+def _constant(value: float) -> ir.Constant:
+    return ir.Constant(_VECTOR, [float(np.float32(value))] * WIDTH)
+
+
+def _splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    undefined = ir.Constant(_VECTOR, ir.Undefined)
+    first = builder.insert_element(undefined, value, _INT(0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(_INTS, [0] * WIDTH))
+
+
+def _llvm(builder: ir.IRBuilder, name: str, arguments: Sequence[ir.Value]) -> ir.Value:
+    """Calls an LLVM function that exists for vectors."""
+    full = f"llvm.{name}.v{WIDTH}f32"
+    function = builder.module.globals.get(full)
+    if function is None:
+        function = ir.Function(builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * len(arguments)), full)
+    return builder.call(function, arguments)
+
+
+def _fma(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+    # Two operations where a processor has no fused one, instead of a call.
+    return _llvm(builder, "fmuladd", (x, y, z))
+
+
+def _address(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value, index: ir.Value) -> ir.Value:
+    return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
+
+
+def _intp(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value], position: int) -> ir.Value:
+    return context.cast(builder, values[position], signature.args[position], types.intp)
+
+
+def _read(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
+    value = builder.load(builder.bitcast(address, _VECTOR.as_pointer()))
+    value.align = 4
+    return value
+
+
+def _elementwise(count: int, emit: Callable[..., ir.Value]) -> Any:
+    """A function of ``count`` vectors that gives a vector."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+        return emit(builder, *values)
+
+    if count == 1:
+        return intrinsic(lambda typing, x: (vector(vector), generate))
+    if count == 2:
+        return intrinsic(lambda typing, x, y: (vector(vector, vector), generate))
+    return intrinsic(lambda typing, x, y, z: (vector(vector, vector, vector), generate))
+
+
+def _select(comparison: str) -> Callable[..., ir.Value]:
+    # The second operand only where the comparison holds: NaN in the first passes through.
+    return lambda builder, x, y: builder.select(builder.fcmp_ordered(comparison, x, y), y, x)
+
+
+def _exp2(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    whole = _llvm(builder, "rint", (x,))
+    fraction = builder.fsub(x, whole)
+    power = _constant(_EXP2[-1])
+    for coefficient in reversed(_EXP2[:-1]):
+        power = _fma(builder, power, fraction, _constant(coefficient))
+    exponent = builder.shl(builder.fptosi(whole, _INTS), ir.Constant(_INTS, [23] * WIDTH))
+    return builder.bitcast(builder.add(builder.bitcast(power, _INTS), exponent), _VECTOR)
+
+
+add = _elementwise(2, lambda builder, x, y: builder.fadd(x, y))
+subtract = _elementwise(2, lambda builder, x, y: builder.fsub(x, y))
+multiply = _elementwise(2, lambda builder, x, y: builder.fmul(x, y))
+divide = _elementwise(2, lambda builder, x, y: builder.fdiv(x, y))
+square_root = _elementwise(1, lambda builder, x: _llvm(builder, "sqrt", (x,)))
+at_least = _elementwise(2, _select("<"))  # at_least(x, y): the larger; NaN if x is
+at_most = _elementwise(2, _select(">"))
+fma = _elementwise(3, _fma)  # x * y + z
+exp2 = _elementwise(1, _exp2)  # for -126 <= x <= 126; outside, anything
+
+
+@intrinsic
+def load(typing, array, index):
+    """``array[index : index + WIDTH]``."""
+
+    def generate(context, builder, signature, values):
+        position = _intp(context, builder, signature, values, 1)
+        return _read(builder, _address(context, builder, signature.args[0], values[0], position))
+
+    return vector(array, index), generate
+
+
+@intrinsic
+def store(typing, array, index, value):
+    """``array[index : index + WIDTH] = value``."""
+
+    def generate(context, builder, signature, values):
+        position = _intp(context, builder, signature, values, 1)
+        address = _address(context, builder, signature.args[0], values[0], position)
+        builder.store(values[2], builder.bitcast(address, _VECTOR.as_pointer())).align = 4
+        return context.get_dummy_value()
+
+    return types.void(array, index, vector), generate
+
+
+@intrinsic
+def prefetch(typing, array, index, like):
+    """Asks for the memory that `gather_each` will read, ahead of time; it need not exist."""
+    size = WIDTH * like.count * array.dtype.bitwidth // 8
+
+    def generate(context, builder, signature, values):
+        position = _intp(context, builder, signature, values, 1)
+        byte = ir.IntType(8).as_pointer()
+        address = builder.bitcast(_address(context, builder, signature.args[0], values[0], position), byte)
+        name = "llvm.prefetch.p0"
+        function = builder.module.globals.get(name)
+        if function is None:
+            function = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [byte, _INT, _INT, _INT]), name)
+        for offset in range(0, size, 64):
+            builder.call(function, (builder.gep(address, [_INT(offset)]), _INT(0), _INT(2), _INT(1)))
+        return context.get_dummy_value()
+
+    return types.void(array, index, like), generate
+
+
+@intrinsic
+def splat(typing, value):
+    """A vector that holds the float32 ``value`` everywhere."""
+
+    def generate(context, builder, signature, values):
+        return _splat(builder, values[0])
+
+    return vector(types.float32), generate
+
+
+def _fold(combine: Callable[..., ir.Value], builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """Halves a vector, combining its halves, until one number is left."""
+    width = WIDTH
+    while width > 1:
+        width //= 2
+        undefined = ir.Constant(value.type, ir.Undefined)
+        halves = [
+            builder.shuffle_vector(value, undefined, ir.Constant(ir.VectorType(_INT, width), list(indices)))
+            for indices in (range(width), range(width, 2 * width))
+        ]
+        value = combine(builder, *halves)
+    return builder.extract_element(value, _INT(0))
+
+
+def _total(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    return _fold(lambda builder, x, y: builder.fadd(x, y), builder, value)
+
+
+@intrinsic
+def total(typing, value):
+    """The sum of a vector's numbers."""
+    return types.float32(vector), lambda context, builder, signature, values: _total(builder, values[0])
+
+
+@intrinsic
+def largest(typing, value):
+    """The largest of a vector's numbers."""
+
+    def generate(context, builder, signature, values):
+        return _fold(_select("<"), builder, values[0])
+
+    return types.float32(vector), generate
+
+
+@intrinsic
+def load_each(typing, array, index, stride, like):
+    """As many vectors as ``like`` has entries, read at ``index``, ``index + stride``, ..."""
+    number = like.count
+
+    def generate(context, builder, signature, values):
+        position, step = (_intp(context, builder, signature, values, i) for i in (1, 2))
+        vectors = []
+        for _ in range(number):
+            vectors.append(_read(builder, _address(context, builder, signature.args[0], values[0], position)))
+            position = builder.add(position, step)
+        return cgutils.pack_array(builder, vectors, _VECTOR)
+
+    return types.UniTuple(vector, number)(array, index, stride, like), generate
+
+
+@intrinsic
+def gather_each(typing, array, index, like):
+    """As many vectors as ``like`` has entries, of what lies interleaved from ``array[index]``: x0 y0 z0 x1 y1 z1 ...
+
+    Numbers are float32 or unsigned bytes, or, in 16 bits, the bits of bfloat16 (int16) or
+    float16 (uint16).
+    """
+    number, dtype = like.count, array.dtype
+
+    def generate(context, builder, signature, values):
+        position = _intp(context, builder, signature, values, 1)
+        address = _address(context, builder, signature.args[0], values[0], position)
+        element = address.type.pointee
+        everything = builder.load(builder.bitcast(address, ir.VectorType(element, WIDTH * number).as_pointer()))
+        everything.align = dtype.bitwidth // 8
+        undefined = ir.Constant(everything.type, ir.Undefined)
+        vectors = []
+        for i in range(number):
+            chosen = ir.Constant(_INTS, list(range(i, WIDTH * number, number)))
+            vectors.append(_to_float(builder, builder.shuffle_vector(everything, undefined, chosen), dtype))
+        return cgutils.pack_array(builder, vectors, _VECTOR)
+
+    return types.UniTuple(vector, number)(array, index, like), generate
+
+
+def _to_float(builder: ir.IRBuilder, values: ir.Value, dtype: types.Type) -> ir.Value:
+    """One number or a vector of them, of a dtype that `gather_each` reads, as float32."""
+    wide, half = (_VECTOR, ir.VectorType(ir.HalfType(), WIDTH))
+    whole, shift = _INTS, ir.Constant(_INTS, [16] * WIDTH)
+    if not isinstance(values.type, ir.VectorType):
+        wide, half, whole, shift = _FLOAT, ir.HalfType(), _INT, _INT(16)
+    if dtype == types.float32:
+        return values
+    if dtype == types.uint8:
+        return builder.uitofp(values, wide)
+    if dtype == types.int16:  # bfloat16: the upper half of a float32
+        return builder.bitcast(builder.shl(builder.zext(values, whole), shift), wide)
+    return builder.fpext(builder.bitcast(values, half), wide)
+
+
+@intrinsic
+def to_float(typing, value):
+    """One number as `gather_each` reads them."""
+
+    def generate(context, builder, signature, values):
+        return _to_float(builder, values[0], value)
+
+    return types.float32(value), generate
+
+
+@intrinsic
+def keep_each(typing, condition, xs):
+    """Each vector of a tuple where ``condition`` is not zero, and zero elsewhere."""
+
+    def generate(context, builder, signature, values):
+        kept = builder.fcmp_unordered("!=", values[0], _constant(0.0))
+        vectors = [builder.select(kept, builder.extract_value(values[1], i), _constant(0.0)) for i in range(xs.count)]
+        return cgutils.pack_array(builder, vectors, _VECTOR)
+
+    return types.UniTuple(vector, xs.count)(vector, xs), generate
+
+
+def _each(combine: Callable[..., ir.Value]) -> Any:
+    """A function of a tuple of vectors and one vector that combines each with it."""
+
+    def make(typing, xs, y):
+        def generate(context, builder, signature, values):
+            vectors = [combine(builder, builder.extract_value(values[0], i), values[1]) for i in range(xs.count)]
+            return cgutils.pack_array(builder, vectors, _VECTOR)
+
+        return types.UniTuple(vector, xs.count)(xs, vector), generate
+
+    return intrinsic(make)
+
+
+subtract_each = _each(lambda builder, x, y: builder.fsub(x, y))
+multiply_each = _each(lambda builder, x, y: builder.fmul(x, y))
+
+
+@intrinsic
+def affine_each(typing, xs, factors, shifts):
+    """``x * factors[i] + shifts[i]`` for vector i of a tuple; the two are float32 arrays."""
+
+    def generate(context, builder, signature, values):
+        vectors = []
+        for i in range(xs.count):
+            factor, shift = (
+                _splat(
+                    builder, builder.load(_address(context, builder, signature.args[k], values[k], ir.IntType(64)(i)))
+                )
+                for k in (1, 2)
+            )
+            vectors.append(_fma(builder, builder.extract_value(values[0], i), factor, shift))
+        return cgutils.pack_array(builder, vectors, _VECTOR)
+
+    return types.UniTuple(vector, xs.count)(xs, factors, shifts), generate
+
+
+@intrinsic
+def sum_each(typing, xs):
+    """The sum of a tuple's vectors."""
+
+    def generate(context, builder, signature, values):
+        result = builder.extract_value(values[0], 0)
+        for i in range(1, xs.count):
+            result = builder.fadd(result, builder.extract_value(values[0], i))
+        return result
+
+    return vector(xs), generate
+
+
+@intrinsic
+def store_each(typing, array, index, stride, xs):
+    """Writes a tuple of vectors to ``index``, ``index + stride``, ..."""
+
+    def generate(context, builder, signature, values):
+        position, step = (_intp(context, builder, signature, values, i) for i in (1, 2))
+        for i in range(xs.count):
+            address = _address(context, builder, signature.args[0], values[0], position)
+            vector_address = builder.bitcast(address, _VECTOR.as_pointer())
+            builder.store(builder.extract_value(values[3], i), vector_address).align = 4
+            position = builder.add(position, step)
+        return context.get_dummy_value()
+
+    return types.void(array, index, stride, xs), generate
+
+
+@intrinsic
+def splat_each(typing, array, like):
+    """As many vectors as ``like`` has entries; vector i holds ``array[i]`` everywhere."""
+    number = like.count
+
+    def generate(context, builder, signature, values):
+        vectors = []
+        for i in range(number):
+            address = _address(context, builder, signature.args[0], values[0], ir.IntType(64)(i))
+            vectors.append(_splat(builder, builder.load(address)))
+        return cgutils.pack_array(builder, vectors, _VECTOR)
+
+    return types.UniTuple(vector, number)(array, like), generate
+
+
+@intrinsic
+def zero_each(typing, like):
+    """As many vectors of zeros as ``like`` has entries."""
+    number = like.count
+
+    def generate(context, builder, signature, values):
+        return cgutils.pack_array(builder, [_constant(0.0)] * number, _VECTOR)
+
+    return types.UniTuple(vector, number)(like), generate
+
+
+@intrinsic
+def dot(typing, xs, ys, start):
+    """``start`` plus the sum of the products of two tuples of vectors."""
+
+    def generate(context, builder, signature, values):
+        result = values[2]
+        for i in range(xs.count):
+            result = _fma(builder, builder.extract_value(values[0], i), builder.extract_value(values[1], i), result)
+        return result
+
+    return vector(xs, ys, vector), generate
+
+
+@intrinsic
+def fma_each(typing, factor, xs, ys):
+    """``factor * x + y`` for each pair of two tuples of vectors."""
+
+    def generate(context, builder, signature, values):
+        vectors = [
+            _fma(builder, values[0], builder.extract_value(values[1], i), builder.extract_value(values[2], i))
+            for i in range(xs.count)
+        ]
+        return cgutils.pack_array(builder, vectors, _VECTOR)
+
+    return types.UniTuple(vector, xs.count)(vector, xs, ys), generate
+
+
+@intrinsic
+def add_totals(typing, sums, xs):
+    """Adds the total of each vector of a tuple to ``sums[0]``, ``sums[1]``, ... (float64)."""
+
+    def generate(context, builder, signature, values):
+        for i in range(xs.count):
+            address = _address(context, builder, signature.args[0], values[0], ir.IntType(64)(i))
+            wide = builder.fpext(_total(builder, builder.extract_value(values[1], i)), ir.DoubleType())
+            builder.store(builder.fadd(builder.load(address), wide), address)
+        return context.get_dummy_value()
+
+    return types.void(sums, xs), generate
+
+
+@intrinsic
+def take(typing, counter):
+    """``counter[0]`` (int64), which is raised by one: no two threads get the same number."""
+
+    def generate(context, builder, signature, values):
+        address = _address(context, builder, signature.args[0], values[0], ir.IntType(64)(0))
+        return builder.atomic_rmw("add", address, ir.IntType(64)(1), "seq_cst")
+
+    return types.int64(counter), generate

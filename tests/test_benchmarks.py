@@ -1,0 +1,194 @@
+"""The benchmark harness: tables, a worker, limits, and contestants that must give the same numbers."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ stands beside the package, not in it
+
+from benchmarks import compare, kernel, peers, report, runner, worker
+from benchmarks.cases import FORWARD, GROUPS, TRAIN, Case, all_cases
+from benchmarks.contestants import MODULES, SAME_NUMBERS, contestant
+from benchmarks.contestants.dense import input_array
+from benchmarks.contestants.libraries import bare
+
+LIMITS = runner.Limits(threads=1, memory=10**10, seconds=60)
+QUICK = {case.name: case for case in all_cases(quick=True)}
+MODELS = ("a: batch 3", "b: batch 8, float32", "d: batch 4", "e: 8 frames of 512")
+
+
+def job(contestant: str, case: Case, mode: str) -> dict[str, Any]:
+    values = {"contestant": contestant, "case": case.to_json(), "mode": mode}
+    return {"kind": "measure", "repeats": 2, "budget": 10.0, **values}
+
+
+def measured(contestant: str, times: list[float], **values: Any) -> dict[str, Any]:
+    keys = {"group": "a", "case": "a: batch 1", "mode": FORWARD, "note": "", "frames": 0, "input": 0, "error": None}
+    numbers = {"times": times, "first_call": 9.0, "before": 10**8, "peak": 2 * 10**9, "output": [1.0, -4.0]}
+    return {**keys, "contestant": contestant, **numbers, **values}
+
+
+def made_up() -> dict[str, Any]:
+    """Results as a run of the command leaves them."""
+    return {
+        "command": "python -m benchmarks.compare",
+        "machine": {"processor": "P", "cores": "2"},
+        "settings": {"sizes": "full"},
+        "peers": {"release-1.4.0": None, "flash-perceiver-0.2.0": "not installed: no wheel"},
+        "floors": {"exp, float32, in cache": {"unit": "G/s", "median": 2.0, "best": 2.5}},
+        "measurements": [
+            measured("ours", [0.5, 0.4, 0.9], output=[1.0, -4.004]),
+            measured("release-1.4.0", [10.0, 12.0, 11.0], note="a | b"),
+            measured("rival", [], error="out of memory (over 16.0 GB)"),
+            measured("perceiver-io", []),
+            measured("ours", [2.0], case="e: 8 frames", group="e", frames=8, input=8 * 10**6),
+        ],
+        "skipped": [{"group": "a", "case": "a: batch 1", "contestant": "transformers", "reason": "images alone"}],
+        "kernels": [{"case": "a: batch 1", "pairs": 10**9, "forward": [1.0], "both": [3.0]}],
+    }
+
+
+def test_a_table_compares_by_medians() -> None:
+    table = next(t for t in report.tables(made_up()) if t.title.startswith("a:"))
+    assert table.title == f"a: {GROUPS['a']}, forward"
+    ours, release, rival, cut_off = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
+    assert (ours["median"], ours["min-max"], ours["calls"]) == ("500 ms", "400 ms - 900 ms", "3")
+    assert (ours["x release-1.4.0"], release["x release-1.4.0"], ours["x rival"]) == ("22.00", "1.00", "")
+    assert (ours["first call"], ours["peak memory"]) == ("9 s", "2.00 GB")
+    assert (ours["difference"], release["difference"]) == ("1.0e-03", "reference")
+    assert (rival["median"], rival["note"]) == ("out of memory", "out of memory (over 16.0 GB)")
+    assert (cut_off["median"], cut_off["note"]) == ("none", "interrupted")
+    assert table.remarks == ["transformers: images alone"]
+
+
+def test_tables_of_floors_frames_and_kernel() -> None:
+    rows = {table.title.split(":")[0]: table.rows for table in report.tables(made_up())}
+    assert rows["Floors"] == [("exp, float32, in cache", "2 G/s", "2.5 G/s")]
+    assert rows["Per frame"] == [("8 frames", "ours", FORWARD, "250 ms", "1 MB", "237.50 MB")]
+    assert rows["Our cross-attend alone"] == [("a: batch 1", "1000 M", "1 G/s", "0.50", "0.5 G/s", "0.25")]
+    assert rows["Peers"] == [("release-1.4.0", "runs"), ("flash-perceiver-0.2.0", "not installed: no wheel")]
+
+
+def test_results_are_saved_whole(tmp_path: Path) -> None:
+    results = made_up()
+    files = report.save(results, tmp_path / "results", "compare_2026-01-01")
+    assert sorted(tmp_path.rglob("*.*")) == sorted(files)
+    data, page = (path.read_text() for path in files)
+    assert json.loads(data) == results
+    assert "| batch 1 | release-1.4.0 | 11 s |" in page
+    assert "a / b" in page
+    assert all(len(row.split("|")) == len(report.COLUMNS) + 2 for row in page.splitlines() if "batch 1 |" in row[:12])
+
+
+def test_cases_survive_json_and_cover_every_group() -> None:
+    for case in (*all_cases(), *QUICK.values()):
+        assert Case.from_json(json.loads(json.dumps(case.to_json()))) == case
+    assert {case.group for case in all_cases()} == {case.group for case in QUICK.values()} == set(GROUPS)
+    assert len(QUICK) == len(all_cases())
+
+
+def test_every_contestant_says_what_it_can_express() -> None:
+    for module in map(contestant, MODULES):
+        assert module.PEER is None or module.PEER in peers.PEERS
+        for case in all_cases():
+            assert module.unsupported(case) is None or len(module.unsupported(case)) > 10
+            assert isinstance(module.note(case), str)
+
+
+def test_a_worker_measures_ours() -> None:
+    case = QUICK["a: batch 1"]
+    answer = runner.run(job("ours", case, TRAIN), LIMITS)
+    assert len(answer["times"]) == 2
+    assert min(*answer["times"], answer["first_call"]) > 0
+    assert answer["peak"] >= answer["before"] > 0
+    expected = contestant("ours").build(case)(case.inputs()).flatten().tolist()
+    assert report.relative_difference(answer["output"], expected) < 1e-5
+
+
+@pytest.mark.parametrize("mode", [FORWARD, TRAIN])
+def test_the_output_is_that_of_the_first_call(mode: str) -> None:
+    case = QUICK["a: batch 1"]
+    calls: list[torch.Tensor] = []
+
+    class Counting(torch.nn.Linear):
+        def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+            calls.append(super().forward(inputs["audio"].mean(1)))
+            return calls[-1]
+
+    answer = worker.measure(Counting(1, 10), case, mode, warm_ups=2, repeats=3, budget=10.0)
+    assert len(calls) == 2 + 3
+    assert answer["output"] == calls[0].flatten().tolist()
+    assert calls[-1].requires_grad == (mode == TRAIN)
+    assert torch.equal(calls[0], calls[-1]) == (mode == FORWARD)  # training steps change the weights
+
+
+def test_the_cross_attend_alone_is_measured() -> None:
+    case = QUICK["d: batch 4"]
+    times = kernel.measure(case, repeats=2, budget=5.0)
+    image = case.modalities[1]
+    assert times["pairs"] == case.batch * case.arguments["num_latents"] * image.num_tokens
+    assert len(times["forward"]) == len(times["both"]) == 2
+
+
+def test_a_worker_over_a_limit_is_ended_and_says_so() -> None:
+    case = QUICK["a: batch 1"]
+    start = time.monotonic()
+    little = runner.Limits(threads=1, memory=10**7, seconds=60)
+    assert runner.run(job("ours", case, FORWARD), little)["error"].startswith(runner.OUT_OF_MEMORY)
+    brief = runner.Limits(threads=1, memory=10**10, seconds=0.1)
+    assert "time limit" in runner.run(job("ours", case, FORWARD), brief)["error"]
+    assert time.monotonic() - start < 10
+
+
+def test_a_worker_that_fails_gives_the_reason_without_folders() -> None:
+    answer = runner.run({"kind": "measure", "contestant": "ours", "case": QUICK["a: batch 1"].to_json()}, LIMITS)
+    assert answer == {"error": "KeyError: 'mode'"}
+    assert (
+        peers.without_paths("cannot import x (/a/b-c/d.py), at 3 tokens/s") == "cannot import x (d.py), at 3 tokens/s"
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_rival_gives_our_numbers(name: str) -> None:
+    case = QUICK[name]
+    ours, rival = contestant("ours").build(case), contestant("rival").build(case)
+    inputs, targets = case.inputs(), case.targets()
+    outputs = [model(inputs) for model in (ours, rival)]
+    torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-5, atol=1e-6)
+    for output in outputs:
+        torch.nn.functional.cross_entropy(output, targets).backward()
+    for key, parameter in bare(ours).named_parameters():
+        torch.testing.assert_close(
+            rival.get_parameter(key.replace(".", "/")).grad, parameter.grad, rtol=1e-4, atol=1e-6
+        )
+    assert sum(p.numel() for p in rival.parameters()) == sum(p.numel() for p in ours.parameters())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_input_array_is_that_of_our_contexts(name: str) -> None:
+    case = QUICK[name]
+    context, _ = kernel.problem(case)
+    (modality,) = (m for m in case.modalities if m.num_tokens == context.num_tokens)
+    array = input_array(case, {modality.name: context.data})
+    torch.testing.assert_close(array, context.dense())
+
+
+@pytest.mark.nightly
+def test_all_that_ran_give_the_same_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command itself on the quick cases; peers are installed by pip."""
+    compare.main(["--quick", "--threads", "1", "--cases", "b", "d", "--output", str(tmp_path)])
+    (file,) = tmp_path.glob("*.json")
+    results = json.loads(file.read_text())
+    assert results["peers"]["release-1.4.0"] is None
+    measurements = {(m["case"], m["mode"], m["contestant"]): m for m in results["measurements"]}
+    assert {m["error"] for m in measurements.values()} == {None}
+    for (case, mode, name), measurement in measurements.items():
+        reference = measurements.get((case, mode, "release-1.4.0"))
+        if name in SAME_NUMBERS and reference and "bfloat16" not in case:
+            assert report.relative_difference(measurement["output"], reference["output"]) < 1e-5
+    assert "reference" in capsys.readouterr().out
