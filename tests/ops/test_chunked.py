@@ -56,7 +56,8 @@ def test_the_operators_keep_torchs_rules(spec: Spec, constants_learned: bool) ->
 def test_a_second_derivative_is_refused_not_wrong() -> None:
     p = Problem.of(Spec())
     p.queries.requires_grad_()
-    output = cross_attend(**p.arguments())
+    with use_backend("chunked"):
+        output = cross_attend(**p.arguments())
     (gradient,) = torch.autograd.grad(output.square().sum(), p.queries, create_graph=True)
     with pytest.raises(RuntimeError, match="differentiate twice"):
         gradient.sum().backward()
@@ -119,8 +120,9 @@ def large_problem(dtype: torch.dtype = torch.float32) -> Problem:
     return p
 
 
+@pytest.mark.parametrize("name", ["chunked", "compiled"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.uint8], ids=str)
-def test_nothing_of_the_size_of_the_tokens_is_kept_for_backward(dtype: torch.dtype) -> None:
+def test_nothing_of_the_size_of_the_tokens_is_kept_for_backward(dtype: torch.dtype, name: str) -> None:
     p = large_problem(dtype)
     context = p.contexts[0]
     given = {t.untyped_storage().data_ptr() for t in (context.data, context.code, *context.tables)}
@@ -132,7 +134,7 @@ def test_nothing_of_the_size_of_the_tokens_is_kept_for_backward(dtype: torch.dty
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    with use_backend(name), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         output = cross_attend(**p.arguments())
     tokens = context.num_tokens * 2
     assert sum(kept.values()) < tokens  # bytes: less than one per token, let alone one per channel of each
@@ -184,7 +186,8 @@ def test_gradients_of_what_needs_none_are_not_computed(monkeypatch: pytest.Monke
             for tensor in context.tables if name == "tables" else (getattr(context, name),):
                 tensor.requires_grad_()
         rows = torch.randn(2, 3, context.num_channels, dtype=torch.float64, requires_grad=True)
-        attend(rows, context)[0].sum().backward()
+        with use_backend("chunked"):
+            attend(rows, context)[0].sum().backward()
         assert asked == ([("data" in names, "code" in names or "tables" in names)] if names else [])
         asked.clear()
         if names == ("tables",):
@@ -195,7 +198,8 @@ def test_only_one_of_several_tables_may_be_learned() -> None:
     (context,) = Problem.of(Spec((2, 3, 4))).contexts
     context.tables[1].requires_grad_()
     rows = torch.randn(2, 3, context.num_channels, dtype=torch.float64)
-    attend(rows, context)[0].square().sum().backward()
+    with use_backend("chunked"):
+        attend(rows, context)[0].square().sum().backward()
     assert context.tables[1].grad.shape == context.tables[1].shape
     assert context.tables[0].grad is None
 

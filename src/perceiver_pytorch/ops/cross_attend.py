@@ -19,18 +19,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from perceiver_pytorch.ops.backends import chunked, compiled, reference
+from perceiver_pytorch.ops import cost, projected
+from perceiver_pytorch.ops.backends import chunked, compiled, reference, triton
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.precision import full_precision
+from perceiver_pytorch.ops.projected import attend_projected
 
 # In order of preference. A backend that needs more than PyTorch may import it on first use, inside its functions.
-_BACKENDS: dict[str, ModuleType] = {module.name: module for module in (compiled, chunked, reference)}
+_BACKENDS: dict[str, ModuleType] = {module.name: module for module in (triton, compiled, chunked, reference)}
 _selection = {"backend": "auto"}  # a plain global: torch.compile guards on it, and cannot read a context variable
 
 
 def backend_names() -> tuple[str, ...]:
-    """Names that `use_backend` takes besides ``"auto"``."""
-    return tuple(_BACKENDS)
+    """Names that `use_backend` takes besides ``"auto"``; ``"projected"`` reads by keys and values."""
+    return (*_BACKENDS, projected.name)
 
 
 @contextlib.contextmanager
@@ -41,8 +43,8 @@ def use_backend(name: str) -> Iterator[None]:
     Raises:
         ValueError: if there is no such backend.
     """
-    if name not in ("auto", *_BACKENDS):
-        raise ValueError(f"backend must be 'auto' or one of {', '.join(_BACKENDS)}, got {name!r}")
+    if name not in ("auto", *backend_names()):
+        raise ValueError(f"backend must be 'auto' or one of {', '.join(backend_names())}, got {name!r}")
     before = _selection["backend"]
     _selection["backend"] = name
     try:
@@ -114,45 +116,81 @@ def cross_attend(
     if inner % heads:
         raise ValueError(f"heads must divide the {inner} channels of the queries, got {heads}")
     channels, dim_head = key_weight.shape[1], inner // heads
+    for i, context in enumerate(contexts):
+        if (context.data.shape[0], context.num_channels) != (batch, channels):
+            raise ValueError(
+                f"contexts must have the queries' batch size {batch} and the weights' {channels} channels, "
+                f"got {context.data.shape[0]} and {context.num_channels} in context {i}"
+            )
     dtype = torch.promote_types(torch.promote_types(queries.dtype, key_weight.dtype), torch.float32)
     # Under autocast the folded weights would be rounded to half precision, which the scores then amplify.
     with full_precision(queries.device):
-        query = queries.to(dtype).view(batch, num_latents, heads, dim_head) * dim_head**-0.5
+        query = queries.to(dtype).view(batch, num_latents, heads, dim_head).transpose(1, 2) * dim_head**-0.5
         key = key_weight.to(dtype).view(heads, dim_head, channels)
         value = value_weight.to(dtype).view(heads, dim_head, channels)
-        rows = torch.einsum("bnhd,hdc->bhnc", query, key)
-        if norm_weight is not None:
-            rows = rows * norm_weight.to(dtype)
-        rows = rows.flatten(1, 2)  # (batch, heads * latents, channels)
-        mixed, attended = _join([attend(rows, context, eps=eps) for context in contexts])
-        if norm_weight is not None:
-            mixed = mixed * norm_weight.to(dtype)
-        if norm_bias is not None:
-            mixed = mixed + norm_bias.to(dtype) * attended.unsqueeze(-1)
-        mixed = mixed.view(batch, heads, num_latents, channels)
-        output = torch.einsum("bhnc,hdc->bnhd", mixed, value)
-    return output.reshape(batch, num_latents, inner).to(queries.dtype)
+        scale = None if norm_weight is None else norm_weight.to(dtype)
+        bias = None if norm_bias is None else norm_bias.to(dtype)
+        by_rows, parts = [], []
+        for context in contexts:
+            if _by_keys(query, context):
+                parts.append(attend_projected(query, context, key, value, scale, bias, eps))
+            else:
+                by_rows.append(context)
+        if by_rows:
+            rows = (query @ key if scale is None else query @ key * scale).flatten(1, 2)
+            mixed, lse = _join([attend(rows, context, eps=eps) for context in by_rows])
+            mixed = mixed if scale is None else mixed * scale
+            if bias is not None:
+                mixed = mixed + bias * (lse > float("-inf")).unsqueeze(-1)
+            parts.append((mixed.unflatten(1, (heads, num_latents)) @ value.mT, lse.unflatten(1, (heads, num_latents))))
+        output, _ = _join(parts)
+    return output.transpose(1, 2).reshape(batch, num_latents, inner).to(queries.dtype)
+
+
+def _by_keys(query: Float[Tensor, "batch heads latents dim_head"], context: Context) -> bool:
+    """Whether a context is read by keys and values, rather than by rows."""
+    if _selection["backend"] != "auto":
+        return _selection["backend"] == projected.name
+    if not _by_cost(query, context):
+        return False
+    _, heads, latents, dim_head = query.shape
+    ways = [name for name in _BACKENDS if name in cost.WAYS and _BACKENDS[name].unsupported(query, context) is None]
+    training = torch.is_grad_enabled()
+    best, *_ = cost.ranking([*ways, projected.name], context, heads * latents, heads * dim_head, training=training)
+    return best == projected.name
+
+
+def _by_cost(rows: Tensor, context: Context) -> bool:
+    """Whether costs are known. A compiled graph is to hold for other sizes too: there the choice is by name."""
+    return rows.device.type == "cpu" and not torch.compiler.is_compiling() and 0 not in context.data.shape
 
 
 def _join(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Joins attention over disjoint sets of tokens; also tells, as 0 or 1, whether a row attended to anything."""
+    """Joins attention over disjoint sets of tokens, results (…, rows, channels) and log-sum-exps (…, rows)."""
+    if len(parts) == 1:
+        return parts[0]
     lses = torch.stack([lse for _, lse in parts])
     peak = lses.detach().amax(dim=0)
-    attended = (peak > float("-inf")).to(lses.dtype)
-    if len(parts) == 1:
-        return parts[0][0], attended
-    shares = (lses - peak.masked_fill(peak == float("-inf"), 0.0)).exp()
-    shares = shares / shares.sum(dim=0).clamp_min(torch.finfo(lses.dtype).tiny)
-    mixed = sum(share.unsqueeze(-1) * part for share, (part, _) in zip(shares, parts, strict=True))
-    assert isinstance(mixed, Tensor)
-    return mixed, attended
+    empty = peak == float("-inf")
+    peak = peak.masked_fill(empty, 0.0)
+    shares = (lses - peak).exp()
+    total = shares.sum(dim=0).clamp_min(torch.finfo(lses.dtype).tiny)
+    joined = sum(share.unsqueeze(-1) * part for share, (part, _) in zip(shares / total, parts, strict=True))
+    assert isinstance(joined, Tensor)
+    return joined, (peak + total.log()).masked_fill(empty, float("-inf"))
 
 
 def _backend(rows: Tensor, context: Context) -> ModuleType:
-    """The selected backend's module, or the first that takes the problem."""
-    selected = _selection["backend"]
+    """The selected backend's module, or the cheapest that takes the problem."""
+    selected, names = _selection["backend"], list(_BACKENDS)
+    if selected in _BACKENDS:
+        names = [selected]
+    elif _by_cost(rows, context):
+        names = cost.ranking(
+            [name for name in names if name in cost.WAYS], context, rows.shape[1], training=torch.is_grad_enabled()
+        )
     reasons = []
-    for name in _BACKENDS if selected == "auto" else (selected,):
+    for name in names:
         reason = _BACKENDS[name].unsupported(rows, context)
         if reason is None:
             return _BACKENDS[name]

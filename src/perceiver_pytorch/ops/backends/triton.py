@@ -1,0 +1,352 @@
+"""The structured backend compiled for GPUs: one pass over the tokens, nothing of their size in memory.
+
+The loops are in `triton_kernels`, in Triton, compiled on first use. Here is what surrounds them: what they read, and
+what becomes of their sums. Nothing here waits for the GPU, so that a CUDA graph can record it: where scores may be too
+large for their exponentials is decided on the GPU, row by row. Nothing is added up in an order that may vary.
+"""
+
+import contextlib
+import importlib.util
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from perceiver_pytorch.ops.context import Context
+from perceiver_pytorch.ops.operator import define, no_forward_mode
+from perceiver_pytorch.ops.structured import (
+    LARGEST_SCORE,
+    Channels,
+    centred,
+    combinations,
+    finite,
+    mean_and_squares,
+    per_sample,
+)
+
+name = "triton"
+
+MAX_CHANNELS = 64
+"""Raw channels that fit in registers; for more, matrix products are the better way."""
+
+BLOCK_ROWS, BLOCK_TOKENS, BLOCK_FEATURES = 32, 64, 16
+"""Rows, tokens and features that a program takes at once, at most."""
+
+OPTIONS = {"num_warps": 8, "num_stages": 1, "enable_fp_fusion": True}
+"""With these a program's tiles stay in registers; loads ahead of time would take as many again."""
+
+SUMMED_AT_ONCE = 64
+"""Blocks of tokens that a program adds up one by one: over many more, float32 loses the last digits."""
+
+PROGRAMS = 1024
+"""That many should be on their way at once: several for each of a large GPU's multiprocessors."""
+
+SHORT = 64
+"""Tokens of a line below which another axis is taken into it."""
+
+_INSTALLED = importlib.util.find_spec("triton") is not None
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.uint8)
+_ALWAYS = -1.0  # no bound is below
+
+
+def unsupported(rows: Tensor, context: Context) -> str | None:
+    """Takes float32 rows on a GPU (on the CPU in Triton's interpreter), and data of the dtypes above."""
+    data = context.data
+    if not _INSTALLED:
+        return "it needs triton (pip install triton)"
+    if data.device != rows.device:
+        return f"rows are on {rows.device}, data on {data.device}"
+    if rows.device.type != "cuda" and (rows.device.type != "cpu" or os.environ.get("TRITON_INTERPRET") != "1"):
+        return "it runs on CUDA devices (on the CPU only in Triton's interpreter, TRITON_INTERPRET=1)"
+    if rows.dtype != torch.float32:
+        return f"it computes in float32, not {rows.dtype}"
+    if data.dtype not in _DTYPES:
+        return f"it does not read {data.dtype}"
+    if not 1 <= data.shape[-1] <= MAX_CHANNELS:
+        return f"it takes 1 to {MAX_CHANNELS} raw channels, not {data.shape[-1]}"
+    if 0 in data.shape or 0 in rows.shape:
+        return "there is nothing to attend to"
+    return no_forward_mode(rows, context)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What the kernels read of rows, or of the gradients of what they collected; and their far channels."""
+
+    near: Tensor  # (batch, R, c + P): channels of the data and of the inner axis
+    far: Tensor  # (batch, R, Q)
+    constants: Tensor  # (batch, lines, R): the products of the far channels
+
+
+class _Lines:
+    """A context's constant parts as the kernels read them: worked out once for all layers.
+
+    Tokens form lines along the inner axis: the last one, or the last few together where these are short.
+
+    Attributes:
+        near: (1 or batch, J, P) features along a line; far: (1 or batch, lines, Q) those that its tokens share, and the
+            code.
+    """
+
+    def __init__(self, context: Context) -> None:
+        axes = context.axes
+        self.first_inner = len(axes) - 1
+        while self.first_inner and math.prod(axes[self.first_inner :]) < SHORT:
+            self.first_inner -= 1
+        self.lines, self.length = math.prod(axes[: self.first_inner]), math.prod(axes[self.first_inner :])
+        self.block_tokens = _block(BLOCK_TOKENS, self.length)
+        self.blocks = math.ceil(self.length / self.block_tokens)
+        self.channels = Channels(context, range(self.first_inner, len(axes)))
+        none = context.data.new_zeros(0, dtype=torch.float32)
+        tables = [per_sample(table.detach(), torch.float32) for table in context.tables]
+        tables = tables or [none.new_zeros(1, length, 0) for length in axes]
+        self.near = combinations(tables[self.first_inner :]).contiguous()
+        outer = combinations([*tables[: self.first_inner], none.new_zeros(1, 1, 0)])
+        code = none if context.code is None else context.code.detach().float()
+        self.far = torch.cat([outer, code.expand(*outer.shape[:-1], -1)], -1)
+        channels = context.data.shape[-1]
+        padded = F.pad(self.far, (0, context.padding))
+        self.arguments = (
+            none.new_ones(channels) if context.scale is None else context.scale.float().contiguous(),
+            none.new_zeros(channels) if context.offset is None else context.offset.float().contiguous(),
+            self.near,
+            *(torch.stack(mean_and_squares(features), 1) for features in (self.near, padded)),
+            self.lines,
+            self.length,
+        )
+        self.steps = tuple(int(features.shape[0] > 1) for features in (self.near, self.far))
+        self.constants = {
+            "SIZE": context.num_channels,
+            "CHANNELS": channels,
+            "FEATURES": self.near.shape[-1],
+            "FAR": padded.shape[-1],
+            "BLOCK_C": _block(MAX_CHANNELS, channels),
+            "BLOCK_J": self.block_tokens,
+            "BLOCK_P": _block(BLOCK_FEATURES, self.near.shape[-1]),
+        }
+
+    @classmethod
+    def of(cls, context: Context) -> "_Lines":
+        if name not in context.derived:
+            context.derived[name] = cls(context)
+        return context.derived[name]
+
+    def rows(self, rows: Tensor) -> _Rows:
+        data, near, far = self.channels.split(rows)
+        return _Rows(torch.cat([data, near], -1), far, (self.far @ far.mT).contiguous())
+
+    def collected(self, near: Tensor, line_sums: Tensor) -> Tensor:
+        """Rows with mean zero that collected ``near``, (batch, R, c + P), and line by line (batch, lines, R)."""
+        data, inner = near.split([self.channels.sizes[0], self.near.shape[-1]], -1)
+        return centred(self.channels.merge(data, inner, _weighted_sum(line_sums.mT, self.far)))
+
+
+def _block(largest: int, number: int) -> int:
+    """Size of a tile's dimension: a power of two of 16 or more that holds ``number``, unless ``largest`` is less."""
+    return max(16, min(largest, 1 << max(0, number - 1).bit_length()))
+
+
+def _weighted_sum(weights: Tensor, table: Tensor) -> Tensor:
+    """``weights @ table``, (batch, R, L) by (1 or batch, L, Q), summed in pieces where a single sum loses digits."""
+    piece = 8 * SUMMED_AT_ONCE
+    whole = weights.shape[-1] - weights.shape[-1] % piece
+    if whole <= piece:
+        return weights @ table
+    pieces = weights[..., :whole].unflatten(-1, (-1, piece)).transpose(1, 2)
+    total = (pieces @ table[:, :whole].unflatten(1, (-1, piece))).sum(1)
+    return total + weights[..., whole:] @ table[:, whole:]
+
+
+class _Run:
+    """Launches the kernels for one problem.
+
+    Args:
+        rows: (batch, R, C), centred.
+        context: the tokens.
+        eps: LayerNorm's epsilon.
+    """
+
+    def __init__(self, rows: Tensor, context: Context, eps: float) -> None:
+        self.context, self.lines = context, _Lines.of(context)
+        self.rows = self.lines.rows(rows)
+        self.batch, self.num_rows = rows.shape[:2]
+        # A normalised token is no longer than the root of its channels.
+        self.bounds = (rows.norm(dim=-1) * context.num_channels**0.5).contiguous()
+        self.large = ~(self.bounds <= LARGEST_SCORE)  # also where it is NaN
+        shape = (self.batch, self.lines.lines, self.lines.length)
+        data = context.data.detach().reshape(*shape, -1)  # a view but for axes that cannot be counted as one
+        mask = self.bounds if context.mask is None else context.mask.reshape(shape).contiguous().view(torch.uint8)
+        self.tokens = data, mask, *self.lines.arguments, *data.stride(), *self.lines.steps, eps
+        rows_each = _block(BLOCK_ROWS, self.num_rows)
+        self.row_blocks = math.ceil(self.num_rows / rows_each)
+        self.constants = self.lines.constants | {"MASKED": context.mask is not None, "BLOCK_R": rows_each}
+
+    def launch(self, kernel: str, grid: tuple[int, int, int], *arguments: Any, **constants: Any) -> None:
+        from perceiver_pytorch.ops.backends import triton_kernels
+
+        device = self.bounds.device
+        with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+            getattr(triton_kernels, kernel)[grid](
+                *self.tokens, self.batch, self.num_rows, self.rows.near, self.rows.constants, *arguments,
+                **constants, **self.constants, **OPTIONS,
+            )  # fmt: skip
+
+    def parts(self) -> tuple[int, int]:
+        """Blocks of tokens and lines that a program takes, given that it takes one block of rows."""
+        blocks, lines = self.lines.blocks, self.lines.lines
+        programs = self.batch * self.row_blocks
+        lines_each = min(lines, SUMMED_AT_ONCE)
+        blocks_each = min(blocks, SUMMED_AT_ONCE // lines_each)
+        # Fewer blocks first: what is worked out once for a block serves all lines.
+        while blocks_each > 1 and programs * math.ceil(blocks / blocks_each) < PROGRAMS:
+            blocks_each = math.ceil(blocks_each / 2)
+        programs *= math.ceil(blocks / blocks_each)
+        return blocks_each, _share(lines_each, lines, programs)
+
+    def peaks(self) -> Tensor:
+        """Each large row's largest score, (batch, R); -inf without any token."""
+        blocks_each, lines_each = self.parts()
+        grid = self._grid(blocks_each, lines_each)
+        peaks = self.bounds.new_empty(grid[1] * grid[2], self.batch, self.num_rows)
+        self.launch("find_peaks", grid, self.bounds, LARGEST_SCORE, peaks, blocks_each, lines_each)
+        return peaks.amax(0)
+
+    def collect(self, shift: Tensor, *, only_large: bool = False) -> tuple[Tensor, Tensor]:
+        """The sum of ``exp(score - shift)``, (batch, R), and the mean normalised token so weighted, (batch, R, C)."""
+        near, line_sums = self._sums(LARGEST_SCORE if only_large else _ALWAYS, shift)
+        total = near[..., -1]
+        tiny = torch.finfo(total.dtype).tiny
+        return total, self.lines.collected(near[..., :-1], line_sums) / total.clamp_min(tiny).unsqueeze(-1)
+
+    def collect_gradients(self, weighting: "_Weighting") -> tuple[Tensor, Tensor]:
+        """The rows' gradient, and the sums for each line of the scores' gradients times r, (batch, lines, R)."""
+        near, line_sums = self._sums(_ALWAYS, *weighting.arguments)
+        return self.lines.collected(near[..., :-1], line_sums), line_sums
+
+    def _sums(self, largest: float, *weighting: Tensor) -> tuple[Tensor, Tensor]:
+        blocks_each, lines_each = self.parts()
+        grid = self._grid(blocks_each, lines_each)
+        width = self.rows.near.shape[-1] + 1
+        sums = self.bounds.new_zeros(grid[1] * grid[2], self.batch, self.num_rows, width)
+        line_sums = self.bounds.new_empty(self.lines.blocks, *self.rows.constants.shape)
+        gradient = len(weighting) > 1
+        weighting = weighting if gradient else weighting * 5  # of which the first is read
+        arguments = self.bounds, largest, *weighting, sums, line_sums, blocks_each, lines_each
+        self.launch("collect", grid, *arguments, GRADIENT=gradient)
+        return sums.sum(0), line_sums.sum(0)
+
+    def _grid(self, blocks_each: int, lines_each: int) -> tuple[int, int, int]:
+        blocks, lines = self.lines.blocks, self.lines.lines
+        return self.batch * self.row_blocks, math.ceil(blocks / blocks_each), math.ceil(lines / lines_each)
+
+    def token_gradients(
+        self, weighting: "_Weighting", score_sums: Tensor, needs_data: bool, needs_constants: bool
+    ) -> list[Tensor]:
+        """Gradients of data, code and tables; empty tensors for those not asked for."""
+        context, lines, empty = self.context, self.lines, self.bounds.new_empty(0)
+        shape = (self.batch, lines.lines, lines.length)
+        lines_each = _share(min(lines.lines, SUMMED_AT_ONCE), lines.lines, self.batch * lines.blocks)
+        grid = (self.batch * lines.blocks, math.ceil(lines.lines / lines_each), 1)
+        grad_data = empty.new_zeros(*shape, context.data.shape[-1]) if needs_data else empty
+        alongs = empty, empty
+        grad_near = attention_sums = empty
+        if needs_constants:
+            alongs = empty.new_zeros(shape), empty.new_zeros(shape)
+            attention_sums = empty.new_empty(lines.blocks, *self.rows.constants.shape)
+            grad_near = empty.new_zeros(grid[1], self.batch, *lines.near.shape[1:])
+        arguments = *weighting.arguments, grad_data, *alongs, attention_sums, grad_near, lines_each
+        self.launch("token_gradients", grid, *arguments, TO_DATA=needs_data, TO_CONSTANTS=needs_constants)
+        if needs_data:
+            grad_data = grad_data if context.scale is None else grad_data * context.scale.float()
+            grad_data = grad_data.view(context.data.shape).to(context.data.dtype)
+        else:
+            grad_data = empty.new_empty(0)  # of its own: the outputs of an operator may not be the same tensor
+        if not needs_constants:
+            return [grad_data, *(empty.new_empty(0) for _ in range(1 + len(context.tables)))]
+        along, along_mean = (part.unsqueeze(-1) for part in alongs)
+        grad_near = grad_near.sum(0) - along.sum(1) * lines.near + along_mean.sum(1)
+        grad_far = attention_sums.sum(0) @ weighting.grads.far + score_sums @ self.rows.far
+        grad_far += along_mean.sum(2) - along.sum(2) * lines.far
+        return [grad_data, *_constant_gradients(context, lines, grad_near, grad_far)]
+
+
+def _share(each: int, of: int, programs: int) -> int:
+    """``each`` or fewer ``of`` the lines, so that there are `PROGRAMS` programs where possible."""
+    while each > 1 and programs * math.ceil(of / each) < PROGRAMS:
+        each = math.ceil(each / 2)
+    return each
+
+
+@dataclass(frozen=True)
+class _Weighting:
+    """What attention and the scores' gradients follow from: see `triton_kernels.collect`."""
+
+    lse: Tensor
+    grads: _Rows
+    factors: Tensor
+    down: Tensor
+
+    @property
+    def arguments(self) -> tuple[Tensor, ...]:
+        return self.lse, self.grads.near, self.grads.constants, self.factors, self.down
+
+
+def _constant_gradients(context: Context, lines: _Lines, grad_near: Tensor, grad_far: Tensor) -> list[Tensor]:
+    """Gradients of the code and of each table, from those of features along a line (batch, J, P) and of what a line's
+    tokens share (batch, lines, Q).
+    """
+    axes, first = context.axes, lines.first_inner
+    num_code = lines.channels.sizes[-1]
+    found = [grad_far[..., grad_far.shape[-1] - num_code :].sum((0, 1))]
+    for grad, part in ((grad_far, range(first)), (grad_near, range(first, len(axes)))):
+        sizes = [axes[axis] for axis in part]
+        start = 0
+        for axis in part if context.tables else ():
+            table = context.tables[axis]
+            here = grad[..., start : start + table.shape[-1]].unflatten(1, sizes)
+            start += table.shape[-1]
+            others = [1 + other for other in range(len(sizes)) if other != axis - part.start]
+            others += [0] if table.dim() == 2 else []
+            found.append(here.sum(others) if others else here.contiguous())
+    return found
+
+
+def _forward(rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
+    run = _Run(centred(rows.detach()), context, eps)
+    shift = torch.where(run.large, finite(run.peaks()), 0.0)
+    total, mixed = run.collect(shift)
+    return mixed, shift + total.log()
+
+
+def _backward(
+    rows: Tensor,
+    context: Context,
+    eps: float,
+    mixed: Tensor,
+    lse: Tensor,
+    grad_mixed: Tensor,
+    grad_lse: Tensor,
+    needs_data: bool,
+    needs_constants: bool,
+) -> list[Tensor]:
+    """With a = exp(s - lse): ds = a (da - mixed·grad_mixed + grad_lse), where da = grad_mixed · normalised token."""
+    run = _Run(centred(rows.detach()), context, eps)
+    grads, lse = centred(grad_mixed), finite(lse)
+    # A large log-sum-exp is rounded: weights summing up to other than 1 would leave a gradient where there is none.
+    total, mixed_again = run.collect(lse, only_large=True)
+    factors = torch.where(run.large, total.clamp_min(torch.finfo(total.dtype).tiny).reciprocal(), 1.0)
+    mixed = torch.where(run.large.unsqueeze(-1), mixed_again, mixed)
+    down = (grads * mixed).sum(-1) - grad_lse
+    weighting = _Weighting(lse, run.lines.rows(grads), factors, down.contiguous())
+    grad_rows, score_sums = run.collect_gradients(weighting)
+    if not needs_data and not needs_constants:
+        # One empty tensor each: the outputs of an operator may not be the same tensor.
+        return [grad_rows, *(rows.new_empty(0) for _ in range(2 + len(context.tables)))]
+    return [grad_rows, *run.token_gradients(weighting, score_sums, needs_data, needs_constants)]
+
+
+attend = define(name, _forward, _backward)

@@ -1,0 +1,72 @@
+"""What a cross-attend costs, by counted operations: how the way to compute it is chosen.
+
+A way's cost is a sum of counts (calls, rows, (row, token) pairs, tokens, and the last two times channels) times what
+each takes on a CPU. The factors were fitted to the times of a grid of shapes on two cores; on other processors they
+differ, but much less so their ratios, on which the choice depends. ``python -m benchmarks.choice`` measures the grid,
+compares the choice with the best, and prints factors fitted anew.
+"""
+
+import math
+from collections.abc import Sequence
+
+from perceiver_pytorch.ops.context import Context
+
+DENSE_LIMIT = 1 << 24
+"""Numbers that ways which form the input array and all scores may hold at a time: 64 MB, which training keeps."""
+
+WAYS = ("compiled", "chunked", "reference", "projected")
+
+# Microseconds per count of `counts`, without and with a backward pass.
+FORWARD: dict[str, tuple[float, ...]] = {
+    "compiled": (657, 287e-3, 0.233e-3, 0.149e-3, 0.114e-3, 0.385e-3),
+    "chunked": (861, 151e-3, 2.67e-3, 0.060e-3, 1.92e-3),
+    "reference": (232, 3.01e-3, 0.037e-3, 1.62e-3),
+    "projected": (193, 5.17e-3, 3.85e-3, 0.00125e-3),
+}
+TRAINING: dict[str, tuple[float, ...]] = {
+    "compiled": (1630, 691e-3, 0.781e-3, 0.297e-3, 0.291e-3, 0.829e-3),
+    "chunked": (2010, 457e-3, 5.99e-3, 0.144e-3, 4.13e-3),
+    "reference": (523, 5.35e-3, 0.079e-3, 1.74e-3),
+    "projected": (405, 13.0e-3, 1.68e-3, 0.0455e-3),
+}
+
+
+def counts(way: str, context: Context, num_rows: int, inner_dim: int = 0) -> tuple[float, ...]:
+    """What a way counts, in the order of its factors.
+
+    Args:
+        way: one of `WAYS`.
+        context: the tokens.
+        num_rows: latents times heads.
+        inner_dim: heads times their channels, for keys and values.
+    """
+    batch, channels = context.data.shape[0], context.data.shape[-1]
+    tokens, rows = batch * context.num_tokens, batch * num_rows
+    pairs = tokens * num_rows
+    features = context.tables[-1].shape[-1] if context.tables else 0
+    if way == "compiled":
+        one_axis = len(context.axes) == 1
+        as_channels = one_axis and channels + features <= 24
+        inside = channels + features if as_channels else channels
+        outside = features if one_axis and not as_channels else 0
+        return 1, rows, pairs, pairs * inside, pairs * max(0, channels - 16), pairs * outside
+    if way == "chunked":
+        return 1, rows, pairs, pairs * (channels + features), tokens * (channels + features)
+    if way == "reference":
+        return 1, pairs, pairs * context.num_channels, tokens * context.num_channels
+    return 1, pairs, tokens * context.num_channels, tokens * context.num_channels * inner_dim
+
+
+def estimate(way: str, context: Context, num_rows: int, inner_dim: int = 0, *, training: bool) -> float:
+    """Microseconds; infinite for a way that would hold more than `DENSE_LIMIT` numbers."""
+    tokens = context.data.shape[0] * context.num_tokens
+    if way in ("reference", "projected") and tokens * (context.num_channels + num_rows) > DENSE_LIMIT:
+        return math.inf
+    factors = (TRAINING if training else FORWARD)[way]
+    terms = zip(factors, counts(way, context, num_rows, inner_dim), strict=True)
+    return sum(factor * count for factor, count in terms)
+
+
+def ranking(ways: Sequence[str], context: Context, num_rows: int, inner_dim: int = 0, *, training: bool) -> list[str]:
+    """``ways``, the cheapest first."""
+    return sorted(ways, key=lambda way: estimate(way, context, num_rows, inner_dim, training=training))
