@@ -39,6 +39,8 @@ class PerceiverBase(
         layers: the layers.
         to_logits: the head.
         style: the `Style`.
+        recompute: set it to True to train with less memory: activations inside a layer are computed again in the
+            backward pass instead of kept (activation checkpointing).
     """
 
     latents: nn.Parameter | nn.ParameterList
@@ -103,6 +105,7 @@ class PerceiverBase(
         self.depth = depth
         self.num_classes = num_classes
         self.style = Style.of(style)
+        self.recompute = False
         self._embed = embed
         # Codes follow the sorted names, as in release 1.4.0, whatever the order of declaration.
         self._code_index = {name: i for i, name in enumerate(sorted(self.modalities))}
@@ -178,7 +181,7 @@ class PerceiverBase(
         """
         contexts = self._contexts(multi_modality_data, mask, present)
         latents = [self.latents] if isinstance(self.latents, Tensor) else list(self.latents)
-        return self.to_logits(self.pool(encode(self.layers, latents, contexts)))
+        return self.to_logits(self.pool(encode(self.layers, latents, contexts, recompute=self.recompute)))
 
     def pool(self, x: Tensor) -> Tensor:
         """Pools the latents for the head; override it to pool in another way.

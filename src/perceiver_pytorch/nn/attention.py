@@ -40,11 +40,12 @@ class Attention(nn.Module):
         A sample without any unmasked token gets the mean of all values, as in release 1.4.0.
         """
         context = x if context is None else context
-        key, value = self.to_kv(context).chunk(2, dim=-1)
-        query, key, value = (rearrange(t, "b n (h d) -> b h n d", h=self.heads) for t in (self.to_q(x), key, value))
+        # (batch, tokens, key or value, heads, dim_head) -> (batch, heads, tokens, dim_head) each
+        key, value = self.to_kv(context).unflatten(-1, (2, self.heads, -1)).transpose(1, 3).unbind(2)
+        query = self.to_q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         bias = None
         if mask is not None:
             lowest = torch.finfo(query.dtype).min
             bias = query.new_zeros(1).masked_fill(~rearrange(mask, "b ... -> b 1 1 (...)"), lowest)
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=self.scale)
-        return self.to_out(rearrange(out, "b h n d -> b n (h d)"))
+        return self.to_out(out.transpose(1, 2).flatten(2))

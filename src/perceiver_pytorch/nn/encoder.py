@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from perceiver_pytorch.nn.layer import LatentTransformer, LayerParts, PerceiverLayer, SingleBlockLayer
 from perceiver_pytorch.nn.sharing import LayerSharing
@@ -41,6 +43,8 @@ def encode(
     layers: nn.ModuleList,
     latents: Sequence[Float[Tensor, "_latents _latent_dim"]],
     contexts: Sequence[Sequence[Context]],
+    *,
+    recompute: bool = False,
 ) -> Float[Tensor, "batch latents latent_dim"]:
     """Lets the latents read the input, layer by layer.
 
@@ -48,6 +52,7 @@ def encode(
         layers: modules called with ``(x, contexts of the layer)``.
         latents: the latent array of the first layer, or one per layer (hierarchical form).
         contexts: per layer, what it reads.
+        recompute: keep no activations inside a layer for the backward pass, which then runs the layer once more.
 
     Returns:
         The last layer's latents.
@@ -57,7 +62,10 @@ def encode(
     for i, (layer, context) in enumerate(zip(layers, contexts, strict=True)):
         if 0 < i < len(latents):
             x = _enter(x, latents[i])
-        x = layer(x, context)
+        if recompute and torch.is_grad_enabled():
+            x = checkpoint(layer, x, context, use_reentrant=False)
+        else:
+            x = layer(x, context)
     return x
 
 

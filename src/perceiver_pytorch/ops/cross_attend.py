@@ -155,9 +155,15 @@ def _by_keys(query: Float[Tensor, "batch heads latents dim_head"], context: Cont
         return False
     _, heads, latents, dim_head = query.shape
     ways = [name for name in _BACKENDS if name in cost.WAYS and _BACKENDS[name].unsupported(query, context) is None]
-    training = torch.is_grad_enabled()
-    best, *_ = cost.ranking([*ways, projected.name], context, heads * latents, heads * dim_head, training=training)
-    return best == projected.name
+    return _ranking((*ways, projected.name), context, heads * latents, heads * dim_head)[0] == projected.name
+
+
+def _ranking(ways: tuple[str, ...], context: Context, *sizes: int) -> list[str]:
+    """`cost.ranking`, worked out once for all layers that read the context."""
+    key = f"ranking {ways} {sizes} {torch.is_grad_enabled()}"
+    if key not in context.derived:
+        context.derived[key] = cost.ranking(ways, context, *sizes, training=torch.is_grad_enabled())
+    return context.derived[key]
 
 
 def _by_cost(rows: Tensor, context: Context) -> bool:
@@ -186,9 +192,7 @@ def _backend(rows: Tensor, context: Context) -> ModuleType:
     if selected in _BACKENDS:
         names = [selected]
     elif _by_cost(rows, context):
-        names = cost.ranking(
-            [name for name in names if name in cost.WAYS], context, rows.shape[1], training=torch.is_grad_enabled()
-        )
+        names = _ranking(tuple(name for name in names if name in cost.WAYS), context, rows.shape[1])
     reasons = []
     for name in names:
         reason = _BACKENDS[name].unsupported(rows, context)

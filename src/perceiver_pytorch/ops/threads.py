@@ -1,17 +1,22 @@
-"""Compiled loops on several cores.
+"""Compiled loops on several cores: whoever is free takes the next part.
 
-Threads of our own, not those of OpenMP: a second OpenMP beside PyTorch's is not safe after a fork, and a static
-division of the work waits for a core that another process took. Whoever is free takes the next part.
+The threads are PyTorch's own where they can be had, those of GNU OpenMP. They are awake from PyTorch's last operation
+(OpenMP's threads spin for a while before they sleep), and with threads of our own beside them there would be more
+threads than cores. Elsewhere a pool of our own does the same.
 """
 
+import ctypes
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _pools: dict[int, ThreadPoolExecutor] = {}
 os.register_at_fork(after_in_child=_pools.clear)
 
@@ -25,13 +30,49 @@ def run(loop: Callable[..., Any], *arguments: Any, num_parts: int) -> None:
         num_parts: how many there are; there is no use for more threads.
     """
     counter = np.zeros(1, np.int64)
-    others = min(torch.get_num_threads(), num_parts) - 1
-    if others < 1:
+    num_threads = min(torch.get_num_threads(), num_parts)
+    if num_threads <= 1:
         loop(counter, *arguments)
-        return
-    if others not in _pools:
-        _pools[others] = ThreadPoolExecutor(others, thread_name_prefix="perceiver")
-    helpers = [_pools[others].submit(loop, counter, *arguments) for _ in range(others)]
+    elif _openmp() is not None:
+        _run_in_openmp(loop, counter, arguments, num_threads)
+    else:
+        _run_in_pool(loop, counter, arguments, num_threads - 1)
+
+
+@cache
+def _openmp() -> Callable[..., None] | None:
+    """GNU OpenMP's "parallel" of the library that PyTorch brings along."""
+    for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")):
+        try:
+            parallel = ctypes.CDLL(str(path)).GOMP_parallel
+        except (OSError, AttributeError):
+            continue
+        parallel.argtypes = [_CALLBACK, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        parallel.restype = None
+        return parallel
+    return None
+
+
+def _run_in_openmp(loop: Callable[..., Any], counter: np.ndarray, arguments: tuple[Any, ...], num_threads: int) -> None:
+    parallel = _openmp()
+    assert parallel is not None
+    errors: list[BaseException] = []
+
+    def call(data: object) -> None:
+        try:
+            loop(counter, *arguments)
+        except BaseException as error:  # nothing may pass through OpenMP
+            errors.append(error)
+
+    parallel(_CALLBACK(call), None, num_threads, 0)
+    if errors:
+        raise errors[0]
+
+
+def _run_in_pool(loop: Callable[..., Any], counter: np.ndarray, arguments: tuple[Any, ...], num_others: int) -> None:
+    if num_others not in _pools:
+        _pools[num_others] = ThreadPoolExecutor(num_others, thread_name_prefix="perceiver")
+    helpers = [_pools[num_others].submit(loop, counter, *arguments) for _ in range(num_others)]
     try:
         loop(counter, *arguments)
     finally:

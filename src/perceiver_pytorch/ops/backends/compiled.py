@@ -101,10 +101,10 @@ class _Fixed:
         samples = max(table.shape[0] for table in tables)
         channels = self.near[..., :0] if by_position else self.near
         statistics = (
-            _statistics([self.near], samples).float().numpy(),
+            _statistics([self.near], samples).numpy(),
             near.shape[-1],
             channels.mT.expand(samples, -1, -1).contiguous().numpy(),
-            _statistics(outer, samples).numpy(),
+            _statistics([table.double() for table in outer], samples).numpy(),
             _code_statistics(context),
         )
         kind = _SEEN_AS[context.data.dtype]
@@ -183,8 +183,8 @@ def _side_by_side(tables: list[Tensor], code: Tensor) -> Tensor:
 
 
 def _statistics(tables: list[Tensor], samples: int) -> Tensor:
-    """Means over a coordinate's features, and sums of squares about them: (samples, 2, ΣL_a) float64."""
-    both = [torch.stack(mean_and_squares(table.double()), 1).expand(samples, -1, -1) for table in tables]
+    """Means over a coordinate's features, and sums of squares about them: (samples, 2, ΣL_a)."""
+    both = [torch.stack(mean_and_squares(table), 1).expand(samples, -1, -1) for table in tables]
     return torch.cat(both, -1).contiguous()
 
 

@@ -9,6 +9,7 @@ import contextlib
 import importlib.util
 import math
 import os
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from perceiver_pytorch.ops.backends import chunked
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.operator import define, no_forward_mode
 from perceiver_pytorch.ops.structured import (
@@ -48,6 +50,7 @@ PROGRAMS = 1024
 SHORT = 64
 """Tokens of a line below which another axis is taken into it."""
 
+_failures: list[str] = []
 _INSTALLED = importlib.util.find_spec("triton") is not None
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.uint8)
 _ALWAYS = -1.0  # no bound is below
@@ -58,6 +61,8 @@ def unsupported(rows: Tensor, context: Context) -> str | None:
     data = context.data
     if not _INSTALLED:
         return "it needs triton (pip install triton)"
+    if _failures:
+        return f"it failed before: {_failures[0]}"
     if data.device != rows.device:
         return f"rows are on {rows.device}, data on {data.device}"
     if rows.device.type != "cuda" and (rows.device.type != "cpu" or os.environ.get("TRITON_INTERPRET") != "1"):
@@ -349,4 +354,18 @@ def _backward(
     return [grad_rows, *run.token_gradients(weighting, score_sums, needs_data, needs_constants)]
 
 
-attend = define(name, _forward, _backward)
+_operator = define(name, _forward, _backward)
+
+
+def attend(rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
+    """See `perceiver_pytorch.ops.attend`. If Triton cannot compile or start a kernel, chunked takes over for good."""
+    if torch.compiler.is_compiling() or rows.device.type != "cuda":
+        return _operator(rows, context, eps)
+    try:
+        return _operator(rows, context, eps)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception as error:  # those of Triton, of its compiler and of the driver have no class in common
+        warnings.warn(f"the Triton backend failed ({error}); the chunked one is used from here on", stacklevel=2)
+        _failures.append(str(error))
+        return chunked.attend(rows, context, eps)

@@ -1,0 +1,165 @@
+"""Is the way that is chosen for a cross-attend the fastest one? ``python -m benchmarks.choice``
+
+Measures every way over a grid of shapes, prints how the chosen one compares with the best, and fits the factors of
+`perceiver_pytorch.ops.cost` anew (needs scipy for that).
+"""
+
+import argparse
+import itertools
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+
+from perceiver_pytorch.ops import Context, cost, cross_attend, use_backend
+
+AXES = {(128,): 13, (512,): 0, (2048,): 13, (8, 8): 13, (64, 64): 13, (224, 224): 13}
+"""Lengths of the axes, and features of each."""
+CHANNELS = (1, 3, 16, 64, 256)
+QUERIES = ((12, 1, 64), (64, 1, 64), (256, 1, 64), (256, 8, 32))
+"""Latents, heads, channels of a head."""
+LONGEST = 6e8
+"""(row, token) pairs times channels / 16 beyond which a way is too slow to wait for."""
+
+
+@dataclass
+class Shape:
+    """One cross-attend, and what each way took for it, in seconds."""
+
+    axes: tuple[int, ...]
+    features: int
+    channels: int
+    latents: int
+    heads: int
+    dim_head: int
+    training: bool
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return self.latents * self.heads
+
+    def context(self) -> Context:
+        torch.manual_seed(0)
+        batch = 1 if len(self.axes) == 2 and self.axes[0] > 100 else 2
+        tables = tuple(torch.randn(length, self.features) for length in self.axes) if self.features else ()
+        return Context(torch.randn(batch, *self.axes, self.channels), tables, torch.tensor([0.0, 0.0, 1.0]))
+
+    def work(self, context: Context) -> Callable[[], None]:
+        inner = self.heads * self.dim_head
+        queries = torch.randn(context.data.shape[0], self.latents, inner, requires_grad=self.training)
+        key, value = (torch.randn(inner, context.num_channels) / context.num_channels**0.5 for _ in range(2))
+        norm = torch.ones(context.num_channels)
+
+        def run() -> None:
+            with torch.set_grad_enabled(self.training):
+                output = cross_attend(
+                    queries, [context], key_weight=key, value_weight=value, norm_weight=norm, norm_bias=norm * 0,
+                    heads=self.heads,
+                )  # fmt: skip
+                if self.training:
+                    torch.autograd.grad(output.sum(), queries)
+
+        return run
+
+    def measure(self, budget: float) -> None:
+        context = self.context()
+        run = self.work(context)
+        for way in cost.WAYS:
+            if cost.estimate(way, context, self.rows, self.heads * self.dim_head, training=self.training) > 5e6:
+                continue
+            try:
+                with use_backend(way):
+                    self.seconds[way] = median_time(run, budget)
+            except ValueError:
+                continue  # the way does not take so many channels
+
+    def chosen(self) -> str:
+        return cost.ranking(
+            list(self.seconds), self.context(), self.rows, self.heads * self.dim_head, training=self.training
+        )[0]
+
+
+def median_time(run: Callable[[], None], budget: float) -> float:
+    run()
+    times: list[float] = []
+    start = time.perf_counter()
+    while len(times) < 3 or (time.perf_counter() - start < budget and len(times) < 20):
+        before = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - before)
+    return statistics.median(times)
+
+
+def shapes() -> Iterator[Shape]:
+    for (axes, features), channels, queries, training in itertools.product(
+        AXES.items(), CHANNELS, QUERIES, (False, True)
+    ):
+        shape = Shape(axes, features, channels, *queries, training)
+        tokens = 1
+        for length in axes:
+            tokens *= length
+        if tokens * shape.rows * max(16, channels) / 16 <= LONGEST:
+            yield shape
+
+
+def table(measured: list[Shape]) -> str:
+    lines = [f"{'axes':>12} channels latents heads training {'chosen':>10} {'best':>10}  times as long as the best"]
+    for shape in measured:
+        best = min(shape.seconds, key=lambda way: shape.seconds[way])
+        lines.append(
+            f"{'x'.join(map(str, shape.axes)):>12} {shape.channels:8} {shape.latents:7} {shape.heads:5} "
+            f"{'yes' if shape.training else 'no':>8} {shape.chosen():>10} {best:>10}  {ratio(shape):.2f}"
+        )
+    ratios = [ratio(shape) for shape in measured]
+    within = sum(value <= 1.2 for value in ratios) / len(ratios)
+    lines.append(f"within 20 % of the best: {within:.0%} of {len(ratios)}; mean {statistics.mean(ratios):.3f}")
+    for way in cost.WAYS:
+        alone = [s.seconds.get(way, max(s.seconds.values())) / min(s.seconds.values()) for s in measured]
+        lines.append(f"always {way}: mean {statistics.mean(alone):.2f}")
+    return "\n".join(lines)
+
+
+def ratio(shape: Shape) -> float:
+    return shape.seconds[shape.chosen()] / min(shape.seconds.values())
+
+
+def fitted(measured: list[Shape]) -> str:
+    """Factors that fit the measured times, by least squares of relative errors."""
+    from scipy.optimize import nnls
+
+    lines = []
+    for training, way in itertools.product((False, True), cost.WAYS):
+        seen = [shape for shape in measured if shape.training == training and way in shape.seconds]
+        inner = [shape.heads * shape.dim_head for shape in seen]
+        counts = torch.tensor(
+            [cost.counts(way, s.context(), s.rows, i) for s, i in zip(seen, inner, strict=True)], dtype=torch.float64
+        )
+        times = torch.tensor([1e6 * shape.seconds[way] for shape in seen], dtype=torch.float64)
+        factors, _ = nnls((counts / times[:, None]).numpy(), torch.ones(len(seen), dtype=torch.float64).numpy())
+        lines.append(f"{'training' if training else 'forward':>8} {way:>10}: " + ", ".join(f"{f:.3g}" for f in factors))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--budget", type=float, default=0.2, help="seconds per way and shape")
+    parser.add_argument("--fit", action="store_true", help="print factors fitted to the times")
+    arguments = parser.parse_args()
+    measured = []
+    for shape in shapes():
+        shape.measure(arguments.budget)
+        if shape.seconds:
+            measured.append(shape)
+            print(f"\r{len(measured)} shapes", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    print(table(measured))
+    if arguments.fit:
+        print(fitted(measured))
+
+
+if __name__ == "__main__":
+    main()
