@@ -57,7 +57,7 @@ def test_wrong_calls_are_refused(module: CrossAttend) -> None:
         module(x, [Context(dense)], mask=torch.ones(2, 12, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"mask must be \(2, 12\), got \(2, 11\)"):
         module(x, dense, torch.ones(2, 11, dtype=torch.bool))
-    with pytest.raises(ValueError, match="rows must be"):
+    with pytest.raises(ValueError, match="the weights' 10 channels, got 2 and 9"):
         module(x, dense[..., :9])
     with pytest.raises(ValueError, match="at least one context"):
         module(x, [])

@@ -39,17 +39,21 @@ def attend_projected(
     if context.mask is not None:
         mask = context.mask.flatten(1)
         tokens = tokens.masked_fill(~mask.unsqueeze(-1), 0.0)
-    tokens = F.layer_norm(tokens, tokens.shape[-1:], norm_weight, norm_bias, eps)
+    tokens = F.layer_norm(tokens, tokens.shape[-1:], norm_weight, None, eps)
     heads, dim_head, channels = key_weight.shape
     weights = torch.cat([key_weight, value_weight]).reshape(2 * heads * dim_head, channels)
     key, value = F.linear(tokens, weights).unflatten(-1, (2, heads, dim_head)).permute(2, 0, 3, 1, 4)
     scores = query @ key.mT
+    # The norm's bias adds the same to all scores of a query, here and in other contexts: it is left out there, and to
+    # every value, whose weights sum up to 1.
+    shift = 0.0 if norm_bias is None else (value_weight @ norm_bias).unsqueeze(1)
     if context.mask is None:
         lse = scores.logsumexp(-1)
-        return (scores - lse.unsqueeze(-1)).exp() @ value, lse
+        return (scores - lse.unsqueeze(-1)).exp() @ value + shift, lse
     scores = scores.masked_fill(~mask[:, None, None], float("-inf"))
     # A finite stand-in keeps the gradients of a sample without any token at zero instead of NaN.
     empty = ~mask.any(-1)[:, None, None]
     lse = scores.masked_fill(empty.unsqueeze(-1), 0.0).logsumexp(-1)
     attention = (scores - lse.unsqueeze(-1)).exp()
-    return attention @ value, lse.masked_fill(empty, float("-inf"))
+    values = (attention @ value + shift).masked_fill(empty.unsqueeze(-1), 0.0)
+    return values, lse.masked_fill(empty, float("-inf"))

@@ -7,14 +7,20 @@ threads than cores. Elsewhere a pool of our own does the same.
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+
+MAX_PYTHON_THREADS = 4
+"""Threads that run Python beside one another: between operations they wait for Python's lock."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _pools: dict[int, ThreadPoolExecutor] = {}
@@ -30,13 +36,36 @@ def run(loop: Callable[..., Any], *arguments: Any, num_parts: int) -> None:
         num_parts: how many there are; there is no use for more threads.
     """
     counter = np.zeros(1, np.int64)
-    num_threads = min(torch.get_num_threads(), num_parts)
+    _together(lambda: loop(counter, *arguments), min(torch.get_num_threads(), num_parts))
+
+
+def in_order(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Results of ``function`` for each item, in several threads at once, in which PyTorch's operations stay.
+
+    An operation on a few thousand numbers takes less time than to wake a second thread for it.
+    """
+    todo = list(enumerate(items))
+    results: list[Any] = [None] * len(todo)
+    remaining = iter(todo)
+
+    def work() -> None:
+        with torch.no_grad():  # every thread has its own mode
+            for i, item in remaining:
+                results[i] = function(item)
+
+    num_threads = min(torch.get_num_threads(), len(todo), MAX_PYTHON_THREADS)
+    _together(work, num_threads if _openmp() is not None else 1)
+    return results
+
+
+def _together(work: Callable[[], Any], num_threads: int) -> None:
+    """Calls ``work`` in each thread."""
     if num_threads <= 1:
-        loop(counter, *arguments)
+        work()
     elif _openmp() is not None:
-        _run_in_openmp(loop, counter, arguments, num_threads)
+        _in_openmp(work, num_threads)
     else:
-        _run_in_pool(loop, counter, arguments, num_threads - 1)
+        _in_pool(work, num_threads - 1)
 
 
 @cache
@@ -53,14 +82,14 @@ def _openmp() -> Callable[..., None] | None:
     return None
 
 
-def _run_in_openmp(loop: Callable[..., Any], counter: np.ndarray, arguments: tuple[Any, ...], num_threads: int) -> None:
+def _in_openmp(work: Callable[[], Any], num_threads: int) -> None:
     parallel = _openmp()
     assert parallel is not None
     errors: list[BaseException] = []
 
     def call(data: object) -> None:
         try:
-            loop(counter, *arguments)
+            work()
         except BaseException as error:  # nothing may pass through OpenMP
             errors.append(error)
 
@@ -69,12 +98,12 @@ def _run_in_openmp(loop: Callable[..., Any], counter: np.ndarray, arguments: tup
         raise errors[0]
 
 
-def _run_in_pool(loop: Callable[..., Any], counter: np.ndarray, arguments: tuple[Any, ...], num_others: int) -> None:
+def _in_pool(work: Callable[[], Any], num_others: int) -> None:
     if num_others not in _pools:
         _pools[num_others] = ThreadPoolExecutor(num_others, thread_name_prefix="perceiver")
-    helpers = [_pools[num_others].submit(loop, counter, *arguments) for _ in range(num_others)]
+    helpers = [_pools[num_others].submit(work) for _ in range(num_others)]
     try:
-        loop(counter, *arguments)
+        work()
     finally:
         for helper in helpers:
             if not helper.cancel():  # one that has not begun finds nothing left to do

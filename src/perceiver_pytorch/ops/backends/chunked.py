@@ -1,4 +1,4 @@
-"""The structured backend in plain PyTorch: exact, in boxes that stay in the cache, on every device.
+"""The structured backend in plain PyTorch: exact, in boxes of tokens, on every device.
 
 The mathematics is that of docs/design.md, "Cross-attend without the input array". The tokens of a sample form *lines*
 along the inner axis. Their raw channels and the features of that axis differ within a line (*near* channels); features
@@ -13,12 +13,14 @@ Nothing of size tokens x channels outlives its box, and the backward pass recomp
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from perceiver_pytorch.ops import threads
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.operator import define, no_forward_mode
 from perceiver_pytorch.ops.structured import (
@@ -34,8 +36,8 @@ from perceiver_pytorch.ops.structured import (
 
 name = "chunked"
 
-TILE_PAIRS = 1 << 18
-"""(row, token) pairs per box: about 1 MB per float32 temporary, which stays in a core's cache."""
+TILE_PAIRS = 1 << 20
+"""(row, token) pairs per box: 4 MB per float32 temporary. Fewer stay in a core's own cache, but cost more calls."""
 
 LINE_TOKENS = 512
 """Tokens of a line at most: a matrix product sums them up one by one, and over many more float32 loses digits."""
@@ -43,6 +45,7 @@ LINE_TOKENS = 512
 SHORT = 32
 """Tokens of a line below which another axis is taken into it."""
 
+Result = TypeVar("Result")
 Box = tuple[slice, ...]
 """Ranges of samples and of every axis."""
 
@@ -210,15 +213,19 @@ class _Sums:
     far: Tensor
 
     @classmethod
-    def zeros(cls, near: Tensor, far: Tensor) -> "_Sums":
-        return cls(near.new_zeros(*near.shape[:-1], near.shape[-1] + 2), torch.zeros_like(far))
-
-    def add(self, samples: slice, weights: Tensor, lines: _Lines) -> Tensor:
-        """Adds weights (samples, lines, R, J), and returns their sums times r for each line, (samples, lines, R)."""
+    def of(cls, weights: Tensor, lines: _Lines) -> tuple["_Sums", Tensor]:
+        """Those of weights (samples, lines, R, J); and their sums times r for each line, (samples, lines, R)."""
         sums = weights @ lines.tokens.mT
-        self.near[samples] += sums.sum(1)
-        self.far[samples] += sums[..., -2].mT @ lines.far
-        return sums[..., -2]
+        return cls(sums.sum(1), sums[..., -2].mT @ lines.far), sums[..., -2]
+
+    @classmethod
+    def joined(cls, parts: Iterable[tuple[slice, "_Sums"]], near: Tensor, far: Tensor) -> "_Sums":
+        """The sum of parts, each of some samples; ``near`` and ``far`` are the rows' parts."""
+        total = cls(near.new_zeros(*near.shape[:-1], near.shape[-1] + 2), torch.zeros_like(far))
+        for samples, part in parts:
+            total.near[samples] += part.near
+            total.far[samples] += part.far
+        return total
 
 
 def _weights(products: Tensor, lines: _Lines) -> Tensor:
@@ -228,26 +235,40 @@ def _weights(products: Tensor, lines: _Lines) -> Tensor:
     return products.exp_()
 
 
+def _each(work: Callable[[Box], Result], tokens: _Tokens, num_rows: int) -> list[Result]:
+    """Results of all boxes; on a CPU several threads take one each."""
+    boxes = tokens.boxes(num_rows)
+    return threads.in_order(work, boxes) if tokens.context.data.device.type == "cpu" else [work(box) for box in boxes]
+
+
 def _peaks(rows: Tensor, tokens: _Tokens) -> Tensor:
     """Each row's largest score, (batch, R); -inf without any token."""
     near, far = tokens.split(rows)
-    peaks = rows.new_full(rows.shape[:-1], float("-inf"))
-    for box in tokens.boxes(rows.shape[1]):
+    zero = rows.new_zeros(rows.shape[:-1])
+
+    def work(box: Box) -> tuple[slice, Tensor]:
         samples, lines = box[0], tokens.read(box)
-        scores = lines.products(near[samples], far[samples], torch.zeros_like(peaks[samples]))
+        scores = lines.products(near[samples], far[samples], zero[samples])
         if lines.mask is not None:
             scores.masked_fill_(~lines.mask.unsqueeze(2), float("-inf"))
-        peaks[samples] = torch.maximum(peaks[samples], scores.amax((1, 3)))
+        return samples, scores.amax((1, 3))
+
+    peaks = rows.new_full(rows.shape[:-1], float("-inf"))
+    for samples, part in _each(work, tokens, rows.shape[1]):
+        peaks[samples] = torch.maximum(peaks[samples], part)
     return peaks
 
 
 def _collect(rows: Tensor, tokens: _Tokens, shift: Tensor) -> tuple[Tensor, Tensor]:
     """The sum of ``exp(score - shift)``, (batch, R), and the mean of normalised tokens so weighted, (batch, R, C)."""
     near, far = tokens.split(rows)
-    sums = _Sums.zeros(near, far)
-    for box in tokens.boxes(rows.shape[1]):
+
+    def work(box: Box) -> tuple[slice, _Sums]:
         samples, lines = box[0], tokens.read(box)
-        sums.add(samples, _weights(lines.products(near[samples], far[samples], shift[samples]), lines), lines)
+        products = lines.products(near[samples], far[samples], shift[samples])
+        return samples, _Sums.of(_weights(products, lines), lines)[0]
+
+    sums = _Sums.joined(_each(work, tokens, rows.shape[1]), near, far)
     total = sums.near[..., -1]
     mixed = tokens.merge(sums.near[..., :-2], sums.far) / total.clamp_min(torch.finfo(total.dtype).tiny).unsqueeze(-1)
     return total, centred(mixed)
@@ -283,18 +304,24 @@ def _backward(
     offset = (grads * mixed).sum(-1) - grad_lse
     near, far = tokens.split(rows)
     grad_near, grad_far = tokens.split(grads)
-    sums = _Sums.zeros(near, far)
     to_tokens = _TokenGradients(tokens, needs_data, needs_constants) if needs_data or needs_constants else None
-    for box in tokens.boxes(rows.shape[1]):
+
+    def work(box: Box) -> tuple[slice, _Sums]:
         samples, lines = box[0], tokens.read(box)
         attention = _weights(lines.products(near[samples], far[samples], lse[samples]), lines)
         if scale is not None:
             attention *= scale[samples]
         score_grads = lines.products(grad_near[samples], grad_far[samples], offset[samples]).mul_(attention)
-        line_sums = sums.add(samples, score_grads, lines)
+        sums, line_sums = _Sums.of(score_grads, lines)
         if to_tokens is not None:
             parts = (near[samples], far[samples]), (grad_near[samples], grad_far[samples])
             to_tokens.add(box, lines, attention, score_grads, line_sums, *parts)
+        return samples, sums
+
+    if needs_constants:  # what all boxes add to, one after the other
+        sums = _Sums.joined([work(box) for box in tokens.boxes(rows.shape[1])], near, far)
+    else:
+        sums = _Sums.joined(_each(work, tokens, rows.shape[1]), near, far)
     grad_rows = centred(tokens.merge(sums.near[..., :-2], sums.far))
     if to_tokens is None:
         # One empty tensor each: the outputs of an operator may not be the same tensor.
