@@ -264,3 +264,26 @@ def test_channels_that_no_layer_sees_are_warned_about_once() -> None:
     model(inputs("MultiModalityWithTextPerceiver"))  # warnings are errors: the forward gives none
     build("MultiModalityWithTextPerceiver", modalities=[text(12, split_embedding=False)], depth=5)
     build("MultiModalityWithTextPerceiver", modalities=[text(10)], depth=5)
+
+
+@pytest.mark.parametrize("name", ["Perceiver", "MultiModalityPerceiver", "HierarchicalMultiModalityPerceiver"])
+def test_recomputed_layers_give_the_same_gradients_and_keep_less(name: str) -> None:
+    model, batch = build(name, attn_dropout=0.2), inputs(name)
+    found = []
+    for recompute in (False, True):
+        model.recompute = recompute
+        kept: list[int] = []
+
+        def pack(tensor: torch.Tensor, kept: list[int] = kept) -> torch.Tensor:
+            kept.append(tensor.numel())
+            return tensor
+
+        torch.manual_seed(0)
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            output = model(batch)
+        gradients = torch.autograd.grad(output.square().sum(), list(model.parameters()), allow_unused=True)
+        found.append((output, gradients, sum(kept)))
+    (output, gradients, kept_all), (recomputed, same_gradients, kept_few) = found
+    assert torch.equal(output, recomputed)
+    assert all(a is b is None or torch.equal(a, b) for a, b in zip(gradients, same_gradients, strict=True))
+    assert kept_few < kept_all / 2

@@ -1,0 +1,147 @@
+"""What is particular to the compiled backend: dtypes and strides that are read as they are, parts, threads."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ops.problems import Problem, Spec
+from ops.test_backends import gradients, specs
+from perceiver_pytorch.ops import Context, attend, cross_attend, threads, use_backend
+from perceiver_pytorch.ops.backends import compiled, grid, reference
+
+pytest.importorskip("numba")
+
+
+def results(context: Context, rows: Tensor) -> list[Tensor]:
+    """Both results of `attend`, and the gradients of rows and data."""
+    data = context.data.detach()
+    if data.is_floating_point():
+        data = data.clone(memory_format=torch.preserve_format).requires_grad_()
+    rows = rows.detach().requires_grad_()
+    mixed, lse = compiled.attend(rows, replace(context, data=data), 1e-5)
+    (mixed.square().sum() + lse.sum()).backward()
+    return [mixed.detach(), lse.detach(), rows.grad, *([] if data.grad is None else [data.grad])]
+
+
+def video(dtype: torch.dtype = torch.float32, batch: int = 2) -> tuple[Context, Tensor]:
+    spec = Spec((3, 20, 37), features=5, mask="random", dtype=dtype, values=lambda data: (data * 50 + 100).clamp(0, 255))
+    context = spec.context(batch, spec.num_channels + 2, torch.float32)
+    return replace(context, data=context.data.to(dtype)), torch.randn(batch, 4, context.num_channels)
+
+
+@pytest.mark.parametrize("spec", [Spec(), Spec((70,), mask="first sample"), Spec(features=None, code=0)], ids=str)
+@pytest.mark.parametrize("learned", [True, False], ids=["learned constants", "fixed constants"])
+def test_the_operators_keep_torchs_rules(spec: Spec, learned: bool) -> None:
+    p = Problem.of(spec, dtype=torch.float32)
+    if learned:
+        p.requires_grad()
+    (context,) = p.contexts
+    rows = torch.randn(2, 3, context.num_channels, requires_grad=True)
+    constants = (context.code, context.mask, context.scale, context.offset, context.padding)
+    arguments = (rows, context.data.float(), list(context.tables), *constants, 1e-5)
+    torch.library.opcheck(torch.ops.perceiver_pytorch.attend_compiled.default, arguments, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("num_threads", [2, 3])
+@pytest.mark.parametrize("openmp", [True, False], ids=["openmp", "pool"])
+def test_the_number_of_threads_does_not_change_a_bit(
+    num_threads: int, openmp: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grid, "PART_PAIRS", 64)
+    if not openmp:
+        monkeypatch.setattr(threads, "_openmp", lambda: None)
+    context, rows = video()
+    expected = results(context, rows)
+    try:
+        torch.set_num_threads(num_threads)
+        found = results(context, rows)
+    finally:
+        torch.set_num_threads(1)
+    assert all(torch.equal(got, value) for got, value in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bfloat16, torch.float16, torch.bool], ids=str)
+def test_data_are_read_as_they_are(dtype: torch.dtype) -> None:
+    context, rows = video(dtype)
+    found = results(context, rows)
+    expected = results(replace(context, data=context.data.float()), rows)
+    for got, value in zip(found, expected, strict=False):
+        tolerance = torch.finfo(got.dtype).eps
+        torch.testing.assert_close(got.float(), value, rtol=tolerance, atol=tolerance * value.abs().max().item())
+
+
+@pytest.mark.parametrize("special", [0.0, -0.0, 6e-8, 6.1e-5, 65504.0, float("inf"), float("nan")])
+def test_every_kind_of_half_precision_number_is_read(special: float) -> None:
+    """Smallest, largest and odd ones, where a line is read by vectors and behind them."""
+    for length in (1, 16, 19):
+        data = torch.ones(1, length, 2, dtype=torch.float16)
+        data[0, -1, 0] = special
+        context = Context(data, (torch.randn(length, 3),))
+        rows = torch.randn(1, 2, 5)
+        got, expected = (way.attend(rows, context, 1e-5)[0] for way in (compiled, reference))
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize("order", [(0, 4, 1, 2, 3), (1, 0, 2, 3, 4), (4, 3, 2, 1, 0)])
+def test_any_strides_give_the_same(order: tuple[int, ...]) -> None:
+    """Channels first, as convolutions leave them, for one."""
+    context, rows = video()
+    back = [order.index(i) for i in range(5)]
+    strided = context.data.permute(order).contiguous().permute(back)
+    assert torch.equal(strided, context.data)
+    found = results(replace(context, data=strided), rows)
+    for got, value in zip(found, results(context, rows), strict=True):
+        torch.testing.assert_close(got, value, rtol=1e-5, atol=1e-6 * value.abs().max().item())
+
+
+@pytest.mark.parametrize("axes", [(5000,), (2, 4500), (4500, 2), (3, 5, 7, 2), (1, 1, 300), (260, 3)], ids=str)
+def test_lines_and_segments_of_every_length(axes: tuple[int, ...]) -> None:
+    torch.manual_seed(1)
+    tables = tuple(torch.randn(length, 3) for length in axes)
+    context = Context(torch.randn(2, *axes, 3), tables, torch.randn(2), 1, torch.rand(2, *axes) > 0.3)
+    rows = torch.randn(2, 3, context.num_channels)
+    mixed, lse = compiled.attend(rows, context, 1e-5)
+    double = Context(context.data.double(), tuple(t.double() for t in tables), context.code.double(), 1, context.mask)
+    expected, expected_lse = reference.attend(rows.double(), double, 1e-5)
+    torch.testing.assert_close(mixed.double(), expected, rtol=1e-5, atol=1e-6 * expected.abs().max().item())
+    torch.testing.assert_close(lse.double(), expected_lse, rtol=1e-6, atol=1e-6)
+
+
+def test_without_numba_the_chunked_backend_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_INSTALLED", False)
+    context, rows = video()
+    with use_backend("compiled"), pytest.raises(ValueError, match=r"it needs numba \(pip install .*\[fast\]"):
+        attend(rows, context)
+    expected = compiled.attend(rows, context, 1e-5)[0]
+    torch.testing.assert_close(attend(rows, context)[0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_layers_share_what_a_context_is_turned_into() -> None:
+    context, rows = video()
+    with use_backend("compiled"):
+        attend(rows, context)
+        kept = dict(context.derived)
+        attend(rows + 1, context)
+    assert kept
+    assert all(context.derived[key] is value for key, value in kept.items())
+
+
+@given(st.lists(specs(), min_size=1, max_size=2), st.integers(1, 3), st.integers(1, 40), st.integers(0, 1000))
+@settings(deadline=None, max_examples=25)
+def test_equals_float64_for_any_shape(drawn: list[Spec], batch: int, latents: int, seed: int) -> None:
+    drawn = [replace(spec, channels=3) for spec in drawn]  # a number that is compiled already
+    single = Problem.of(*drawn, batch=batch, latents=latents, seed=seed, dtype=torch.float32)
+    double = single.to(torch.float64)
+    found = {}
+    for name, p in (("compiled", single), ("reference", double)):
+        inputs = p.requires_grad()
+        with use_backend(name):
+            output = cross_attend(**p.arguments())
+        found[name] = {"output": output.detach()} | gradients(output, inputs)
+    largest = max(value.abs().max().item() for value in found["reference"].values() if value.numel())
+    for key, expected in found["reference"].items():
+        torch.testing.assert_close(found["compiled"][key].double(), expected, rtol=1e-3, atol=1e-5 * max(1.0, largest))

@@ -1,0 +1,66 @@
+"""Several threads on one piece of work."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from perceiver_pytorch.ops import threads
+
+
+@pytest.fixture(params=["openmp", "pool", "one thread"])
+def num_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    if request.param == "pool":
+        monkeypatch.setattr(threads, "_openmp", lambda: None)
+    elif request.param == "openmp" and threads._openmp() is None:
+        pytest.skip("this PyTorch brings no GNU OpenMP along")
+    torch.set_num_threads(1 if request.param == "one thread" else 3)
+    yield torch.get_num_threads()
+    torch.set_num_threads(1)
+
+
+def test_every_thread_is_called_and_waited_for(num_threads: int) -> None:
+    seen: list[int] = []
+
+    def loop(counter: np.ndarray, seconds: float) -> None:
+        time.sleep(seconds)
+        seen.append(threading.get_ident())
+
+    threads.run(loop, 0.1, num_parts=10)
+    assert len(set(seen)) == len(seen) == num_threads
+
+
+def test_there_are_no_more_threads_than_parts(num_threads: int) -> None:
+    seen: list[int] = []
+    threads.run(lambda counter: (time.sleep(0.05), seen.append(1)), num_parts=2)
+    assert len(seen) == min(2, num_threads)
+
+
+@pytest.mark.usefixtures("num_threads")
+def test_results_are_in_the_order_of_the_items() -> None:
+    def slow_first(i: int) -> int:
+        time.sleep(0.02 if i == 0 else 0)
+        return i * i
+
+    assert threads.in_order(slow_first, range(20)) == [i * i for i in range(20)]
+    assert threads.in_order(slow_first, []) == []
+
+
+@pytest.mark.usefixtures("num_threads")
+def test_errors_come_back(num_threads: int) -> None:
+    def fail(*arguments: object) -> None:
+        raise ValueError("of the work")
+
+    with pytest.raises(ValueError, match="of the work"):
+        threads.run(fail, num_parts=4)
+    with pytest.raises(ValueError, match="of the work"):
+        threads.in_order(fail, range(5))
+
+
+@pytest.mark.usefixtures("num_threads")
+def test_nothing_is_recorded_for_gradients() -> None:
+    x = torch.ones(3, requires_grad=True)
+    assert not any(y.requires_grad for y in threads.in_order(lambda i: x * i, range(4)))
