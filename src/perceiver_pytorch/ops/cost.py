@@ -9,6 +9,7 @@ compares the choice with the best, and prints factors fitted anew.
 import math
 from collections.abc import Sequence
 
+from perceiver_pytorch.ops.backends.grid import features_as_channels
 from perceiver_pytorch.ops.context import Context
 
 DENSE_LIMIT = 1 << 24
@@ -45,10 +46,9 @@ def counts(way: str, context: Context, num_rows: int, inner_dim: int = 0) -> tup
     pairs = tokens * num_rows
     features = context.tables[-1].shape[-1] if context.tables else 0
     if way == "compiled":
-        one_axis = len(context.axes) == 1
-        as_channels = one_axis and channels + features <= 24
+        as_channels = features_as_channels(context)
         inside = channels + features if as_channels else channels
-        outside = features if one_axis and not as_channels else 0
+        outside = features if len(context.axes) == 1 and not as_channels else 0
         return 1, rows, pairs, pairs * inside, pairs * max(0, channels - 16), pairs * outside
     if way == "chunked":
         return 1, rows, pairs, pairs * (channels + features), tokens * (channels + features)

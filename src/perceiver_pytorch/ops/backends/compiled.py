@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from perceiver_pytorch.ops import threads
-from perceiver_pytorch.ops.backends.grid import Grid
+from perceiver_pytorch.ops.backends.grid import Grid, features_as_channels
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.operator import define, no_forward_mode
 from perceiver_pytorch.ops.structured import (
@@ -35,9 +35,6 @@ MAX_CHANNELS = 64
 """Raw channels for which there are loops; for more, matrix products are the better way."""
 
 LOG2_E = 1 / math.log(2)
-
-MAX_NEAR = 24
-"""Channels up to which the features of a single axis are treated as such."""
 
 TINY = 1e-30
 """Instead of a sum of weights that is zero since there is no token."""
@@ -84,6 +81,12 @@ class _Fixed:
         context: the context.
         num_rows: rows that read it.
         by_position: score and sum up by position on the inner axis; else its features are channels.
+
+    Attributes:
+        near: (1 or batch, padded, P) features of the inner axis; far: (1 or batch, ΣL_a, Q) those of the others and the
+            code.
+        num_data, num_channels: channels of the data, and with those of the inner axis where they are channels.
+        arguments: what every loop gets first, see `kernels`; num_parts: into how many parts its work is divided.
     """
 
     def __init__(self, context: Context, num_rows: int, by_position: bool) -> None:
@@ -115,21 +118,21 @@ class _Fixed:
         affine[0] = 1.0 if context.scale is None else context.scale.numpy()
         affine[1] = 0.0 if context.offset is None else context.offset.numpy()
         strides = _strides(context, grid, [table.shape[-1] for table in outer])
+        self.num_data = data.shape[-1]
+        self.num_channels = data.shape[-1] + channels.shape[-1]
         self.arguments = (
             grid.numbers(data.shape[0], num_rows),
             (_flat(data), _flat(mask), *strides, affine, context.num_channels),
             statistics,
-            (0,) * data.shape[-1],
-            (0,) * (data.shape[-1] + channels.shape[-1]),
+            (0,) * self.num_data,
+            (0,) * self.num_channels,
             (0,) if by_position else (),
         )
         self.num_parts = data.shape[0] * grid.parts
 
     @classmethod
     def of(cls, context: Context, num_rows: int, needs_constants: bool = False) -> "_Fixed":
-        features = context.tables[0].shape[-1] if context.tables else 0
-        few = context.data.shape[-1] + features <= MAX_NEAR
-        by_position = len(context.axes) > 1 or needs_constants or not few
+        by_position = needs_constants or not features_as_channels(context)
         key = f"{name} {num_rows} {by_position}"
         if key not in context.derived:
             context.derived[key] = cls(context, num_rows, by_position)
@@ -144,7 +147,7 @@ class _Fixed:
 
     def zeros(self, batch: int, num_rows: int) -> "_Sums":
         """Sums for rows."""
-        return _Sums.zeros(batch, num_rows, len(self.arguments[4]), self.grid, self.by_position)
+        return _Sums.zeros(batch, num_rows, self.num_channels, self.grid, self.by_position)
 
     def scores(self, rows: Tensor) -> tuple[np.ndarray, ...]:
         """The parts of ``rows · token`` as the loops read them: coefficients of the data, inner and outer scores."""
@@ -160,7 +163,7 @@ class _Fixed:
         if self.by_position:
             near = _weighted_sum(inner, self.near)
         else:
-            data, near = data.split([len(self.arguments[3]), self.near.shape[-1]], -1)
+            data, near = data.split([self.num_data, self.near.shape[-1]], -1)
         mixed = centred(self.channels.merge(data, near, outer.float() @ self.far))
         return mixed if total is None else mixed / total.float().unsqueeze(-1)
 

@@ -14,6 +14,9 @@ PART_PAIRS = 1 << 20
 SHORT = 128
 """Tokens of a line below which axes are taken together."""
 
+MAX_CHANNELS_OF_ONE_AXIS = 24
+"""With more, products with the features are left to matrix products."""
+
 VECTOR = 16
 """Lines are padded to whole vectors, whatever their width on this processor."""
 
@@ -105,3 +108,10 @@ def _can_merge(context: Context, num_inner: int) -> bool:
     position = -num_inner - 1
     tensors = [context.data[..., 0]] + ([] if context.mask is None else [context.mask])
     return all(t.stride(position) == t.stride(position + 1) * t.shape[position + 1] for t in tensors)
+
+
+def features_as_channels(context: Context) -> bool:
+    """Whether the features of an axis are channels like the data's: where there is one axis, sums by its positions
+    would be as many as tokens."""
+    features = context.tables[0].shape[-1] if context.tables else 0
+    return len(context.axes) == 1 and context.data.shape[-1] + features <= MAX_CHANNELS_OF_ONE_AXIS
