@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ops.problems import Problem, Spec
+from ops.problems import Problem, Spec, pixels
 from ops.test_backends import gradients, specs
 from perceiver_pytorch.ops import Context, attend, cross_attend, threads, use_backend
 from perceiver_pytorch.ops.backends import compiled, grid, reference
@@ -28,7 +28,7 @@ def results(context: Context, rows: Tensor) -> list[Tensor]:
 
 
 def video(dtype: torch.dtype = torch.float32, batch: int = 2) -> tuple[Context, Tensor]:
-    spec = Spec((3, 20, 37), features=5, mask="random", dtype=dtype, values=lambda data: (data * 50 + 100).clamp(0, 255))
+    spec = Spec((3, 20, 37), features=5, mask="random", dtype=dtype, values=pixels)
     context = spec.context(batch, spec.num_channels + 2, torch.float32)
     return replace(context, data=context.data.to(dtype)), torch.randn(batch, 4, context.num_channels)
 
