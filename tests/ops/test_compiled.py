@@ -33,7 +33,10 @@ def video(dtype: torch.dtype = torch.float32, batch: int = 2) -> tuple[Context, 
     return replace(context, data=context.data.to(dtype)), torch.randn(batch, 4, context.num_channels)
 
 
-@pytest.mark.parametrize("spec", [Spec(), Spec((70,), mask="first sample"), Spec(features=None, code=0)], ids=str)
+SPECS = {"image": Spec(), "series, mask": Spec((70,), mask="first sample"), "data alone": Spec(features=None, code=0)}
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 @pytest.mark.parametrize("learned", [True, False], ids=["learned constants", "fixed constants"])
 def test_the_operators_keep_torchs_rules(spec: Spec, learned: bool) -> None:
     p = Problem.of(spec, dtype=torch.float32)
