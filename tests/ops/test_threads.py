@@ -1,5 +1,8 @@
 """Several threads on one piece of work."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -31,6 +34,24 @@ def test_every_thread_is_called_and_waited_for(num_threads: int) -> None:
 
     threads.run(loop, 0.1, num_parts=10)
     assert len(set(seen)) == len(seen) == num_threads
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    program = """
+import os, signal, torch
+from perceiver_pytorch.ops import threads
+torch.set_num_threads(2)
+work = lambda counter: None
+threads.run(work, num_parts=2)
+child = os.fork()
+if not child:
+    signal.alarm(20)
+    threads.run(work, num_parts=2)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=60)
 
 
 def test_there_are_no_more_threads_than_parts(num_threads: int) -> None:

@@ -24,7 +24,17 @@ R = TypeVar("R")
 
 _CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _pools: dict[int, ThreadPoolExecutor] = {}
-os.register_at_fork(after_in_child=_pools.clear)
+
+
+def _after_fork() -> None:
+    """A child has none of its parent's threads, but GNU OpenMP would wait for them."""
+    _pools.clear()
+    _openmp.cache_clear()
+    _forked.append(True)
+
+
+_forked: list[bool] = []
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def run(loop: Callable[..., Any], *arguments: Any, num_parts: int) -> None:
@@ -71,6 +81,8 @@ def _together(work: Callable[[], Any], num_threads: int) -> None:
 @cache
 def _openmp() -> Callable[..., None] | None:
     """GNU OpenMP's "parallel" of the library that PyTorch brings along."""
+    if _forked:
+        return None
     for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")):
         try:
             parallel = ctypes.CDLL(str(path)).GOMP_parallel
