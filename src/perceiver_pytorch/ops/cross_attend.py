@@ -7,8 +7,9 @@ With normalised tokens ``x̂ = LayerNorm(x)``, keys and values ``W_k (γ x̂ + �
     mixed_n  = Σ_m softmax_m(score_nm) x̂_m
     output_n = W_v (γ ∘ mixed_n + β)
 
-Keys and values are never formed. `attend` computes ``mixed`` for one context; `cross_attend` folds the weights in and
-out and joins the contexts of several modalities by their log-sum-exp, which is the softmax over all their tokens.
+`attend` computes ``mixed`` for one context, without keys and values; `cross_attend` folds the weights in and out and
+joins the contexts of several modalities by their log-sum-exp, which is the softmax over all their tokens. Contexts of
+many channels, for which keys and values are cheaper, go through `projected` instead.
 """
 
 import contextlib

@@ -12,6 +12,9 @@ from perceiver_pytorch.ops.context import Context
 LARGEST_SCORE = 55.0
 """Up to here exponentials of scores, and sums of them over all tokens, stay in float32's range without a shift."""
 
+SUMMED_AT_ONCE = 512
+"""Coordinates that a matrix product may sum up one by one."""
+
 
 class Channels:
     """Which channels of a context's tokens are what.
@@ -83,3 +86,18 @@ def mean_and_squares(values: Tensor) -> tuple[Tensor, Tensor]:
 def finite(values: Tensor) -> Tensor:
     """Zero for minus infinity."""
     return values.masked_fill(values == float("-inf"), 0.0)
+
+
+def weighted_sum(weights: Tensor, table: Tensor) -> Tensor:
+    """``weights @ table``, (batch, R, L) by (1 or batch, L, P), summed in pieces.
+
+    A matrix product of so few columns runs up one sum per entry, which over many thousand coordinates loses the last
+    digits.
+    """
+    length = table.shape[1]
+    whole = length - length % SUMMED_AT_ONCE
+    if length < 2 * SUMMED_AT_ONCE:
+        return weights @ table
+    pieces = weights[..., :whole].unflatten(2, (-1, SUMMED_AT_ONCE)).transpose(1, 2)
+    total = (pieces @ table[:, :whole].unflatten(1, (-1, SUMMED_AT_ONCE))).sum(1)
+    return total if whole == length else total + weights[..., whole:] @ table[:, whole:]

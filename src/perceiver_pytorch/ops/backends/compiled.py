@@ -27,6 +27,7 @@ from perceiver_pytorch.ops.structured import (
     largest_score,
     mean_and_squares,
     per_sample,
+    weighted_sum,
 )
 
 name = "compiled"
@@ -38,9 +39,6 @@ LOG2_E = 1 / math.log(2)
 
 TINY = 1e-30
 """Instead of a sum of weights that is zero since there is no token."""
-
-SUMMED_AT_ONCE = 512
-"""Coordinates that a matrix product may sum up one by one."""
 
 NO_TOKEN = -1e29
 """Peaks below are those of rows without any token."""
@@ -161,7 +159,7 @@ class _Fixed:
         data, inner, outer = sums.joined()
         data = data[..., :-1].float()
         if self.by_position:
-            near = _weighted_sum(inner, self.near)
+            near = weighted_sum(inner, self.near)
         else:
             data, near = data.split([self.num_data, self.near.shape[-1]], -1)
         mixed = centred(self.channels.merge(data, near, outer.float() @ self.far))
@@ -224,21 +222,6 @@ def _strides(context: Context, grid: Grid, features: list[int]) -> tuple[np.ndar
         axes[i] = length, data.stride(axis), mask_stride, first, features[i], grad[axis]
         first += length
     return strides, axes
-
-
-def _weighted_sum(weights: Tensor, table: Tensor) -> Tensor:
-    """``weights @ table``, (batch, R, L) by (1 or batch, L, P), summed in pieces.
-
-    A matrix product of so few columns runs up one sum per entry, which over many thousand coordinates loses the last
-    digits.
-    """
-    length = table.shape[1]
-    whole = length - length % SUMMED_AT_ONCE
-    if length < 2 * SUMMED_AT_ONCE:
-        return weights @ table
-    pieces = weights[..., :whole].unflatten(2, (-1, SUMMED_AT_ONCE)).transpose(1, 2)
-    total = (pieces @ table[:, :whole].unflatten(1, (-1, SUMMED_AT_ONCE))).sum(1)
-    return total if whole == length else total + weights[..., whole:] @ table[:, whole:]
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from perceiver_pytorch.ops.structured import (
     finite,
     mean_and_squares,
     per_sample,
+    weighted_sum,
 )
 
 name = "triton"
@@ -147,23 +148,12 @@ class _Lines:
     def collected(self, near: Tensor, line_sums: Tensor) -> Tensor:
         """Rows with mean zero that collected ``near``, (batch, R, c + P), and line by line (batch, lines, R)."""
         data, inner = near.split([self.channels.sizes[0], self.near.shape[-1]], -1)
-        return centred(self.channels.merge(data, inner, _weighted_sum(line_sums.mT, self.far)))
+        return centred(self.channels.merge(data, inner, weighted_sum(line_sums.mT, self.far)))
 
 
 def _block(largest: int, number: int) -> int:
     """Size of a tile's dimension: a power of two of 16 or more that holds ``number``, unless ``largest`` is less."""
     return max(16, min(largest, 1 << max(0, number - 1).bit_length()))
-
-
-def _weighted_sum(weights: Tensor, table: Tensor) -> Tensor:
-    """``weights @ table``, (batch, R, L) by (1 or batch, L, Q), summed in pieces where a single sum loses digits."""
-    piece = 8 * SUMMED_AT_ONCE
-    whole = weights.shape[-1] - weights.shape[-1] % piece
-    if whole <= piece:
-        return weights @ table
-    pieces = weights[..., :whole].unflatten(-1, (-1, piece)).transpose(1, 2)
-    total = (pieces @ table[:, :whole].unflatten(1, (-1, piece))).sum(1)
-    return total + weights[..., whole:] @ table[:, whole:]
 
 
 class _Run:
