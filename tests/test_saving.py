@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import perceiver_pytorch as P
-from perceiver_pytorch import _base
+from perceiver_pytorch import _saving
 from small_models import CLASSES, audio, build, image, inputs, options, text
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -214,7 +214,7 @@ def test_a_file_of_weights_is_whole_or_the_one_before(tmp_path: Path, monkeypatc
         Path(path).write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(_base, "save_model", fails)
+    monkeypatch.setattr(_saving, "save_model", fails)
     with pytest.raises(OSError, match="disk full"):
         build("MultiModalityPerceiver", num_classes=2)._save_pretrained(tmp_path)
     assert_same(P.MultiModalityPerceiver.from_pretrained(tmp_path), model, batch)

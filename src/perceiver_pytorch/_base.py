@@ -1,18 +1,14 @@
 """What every model shares: inputs to contexts, contexts to latents, latents to the output; saving and loading."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
-from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
-from safetensors.torch import save_model
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
+from perceiver_pytorch._saving import SavedModel
 from perceiver_pytorch.masks import Masks, combine_masks
 from perceiver_pytorch.modalities import InputModality, InputModalityWithEmbedding, make_context, modality_from_config
 from perceiver_pytorch.nn.encoder import build_layers, encode
@@ -23,13 +19,7 @@ from perceiver_pytorch.ops import Context
 from perceiver_pytorch.style import Style
 
 
-class PerceiverBase(
-    nn.Module,
-    PyTorchModelHubMixin,
-    library_name="perceiver-multi-modality-pytorch",
-    tags=["perceiver", "multimodal"],
-    license="mit",
-):
+class PerceiverBase(SavedModel, tags=["multimodal"]):
     """The model without its constructor arguments; `Perceiver` and the multi-modality models are assembled from it.
 
     Attributes:
@@ -44,12 +34,6 @@ class PerceiverBase(
     """
 
     latents: nn.Parameter | nn.ParameterList
-    _given: frozenset[str]
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        model = super().__new__(cls, *args, **kwargs)
-        model._given = frozenset(kwargs)  # what a subclass that passes arguments on was given, see _record_config
-        return model
 
     def __init__(
         self,
@@ -264,25 +248,6 @@ class PerceiverBase(
     def _channels(self, modality: InputModality) -> int:
         """Raw channels that a layer sees."""
         return modality.channels_in_layer(self.depth) if self._embed else modality.input_channels
-
-    def _record_config(self, **values: Any) -> None:
-        """Adds what the constructor was given, as JSON values, to what ``save_pretrained`` writes."""
-        parameters = type(self)._hub_mixin_init_parameters
-        known = {key: value for key, value in values.items() if key in self._given or key in parameters}
-        recorded = self._hub_mixin_config if isinstance(self._hub_mixin_config, dict) else {}
-        self._hub_mixin_config = {**recorded, **known}
-
-    @classmethod
-    def _from_pretrained(cls, *, strict: bool = True, **arguments: Any) -> Any:
-        """Strict unless asked otherwise: weights that a file lacks would stay random, unseen."""
-        return super()._from_pretrained(strict=strict, **arguments)
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        """Writes the weights under a temporary name first: a file that is there is whole."""
-        target = Path(save_directory) / SAFETENSORS_SINGLE_FILE
-        partial = target.with_name(target.name + ".partial")
-        save_model(self, str(partial))
-        os.replace(partial, target)
 
 
 def _by_name(modalities: Iterable[InputModality | Mapping[str, Any]]) -> dict[str, InputModality]:
