@@ -153,3 +153,13 @@ def test_a_text_of_any_name_is_compiled() -> None:
     model = shallow("MultiModalityWithTextPerceiver", modalities=[modality, image()])
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     assert_equal_to_eager(compiled, model, {"type": words(), "image": pictures()})
+
+
+def test_a_causal_model_is_one_graph() -> None:
+    torch.manual_seed(0)
+    sizes = {"latent_dim": 16, "depth": 1, "heads": 2, "dim_head": 8, "cross_heads": 2, "cross_dim_head": 8}
+    model = P.PerceiverAR(max_length=16, num_latents=4, **sizes)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    ids = torch.randint(6, 262, (2, 12))
+    assert_equal_to_eager(compiled, model, ids)
+    assert_equal_to_eager(compiled, model, ids, torch.arange(12).expand(2, -1) >= torch.tensor([[0], [10]]))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         MultiModalityWithTextPerceiverNoPooling,
     )
     from perceiver_pytorch.perceiver import Perceiver
+    from perceiver_pytorch.perceiver_ar import PerceiverAR
     from perceiver_pytorch.style import Style
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "MultiModalityWithTextPerceiver",
     "MultiModalityWithTextPerceiverNoPooling",
     "Perceiver",
+    "PerceiverAR",
     "Style",
 ]
 
@@ -47,6 +49,7 @@ _MODULES = {
     "MultiModalityWithTextPerceiver": "multi_modality_with_text_perceiver",
     "MultiModalityWithTextPerceiverNoPooling": "multi_modality_with_text_perceiver",
     "Perceiver": "perceiver",
+    "PerceiverAR": "perceiver_ar",
     "Style": "style",
 }
 
