@@ -10,9 +10,9 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import nn
 
 from perceiver_pytorch.training.files import write_text, write_whole
-from perceiver_pytorch.training.module import Classifier
 
 
 class TrainingStopped(Exception):  # noqa: N818  (no error: training ends as asked)
@@ -63,18 +63,18 @@ class Stopper(pl.Callback):
 
 
 class History(pl.Callback):
-    """One row per epoch in a CSV file: losses, accuracy, learning rate, seconds.
+    """One row per epoch in a CSV file: losses, a measure of quality, learning rate, seconds.
 
     Args:
         path: of the file; rows of earlier epochs, from before a resume, are kept.
         plain: called with a line per epoch, or None.
+        measure: name of the logged value besides the losses.
     """
 
-    FIELDS = ("epoch", "step", "train_loss", "val_loss", "val_accuracy", "lr", "seconds")
-
-    def __init__(self, path: Path, plain: Any = None) -> None:
+    def __init__(self, path: Path, plain: Any = None, measure: str = "val_accuracy") -> None:
         self.path = path
         self.plain = plain
+        self.measure = measure
         self._start = time.monotonic()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -88,20 +88,20 @@ class History(pl.Callback):
             "step": trainer.global_step,
             "train_loss": metrics.get("train_loss_epoch", float("nan")),
             "val_loss": metrics.get("val_loss", float("nan")),
-            "val_accuracy": metrics.get("val_accuracy", float("nan")),
+            self.measure: metrics.get(self.measure, float("nan")),
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": seconds,
         }
         rows = [old for old in read_history(self.path) if old["epoch"] < row["epoch"]]
         text = io.StringIO()
-        writer = csv.DictWriter(text, self.FIELDS, lineterminator="\n")
+        writer = csv.DictWriter(text, list(row), lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: f"{value:.6g}" for key, value in entry.items()} for entry in [*rows, row])
         write_text(self.path, text.getvalue())
         if self.plain is not None:
             self.plain(
                 f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.3f}  val loss "
-                f"{row['val_loss']:.3f}  val accuracy {row['val_accuracy']:.3f}  {seconds:.1f} s"
+                f"{row['val_loss']:.3f}  {self.measure.replace('_', ' ')} {row[self.measure]:.3f}  {seconds:.1f} s"
             )
 
 
@@ -114,20 +114,20 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 
 def build_callbacks(
-    checkpoints: Path, history: History, stopper: Stopper, patience: int, *, bar: bool
+    checkpoints: Path, history: History, stopper: Stopper, patience: int, *, bar: bool, monitor: str, mode: str
 ) -> list[pl.Callback]:
-    """Checkpoints (best by validation accuracy, and last), early stopping, history, stopper, progress bar."""
+    """Checkpoints (best by ``monitor``, and last), early stopping, history, stopper, progress bar."""
     from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 
     callbacks: list[pl.Callback] = [
         stopper,
-        EarlyStopping("val_accuracy", mode="max", patience=patience),
+        EarlyStopping(monitor, mode=mode, patience=patience),
         history,
         ModelCheckpoint(
             checkpoints,
             "best",
-            monitor="val_accuracy",
-            mode="max",
+            monitor=monitor,
+            mode=mode,
             enable_version_counter=False,
         ),
         ModelCheckpoint(checkpoints, "last", monitor=None, save_on_train_epoch_end=True, enable_version_counter=False),
@@ -135,7 +135,7 @@ def build_callbacks(
     return [*callbacks, RichProgressBar(leave=False)] if bar else callbacks
 
 
-def best_state(path: Path, module: Classifier) -> bool:
+def best_state(path: Path, module: nn.Module) -> bool:
     """Loads the best checkpoint's weights into the module, if there is one."""
     if not path.is_file():
         return False

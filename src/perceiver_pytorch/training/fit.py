@@ -1,17 +1,12 @@
 """From a configuration to a finished run folder."""
 
 import dataclasses
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from perceiver_pytorch.data import (
@@ -30,17 +25,9 @@ from perceiver_pytorch.data import (
 )
 from perceiver_pytorch.training import evaluation
 from perceiver_pytorch.training.build import build_model
-from perceiver_pytorch.training.callbacks import (
-    History,
-    Stopper,
-    TrainingStopped,
-    WholeCheckpoints,
-    best_state,
-    build_callbacks,
-    quiet_lightning,
-    read_history,
-)
+from perceiver_pytorch.training.callbacks import best_state, read_history
 from perceiver_pytorch.training.config import DataConfig, FitConfig, dump_config
+from perceiver_pytorch.training.loop import INTERRUPTED, run_loop
 from perceiver_pytorch.training.module import Classifier
 from perceiver_pytorch.training.report import ReportFacts, write_report
 from perceiver_pytorch.training.reporter import Reporter
@@ -48,7 +35,6 @@ from perceiver_pytorch.training.run_folder import RunFolder
 from perceiver_pytorch.training.sampler import EpochBatches
 
 EVALUATION_BATCH = 256
-INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -233,7 +219,6 @@ def _train(
 ) -> str | None:
     """Trains; returns why it stopped before its end, or None."""
     settings = config.training
-    quiet_lightning()
     train = datasets["train"]
     together = partial(collate, spec=train.spec)
     train_loader = DataLoader(
@@ -245,48 +230,21 @@ def _train(
     val_loader = DataLoader(
         datasets["val"], batch_size=EVALUATION_BATCH, collate_fn=together, num_workers=settings.num_workers
     )
-    stopper = Stopper(run.last, time_limit)
-    history = History(run.history_file, None if reporter.bar else reporter.say)
-    trainer = pl.Trainer(
-        accelerator="auto",
-        devices=1,
-        precision=settings.precision,  # type: ignore[arg-type]
-        max_epochs=settings.epochs,
-        gradient_clip_val=settings.gradient_clip,
-        callbacks=build_callbacks(run.checkpoints, history, stopper, settings.patience, bar=reporter.bar),
-        plugins=[WholeCheckpoints()],
-        logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
-        log_every_n_steps=max(1, min(50, len(train_loader))),
-        num_sanity_val_steps=0,
-        enable_progress_bar=reporter.bar,
-        enable_model_summary=False,
+    return run_loop(
+        module,
+        train_loader,
+        val_loader,
+        run,
+        epochs=settings.epochs,
+        precision=settings.precision,
+        gradient_clip=settings.gradient_clip,
+        patience=settings.patience,
+        monitor="val_accuracy",
+        mode="max",
+        resume=resume,
+        time_limit=time_limit,
+        reporter=reporter,
     )
-    checkpoint = run.last if resume and run.last.is_file() else None
-    try:
-        with _interrupts(lambda: stopper.request(INTERRUPTED)):
-            trainer.fit(module, train_loader, val_loader, ckpt_path=checkpoint, weights_only=True)
-    except TrainingStopped as stop:
-        return str(stop)
-    return None
-
-
-@contextmanager
-def _interrupts(request: Callable[[], None]) -> Iterator[None]:
-    """The first Ctrl-C asks to stop after the current step; a second one interrupts at once."""
-
-    def handle(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        request()
-
-    try:
-        before = signal.signal(signal.SIGINT, handle)
-    except ValueError:  # not in the main thread, where signals do not arrive
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _measure(

@@ -1,9 +1,7 @@
 """The model under training: loss, accuracy, optimiser."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,12 +12,12 @@ from perceiver_pytorch.data import Batch
 from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
 from perceiver_pytorch.training.build import model_inputs
 from perceiver_pytorch.training.config import TrainingConfig
+from perceiver_pytorch.training.loop import Resumable
 from perceiver_pytorch.training.optimizers import build_optimizer, build_schedule
-from perceiver_pytorch.training.sampler import EpochBatches
 from perceiver_pytorch.training.thinning import thinned
 
 
-class Classifier(pl.LightningModule):
+class Classifier(Resumable):
     """Cross-entropy training of a model on the batches of a table.
 
     Args:
@@ -28,7 +26,7 @@ class Classifier(pl.LightningModule):
     """
 
     def __init__(self, model: MultiModalityWithTextPerceiver, config: TrainingConfig) -> None:
-        super().__init__()
+        super().__init__(config.seed)
         assert model.num_classes is not None
         self.model = model
         self.config = config
@@ -38,10 +36,6 @@ class Classifier(pl.LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         return self.model(model_inputs(batch.inputs), model_inputs(batch.masks))
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        # Dropout of a step depends on the step alone, so that a resumed run repeats it.
-        torch.manual_seed(self.config.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = F.cross_entropy(
@@ -65,16 +59,3 @@ class Classifier(pl.LightningModule):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["batch_in_epoch"] = self._batches_done() % max(1, int(self.trainer.num_training_batches))
-
-    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Lets the sampler go on where the saved epoch stopped."""
-        loader = self.trainer.train_dataloader or self.trainer.fit_loop._data_source.instance
-        sampler = getattr(loader, "batch_sampler", None)
-        if isinstance(sampler, EpochBatches):
-            sampler.skip = int(checkpoint["batch_in_epoch"])
-
-    def _batches_done(self) -> int:
-        return int(self.trainer.fit_loop.epoch_loop.batch_progress.current.completed)
