@@ -48,3 +48,17 @@ def test_a_table_has_a_row_per_coordinate() -> None:
     assert table.shape == (6, 7)
     assert torch.equal(table, fourier_encode(torch.linspace(-1, 1, 6), 8.0, 3))
     assert torch.equal(position_table(1, max_freq=8.0, num_bands=3)[0, -1], torch.tensor(-1.0))
+
+
+def test_a_kept_table_serves_inference_training_and_every_dtype() -> None:
+    with torch.inference_mode():
+        first = position_table(7, 10.0, 3)
+    assert not first.is_inference()
+    assert position_table(7, 10.0, 3) is first
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert position_table(7, 10.0, 3).dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    with torch.device("meta"):
+        assert position_table(7, 10.0, 3).is_meta

@@ -107,7 +107,8 @@ def set_tiles(name: str, pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "chunked":
         monkeypatch.setattr(chunked, "TILE_PAIRS", pairs)
     if name == "compiled":
-        monkeypatch.setattr(grid, "TILE_TOKENS", 16 * pairs)
+        monkeypatch.setattr(grid, "TILE_BYTES", 16 * pairs * 20)  # 20: bytes of a token of three channels
+        monkeypatch.setattr(grid, "SEGMENT", 16 * pairs)
         monkeypatch.setattr(grid, "SHORT", 16 * pairs)
         monkeypatch.setattr(grid, "PART_PAIRS", pairs)
 

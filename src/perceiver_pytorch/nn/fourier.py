@@ -1,10 +1,16 @@
 """Fourier position features (Perceiver, section 3.2)."""
 
 import math
+from functools import lru_cache
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+KEPT_LENGTH = 1 << 16
+"""Longest table that is kept: a sound's, at 44 kHz, takes as long to make as a layer takes to read it."""
 
 
 def frequencies(
@@ -55,6 +61,30 @@ def position_table(
 ) -> Float[Tensor, "length features"]:
     """Fourier features of ``length`` equally spaced coordinates from -1 to 1, ``(length, 2 * num_bands + 1)``.
 
-    Computed in torch's default dtype whatever the dtype of the data, as in release 1.4.0.
+    Computed in torch's default dtype whatever the dtype of the data, as in release 1.4.0. A table is kept for the next
+    call: not to be changed in place.
     """
-    return fourier_encode(torch.linspace(-1.0, 1.0, steps=length, device=device), max_freq, num_bands, base, scale)
+    device = torch.get_default_device() if device is None else device
+    arguments = length, max_freq, num_bands, base, scale, device, torch.get_default_dtype()
+    if torch.compiler.is_compiling() or is_in_torch_dispatch_mode() or length > KEPT_LENGTH:
+        return _table(*arguments)
+    return _kept_table(*arguments)
+
+
+def _table(
+    length: int,
+    max_freq: float,
+    num_bands: int,
+    base: float,
+    scale: str,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor:
+    coordinates = torch.linspace(-1.0, 1.0, steps=length, device=device, dtype=dtype)
+    return fourier_encode(coordinates, max_freq, num_bands, base, scale)
+
+
+@lru_cache(maxsize=16)
+def _kept_table(*arguments: Any) -> Tensor:
+    with torch.inference_mode(False):  # else a table made for inference would be of no use in training
+        return _table(*arguments)

@@ -5,8 +5,12 @@ from dataclasses import dataclass
 
 from perceiver_pytorch.ops.context import Context
 
-TILE_TOKENS = 1024
-"""Tokens whose planes are kept in a core's first cache while all rows run over them."""
+TILE_BYTES = 100 << 10
+"""Planes of a tile, kept in a core's second cache while all rows run over them. A row's start and end in a tile cost as
+much as a few hundred pairs: with tiles of a sixth, which fit the first cache, all takes 1.4 times as long."""
+
+SEGMENT = 1024
+"""Tokens of an axis from which on it is divided, so that there is something to do for every core."""
 
 PART_PAIRS = 1 << 20
 """(row, token) pairs that a thread takes at once: a fraction of a millisecond."""
@@ -58,10 +62,13 @@ class Grid:
         outer = tuple(axes[axis] for axis in order[:-num_inner])
         inner = tuple(axes[axis] for axis in order[-num_inner:])
         length, lines = math.prod(inner), math.prod(outer)
-        segment = length if length <= 2 * TILE_TOKENS else max(TILE_TOKENS, math.ceil(length / 64))
+        tile = TILE_BYTES // (4 * (_planes(context) + 2))
+        segment = length
+        if length > 2 * SEGMENT:
+            segment = max(SEGMENT, min(tile, math.ceil(length / 8)), math.ceil(length / 64))
         segment = _round_up(segment)
         segments = math.ceil(length / segment)
-        tile_lines = min(lines, max(1, TILE_TOKENS // segment))
+        tile_lines = min(lines, max(1, tile // segment))
         part_lines = lines
         if segments == 1:
             # A part's sums have to be written and added up: that is to be little beside the work of a part.
@@ -100,10 +107,16 @@ def _round_up(length: int) -> int:
     return math.ceil(length / VECTOR) * VECTOR
 
 
+def _planes(context: Context) -> int:
+    """Planes of a tile, besides two."""
+    features = context.tables[0].shape[-1] if features_as_channels(context) and context.tables else 0
+    return context.data.shape[-1] + features
+
+
 def _can_merge(context: Context, num_inner: int) -> bool:
     """Whether the axis before the last ``num_inner`` may be counted on with them."""
     axes = context.axes
-    if num_inner == len(axes) or math.prod(axes[-num_inner - 1 :]) > 2 * TILE_TOKENS:
+    if num_inner == len(axes) or math.prod(axes[-num_inner - 1 :]) > 2 * SEGMENT:
         return False
     position = -num_inner - 1
     tensors = [context.data[..., 0]] + ([] if context.mask is None else [context.mask])

@@ -69,6 +69,9 @@ LOWEST, HIGHEST = np.float32(-126.0), np.float32(64.0)
 FAR = np.float32(1e30)
 LN_2 = np.float32(0.6931471805599453)
 
+SUMMED = 1024
+"""Tokens after which sums in float32 are added to those in float64."""
+
 # Nothing may be reordered, and multiply and add may be fused: results are the same on every run.
 _function = njit(fastmath={"contract"}, error_model="numpy")
 _loop = njit(fastmath={"contract"}, error_model="numpy", nogil=True, cache=True)
@@ -311,7 +314,7 @@ def _row_forward(tile, scratch, channels, clamped, by_position, row, inner, oute
     """Adds up what one row collects from a tile."""
     C, planes, stride = len(channels), scratch.planes, tile.stride
     coefficients, summed = splat_each(row, channels), zero_each(channels)
-    weight_sum, down = splat(np.float32(0.0)), splat(-shift)
+    weight_sum, down, since = splat(np.float32(0.0)), splat(-shift), 0
     lowest, highest = splat(LOWEST), splat(HIGHEST)
     for line in range(tile.lines):
         base = line * (C + 2) * stride
@@ -337,8 +340,11 @@ def _row_forward(tile, scratch, channels, clamped, by_position, row, inner, oute
         line_total = total(line_sum)
         for axis in range(scratch.positions.shape[1]):
             outer_sums[scratch.positions[line, axis]] += line_total
-    add_totals(sums, summed)
-    sums[C] += total(weight_sum)
+        since += tile.width
+        if since >= SUMMED or line + 1 == tile.lines:
+            add_totals(sums, summed)
+            sums[C] += total(weight_sum)
+            summed, weight_sum, since = zero_each(channels), splat(np.float32(0.0)), 0
 
 
 @_function
@@ -349,7 +355,7 @@ def _row_backward(
     """The same of the scores' gradients, and what the row adds to the gradients of the tokens."""
     C, planes, stride = len(channels), scratch.planes, tile.stride
     coefficients, grad_coefficients = splat_each(row, channels), splat_each(grad_row, channels)
-    summed = zero_each(channels)
+    summed, since = zero_each(channels), 0
     down, grad_down, normaliser = splat(-lse), splat(-offset), splat(scale)
     up, grad_up, ln_2 = splat(lse), splat(offset), splat(LN_2)
     lowest, highest = splat(LOWEST), splat(HIGHEST)
@@ -397,7 +403,10 @@ def _row_backward(
             outer_sums[scratch.positions[line, axis]] += line_total
             if len(to_tokens) > 0:
                 outer_attention[scratch.positions[line, axis]] += attention_total
-    add_totals(sums, summed)
+        since += tile.width
+        if since >= SUMMED or line + 1 == tile.lines:
+            add_totals(sums, summed)
+            summed, since = zero_each(channels), 0
 
 
 @_function
