@@ -11,11 +11,14 @@ from data_helpers import fitted
 from perceiver_pytorch.data import (
     AudioSpec,
     CategoriesSpec,
+    ClassTarget,
     DataError,
     Encoded,
     ImageSpec,
     InputSpec,
+    LabelsTarget,
     NumbersSpec,
+    NumberTarget,
     Sample,
     TableDataset,
     TextSpec,
@@ -23,8 +26,7 @@ from perceiver_pytorch.data import (
 )
 
 SPEC = InputSpec(
-    "y",
-    ("a", "b"),
+    (ClassTarget("y", ("a", "b"), (3, 2)), LabelsTarget("z", ("p", "q"), (1, 2), 3, "|"), NumberTarget("n", 1.0, 2.0)),
     (
         ImageSpec("picture", 4, 6, 3, 2),
         AudioSpec("sound", 8000, 96, 32),
@@ -45,7 +47,9 @@ def samples(draw):
         values = rng.integers(0, 3, modality.shape).astype(modality.dtype)
         mask = rng.random(modality.axes) < 0.5 if state == "masked" else None
         inputs[modality.name] = None if state == "missing" else Encoded(values, mask)
-    return Sample(inputs, draw(st.integers(-1, 1)), draw(st.integers(0, 1000)))
+    given = {"y": [None, "a", "b"], "z": [None, "p", "p|q"], "n": [None, "3", 1.0]}
+    targets = {target.name: target.encode(draw(st.sampled_from(given[target.name]))) for target in SPEC.targets}
+    return Sample(inputs, targets, draw(st.integers(0, 1000)))
 
 
 @given(st.lists(samples(), min_size=1, max_size=4))
@@ -68,9 +72,15 @@ def test_every_modality_is_there_and_masks_only_where_needed(batch_samples):
                 real = np.zeros(modality.axes, bool) if cell is None else np.ones(modality.axes, bool)
                 real = real if cell is None or cell.mask is None else cell.mask
                 assert np.array_equal(mask[i].numpy(), real)
-    assert batch.targets.tolist() == [sample.target for sample in batch_samples]
+    assert {name: values.dtype for name, values in batch.targets.items()} == {
+        "y": torch.int64,
+        "z": torch.float32,
+        "n": torch.float32,
+    }
+    for name, values in batch.targets.items():
+        assert np.array_equal(values.numpy(), np.stack([s.targets[name] for s in batch_samples]), equal_nan=True)
     assert batch.rows.tolist() == [sample.row for sample in batch_samples]
-    assert batch.targets.dtype == batch.rows.dtype == torch.int64
+    assert batch.rows.dtype == torch.int64
 
 
 def test_batches_from_a_loader_move_to_a_device(av_table):
@@ -79,11 +89,13 @@ def test_batches_from_a_loader_move_to_a_device(av_table):
         TableDataset(av_table, splits.train, spec), batch_size=16, collate_fn=partial(collate, spec=spec)
     )
     batches = list(loader)
-    assert [len(batch.targets) for batch in batches] == [16, 16, 8]
+    assert [len(batch.rows) for batch in batches] == [16, 16, 8]
     assert batches[0].inputs["image"].dtype == torch.uint8
     assert set(batches[0].masks) == {"audio"}
     moved = batches[0].to("meta")
-    assert {tensor.device.type for tensor in (*moved.inputs.values(), *moved.masks.values(), moved.targets)} == {"meta"}
+    assert {
+        tensor.device.type for tensor in (*moved.inputs.values(), *moved.masks.values(), *moved.targets.values())
+    } == {"meta"}
     assert moved.rows.device.type == "cpu"
 
 

@@ -10,12 +10,12 @@ def test_samples_are_those_of_the_rows(av_table):
     data = TableDataset(av_table, splits.val, spec)
     assert len(data) == 10
     sample = data[3]
-    assert (sample.row, sample.target) == (43, 3)
+    assert (sample.row, sample.targets) == (43, {"label": 3})
     assert set(sample.inputs) == {"image", "audio", "categories"}
     before = [data[i] for i in range(10)]
     assert data.prepare() == []
     for old, new in zip(before, [data[i] for i in range(10)], strict=True):
-        assert (old.row, old.target) == (new.row, new.target)
+        assert (old.row, old.targets) == (new.row, new.targets)
         for name, encoded in old.inputs.items():
             assert np.array_equal(encoded.values, new.inputs[name].values)
 
@@ -107,9 +107,9 @@ def test_targets_that_train_never_had(tmp_path):
     with pytest.raises(DataError, match=r"row 3, column 'y': the target is missing"):
         data[3]
     free = TableDataset(table, np.arange(4), spec, require_target=False)
-    assert [free[i].target for i in range(4)] == [0, 1, -1, -1]
+    assert [int(free[i].targets["y"]) for i in range(4)] == [0, 1, -1, -1]
     without = table_of(tmp_path, x=[1, 2])
-    assert TableDataset(without, np.arange(2), spec, require_target=False)[1].target == -1
+    assert TableDataset(without, np.arange(2), spec, require_target=False)[1].targets["y"] == -1
     with pytest.raises(DataError, match="no column 'y'"):
         TableDataset(without, np.arange(2), spec)
 

@@ -9,7 +9,8 @@ from perceiver_pytorch.data import DataError, InputSpec, SpecOptions, recognise_
 
 def test_an_audio_visual_manifest(av_table):
     spec, splits = fitted(av_table, "label")
-    assert spec.classes == ("0", "1", "2", "3", "4")
+    (target,) = spec.targets
+    assert (target.name, target.classes, target.counts) == ("label", ("0", "1", "2", "3", "4"), (8,) * 5)
     image, audio, categories = spec.modalities
     assert (image.axes, image.channels, image.num_tokens) == ((9, 7), 1, 63)
     assert (audio.sample_rate, audio.num_samples, audio.axes, audio.channels) == (8000, 224, (7,), 32)
@@ -63,10 +64,14 @@ def _set(path, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_set(["version"], 2), "version 1 was expected, got 2"),
-        (_set(["target"], 3), "target: a column name"),
-        (_set(["classes"], ["a", 1]), "classes: a list of names"),
-        (_set(["classes"], ["a"]), "two or more"),
+        (_set(["version"], 1), "version 2 was expected, got 1"),
+        (_set(["targets"], 3), "targets: a list was expected"),
+        (_set(["targets"], []), "targets was expected to hold one or more"),
+        (_set(["targets", 0, "name"], 3), r"targets\[0\].name: str was expected"),
+        (_set(["targets", 0, "kind"], "colour"), r"targets\[0\]: an object with a kind of class, labels, number"),
+        (_set(["targets", 0, "classes"], ["a", 1]), r"targets\[0\].classes\[1\]: str"),
+        (_set(["targets", 0, "classes"], ["a"]), "two or more"),
+        (_set(["targets", 0, "counts"], [1]), "one count per name"),
         (_set(["kinds", "id"], "picture"), "kinds: an object"),
         (_set(["modalities"], {}), "modalities: a list"),
         (_set(["modalities"], []), "one or more"),
@@ -101,10 +106,9 @@ def test_a_column_called_like_a_group_keeps_its_name(tmp_path):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ([1.0 + i / 3 for i in range(40)], "only classification targets"),
-        ([float(i % 30) + 0.5 for i in range(120)], "only classification targets"),
-        (list(range(40)), "40 different values in 40 train rows; only classification"),
+        ([f"name {i}" for i in range(40)], "40 different values in 40 train rows, too many for classes"),
         (["same"] * 40, "one value only"),
+        ([None] * 40, "missing in all 40 train rows"),
     ],
 )
 def test_targets_that_are_no_classes(tmp_path, target, message):
@@ -125,7 +129,7 @@ def test_targets_that_are_no_classes(tmp_path, target, message):
 )
 def test_classes_are_sorted_strings(tmp_path, target, classes):
     table = table_of(tmp_path, y=target, x=[1, 2, 3, 4])
-    assert InputSpec.fit(table, {"x": "number"}, target="y", rows=np.arange(4)).classes == classes
+    assert InputSpec.fit(table, {"x": "number"}, target="y", rows=np.arange(4)).targets[0].classes == classes
 
 
 def test_nothing_to_learn_from_is_an_error(tmp_path, av_table):

@@ -13,7 +13,7 @@ def batch():
     text_mask = torch.ones(ROWS, 5, dtype=torch.bool)
     text_mask[::4] = False  # a quarter of the rows has no text
     inputs = {"image": torch.zeros(ROWS, 3, 4, 2), "text": torch.ones(ROWS, 5, dtype=torch.int64)}
-    return Batch(inputs, {"text": text_mask}, torch.zeros(ROWS, dtype=torch.int64), torch.arange(ROWS))
+    return Batch(inputs, {"text": text_mask}, {"y": torch.zeros(ROWS, dtype=torch.int64)}, torch.arange(ROWS))
 
 
 def test_nothing_is_hidden_unless_asked_for(batch):

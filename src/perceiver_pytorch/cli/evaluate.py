@@ -33,7 +33,7 @@ def evaluate(
     dataset, bad_rows = prepared(rows_of, rows, folder, data, require_target=True)
     reporter = console.reporter()
     with reporter.step("measuring") as progress:
-        result = metrics(predict(model, dataset, progress=progress), len(dataset.spec.classes))
+        result = metrics(predict(model, dataset, progress=progress), dataset.spec.targets[0].size)
     with reporter.step("leaving modalities out") as progress:
         result["modalities"] = modality_accuracies(model, dataset, progress=progress)
     result |= {"table": table, "split": chosen, "bad_rows": len(bad_rows)}

@@ -21,7 +21,7 @@ def predict(
     """Predict with a trained model: per row the class and the probability of every class."""
     from perceiver_pytorch.cli.tables import load_rows, open_run, overridden, prepared
     from perceiver_pytorch.training.evaluation import predict as run_model
-    from perceiver_pytorch.training.predictions import check_output, write_predictions
+    from perceiver_pytorch.training.predictions import check_output, classes_of, write_predictions
     from perceiver_pytorch.training.run_folder import RunFolder
 
     check_output(output)
@@ -32,6 +32,6 @@ def predict(
     dataset, _ = prepared(rows_of, rows, folder, data, require_target=False)
     with console.reporter().step("predicting") as progress:
         predictions = run_model(model, dataset, progress=progress)
-    write_predictions(output, predictions, dataset.spec.classes)
+    write_predictions(output, predictions, classes_of(dataset.spec))
     console.say(f"{len(predictions.rows):,} predictions written to {output}")
     return 0

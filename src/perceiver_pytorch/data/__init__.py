@@ -16,25 +16,33 @@ from .options import SpecOptions
 from .readers import load_table
 from .splits import Splits, split_column, split_rows
 from .table import Table
+from .target_specs import ClassTarget, LabelsTarget, NumberTarget, TargetSpec
+from .targets import TARGET_KINDS, TargetKind, target_kinds, target_names
 
 __all__ = [
     "KINDS",
+    "TARGET_KINDS",
     "AudioSpec",
     "BadRow",
     "Batch",
     "CategoriesSpec",
+    "ClassTarget",
     "DataError",
     "Encoded",
     "ImageSpec",
     "InputSpec",
     "Kind",
+    "LabelsTarget",
     "ModalitySpec",
+    "NumberTarget",
     "NumbersSpec",
     "Sample",
     "SpecOptions",
     "Splits",
     "Table",
     "TableDataset",
+    "TargetKind",
+    "TargetSpec",
     "TextSpec",
     "Where",
     "builtin_names",
@@ -45,4 +53,6 @@ __all__ = [
     "recognise_columns",
     "split_column",
     "split_rows",
+    "target_kinds",
+    "target_names",
 ]

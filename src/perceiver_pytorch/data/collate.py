@@ -23,13 +23,14 @@ class Batch:
         inputs: {modality: (batch, *axes, channels)}, uint8 for images, float32 for sounds and numbers; for text and
             categories int64 ids (batch, length) or (batch, columns). Every modality is there; missing cells are zeros.
         masks: {modality: bool (batch, *axes)}, True where a token is real, for modalities where some are not.
-        targets: int64 (batch,), -1 where unknown.
+        targets: {target: int64 (batch,) classes, -1 where unknown; float32 (batch, labels) of 0 and 1 or (batch,)
+            standardised numbers, NaN where unknown}.
         rows: int64 (batch,), row numbers in the table; stays on the CPU.
     """
 
     inputs: dict[str, Tensor]
     masks: dict[str, Tensor]
-    targets: Tensor
+    targets: dict[str, Tensor]
     rows: Tensor
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
@@ -43,7 +44,8 @@ class Batch:
     def _mapped(self, move: Callable[[Tensor], Tensor]) -> Batch:
         inputs = {name: move(tensor) for name, tensor in self.inputs.items()}
         masks = {name: move(tensor) for name, tensor in self.masks.items()}
-        return Batch(inputs, masks, move(self.targets), self.rows)
+        targets = {name: move(tensor) for name, tensor in self.targets.items()}
+        return Batch(inputs, masks, targets, self.rows)
 
 
 def collate(samples: Sequence[Sample], spec: InputSpec) -> Batch:
@@ -61,7 +63,10 @@ def collate(samples: Sequence[Sample], spec: InputSpec) -> Batch:
         mask = _mask(samples, modality)
         if not mask.all():
             masks[modality.name] = torch.from_numpy(mask)
-    targets = torch.tensor([sample.target for sample in samples], dtype=torch.int64)
+    targets = {}
+    for target in spec.targets:
+        values = np.stack([sample.targets[target.name] for sample in samples])
+        targets[target.name] = torch.from_numpy(values.astype(target.dtype))
     rows = torch.tensor([sample.row for sample in samples], dtype=torch.int64)
     return Batch(inputs, masks, targets, rows)
 

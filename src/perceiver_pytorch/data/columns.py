@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -13,6 +13,7 @@ from .errors import DataError, did_you_mean, need
 from .sniff import sniff_bytes, sniff_path
 from .splits import split_column
 from .table import Table
+from .targets import target_names
 from .values import as_label, as_number, is_missing
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ _IDENTIFIERS = frozenset({"", "id", "index", "idx", "uid", "uuid", "guid", "key"
 
 
 def recognise_columns(
-    table: Table, *, target: str | None, split: str | None, overrides: Mapping[str, Kind] | None = None
+    table: Table,
+    *,
+    target: str | Sequence[str] | None,
+    split: str | None,
+    overrides: Mapping[str, Kind] | None = None,
 ) -> dict[str, Kind]:
     """Each column's kind, by its values.
 
@@ -41,7 +46,7 @@ def recognise_columns(
 
     Args:
         table: the table.
-        target: the column to predict, left out of the result.
+        target: the column to predict, or several, left out of the result.
         split: the split column, left out as well; None for the column `split` if there is one.
         overrides: {column: kind} that win over what is recognised.
 
@@ -51,9 +56,8 @@ def recognise_columns(
     Raises:
         DataError: an unknown column or kind.
     """
-    if target is not None:
-        table.require(target)
-    left_out = {target, split_column(table, split)}
+    targets = () if target is None else target_names(table, target)
+    left_out = {*targets, split_column(table, split)}
     names = [name for name in table.column_names if name not in left_out]
     overrides = overrides or {}
     for name, kind in overrides.items():

@@ -14,7 +14,7 @@ from .decoders import Encoded, ModalitySpec
 from .errors import DataError
 from .input_spec import InputSpec
 from .table import Table
-from .values import as_label, is_missing
+from .target_specs import TargetSpec, is_known
 
 _REPORT_EVERY = 256  # rows between two calls of a progress function
 _OBJECT_BYTES = 300  # what Python's objects around a small array cost, so that a limit in bytes holds
@@ -26,12 +26,12 @@ class Sample:
 
     Attributes:
         inputs: {modality: its array, None where its cells are missing}.
-        target: the class index; -1 where it is unknown or missing and that is allowed.
+        targets: {target: its encoded cell}; what its spec gives for `unknown` where it is missing.
         row: the row number in the table.
     """
 
     inputs: dict[str, Encoded | None]
-    target: int
+    targets: dict[str, np.ndarray]
     row: int
 
 
@@ -54,8 +54,8 @@ class TableDataset(Dataset[Sample]):
         on_error: `"skip"` lets `prepare` leave bad rows out, `"raise"` lets it stop at the first.
         allow_outside: let paths in cells lead out of the table's folder.
         cache_bytes: keep decoded samples in memory up to this many bytes.
-        require_target: a target that is missing, or that the train rows never had, is an error; else it is -1 (and the
-            target column need not be there).
+        require_target: a row without any of the targets, or with a class or label that the train rows never had, is an
+            error; else such a target is unknown (and no target column need be there).
 
     Attributes:
         cut: {modality: rows whose cell lost its end}, counted by `prepare`.
@@ -84,8 +84,8 @@ class TableDataset(Dataset[Sample]):
         self.allow_outside = allow_outside
         self.require_target = require_target
         self.cut: dict[str, int] = {}
-        has_target = require_target or spec.target in table.column_names
-        self._columns = spec.columns + ([spec.target] if has_target else [])
+        targets = [target.name for target in spec.targets if target.name in table.column_names]
+        self._columns = spec.columns + (targets or [spec.targets[0].name] if require_target else targets)
         for column in self._columns:
             table.require(column)
         self._samples: dict[int, Sample] = {}
@@ -156,9 +156,12 @@ class TableDataset(Dataset[Sample]):
 
     def _sample(self, row: int, cells: Mapping[str, Any]) -> Sample:
         where = Where(self.table.source, self.table.root, row, self.allow_outside)
-        target = self._target(cells.get(self.spec.target), where)
+        targets = {target.name: self._target(target, cells.get(target.name), where) for target in self.spec.targets}
+        if self.require_target and not any(map(is_known, targets.values())):
+            reason = "the target is missing" if len(targets) == 1 else f"all targets are missing ({', '.join(targets)})"
+            raise where.error(self.spec.targets[0].name, reason)
         inputs = {modality.name: self._encode(modality, cells, where) for modality in self.spec.modalities}
-        return Sample(inputs, target, row)
+        return Sample(inputs, targets, row)
 
     def _encode(self, modality: ModalitySpec, cells: Mapping[str, Any], where: Where) -> Encoded | None:
         if not modality.shared:
@@ -171,19 +174,13 @@ class TableDataset(Dataset[Sample]):
             self._decoded[key] = encoded
         return self._decoded[key]
 
-    def _target(self, value: Any, where: Where) -> int:
-        spec = self.spec
-        if is_missing(value):
+    def _target(self, target: TargetSpec, value: Any, where: Where) -> np.ndarray:
+        try:
+            return target.encode(value)
+        except ValueError as error:
             if self.require_target:
-                raise where.error(spec.target, "the target is missing")
-            return -1
-        index = spec.class_index.get(as_label(value), -1)
-        if index < 0 and self.require_target:
-            known = ", ".join(spec.classes[:20]) + (", .." if len(spec.classes) > 20 else "")
-            raise where.error(
-                spec.target, f"the class {as_label(value)!r} is none of the train rows' classes ({known})"
-            )
-        return index
+                raise where.error(target.name, str(error)) from error
+            return target.unknown()
 
 
 def _cost(encoded: Encoded | None) -> int:

@@ -1,10 +1,9 @@
-"""What was learned from the train rows: classes, and how every modality's cells become arrays. Saved with the model."""
+"""What was learned from the train rows: targets, and how every modality's cells become arrays. Saved with the model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,32 +15,29 @@ from .errors import DataError, did_you_mean
 from .fitting import fit_modalities
 from .options import SpecOptions
 from .table import Table
-from .targets import fit_classes
+from .target_specs import TARGET_SPECS, TargetSpec, check_unique
+from .targets import fit_targets, target_kinds
 
-_VERSION = 1
+_VERSION = 2
 _SPECS: dict[str, type] = {spec.kind: spec for spec in (ImageSpec, AudioSpec, TextSpec, NumbersSpec, CategoriesSpec)}
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The preprocessing of a table for one target.
+    """The preprocessing of a table for one or more targets.
 
     Attributes:
-        target: the column to predict.
-        classes: its values in string form; a target's index is its place here. Numbers first, by
-            value, then the others as text.
+        targets: the columns to predict.
         modalities: the inputs, in the order of the table's columns, all numbers and all categories last.
         kinds: each column's kind, ignored columns included.
     """
 
-    target: str
-    classes: tuple[str, ...]
+    targets: tuple[TargetSpec, ...]
     modalities: tuple[ModalitySpec, ...]
     kinds: dict[str, Kind]
 
     def __post_init__(self) -> None:
-        if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
-            raise DataError(f"classes was expected to hold two or more different names, got {self.classes}")
+        check_unique(self.targets)
         names = [modality.name for modality in self.modalities]
         if not names or len(set(names)) != len(names):
             raise DataError(f"modalities was expected to hold one or more of different names, got {names}")
@@ -52,33 +48,33 @@ class InputSpec:
         table: Table,
         kinds: Mapping[str, Kind],
         *,
-        target: str,
+        target: str | Sequence[str],
         rows: np.ndarray,
         options: SpecOptions | None = None,
         allow_outside: bool = False,
+        kinds_of_targets: Mapping[str, str] | None = None,
+        label_separator: str | None = None,
     ) -> InputSpec:
         """Learn everything from the train rows.
 
         Args:
             table: the table.
             kinds: each column's kind, from `recognise_columns`.
-            target: the column to predict.
+            target: the column to predict, or several.
             rows: int64 row numbers of the train split; no other row is looked at.
             options: sizes and limits.
             allow_outside: let paths in cells lead out of the table's folder.
+            kinds_of_targets: {target: class, labels or number} that win over what is recognised.
+            label_separator: what stands between the labels of a text; None: what is recognised.
 
         Raises:
-            DataError: the target is missing in a row, has one class only or is not a set of classes; no column is left
-                to learn from; or a column has no cell that can be read.
+            DataError: a target is missing, has one value only or too many for classes; no column is left to learn
+                from; or a column has no cell that can be read.
         """
-        classes = fit_classes(table, target, rows)
+        recognised = target_kinds(table, target, kinds_of_targets, label_separator)
+        targets = fit_targets(table, recognised, rows, separator=label_separator)
         modalities = fit_modalities(table, kinds, rows, options or SpecOptions(), allow_outside=allow_outside)
-        return cls(target, classes, modalities, dict(kinds))
-
-    @cached_property
-    def class_index(self) -> dict[str, int]:
-        """{class: its index}."""
-        return {name: i for i, name in enumerate(self.classes)}
+        return cls(targets, modalities, dict(kinds))
 
     @property
     def columns(self) -> list[str]:
@@ -105,8 +101,7 @@ class InputSpec:
         """JSON values from which `from_dict` builds an equal spec."""
         return {
             "version": _VERSION,
-            "target": self.target,
-            "classes": list(self.classes),
+            "targets": [{"kind": target.kind, **to_json(target)} for target in self.targets],
             "kinds": dict(self.kinds),
             "modalities": [{"kind": modality.kind, **to_json(modality)} for modality in self.modalities],
         }
@@ -118,23 +113,15 @@ class InputSpec:
         Raises:
             DataError: a value is missing, unknown or not as expected; the message says which.
         """
-        expected = {"version", "target", "classes", "kinds", "modalities"}
+        expected = {"version", "targets", "kinds", "modalities"}
         if not isinstance(given, Mapping) or set(given) != expected:
             found = sorted(given) if isinstance(given, Mapping) else type(given).__name__
             raise DataError(f"input spec: the fields {sorted(expected)} were expected, got {found}")
         if given["version"] != _VERSION:
             raise DataError(f"input spec: version {_VERSION} was expected, got {given['version']!r}")
-        if not isinstance(given["target"], str):
-            raise DataError(f"input spec.target: a column name was expected, got {given['target']!r}")
-        return cls(
-            given["target"], _names(given["classes"]), _modalities(given["modalities"]), _checked_kinds(given["kinds"])
-        )
-
-
-def _names(given: Any) -> tuple[str, ...]:
-    if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
-        raise DataError(f"input spec.classes: a list of names was expected, got {given!r}")
-    return tuple(given)
+        targets = _specs(given["targets"], TARGET_SPECS, "input spec.targets")
+        modalities = _specs(given["modalities"], _SPECS, "input spec.modalities")
+        return cls(tuple(targets), tuple(modalities), _checked_kinds(given["kinds"]))
 
 
 def _checked_kinds(given: Any) -> dict[str, Kind]:
@@ -143,18 +130,18 @@ def _checked_kinds(given: Any) -> dict[str, Kind]:
     return dict(given)
 
 
-def _modalities(given: Any) -> tuple[ModalitySpec, ...]:
+def _specs(given: Any, known: Mapping[str, type], place: str) -> list[Any]:
+    """A list of objects, each of the class that its kind names."""
     if not isinstance(given, list | tuple):
-        raise DataError(f"input spec.modalities: a list was expected, got {given!r}")
-    modalities: list[ModalitySpec] = []
+        raise DataError(f"{place}: a list was expected, got {given!r}")
+    specs: list[Any] = []
     for i, entry in enumerate(given):
-        place = f"input spec.modalities[{i}]"
         kind = entry.get("kind") if isinstance(entry, Mapping) else None
-        if kind not in _SPECS:
-            raise DataError(f"{place}: an object with a kind of {', '.join(_SPECS)} was expected, got {entry!r}")
+        if not isinstance(kind, str) or kind not in known:
+            raise DataError(f"{place}[{i}]: an object with a kind of {', '.join(known)} was expected, got {entry!r}")
         fields = {name: value for name, value in entry.items() if name != "kind"}
-        modalities.append(from_json(_SPECS[kind], fields, place))
-    return tuple(modalities)
+        specs.append(from_json(known[kind], fields, f"{place}[{i}]"))
+    return specs
 
 
 def _shape_text(modality: ModalitySpec) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .errors import DataError
 from .table import Table
-from .targets import require_targets
-from .values import as_label, is_missing
+from .targets import require_targets, strata, target_names
+from .values import is_missing
 
 SPLIT_NAMES = {
     "train": "train",
@@ -44,36 +45,45 @@ def split_column(table: Table, split: str | None) -> str | None:
     return "split" if "split" in table.column_names else None
 
 
-def split_rows(table: Table, *, target: str, split: str | None, val_fraction: float, seed: int) -> Splits:
+def split_rows(
+    table: Table,
+    *,
+    target: str | Sequence[str],
+    split: str | None,
+    val_fraction: float,
+    seed: int,
+    require_target: bool = True,
+) -> Splits:
     """Split a table by its split column, drawing the val rows from the train rows where it names none.
 
     Args:
         table: the table.
-        target: the column to predict; val rows are drawn in equal parts from each of its classes.
+        target: the column to predict, or several; val rows are drawn in equal parts from each class of the first that
+            has classes.
         split: the split column, with train/training, val/valid/validation/dev and test/eval in any case; None for the
             column `split` if there is one. Without one, val is drawn from all rows and test is empty.
         val_fraction: the part of the train rows to draw, where val rows are drawn.
         seed: fixes the draw.
+        require_target: a train or val row without any of the targets is an error.
 
     Raises:
-        DataError: an unknown split name, a missing target in a train or val row, no train rows, or a `val_fraction`
+        DataError: an unknown split name, no target in a train or val row, no train rows, or a `val_fraction`
             outside 0..1.
     """
     if not 0 < val_fraction < 1:
         raise DataError(f"val_fraction was expected to lie between 0 and 1, got {val_fraction}")
-    table.require(target)
+    targets = target_names(table, target)
     column = split_column(table, split)
-    if column == target:
-        raise DataError(f"{table.source}: the column {target!r} cannot be both the target and the split")
+    if column in targets:
+        raise DataError(f"{table.source}: the column {column!r} cannot be both the target and the split")
     parts = _named_parts(table, column)
     train, val, test = (np.flatnonzero(parts == name) for name in ("train", "val", "test"))
     if not len(train):
         raise DataError(f"{table.source}: column {column!r} puts no row into the train split")
-    for rows in (train, val):
-        require_targets(table, target, rows, table.take(target, rows))
+    for rows in (train, val) if require_target else ():
+        require_targets(table, targets, rows)
     if not len(val):
-        labels = [as_label(value) for value in table.take(target, train)]
-        chosen = _draw(labels, val_fraction, np.random.default_rng(seed))
+        chosen = _draw(strata(table, targets, train), val_fraction, np.random.default_rng(seed))
         if len(train) < 2:
             raise DataError(f"{table.source}: one train row only, so that no val row can be drawn from it")
         train, val = np.delete(train, chosen), train[chosen]

@@ -16,7 +16,7 @@ def build_model(spec: InputSpec, config: ModelConfig) -> MultiModalityWithTextPe
     """A model with one modality per modality of ``spec`` and one output per class, with fresh weights."""
     return MultiModalityWithTextPerceiver(
         modalities=[_modality(modality, config) for modality in spec.modalities],
-        num_classes=len(spec.classes),
+        num_classes=spec.targets[0].size,
         depth=config.depth,
         num_latents=config.num_latents,
         latent_dim=config.latent_dim,

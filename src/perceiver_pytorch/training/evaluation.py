@@ -65,7 +65,7 @@ def predict(
         batch = _without(collate(samples, dataset.spec), left_out).to(device)
         logits = model(model_inputs(batch.inputs), model_inputs(batch.masks))
         probabilities.append(logits.float().softmax(-1).cpu())
-        targets.append(batch.targets.cpu())
+        targets += [target.cpu() for target in batch.targets.values()]
         if progress is not None:
             progress(start + len(samples), len(dataset))
     return Predictions(torch.from_numpy(np.array(dataset.rows)), torch.cat(probabilities), torch.cat(targets))

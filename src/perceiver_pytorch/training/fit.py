@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from perceiver_pytorch.data import (
     BadRow,
+    ClassTarget,
     InputSpec,
     SpecOptions,
     Splits,
@@ -75,6 +76,8 @@ def fit(
     table = load_table(config.data.table)
     kinds, splits = _columns_and_splits(table, config, reporter)
     spec = _spec(table, kinds, splits, config, run, resume)
+    if len(spec.targets) > 1 or not isinstance(spec.targets[0], ClassTarget):
+        raise ValueError(f"{', '.join(target.name for target in spec.targets)}: only one class target can be learned")
     for line in describe(spec, splits):
         reporter.say(line)
     datasets, bad_rows = _datasets(table, splits, spec, config.data, reporter)
@@ -130,7 +133,7 @@ def fit(
 
 def describe(spec: InputSpec, splits: Splits) -> list[str]:
     """What was recognised, a line per modality."""
-    lines = [f"{spec.target}: {len(spec.classes)} classes"]
+    lines = [f"{target.name}: {target.note()}" for target in spec.targets]
     for name, kind, columns, shape, note in spec.describe():
         lines.append(f"  {name}: {kind}, {shape} ({note})" + (f" of {columns}" if columns != name else ""))
     ignored = [name for name, kind in spec.kinds.items() if kind == "ignore"]
@@ -253,7 +256,7 @@ def _measure(
     """Metrics to save, and the facts that the report needs."""
     with reporter.step(f"measuring on {split} rows") as progress:
         predictions = evaluation.predict(module.model, dataset, batch_size=EVALUATION_BATCH, progress=progress)
-    metrics = evaluation.metrics(predictions, len(dataset.spec.classes))
+    metrics = evaluation.metrics(predictions, dataset.spec.targets[0].size)
     with reporter.step("leaving modalities out") as progress:
         modalities = evaluation.modality_accuracies(
             module.model, dataset, batch_size=EVALUATION_BATCH, progress=progress

@@ -39,18 +39,19 @@ class Classifier(Resumable):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = F.cross_entropy(
-            self(thinned(batch, self.config)), batch.targets, label_smoothing=self.config.label_smoothing
+            self(thinned(batch, self.config)), _classes(batch), label_smoothing=self.config.label_smoothing
         )
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=False)
-        self.train_loss.update(loss.detach(), len(batch.targets))
+        self.train_loss.update(loss.detach(), len(batch.rows))
         self.log("train_loss_epoch", self.train_loss, on_step=False, on_epoch=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         logits = self(batch)
-        self.val_accuracy(logits, batch.targets)
-        self.log("val_loss", F.cross_entropy(logits, batch.targets), prog_bar=True, batch_size=len(batch.targets))
-        self.log("val_accuracy", self.val_accuracy, prog_bar=True, batch_size=len(batch.targets))
+        targets = _classes(batch)
+        self.val_accuracy(logits, targets)
+        self.log("val_loss", F.cross_entropy(logits, targets), prog_bar=True, batch_size=len(targets))
+        self.log("val_accuracy", self.val_accuracy, prog_bar=True, batch_size=len(targets))
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.model, self.config)
@@ -59,3 +60,9 @@ class Classifier(Resumable):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)
+
+
+def _classes(batch: Batch) -> Tensor:
+    """The batch's one target."""
+    (targets,) = batch.targets.values()
+    return targets

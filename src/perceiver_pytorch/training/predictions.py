@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from perceiver_pytorch.data import ClassTarget, InputSpec
 from perceiver_pytorch.training.evaluation import Predictions
 from perceiver_pytorch.training.files import write_whole
 
@@ -15,6 +16,13 @@ def check_output(path: Path) -> None:
         raise ValueError(f"predictions are written to {' or '.join(SUFFIXES)} files, got {path}")
     if not path.absolute().parent.is_dir():
         raise ValueError(f"the folder of {path} does not exist")
+
+
+def classes_of(spec: InputSpec) -> tuple[str, ...]:
+    """The classes of the one target."""
+    (target,) = spec.targets
+    assert isinstance(target, ClassTarget)
+    return target.classes
 
 
 def write_predictions(path: Path, predictions: Predictions, classes: Sequence[str]) -> None:

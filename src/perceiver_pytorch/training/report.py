@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from perceiver_pytorch.data import AudioSpec, BadRow, ImageSpec, TableDataset
+from perceiver_pytorch.data import AudioSpec, BadRow, ClassTarget, ImageSpec, TableDataset
 from perceiver_pytorch.training import figures
 from perceiver_pytorch.training.evaluation import Predictions
 from perceiver_pytorch.training.files import write_text
@@ -59,9 +59,11 @@ def write_report(run: RunFolder, facts: ReportFacts) -> None:
     template = Environment(autoescape=True).from_string(source)
     spec, metrics = facts.dataset.spec, facts.metrics
     best = max(facts.history, key=lambda row: row["val_accuracy"], default=None)
-    drawable = len(spec.classes) <= MAX_CLASSES_DRAWN
+    (target,) = spec.targets
+    assert isinstance(target, ClassTarget)
+    drawable = len(target.classes) <= MAX_CLASSES_DRAWN
     page = template.render(
-        title=f"Predicting {spec.target}",
+        title=f"Predicting {target.name}",
         subtitle=f"from {facts.dataset.table.source}",
         split=facts.split,
         metrics=metrics,
@@ -76,7 +78,7 @@ def write_report(run: RunFolder, facts: ReportFacts) -> None:
         ignored=", ".join(name for name, kind in spec.kinds.items() if kind == "ignore"),
         data_notes=facts.data_notes,
         bad_rows=facts.bad_rows,
-        matrix=figures.confusion(metrics["confusion"], spec.classes) if drawable else None,
+        matrix=figures.confusion(metrics["confusion"], target.classes) if drawable else None,
         examples=_examples(facts.dataset, facts.predictions),
         summary=facts.summary,
         config=facts.config,
@@ -104,6 +106,8 @@ def _spread(values: torch.Tensor, count: int) -> torch.Tensor:
 
 def _example(dataset: TableDataset, predictions: Predictions, place: int) -> dict[str, Any]:
     spec = dataset.spec
+    (task,) = spec.targets
+    assert isinstance(task, ClassTarget)
     sample = dataset[place]
     cells = dataset.table.row(sample.row)
     parts: list[dict[str, str]] = []
@@ -122,9 +126,9 @@ def _example(dataset: TableDataset, predictions: Predictions, place: int) -> dic
     return {
         "row": sample.row,
         "parts": parts,
-        "prediction": spec.classes[chosen],
+        "prediction": task.classes[chosen],
         "probability": float(predictions.probabilities[place, chosen]),
-        "target": spec.classes[target],
+        "target": task.classes[target],
         "right": chosen == target,
     }
 

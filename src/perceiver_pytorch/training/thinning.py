@@ -15,7 +15,7 @@ def thinned(batch: Batch, config: TrainingConfig) -> Batch:
     """
     if not (config.token_dropout or config.modality_dropout):
         return batch
-    shapes, device = token_shapes(batch), batch.targets.device
+    shapes, device = token_shapes(batch), next(iter(batch.inputs.values())).device
     masks = {
         name: batch.masks.get(name, torch.ones((), dtype=torch.bool, device=device)).expand(shape)
         for name, shape in shapes.items()
