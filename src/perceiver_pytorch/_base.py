@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from perceiver_pytorch import _checks
 from perceiver_pytorch._saving import SavedModel
 from perceiver_pytorch.masks import Masks, combine_masks
-from perceiver_pytorch.modalities import InputModality, InputModalityWithEmbedding, make_context, modality_from_config
+from perceiver_pytorch.modalities import (
+    Coordinates,
+    InputModality,
+    InputModalityWithEmbedding,
+    make_context,
+    modality_from_config,
+)
 from perceiver_pytorch.nn.encoder import build_layers, encode
 from perceiver_pytorch.nn.init import init_latents, init_linears
 from perceiver_pytorch.nn.layer import LayerParts
@@ -145,6 +151,7 @@ class PerceiverBase(SavedModel, tags=["multimodal"]):
         mask: Masks = None,
         *,
         present: Mapping[str, Tensor] | None = None,
+        coordinates: Mapping[str, Coordinates] | None = None,
     ) -> Tensor:
         """Runs the model on a batch that has some or all of the declared modalities.
 
@@ -155,15 +162,19 @@ class PerceiverBase(SavedModel, tags=["multimodal"]):
                 all modalities in the order of their sorted names.
             present: ``{modality: (batch,)}`` bool: False where a sample lacks the modality; what its data holds there
                 does not matter.
+            coordinates: where tokens are that are not equally spaced, or not from -1 to 1: ``{modality: per axis None,
+                (length,) for the whole batch, (batch, length), or (batch, length, count)}``, floats in [-1, 1].
+                ``torch.linspace(-1, 1, length)`` is the default; a batch that was cut short brings its first values.
 
         Returns:
             ``(batch, num_classes)``, or the latents ``(batch, num_latents, latent_dim)`` without classes. A sample
             without any token gives what the latents alone give.
 
         Raises:
-            ValueError, TypeError: for unknown or no modalities, wrong axes, channels, batch sizes, masks or token ids.
+            ValueError, TypeError: for unknown or no modalities, wrong axes, channels, batch sizes, masks, coordinates
+                or token ids.
         """
-        contexts = self._contexts(multi_modality_data, mask, present)
+        contexts = self._contexts(multi_modality_data, mask, present, coordinates)
         latents = [self.latents] if isinstance(self.latents, Tensor) else list(self.latents)
         return self.to_logits(self.pool(encode(self.layers, latents, contexts, recompute=self.recompute)))
 
@@ -192,7 +203,11 @@ class PerceiverBase(SavedModel, tags=["multimodal"]):
         return self.summary()
 
     def _contexts(
-        self, inputs: Mapping[str, Tensor], mask: Masks, present: Mapping[str, Tensor] | None
+        self,
+        inputs: Mapping[str, Tensor],
+        mask: Masks,
+        present: Mapping[str, Tensor] | None,
+        coordinates: Mapping[str, Coordinates] | None = None,
     ) -> list[list[Context]]:
         """Per layer, the contexts of the modalities given, in the order of their names."""
         if not isinstance(inputs, Mapping):
@@ -210,8 +225,27 @@ class PerceiverBase(SavedModel, tags=["multimodal"]):
             raise ValueError(f"all modalities must have the same batch size, got {batches}")
         shapes = {name: value.shape[:-1] for name, value in data.items()}
         masks = combine_masks(shapes, mask, present, declared=tuple(self._code_index))
-        by_modality = [self._per_layer(self.modalities[name], data[name], masks.get(name)) for name in data]
+        places = self._coordinates(shapes, coordinates)
+        by_modality = [
+            self._per_layer(self.modalities[name], data[name], masks.get(name), places[name]) for name in data
+        ]
         return [list(layer) for layer in zip(*by_modality, strict=True)]
+
+    def _coordinates(
+        self, shapes: Mapping[str, Sequence[int]], coordinates: Mapping[str, Coordinates] | None
+    ) -> dict[str, Coordinates | None]:
+        """Checked coordinates of every modality given."""
+        coordinates = {} if coordinates is None else coordinates
+        if not isinstance(coordinates, Mapping):
+            raise TypeError(
+                f"coordinates must be a mapping of modality names to a sequence, got {type(coordinates).__name__}"
+            )
+        for name in coordinates:
+            _checks.choice("a modality of coordinates", name, tuple(shapes))
+        return {
+            name: self.modalities[name].check_coordinates(coordinates.get(name), shape)
+            for name, shape in shapes.items()
+        }
 
     def _read(self, modality: InputModality, data: Tensor) -> Tensor:
         """Checked raw channels, or embedded token ids, ``(batch, *axes, channels)``."""
@@ -220,13 +254,21 @@ class PerceiverBase(SavedModel, tags=["multimodal"]):
         _checks.input_shape(modality.name, data, modality.input_axis, modality.input_channels)
         return data
 
-    def _per_layer(self, modality: InputModality, data: Tensor, mask: Tensor | None) -> list[Context]:
+    def _per_layer(
+        self, modality: InputModality, data: Tensor, mask: Tensor | None, coordinates: Coordinates | None
+    ) -> list[Context]:
         """The modality's context in each layer: the same one, unless an embedding is split over the layers."""
         code = self._code(modality.name, data.device)
 
         def context(part: Tensor) -> Context:
             return make_context(
-                modality, part, width=self.max_modality_dim, code=code, freq_scale=self.style.freq_scale, mask=mask
+                modality,
+                part,
+                width=self.max_modality_dim,
+                code=code,
+                freq_scale=self.style.freq_scale,
+                mask=mask,
+                coordinates=coordinates,
             )
 
         if not (self._is_embedded(modality) and modality.split_embedding):

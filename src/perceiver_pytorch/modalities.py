@@ -10,8 +10,12 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch.nn.fourier import position_table
+from perceiver_pytorch.nn.fourier import fourier_encode, position_table
 from perceiver_pytorch.ops import Context
+
+Coordinates = Sequence[Tensor | None]
+"""Per axis, where a modality's tokens are, in [-1, 1]: None (equally spaced), ``(length,)`` for the whole batch,
+``(batch, length)``, or ``(batch, length, count)`` where an axis has several coordinates a token."""
 
 
 @dataclass
@@ -27,6 +31,8 @@ class InputModality:
         freq_base: base of the logarithmic band spacing.
         scale, offset: the model sees ``data * scale + offset``; one number, or one per channel. With uint8 images,
             ``scale=2 / 255, offset=-1`` normalises to [-1, 1] without a float copy of the batch.
+        coordinates_per_axis: coordinates that place a token along an axis; one number, or one per axis. More than 1
+            (3 for a point cloud, whose one axis counts points in space) have no default: `forward` needs them.
 
     Raises:
         ValueError, TypeError: for values out of range.
@@ -40,6 +46,7 @@ class InputModality:
     freq_base: float = 2
     scale: float | Sequence[float] = field(default=1.0, kw_only=True)
     offset: float | Sequence[float] = field(default=0.0, kw_only=True)
+    coordinates_per_axis: int | Sequence[int] = field(default=1, kw_only=True)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or "." in self.name:
@@ -60,11 +67,26 @@ class InputModality:
             setattr(self, key, tuple(_checks.number(f"{where} each {key}", v) for v in value))
             if len(value) != self.input_channels:
                 raise ValueError(f"{where} {key} must be a number or {self.input_channels} of them, got {len(value)}")
+        if isinstance(self.coordinates_per_axis, Sequence) and not isinstance(self.coordinates_per_axis, str):
+            self.coordinates_per_axis = tuple(self.coordinates_per_axis)
+            if len(self.coordinates_per_axis) != self.input_axis:
+                raise ValueError(
+                    f"{where} coordinates_per_axis must be a number or {self.input_axis} of them, "
+                    f"got {self.coordinates_per_axis}"
+                )
+        for count in self.axis_coordinates:
+            _checks.positive_int(f"{where} coordinates_per_axis", count)
+
+    @property
+    def axis_coordinates(self) -> tuple[int, ...]:
+        """Coordinates of each axis."""
+        count = self.coordinates_per_axis
+        return count if isinstance(count, tuple) else (count,) * self.input_axis  # type: ignore[return-value]
 
     @property
     def position_dim(self) -> int:
         """Channels of the position encoding."""
-        return self.input_axis * (2 * self.num_freq_bands + 1)
+        return sum(self.axis_coordinates) * (2 * self.num_freq_bands + 1)
 
     @property
     def input_dim(self) -> int:
@@ -79,11 +101,62 @@ class InputModality:
         """Fields as JSON values; `modality_from_config` reads them back."""
         return asdict(self)
 
-    def positions(self, axes: Sequence[int], scale: str, device: torch.device) -> tuple[Tensor, ...]:
-        """One position table ``(length, 2 * num_freq_bands + 1)`` per axis; ``scale`` is ``"log"`` or ``"linear"``."""
+    def positions(
+        self, axes: Sequence[int], scale: str, device: torch.device, coordinates: Coordinates | None = None
+    ) -> tuple[Tensor, ...]:
+        """One position table per axis, ``(length, 2 * num_freq_bands + 1)`` for each of its coordinates a token.
+
+        Args:
+            axes: length of each axis.
+            scale: ``"log"`` or ``"linear"``.
+            device: where the tables are made.
+            coordinates: per axis None (equally spaced from -1 to 1), or what `check_coordinates` lets pass; a table is
+                ``(batch, length, ...)`` where the samples have their own.
+        """
         return tuple(
-            position_table(length, self.max_freq, self.num_freq_bands, self.freq_base, scale, device) for length in axes
+            position_table(length, self.max_freq, self.num_freq_bands, self.freq_base, scale, device)
+            if given is None
+            else self._own_table(given, count, scale, device)
+            for length, count, given in zip(
+                axes, self.axis_coordinates, coordinates or (None,) * len(axes), strict=True
+            )
         )
+
+    def check_coordinates(self, given: Any, shape: Sequence[int]) -> Coordinates | None:
+        """``given``, if it fits data of ``shape`` ``(batch, *axes)``.
+
+        Raises:
+            TypeError, ValueError: for another number of axes, wrong shapes or dtypes, coordinates that are not finite
+                (not checked in a compiled graph), or none where an axis has more than one.
+        """
+        where = f"coordinates of {self.name!r}"
+        given = (None,) * self.input_axis if given is None else given
+        if isinstance(given, Tensor) or not isinstance(given, Sequence) or len(given) != self.input_axis:
+            raise TypeError(
+                f"{where} must be a sequence with a tensor or None per axis ({self.input_axis}), got {given!r}"
+            )
+        for axis, (value, count) in enumerate(zip(given, self.axis_coordinates, strict=True)):
+            length, place = shape[1 + axis], f"{where}, axis {axis},"
+            if value is None:
+                if count > 1:
+                    raise ValueError(f"{place} are needed: it has {count} per token, which have no default")
+                continue
+            if not _checks.tensor(place, value).is_floating_point():
+                raise TypeError(f"{place} must be floating point, got {value.dtype}")
+            allowed = [(shape[0], length, count)] + ([(length,), (shape[0], length)] if count == 1 else [])
+            if tuple(value.shape) not in allowed:
+                raise ValueError(f"{place} must be {' or '.join(map(str, allowed))}, got {tuple(value.shape)}")
+            if not (torch.compiler.is_compiling() or value.is_meta or bool(value.isfinite().all())):
+                raise ValueError(f"{place} must be finite, also where the mask is False")
+        return given
+
+    def _own_table(self, coordinates: Tensor, count: int, scale: str, device: torch.device) -> Tensor:
+        """Fourier features of given coordinates, in torch's default dtype as those of the default ones."""
+        values = coordinates.to(device=device, dtype=torch.get_default_dtype())
+        if count > 1:  # (batch, length, count, features) -> one row per token
+            return fourier_encode(values, self.max_freq, self.num_freq_bands, self.freq_base, scale).flatten(-2)
+        values = values.squeeze(-1) if values.dim() == 3 else values
+        return fourier_encode(values, self.max_freq, self.num_freq_bands, self.freq_base, scale)
 
     def affine(self, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
         """Per-channel scale and offset ``(input_channels,)``, or None where they change nothing."""
@@ -255,6 +328,7 @@ def make_context(
     code: Float[Tensor, " code"] | None,
     freq_scale: str,
     mask: Tensor | None = None,
+    coordinates: Coordinates | None = None,
 ) -> Context:
     """The context of one modality's (embedded) data, padded to ``width`` channels in all.
 
@@ -265,12 +339,13 @@ def make_context(
         code: modality code, or None.
         freq_scale: ``"log"`` or ``"linear"``.
         mask: ``(batch, *axes)`` bool or None.
+        coordinates: where the tokens are, see `Coordinates`; None: equally spaced.
     """
     scale, offset = modality.affine(data.device)
     code_dim = 0 if code is None else code.shape[0]
     return Context(
         data,
-        tables=modality.positions(data.shape[1:-1], freq_scale, data.device),
+        tables=modality.positions(data.shape[1:-1], freq_scale, data.device, coordinates),
         code=code,
         padding=width - data.shape[-1] - modality.position_dim - code_dim,
         mask=mask,

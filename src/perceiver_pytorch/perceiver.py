@@ -7,7 +7,7 @@ from torch import Tensor
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch._base import PerceiverBase
-from perceiver_pytorch.modalities import InputModality
+from perceiver_pytorch.modalities import Coordinates, InputModality
 from perceiver_pytorch.style import Style
 
 
@@ -85,17 +85,21 @@ class Perceiver(PerceiverBase):
         self.num_freq_bands = num_freq_bands
         self.freq_base = freq_base
 
-    def forward(self, data: Tensor, mask: Tensor | None = None) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, data: Tensor, mask: Tensor | None = None, *, coordinates: Coordinates | None = None
+    ) -> Tensor:
         """Runs the model.
 
         Args:
             data: ``(batch, *axes, input_channels)``.
             mask: ``(batch, *axes)`` or ``(batch, tokens)`` bool, True = attend.
+            coordinates: per axis None or where the tokens are, as in `MultiModalityPerceiver`.
 
         Returns:
             ``(batch, num_classes)``, or the latents without classes.
 
         Raises:
-            ValueError, TypeError: for wrong axes, channels or masks.
+            ValueError, TypeError: for wrong axes, channels, masks or coordinates.
         """
-        return super().forward({"data": data}, mask)
+        places = None if coordinates is None else {"data": coordinates}
+        return super().forward({"data": data}, mask, coordinates=places)
