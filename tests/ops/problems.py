@@ -97,6 +97,8 @@ class Problem:
         latents: int = 3,
         heads: int = 1,
         dim_head: int = 4,
+        value_dim_head: int | None = None,
+        value_bias: bool = False,
         extra_padding: int = 0,
         score_scale: float = 1.0,
         dtype: torch.dtype = torch.float64,
@@ -112,10 +114,12 @@ class Problem:
         queries = normal(batch, latents, inner) * score_scale
         weights = {
             "key_weight": normal(inner, width) / width**0.5,
-            "value_weight": normal(inner, width) / width**0.5,
+            "value_weight": normal(heads * (value_dim_head or dim_head), width) / width**0.5,
             "norm_weight": normal(width) * 0.3 + 1,
             "norm_bias": normal(width) * 0.3,
         }
+        if value_bias:
+            weights["value_bias"] = normal(heads * (value_dim_head or dim_head))
         contexts = [spec.context(batch, width, dtype) for spec in specs]
         return cls(queries.to(dtype), contexts, {name: w.to(dtype) for name, w in weights.items()}, heads)
 
@@ -186,6 +190,7 @@ def dense_attention(
     value_weight: Tensor,
     norm_weight: Tensor | None,
     norm_bias: Tensor | None,
+    value_bias: Tensor | None = None,
     heads: int = 1,
     eps: float = 1e-5,
 ) -> Tensor:
@@ -198,6 +203,7 @@ def dense_attention(
     ]
     mask = torch.cat(masks, dim=1)
     keys, values = normalised @ key_weight.T, normalised @ value_weight.T
+    values = values if value_bias is None else values + value_bias
     outputs = []
     for query, key, value in zip(*(t.chunk(heads, dim=-1) for t in (queries, keys, values)), strict=True):
         scores = query @ key.mT / query.shape[-1] ** 0.5

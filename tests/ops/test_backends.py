@@ -55,12 +55,26 @@ PROBLEMS = {
     "tables without features": ((replace(IMAGE, features=0),), {}),
     "padding": ((IMAGE,), {"extra_padding": 5}),
     "padding, nothing else": ((replace(IMAGE, features=None, code=0),), {"extra_padding": 9}),
+    "wider values": ((IMAGE, SERIES), {"heads": 2, "value_dim_head": 7}),
+    "narrower values with a bias": ((IMAGE,), {"heads": 2, "value_dim_head": 1, "value_bias": True}),
+    "value bias, a sample without tokens": ((replace(IMAGE, mask="first sample"),), {"value_bias": True}),
+    "value bias, one context without tokens": (
+        (replace(IMAGE, mask="none"), replace(SERIES, mask="random")),
+        {"value_bias": True, "heads": 2, "value_dim_head": 3},
+    ),
+    "a wide array": ((Spec((9,), channels=70, features=None, code=0),), {"heads": 2, "value_bias": True}),
+    "a wide array, a sample without tokens": (
+        (Spec((9,), channels=70, features=None, code=0, mask="first sample"),),
+        {"heads": 2, "value_dim_head": 3, "value_bias": True},
+    ),
     "constant tokens": ((Spec((6,), channels=4, features=None, code=0, values=torch.zeros_like),), {}),
 }
 
 
 SINGLE = ("compiled", "triton")  # they compute in float32
-REFUSED = {"compiled": ("int64", "no data channels")}
+REFUSED = {
+    "compiled": ("int64", "no data channels", "a wide array", "a wide array, a sample without tokens"),
+}
 HERE = [name for name in backend_names() if name != "triton"]  # see test_triton.py
 
 dtype_of_problems = torch.float64

@@ -1,6 +1,7 @@
 """The parts every model is assembled from."""
 
 from perceiver_pytorch.nn.attention import Attention
+from perceiver_pytorch.nn.block import AttentionBlock
 from perceiver_pytorch.nn.cross_attend import CrossAttend
 from perceiver_pytorch.nn.feed_forward import GEGLU, FeedForward, FeedForwardGELU
 from perceiver_pytorch.nn.fourier import fourier_encode, position_table
@@ -10,6 +11,7 @@ from perceiver_pytorch.nn.residual import PreNorm
 __all__ = [
     "GEGLU",
     "Attention",
+    "AttentionBlock",
     "CrossAttend",
     "FeedForward",
     "FeedForwardGELU",

@@ -43,5 +43,5 @@ class FeedForwardGELU(nn.Module):
         return self.net(x)
 
 
-FEED_FORWARD = {"geglu": FeedForward, "gelu": FeedForwardGELU}
+FEED_FORWARD: dict[str, type[FeedForward] | type[FeedForwardGELU]] = {"geglu": FeedForward, "gelu": FeedForwardGELU}
 """Feed-forward part by the name of its activation."""

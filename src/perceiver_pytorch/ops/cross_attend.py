@@ -24,7 +24,7 @@ from perceiver_pytorch.ops import cost, projected
 from perceiver_pytorch.ops.backends import chunked, compiled, reference, triton
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.precision import full_precision
-from perceiver_pytorch.ops.projected import attend_projected
+from perceiver_pytorch.ops.projected import attend_alone, attend_projected
 
 # In order of preference. A backend that needs more than PyTorch may import it on first use, inside its functions.
 _BACKENDS: dict[str, ModuleType] = {module.name: module for module in (triton, compiled, chunked, reference)}
@@ -82,76 +82,106 @@ def cross_attend(
     contexts: Sequence[Context],
     *,
     key_weight: Float[Tensor, "inner channels"],
-    value_weight: Float[Tensor, "inner channels"],
+    value_weight: Float[Tensor, "value_inner channels"],
     norm_weight: Float[Tensor, " channels"] | None,
     norm_bias: Float[Tensor, " channels"] | None,
+    value_bias: Float[Tensor, " value_inner"] | None = None,
     heads: int = 1,
     eps: float = 1e-5,
-) -> Float[Tensor, "batch latents inner"]:
+) -> Float[Tensor, "batch latents value_inner"]:
     """Multi-head attention of queries over the tokens of all contexts together (one softmax).
 
     The same as concatenating every ``context.dense()``, LayerNorm with ``norm_weight`` and ``norm_bias``, projecting to
     keys and values, and scaled dot-product attention (Perceiver, section 3.1; release 1.4.0). Computed in float32 or
-    wider, whatever the dtype of the queries.
+    wider, whatever the dtype of the queries. A bias of the keys would add the same to all scores of a query, which a
+    softmax does not see: there is no argument for it.
 
     Args:
         queries: ``(batch, latents, heads * dim_head)`` projected queries.
         contexts: at least one context; all with the same batch and number of channels.
-        key_weight, value_weight: ``(heads * dim_head, channels)``, as in ``nn.Linear``.
+        key_weight: ``(heads * dim_head, channels)``, as in ``nn.Linear``.
+        value_weight: ``(heads * value_dim_head, channels)``; values may be wider or narrower than keys.
         norm_weight, norm_bias: ``(channels,)`` affine weights of the context's LayerNorm; None for none.
+        value_bias: ``(heads * value_dim_head,)`` or None.
         heads: number of heads.
         eps: LayerNorm's epsilon.
 
     Returns:
-        ``(batch, latents, heads * dim_head)`` in the dtype of the queries; zero for a sample whose tokens are all
+        ``(batch, latents, heads * value_dim_head)`` in the dtype of the queries; zero for a sample whose tokens are all
         masked.
 
     Raises:
         ValueError: if there is no context or shapes differ.
     """
+    _check(queries, contexts, key_weight, value_weight, heads)
+    channels = key_weight.shape[1]
+    dtype = torch.promote_types(torch.promote_types(queries.dtype, key_weight.dtype), torch.float32)
+    # Under autocast the folded weights would be rounded to half precision, which the scores then amplify.
+    with full_precision(queries.device):
+        query = queries.to(dtype).unflatten(-1, (heads, -1)).transpose(1, 2)
+        query = query * query.shape[-1] ** -0.5
+        key = key_weight.to(dtype).view(heads, -1, channels)
+        value = value_weight.to(dtype).view(heads, -1, channels)
+        scale = None if norm_weight is None else norm_weight.to(dtype)
+        output, some = _attend_to_all(query, contexts, key, value, scale, eps)
+        # What both biases add to every value; the weights of a query sum up to 1, unless it attends to nothing.
+        shift = None if value_bias is None else value_bias.to(dtype).view(heads, 1, -1)
+        if norm_bias is not None:
+            by_norm = (value @ norm_bias.to(dtype)).unsqueeze(1)
+            shift = by_norm if shift is None else shift + by_norm
+        if shift is not None:
+            output = output + (shift if some is None else shift * some.unsqueeze(-1))
+    return output.transpose(1, 2).flatten(2).to(queries.dtype)
+
+
+def _check(queries: Tensor, contexts: Sequence[Context], key_weight: Tensor, value_weight: Tensor, heads: int) -> None:
     if not contexts:
         raise ValueError("cross_attend needs at least one context")
-    batch, num_latents, inner = queries.shape
+    batch, _, inner = queries.shape
     if inner != key_weight.shape[0]:
         raise ValueError(f"queries must be (batch, latents, {key_weight.shape[0]}), got {tuple(queries.shape)}")
-    if inner % heads:
-        raise ValueError(f"heads must divide the {inner} channels of the queries, got {heads}")
-    channels, dim_head = key_weight.shape[1], inner // heads
+    for size, of in ((inner, "queries"), (value_weight.shape[0], "values")):
+        if size % heads:
+            raise ValueError(f"heads must divide the {size} channels of the {of}, got {heads}")
+    channels = key_weight.shape[1]
     for i, context in enumerate(contexts):
         if (context.data.shape[0], context.num_channels) != (batch, channels):
             raise ValueError(
                 f"contexts must have the queries' batch size {batch} and the weights' {channels} channels, "
                 f"got {context.data.shape[0]} and {context.num_channels} in context {i}"
             )
-    dtype = torch.promote_types(torch.promote_types(queries.dtype, key_weight.dtype), torch.float32)
-    # Under autocast the folded weights would be rounded to half precision, which the scores then amplify.
-    with full_precision(queries.device):
-        query = queries.to(dtype).view(batch, num_latents, heads, dim_head).transpose(1, 2) * dim_head**-0.5
-        key = key_weight.to(dtype).view(heads, dim_head, channels)
-        value = value_weight.to(dtype).view(heads, dim_head, channels)
-        scale = None if norm_weight is None else norm_weight.to(dtype)
-        bias = None if norm_bias is None else norm_bias.to(dtype)
-        by_rows, parts = [], []
-        for context in contexts:
-            if _by_keys(query, context):
-                parts.append(attend_projected(query, context, key, value, scale, bias, eps))
-            else:
-                by_rows.append(context)
-        if by_rows:
-            rows = (query @ key if scale is None else query @ key * scale).flatten(1, 2)
-            mixed, lse = _join([attend(rows, context, eps=eps) for context in by_rows])
-            mixed = mixed if scale is None else mixed * scale
-            if bias is not None:
-                mixed = mixed + bias * (lse > float("-inf")).unsqueeze(-1)
-            parts.append((mixed.unflatten(1, (heads, num_latents)) @ value.mT, lse.unflatten(1, (heads, num_latents))))
-        output, _ = _join(parts)
-    return output.transpose(1, 2).reshape(batch, num_latents, inner).to(queries.dtype)
 
 
-def _by_keys(query: Float[Tensor, "batch heads latents dim_head"], context: Context) -> bool:
-    """Whether a context is read by keys and values, rather than by rows."""
+def _attend_to_all(
+    query: Tensor, contexts: Sequence[Context], key: Tensor, value: Tensor, scale: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor | None]:
+    """Weighted values (batch, heads, latents, value_dim_head) without biases, and which of them have a token (None:
+    all).
+    """
+    if len(contexts) == 1 and _by_keys(query, contexts[0], alone=True):
+        mask = contexts[0].mask
+        some = None if mask is None else mask.flatten(1).any(-1)[:, None, None]
+        return attend_alone(query, contexts[0], key, value, scale, eps), some
+    by_rows: list[Context] = []
+    by_keys: list[Context] = []
+    for context in contexts:
+        (by_keys if _by_keys(query, context) else by_rows).append(context)
+    parts = [attend_projected(query, context, key, value, scale, eps) for context in by_keys]
+    if by_rows:
+        rows = (query @ key if scale is None else query @ key * scale).flatten(1, 2)
+        mixed, lse = _join([attend(rows, context, eps=eps) for context in by_rows])
+        mixed = mixed if scale is None else mixed * scale
+        parts.append((mixed.unflatten(1, query.shape[1:3]) @ value.mT, lse.unflatten(1, query.shape[1:3])))
+    output, lse = _join(parts)
+    return output, lse > float("-inf")
+
+
+def _by_keys(query: Float[Tensor, "batch heads latents dim_head"], context: Context, alone: bool = False) -> bool:
+    """Whether a context is read by keys and values, rather than by rows; ``alone``: it is the only one."""
     if _selection["backend"] != "auto":
         return _selection["backend"] == projected.name
+    if alone and projected.is_wide(context):
+        return True
     if not _by_cost(query, context):
         return False
     _, heads, latents, dim_head = query.shape

@@ -13,47 +13,81 @@ from perceiver_pytorch.ops.context import Context
 
 name = "projected"
 
+WIDE = 64
+"""Channels of data beyond which no compiled loop takes a context, and keys are narrower than the data anyway."""
+
+
+def is_wide(context: Context) -> bool:
+    """Whether a context is an array of many channels and nothing else, such as latents that a decoder reads: it is
+    there already, and so are keys and values the size of it. Known from widths alone, as a compiled graph needs it.
+    """
+    return context.data.shape[-1] > WIDE and context.data.dim() == 3 and not context.tables and context.code is None
+
 
 def attend_projected(
-    query: Tensor,
-    context: Context,
-    key_weight: Tensor,
-    value_weight: Tensor,
-    norm_weight: Tensor | None,
-    norm_bias: Tensor | None,
-    eps: float,
+    query: Tensor, context: Context, key_weight: Tensor, value_weight: Tensor, norm_weight: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """Attention of scaled queries (batch, heads, latents, dim_head) over one context.
+    """Attention of scaled queries (batch, heads, queries, dim_head) over one context among several.
 
     Args:
         query: the queries, times ``dim_head ** -0.5``.
         context: the tokens.
-        key_weight, value_weight: ``(heads, dim_head, channels)``.
-        norm_weight, norm_bias, eps: of the context's LayerNorm.
+        key_weight, value_weight: ``(heads, dim_head, channels)``; the values' heads may be of another width.
+        norm_weight, eps: of the context's LayerNorm, without its bias.
 
     Returns:
-        values ``(batch, heads, latents, dim_head)``, zero where a sample has no token, and log-sum-exp
-        ``(batch, heads, latents)``, -inf there.
+        values ``(batch, heads, queries, value_dim_head)``, zero where a sample has no token, and log-sum-exp
+        ``(batch, heads, queries)``, -inf there.
     """
-    tokens = context.dense(query.dtype)
-    if context.mask is not None:
-        mask = context.mask.flatten(1)
-        tokens = tokens.masked_fill(~mask.unsqueeze(-1), 0.0)
-    tokens = F.layer_norm(tokens, tokens.shape[-1:], norm_weight, None, eps)
-    heads, dim_head, channels = key_weight.shape
-    weights = torch.cat([key_weight, value_weight]).reshape(2 * heads * dim_head, channels)
-    key, value = F.linear(tokens, weights).unflatten(-1, (2, heads, dim_head)).permute(2, 0, 3, 1, 4)
+    key, value = keys_and_values(context, key_weight, value_weight, norm_weight, eps, query.dtype)
     scores = query @ key.mT
-    # The norm's bias adds the same to all scores of a query, here and in other contexts: it is left out there, and to
-    # every value, whose weights sum up to 1.
-    shift = 0.0 if norm_bias is None else (value_weight @ norm_bias).unsqueeze(1)
     if context.mask is None:
         lse = scores.logsumexp(-1)
-        return (scores - lse.unsqueeze(-1)).exp() @ value + shift, lse
+        return (scores - lse.unsqueeze(-1)).exp() @ value, lse
+    mask = context.mask.flatten(1)
     scores = scores.masked_fill(~mask[:, None, None], float("-inf"))
     # A finite stand-in keeps the gradients of a sample without any token at zero instead of NaN.
     empty = ~mask.any(-1)[:, None, None]
     lse = scores.masked_fill(empty.unsqueeze(-1), 0.0).logsumexp(-1)
     attention = (scores - lse.unsqueeze(-1)).exp()
-    values = (attention @ value + shift).masked_fill(empty.unsqueeze(-1), 0.0)
-    return values, lse.masked_fill(empty, float("-inf"))
+    return (attention @ value).masked_fill(empty.unsqueeze(-1), 0.0), lse.masked_fill(empty, float("-inf"))
+
+
+def attend_alone(
+    query: Tensor, context: Context, key_weight: Tensor, value_weight: Tensor, norm_weight: Tensor | None, eps: float
+) -> Tensor:
+    """The values of `attend_projected` for a context that is the only one: PyTorch's kernels may keep no scores."""
+    key, value = keys_and_values(context, key_weight, value_weight, norm_weight, eps, query.dtype)
+    return masked_attention(query, key, value, None if context.mask is None else context.mask.flatten(1), scale=1.0)
+
+
+def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    """Scaled dot-product attention; ``mask`` is (batch, tokens) bool, and a sample without a token gets zeros."""
+    if mask is None:
+        return F.scaled_dot_product_attention(query, key, value, scale=scale)
+    some = mask.any(-1)[:, None, None, None]
+    seen = mask[:, None, None] | ~some  # a softmax over nothing would be NaN, also where it is then thrown away
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scale).masked_fill(~some, 0.0)
+
+
+def keys_and_values(
+    context: Context,
+    key_weight: Tensor,
+    value_weight: Tensor,
+    norm_weight: Tensor | None,
+    eps: float,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    """Keys and values ``(batch, heads, tokens, dim_head)`` of a context's normalised tokens, in one product.
+
+    The norm's bias is not in them: it adds the same to all scores of a query, here and in other contexts, and to every
+    value, whose weights sum up to 1.
+    """
+    tokens = context.dense(dtype)
+    if context.mask is not None:
+        tokens = tokens.masked_fill(~context.mask.flatten(1).unsqueeze(-1), 0.0)
+    tokens = F.layer_norm(tokens, tokens.shape[-1:], norm_weight, None, eps)
+    weights = torch.cat([key_weight.flatten(0, 1), value_weight.flatten(0, 1)])
+    both = F.linear(tokens, weights).split([key_weight.flatten(0, 1).shape[0], value_weight.flatten(0, 1).shape[0]], -1)
+    key, value = (part.unflatten(-1, (key_weight.shape[0], -1)).transpose(1, 2) for part in both)
+    return key, value
