@@ -44,8 +44,9 @@ def samples(draw):
     rng = np.random.default_rng(draw(st.integers(0, 100)))
     for modality in SPEC.modalities:
         state = draw(st.sampled_from(["missing", "full", "masked"]))
-        values = rng.integers(0, 3, modality.shape).astype(modality.dtype)
-        mask = rng.random(modality.axes) < 0.5 if state == "masked" else None
+        axes = tuple(draw(st.integers(1, length)) for length in modality.axes)
+        values = rng.integers(0, 3, axes + modality.shape[len(axes) :]).astype(modality.dtype)
+        mask = rng.random(axes) < 0.5 if state == "masked" else None
         inputs[modality.name] = None if state == "missing" else Encoded(values, mask)
     given = {"y": [None, "a", "b"], "z": [None, "p", "p|q"], "n": [None, "3", 1.0]}
     targets = {target.name: target.encode(draw(st.sampled_from(given[target.name]))) for target in SPEC.targets}
@@ -60,18 +61,25 @@ def test_every_modality_is_there_and_masks_only_where_needed(batch_samples):
     for modality in SPEC.modalities:
         cells = [sample.inputs[modality.name] for sample in batch_samples]
         values, mask = batch.inputs[modality.name], batch.masks.get(modality.name)
-        assert values.shape == (len(cells), *modality.shape)
+        rank = len(modality.axes)
+        shapes = [cell.values.shape[:rank] for cell in cells if cell is not None] or [(1,) * rank]
+        axes = tuple(max(lengths) for lengths in zip(*shapes, strict=True))
+        assert values.shape == (len(cells), *axes, *modality.shape[rank:])
         assert str(values.dtype) == f"torch.{modality.dtype}"
-        complete = all(cell is not None and (cell.mask is None or cell.mask.all()) for cell in cells)
-        assert (mask is None) == complete
+        whole = np.zeros((len(cells), *axes), bool)
         for i, cell in enumerate(cells):
-            expected = np.zeros(modality.shape) if cell is None else cell.values
+            expected = np.zeros(values.shape[1:])
+            if cell is not None:
+                region = tuple(map(slice, cell.values.shape[:rank]))
+                expected[region] = cell.values
+                whole[i][region] = True if cell.mask is None else cell.mask
             assert np.array_equal(values[i].numpy(), expected)
-            if mask is not None:
-                assert mask.dtype == torch.bool
-                real = np.zeros(modality.axes, bool) if cell is None else np.ones(modality.axes, bool)
-                real = real if cell is None or cell.mask is None else cell.mask
-                assert np.array_equal(mask[i].numpy(), real)
+        assert (mask is None) == whole.all()
+        assert mask is None or (mask.dtype == torch.bool and np.array_equal(mask.numpy(), whole))
+        places = batch.coordinates.get(modality.name, (None,) * rank)
+        for length, longest, place in zip(axes, modality.axes, places, strict=True):
+            assert (place is None) == (length == longest)
+            assert place is None or torch.equal(place, torch.linspace(-1, 1, longest)[:length])
     assert {name: values.dtype for name, values in batch.targets.items()} == {
         "y": torch.int64,
         "z": torch.float32,

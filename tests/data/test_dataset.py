@@ -60,7 +60,7 @@ def test_cut_cells_are_counted(tmp_path):
     spec = InputSpec.fit(table, {"words": "text"}, target="y", rows=np.arange(2))
     data = TableDataset(table, np.arange(3), spec)
     data.prepare()
-    assert data.cut == {"words": 1}
+    assert data.changes == {"words": {"cut": 1}}
 
 
 def test_the_first_bad_row_stops(av_table):

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from perceiver_pytorch.data import InputSpec, TableDataset, collate, load_table, recognise_columns
-from perceiver_pytorch.training.build import build_model, model_inputs, model_name
+from perceiver_pytorch.training.build import build_model, model_name, run_model
 from perceiver_pytorch.training.evaluation import predict
 from training_helpers import tiny_config, write_mixed_table
 
@@ -23,7 +23,7 @@ def test_a_model_takes_its_tables_batches(dataset, split_embedding):
     model = build_model(dataset.spec, config)
     batch = collate([dataset[i] for i in range(9)], dataset.spec)
     assert {"picture", "sound", "note", "numbers", "categories"} == set(batch.inputs)
-    assert model(model_inputs(batch.inputs), model_inputs(batch.masks)).shape == (9, 2)
+    assert run_model(model, batch).shape == (9, 2)
 
 
 def test_a_row_without_a_modality_equals_a_forward_without_it(dataset):
@@ -31,19 +31,27 @@ def test_a_row_without_a_modality_equals_a_forward_without_it(dataset):
     samples = [dataset[i] for i in range(len(dataset))]
     lacking = [sample for sample in samples if sample.inputs["picture"] is None]
     batch = collate(lacking, dataset.spec)
-    whole = model(model_inputs(batch.inputs), model_inputs(batch.masks))
-    del batch.inputs["picture"], batch.masks["picture"]
-    torch.testing.assert_close(model(model_inputs(batch.inputs), model_inputs(batch.masks)), whole)
+    whole = run_model(model, batch)
+    del batch.inputs["picture"], batch.masks["picture"], batch.coordinates["picture"]
+    torch.testing.assert_close(run_model(model, batch), whole)
+
+
+def test_a_rows_result_does_not_depend_on_its_batch(dataset):
+    model = build_model(dataset.spec, tiny_config("unused").model).eval()
+    samples = [dataset[i] for i in range(12)]
+    whole = run_model(model, collate(samples, dataset.spec))
+    for sample, expected in zip(samples, whole, strict=True):
+        torch.testing.assert_close(run_model(model, collate([sample], dataset.spec))[0], expected)
 
 
 def test_leaving_a_modality_out_is_the_same_as_not_having_it(dataset):
     model = build_model(dataset.spec, tiny_config("unused").model).eval()
     left_out = predict(model, dataset, left_out=["sound"], batch_size=7).probabilities
     batch = collate([dataset[i] for i in range(len(dataset))], dataset.spec)
-    batch.inputs.pop("sound")
-    batch.masks.pop("sound", None)
+    for part in (batch.inputs, batch.masks, batch.coordinates):
+        part.pop("sound", None)
     with torch.no_grad():
-        expected = model(model_inputs(batch.inputs), model_inputs(batch.masks)).softmax(-1)
+        expected = run_model(model, batch).softmax(-1)
     torch.testing.assert_close(left_out, expected)
 
 

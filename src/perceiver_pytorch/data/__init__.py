@@ -9,7 +9,7 @@ from .cells import Where
 from .collate import Batch, collate
 from .columns import KINDS, Kind, leaks, recognise_columns
 from .dataset import BadRow, Sample, TableDataset
-from .decoders import AudioSpec, CategoriesSpec, Encoded, ImageSpec, ModalitySpec, NumbersSpec, TextSpec
+from .decoders import CHANGES, AudioSpec, CategoriesSpec, Encoded, ImageSpec, ModalitySpec, NumbersSpec, TextSpec
 from .errors import DataError
 from .input_spec import InputSpec
 from .options import SpecOptions
@@ -20,6 +20,7 @@ from .target_specs import ClassTarget, LabelsTarget, NumberTarget, TargetSpec
 from .targets import TARGET_KINDS, TargetKind, target_kinds, target_names
 
 __all__ = [
+    "CHANGES",
     "KINDS",
     "TARGET_KINDS",
     "AudioSpec",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .dataset import Sample
-from .decoders import ModalitySpec
+from .decoders import Encoded, ModalitySpec
 from .errors import DataError
 from .input_spec import InputSpec
 
@@ -26,12 +26,15 @@ class Batch:
         targets: {target: int64 (batch,) classes, -1 where unknown; float32 (batch, labels) of 0 and 1 or (batch,)
             standardised numbers, NaN where unknown}.
         rows: int64 (batch,), row numbers in the table; stays on the CPU.
+        coordinates: {modality: per axis None, or where the tokens are}, float32 (length,) for the whole batch, (batch,
+            length), or (batch, length, count), for modalities that are not equally spaced from -1 to 1 in this batch.
     """
 
     inputs: dict[str, Tensor]
     masks: dict[str, Tensor]
     targets: dict[str, Tensor]
     rows: Tensor
+    coordinates: dict[str, tuple[Tensor | None, ...]] = field(default_factory=dict)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The batch on another device."""
@@ -45,47 +48,74 @@ class Batch:
         inputs = {name: move(tensor) for name, tensor in self.inputs.items()}
         masks = {name: move(tensor) for name, tensor in self.masks.items()}
         targets = {name: move(tensor) for name, tensor in self.targets.items()}
-        return Batch(inputs, masks, targets, self.rows)
+        coordinates = {
+            name: tuple(None if axis is None else move(axis) for axis in axes)
+            for name, axes in self.coordinates.items()
+        }
+        return Batch(inputs, masks, targets, self.rows, coordinates)
 
 
 def collate(samples: Sequence[Sample], spec: InputSpec) -> Batch:
-    """Stack samples; a missing modality becomes zeros with a mask that is False throughout.
+    """Stack samples; each modality is as long as its longest sample, and masked where a sample is shorter or lacks it.
+
+    Tokens keep their places when a batch is shorter than the modality: a row's result does not depend on its batch.
 
     Raises:
         DataError: there is no sample.
     """
     if not samples:
         raise DataError("a batch needs one sample at least, got none")
-    inputs: dict[str, Tensor] = {}
-    masks: dict[str, Tensor] = {}
+    batch = Batch({}, {}, {}, torch.tensor([sample.row for sample in samples], dtype=torch.int64))
     for modality in spec.modalities:
-        inputs[modality.name] = torch.from_numpy(_values(samples, modality))
-        mask = _mask(samples, modality)
+        name = modality.name
+        encoded = [sample.inputs[name] for sample in samples]
+        lengths = _lengths(encoded, modality)
+        values, mask = _padded(encoded, modality, lengths)
+        batch.inputs[name] = torch.from_numpy(values)
         if not mask.all():
-            masks[modality.name] = torch.from_numpy(mask)
-    targets = {}
+            batch.masks[name] = torch.from_numpy(mask)
+        coordinates = tuple(_places(encoded, modality, axis, length) for axis, length in enumerate(lengths))
+        if any(axis is not None for axis in coordinates):
+            batch.coordinates[name] = coordinates
     for target in spec.targets:
         values = np.stack([sample.targets[target.name] for sample in samples])
-        targets[target.name] = torch.from_numpy(values.astype(target.dtype))
-    rows = torch.tensor([sample.row for sample in samples], dtype=torch.int64)
-    return Batch(inputs, masks, targets, rows)
+        batch.targets[target.name] = torch.from_numpy(values.astype(target.dtype))
+    return batch
 
 
-def _values(samples: Sequence[Sample], modality: ModalitySpec) -> np.ndarray:
-    values = np.zeros((len(samples), *modality.shape), dtype=modality.dtype)
-    for i, sample in enumerate(samples):
-        encoded = sample.inputs[modality.name]
-        if encoded is not None:
-            values[i] = encoded.values
-    return values
+def _lengths(encoded: Sequence[Encoded | None], modality: ModalitySpec) -> tuple[int, ...]:
+    """Length of each axis in the batch; 1 where no sample has the modality."""
+    shapes = [sample.values.shape for sample in encoded if sample is not None]
+    return tuple(max((shape[axis] for shape in shapes), default=1) for axis in range(len(modality.axes)))
 
 
-def _mask(samples: Sequence[Sample], modality: ModalitySpec) -> np.ndarray:
-    mask = np.ones((len(samples), *modality.axes), dtype=bool)
-    for i, sample in enumerate(samples):
-        encoded = sample.inputs[modality.name]
-        if encoded is None:
-            mask[i] = False
-        elif encoded.mask is not None:
-            mask[i] = encoded.mask
-    return mask
+def _padded(
+    encoded: Sequence[Encoded | None], modality: ModalitySpec, lengths: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The values of all samples, and where they are real."""
+    values = np.zeros((len(encoded), *lengths, *modality.shape[len(lengths) :]), dtype=modality.dtype)
+    mask = np.zeros((len(encoded), *lengths), dtype=bool)
+    for i, sample in enumerate(encoded):
+        if sample is not None:
+            region = tuple(slice(length) for length in sample.values.shape[: len(lengths)])
+            values[i][region] = sample.values
+            mask[i][region] = True if sample.mask is None else sample.mask
+    return values, mask
+
+
+def _places(encoded: Sequence[Encoded | None], modality: ModalitySpec, axis: int, length: int) -> Tensor | None:
+    """Where the tokens of an axis are; None where they are equally spaced from -1 to 1."""
+    count = modality.own_coordinates[axis]
+    if not count:
+        grid, whole = modality.grid(axis), modality.axes[axis]
+        if grid is None:
+            return None if length == whole else torch.linspace(-1.0, 1.0, whole)[:length]
+        return torch.from_numpy(grid[:length])
+    places = np.zeros((len(encoded), length, count), dtype=np.float32)
+    for i, sample in enumerate(encoded):
+        if sample is not None:
+            assert sample.coordinates is not None
+            own = sample.coordinates[axis]
+            assert own is not None
+            places[i, : len(own)] = own.reshape(len(own), count)
+    return torch.from_numpy(places.squeeze(-1) if count == 1 else places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -58,7 +59,8 @@ class TableDataset(Dataset[Sample]):
             error; else such a target is unknown (and no target column need be there).
 
     Attributes:
-        cut: {modality: rows whose cell lost its end}, counted by `prepare`.
+        changes: {modality: {change: rows}}, counted by `prepare`: what was done to cells to make them fit, see
+            `decoders.CHANGES`.
 
     Raises:
         DataError: the table has no such column.
@@ -83,7 +85,7 @@ class TableDataset(Dataset[Sample]):
         self.on_error = on_error
         self.allow_outside = allow_outside
         self.require_target = require_target
-        self.cut: dict[str, int] = {}
+        self.changes: dict[str, Counter[str]] = {}
         targets = [target.name for target in spec.targets if target.name in table.column_names]
         self._columns = spec.columns + (targets or [spec.targets[0].name] if require_target else targets)
         for column in self._columns:
@@ -121,7 +123,7 @@ class TableDataset(Dataset[Sample]):
         """
         bad: list[BadRow] = []
         first_error: DataError | None = None
-        self.cut = {modality.name: 0 for modality in self.spec.modalities}
+        self.changes = {modality.name: Counter() for modality in self.spec.modalities}
         for done, (row, cells) in enumerate(self.table.iterate(self.rows, self._columns)):
             if progress and done % _REPORT_EVERY == 0:
                 progress(done, len(self.rows))
@@ -141,7 +143,7 @@ class TableDataset(Dataset[Sample]):
 
     def _keep(self, sample: Sample) -> None:
         for name, encoded in sample.inputs.items():
-            self.cut[name] += encoded is not None and encoded.cut
+            self.changes[name].update(() if encoded is None else encoded.changes)
         if sample.row in self._samples:
             return
         own = [sample.inputs[modality.name] for modality in self.spec.modalities if not modality.shared]

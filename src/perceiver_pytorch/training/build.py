@@ -38,6 +38,15 @@ def model_inputs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {model_name(name): tensor for name, tensor in tensors.items()}
 
 
+def run_model(model: MultiModalityWithTextPerceiver, batch: Batch) -> Tensor:
+    """What ``model`` gives for a batch."""
+    return model(
+        model_inputs(batch.inputs),
+        model_inputs(batch.masks),
+        coordinates={model_name(name): axes for name, axes in batch.coordinates.items()},
+    )
+
+
 def token_shapes(batch: Batch) -> dict[str, torch.Size]:
     """``(batch, *axes)`` of every modality of a batch: all of a tensor of ids, all but the channels of another."""
     return {name: x.shape if x.dtype == torch.int64 else x.shape[:-1] for name, x in batch.inputs.items()}
@@ -50,9 +59,8 @@ def model_name(column: str) -> str:
 
 def _modality(modality: ModalitySpec, config: ModelConfig) -> InputModality:
     """Positions resolve neighbouring tokens of the longest axis; more bands than that would repeat themselves."""
-    longest = max(modality.axes)
     name, axes = model_name(modality.name), len(modality.axes)
-    bands, max_freq = min(config.num_freq_bands, longest // 2), float(max(2, longest))
+    bands, max_freq = min(config.num_freq_bands, int(modality.resolution) // 2), max(2.0, modality.resolution)
     if isinstance(modality, TextSpec | CategoriesSpec):
         width = config.embedding_dim * (config.depth if config.split_embedding else 1)
         embedding = nn.Embedding(modality.vocab_size, width)
@@ -60,4 +68,7 @@ def _modality(modality: ModalitySpec, config: ModelConfig) -> InputModality:
             name, 1, axes, bands, max_freq, embedding=embedding, split_embedding=config.split_embedding
         )
     scale, offset = (2 / 255, -1.0) if modality.dtype == "uint8" else (1.0, 0.0)
-    return InputModality(name, modality.channels, axes, bands, max_freq, scale=scale, offset=offset)
+    own = [max(1, count) for count in modality.own_coordinates]
+    return InputModality(
+        name, modality.channels, axes, bands, max_freq, scale=scale, offset=offset, coordinates_per_axis=own
+    )

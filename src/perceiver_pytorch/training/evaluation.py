@@ -1,5 +1,6 @@
 """A trained model on rows of a table: probabilities, metrics, and what each modality is worth."""
 
+import dataclasses
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix, 
 
 from perceiver_pytorch.data import Batch, TableDataset, collate
 from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
-from perceiver_pytorch.training.build import model_inputs, token_shapes
+from perceiver_pytorch.training.build import run_model, token_shapes
 
 Progress = Callable[[int, int], None]
 
@@ -63,7 +64,7 @@ def predict(
     for start in range(0, len(dataset), batch_size):
         samples = [dataset[i] for i in range(start, min(start + batch_size, len(dataset)))]
         batch = _without(collate(samples, dataset.spec), left_out).to(device)
-        logits = model(model_inputs(batch.inputs), model_inputs(batch.masks))
+        logits = run_model(model, batch)
         probabilities.append(logits.float().softmax(-1).cpu())
         targets += [target.cpu() for target in batch.targets.values()]
         if progress is not None:
@@ -120,4 +121,4 @@ def _without(batch: Batch, left_out: Collection[str]) -> Batch:
     masks, shapes = dict(batch.masks), token_shapes(batch)
     for name in left_out:
         masks[name] = torch.zeros(shapes[name], dtype=torch.bool)
-    return Batch(batch.inputs, masks, batch.targets, batch.rows)
+    return dataclasses.replace(batch, masks=masks)

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from perceiver_pytorch.data import (
+    CHANGES,
     BadRow,
     ClassTarget,
     InputSpec,
@@ -81,6 +82,9 @@ def fit(
     for line in describe(spec, splits):
         reporter.say(line)
     datasets, bad_rows = _datasets(table, splits, spec, config.data, reporter)
+    notes = change_notes(datasets)
+    for note in notes:
+        reporter.say(note)
 
     torch.manual_seed(config.training.seed)
     model = build_model(spec, config.model)
@@ -122,7 +126,7 @@ def fit(
             sizes={name: len(dataset) for name, dataset in datasets.items()},
             bad_rows=bad_rows,
             notes=_notes(split, stopped),
-            data_notes=_cut_notes(datasets),
+            data_notes=notes,
             summary=model.summary(),
             config=dump_config(config),
             **facts,
@@ -275,10 +279,11 @@ def _notes(split: str, stopped: str | None) -> list[str]:
     return notes
 
 
-def _cut_notes(datasets: dict[str, TableDataset]) -> list[str]:
+def change_notes(datasets: dict[str, TableDataset]) -> list[str]:
+    """What was done to cells to make them fit, a sentence per split, modality and change."""
     return [
-        f"{count} {name} rows lost the end of {modality!r}, which is longer than the model reads."
+        f"{count:,} of {len(dataset):,} {name} rows: cells of {modality!r} {CHANGES[change]}."
         for name, dataset in datasets.items()
-        for modality, count in dataset.cut.items()
-        if count
+        for modality, changes in dataset.changes.items()
+        for change, count in changes.items()
     ]

@@ -10,7 +10,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from perceiver_pytorch.data import Batch
 from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
-from perceiver_pytorch.training.build import model_inputs
+from perceiver_pytorch.training.build import run_model
 from perceiver_pytorch.training.config import TrainingConfig
 from perceiver_pytorch.training.loop import Resumable
 from perceiver_pytorch.training.optimizers import build_optimizer, build_schedule
@@ -35,7 +35,7 @@ class Classifier(Resumable):
         self.val_accuracy = MulticlassAccuracy(model.num_classes, average="micro")
 
     def forward(self, batch: Batch) -> Tensor:
-        return self.model(model_inputs(batch.inputs), model_inputs(batch.masks))
+        return run_model(self.model, batch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = F.cross_entropy(

@@ -1,5 +1,7 @@
 """Regularisation by hiding: tokens and whole modalities that a training step does not see."""
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
@@ -27,7 +29,7 @@ def thinned(batch: Batch, config: TrainingConfig) -> Batch:
     if config.token_dropout:
         for name, mask in masks.items():
             masks[name] = mask & (torch.rand(shapes[name], device=device) >= config.token_dropout)
-    return Batch(batch.inputs, masks, batch.targets, batch.rows)
+    return dataclasses.replace(batch, masks=masks)
 
 
 def _kept_modalities(present: Tensor, config: TrainingConfig) -> Tensor:

@@ -1,10 +1,10 @@
 """One decoder per kind of modality: what was learned from the train rows, and how a cell becomes an array."""
 
 from .audio import AudioSpec
-from .base import Encoded, ModalitySpec
+from .base import CHANGES, Encoded, ModalitySpec
 from .categories import CategoriesSpec
 from .image import ImageSpec
 from .numbers import NumbersSpec
 from .text import TextSpec
 
-__all__ = ["AudioSpec", "CategoriesSpec", "Encoded", "ImageSpec", "ModalitySpec", "NumbersSpec", "TextSpec"]
+__all__ = ["CHANGES", "AudioSpec", "CategoriesSpec", "Encoded", "ImageSpec", "ModalitySpec", "NumbersSpec", "TextSpec"]

@@ -14,13 +14,13 @@ import numpy as np
 
 from ..cells import Where, media_source
 from .audio_file import AudioFacts, read_audio
-from .base import Encoded, check_positive
+from .base import Encoded, Spec, check_positive
 
 _MAX_RATE = 16000  # Hz: speech; a higher rate costs tokens and is chosen by hand
 
 
 @dataclass(frozen=True)
-class AudioSpec:
+class AudioSpec(Spec):
     """One audio column as `num_samples / patch` tokens of `patch` samples.
 
     Attributes:
@@ -40,7 +40,6 @@ class AudioSpec:
 
     kind: ClassVar[str] = "audio"
     dtype: ClassVar[str] = "float32"
-    shared: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_positive(self, "sample_rate", "num_samples", "patch", "std")
@@ -75,22 +74,18 @@ class AudioSpec:
 
     @property
     def axes(self) -> tuple[int, ...]:
-        return (self.num_tokens,)
+        return (self.num_samples // self.patch,)
 
     @property
     def channels(self) -> int:
         return self.patch
 
     @property
-    def num_tokens(self) -> int:
-        return self.num_samples // self.patch
-
-    @property
     def shape(self) -> tuple[int, ...]:
         return (self.num_tokens, self.patch)
 
     def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
-        """float32 (num_samples / patch, patch), and a mask that is False for tokens of nothing but padding."""
+        """float32 (samples / patch, patch); zeros fill the last patch."""
         data = media_source(row[self.name], self.name, where)
         if data is None:
             return None
@@ -98,11 +93,10 @@ class AudioSpec:
             sound, longer = read_audio(data, self.sample_rate, self.num_samples)
         except ValueError as error:
             raise where.error(self.name, str(error)) from error
-        values = np.zeros(self.num_samples, dtype=np.float32)
+        num_tokens = -(-len(sound) // self.patch)
+        values = np.zeros(num_tokens * self.patch, dtype=np.float32)
         values[: len(sound)] = (sound - self.mean) / self.std
-        real = -(-len(sound) // self.patch)
-        mask = None if real == self.num_tokens else np.arange(self.num_tokens) < real
-        return Encoded(values.reshape(self.shape), mask, longer)
+        return Encoded(values.reshape(num_tokens, self.patch), changes=("cut",) if longer else ())
 
     def note(self) -> str:
         seconds = self.num_samples / self.sample_rate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -17,33 +18,50 @@ from ..errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """One modality of one row as an array.
+    """One modality of one row as an array, as long as the cell is: batches pad it.
 
     Attributes:
-        values: (*axes, channels), or (*axes,) for token ids (text and categories).
+        values: (*axes, channels), or (*axes,) for token ids (text and categories); an axis may be shorter than the
+            modality's.
         mask: bool (*axes), True where a token is real; None if all are.
-        cut: the cell was longer than the modality and lost its end.
+        coordinates: per axis None, or float32 (length,) or (length, count) where the spec's `own_coordinates` says so.
+        changes: keys of `CHANGES`: what was done to the cell to make it fit.
     """
 
     values: np.ndarray
     mask: np.ndarray | None = None
-    cut: bool = False
+    coordinates: tuple[np.ndarray | None, ...] | None = None
+    changes: tuple[str, ...] = ()
 
     @property
     def nbytes(self) -> int:
-        """Bytes of both arrays."""
-        return self.values.nbytes + (0 if self.mask is None else self.mask.nbytes)
+        """Bytes of all arrays."""
+        arrays = [self.values, self.mask, *(self.coordinates or ())]
+        return sum(array.nbytes for array in arrays if array is not None)
+
+
+CHANGES = {
+    "cut": "lost their end: they are longer than the model reads",
+    "resized": "were resized",
+    "padded": "do not fill the box, which is padded and masked",
+    "stretched": "were stretched to other proportions",
+    "thinned": "were thinned out: they have more points than the model reads",
+    "clipped": "lie partly outside what the train rows had, and were clipped to it",
+}
+"""What decoders do to cells that do not fit, as a report words it after "12 cells of 'photo' "."""
 
 
 class ModalitySpec(Protocol):
     """One modality: its columns, its array's shape, and how a row becomes that array."""
 
     kind: ClassVar[str]
-    """`"image"`, `"audio"`, `"text"`, `"number"` or `"category"`, as the columns' kinds."""
+    """`"image"`, `"audio"`, `"text"` .., as the columns' kinds."""
     dtype: ClassVar[str]
     """dtype of the collated array."""
-    shared: ClassVar[bool]
-    """Worth decoding equal cells once."""
+
+    @property
+    def shared(self) -> bool:
+        """Worth decoding equal cells once."""
 
     @property
     def name(self) -> str:
@@ -55,7 +73,7 @@ class ModalitySpec(Protocol):
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """Lengths of the token axes."""
+        """Lengths of the token axes, at most."""
 
     @property
     def channels(self) -> int:
@@ -69,11 +87,47 @@ class ModalitySpec(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Shape of one row's array: `(*axes, channels)`, or `axes` for token ids."""
 
+    @property
+    def resolution(self) -> float:
+        """How many places along an axis the position encoding tells apart."""
+
+    @property
+    def own_coordinates(self) -> tuple[int, ...]:
+        """Per axis how many coordinates a token brings itself, 0 where `grid` places it."""
+
+    def grid(self, axis: int) -> np.ndarray | None:
+        """float32 (axes[axis],): where the tokens of an axis are; None: equally spaced from -1 to 1."""
+
     def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
         """A row's array, None where its cells are missing; `DataError` where they cannot be read."""
 
     def note(self) -> str:
         """What was learned from the train rows, in a few words."""
+
+
+class Spec:
+    """What specs have in common unless they say otherwise: equally spaced tokens."""
+
+    shared: ClassVar[bool] = True
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        raise NotImplementedError
+
+    @property
+    def num_tokens(self) -> int:
+        return math.prod(self.axes)
+
+    @property
+    def resolution(self) -> float:
+        return float(max(self.axes))
+
+    @property
+    def own_coordinates(self) -> tuple[int, ...]:
+        return (0,) * len(self.axes)
+
+    def grid(self, axis: int) -> np.ndarray | None:
+        return None
 
 
 SpecT = TypeVar("SpecT")

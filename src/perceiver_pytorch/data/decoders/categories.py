@@ -12,11 +12,11 @@ import numpy as np
 
 from ..cells import Where
 from ..values import as_label, is_missing
-from .base import Encoded
+from .base import Encoded, Spec
 
 
 @dataclass(frozen=True)
-class CategoriesSpec:
+class CategoriesSpec(Spec):
     """The category columns as token ids `(number of columns,)`.
 
     Column j's ids are its own: `offsets[j]` + the value's place in `values[j]`, and the id after its last value stands
@@ -66,10 +66,6 @@ class CategoriesSpec:
     @property
     def axes(self) -> tuple[int, ...]:
         return (len(self.columns),)
-
-    @property
-    def num_tokens(self) -> int:
-        return len(self.columns)
 
     @property
     def shape(self) -> tuple[int, ...]:

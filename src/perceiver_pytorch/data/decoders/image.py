@@ -11,14 +11,14 @@ import numpy as np
 from einops import rearrange
 
 from ..cells import Where, media_bytes
-from .base import Encoded, check_positive
+from .base import Encoded, Spec, check_positive
 from .image_file import read_image, resized, to_array
 
 _PATCHES = (1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True)
-class ImageSpec:
+class ImageSpec(Spec):
     """One image column as `(height / patch, width / patch)` tokens of `patch * patch * colors` values.
 
     Attributes:
@@ -36,7 +36,6 @@ class ImageSpec:
 
     kind: ClassVar[str] = "image"
     dtype: ClassVar[str] = "uint8"
-    shared: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_positive(self, "height", "width", "patch")
@@ -77,10 +76,6 @@ class ImageSpec:
     @property
     def channels(self) -> int:
         return self.patch * self.patch * self.colors
-
-    @property
-    def num_tokens(self) -> int:
-        return self.axes[0] * self.axes[1]
 
     @property
     def shape(self) -> tuple[int, ...]:

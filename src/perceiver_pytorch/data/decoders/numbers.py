@@ -12,13 +12,13 @@ import numpy as np
 from ..cells import Where
 from ..errors import DataError
 from ..values import as_number
-from .base import Encoded
+from .base import Encoded, Spec
 
 _CLIP = 10.0  # standard deviations: one absurd cell must not swamp a batch
 
 
 @dataclass(frozen=True)
-class NumbersSpec:
+class NumbersSpec(Spec):
     """The number columns as tokens `(number of columns, 1)`.
 
     Attributes:
@@ -52,10 +52,6 @@ class NumbersSpec:
     @property
     def axes(self) -> tuple[int, ...]:
         return (len(self.columns),)
-
-    @property
-    def num_tokens(self) -> int:
-        return len(self.columns)
 
     @property
     def shape(self) -> tuple[int, ...]:

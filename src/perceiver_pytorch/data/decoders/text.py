@@ -10,13 +10,13 @@ import numpy as np
 
 from ..cells import Where
 from ..values import as_label, is_missing
-from .base import Encoded, check_positive
+from .base import Encoded, Spec, check_positive
 
 _STEP = 8  # lengths are multiples of this
 
 
 @dataclass(frozen=True)
-class TextSpec:
+class TextSpec(Spec):
     """One text column as `length` byte ids: byte + 1, so 1..256, and 0 for padding.
 
     Attributes:
@@ -29,7 +29,6 @@ class TextSpec:
 
     kind: ClassVar[str] = "text"
     dtype: ClassVar[str] = "int64"
-    shared: ClassVar[bool] = True
     vocab_size: ClassVar[int] = 257
     channels: ClassVar[int] = 1
 
@@ -52,15 +51,11 @@ class TextSpec:
         return (self.length,)
 
     @property
-    def num_tokens(self) -> int:
-        return self.length
-
-    @property
     def shape(self) -> tuple[int, ...]:
         return self.axes
 
     def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
-        """Byte ids as int16 (length,) (int64 in a batch: a kept sample takes a quarter of the memory), and the mask."""
+        """Byte ids as int16 (bytes,) (int64 in a batch: a kept sample takes a quarter of the memory)."""
         value = row[self.name]
         if is_missing(value):
             return None
@@ -68,10 +63,8 @@ class TextSpec:
         cut = len(data) > self.length
         if cut:  # a character that is only half inside goes as a whole
             data = data[: self.length].decode("utf-8", errors="ignore").encode("utf-8")
-        ids = np.zeros(self.length, dtype=np.int16)
-        ids[: len(data)] = np.frombuffer(data, dtype=np.uint8)
-        ids[: len(data)] += 1
-        return Encoded(ids, None if len(data) == self.length else ids > 0, cut)
+        ids = np.frombuffer(data, dtype=np.uint8).astype(np.int16) + np.int16(1)
+        return Encoded(ids, changes=("cut",) if cut else ())
 
     def note(self) -> str:
         return f"UTF-8 bytes, at most {self.length}"
