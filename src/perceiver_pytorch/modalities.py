@@ -329,6 +329,7 @@ def make_context(
     freq_scale: str,
     mask: Tensor | None = None,
     coordinates: Coordinates | None = None,
+    encode_positions: bool = True,
 ) -> Context:
     """The context of one modality's (embedded) data, padded to ``width`` channels in all.
 
@@ -340,14 +341,18 @@ def make_context(
         freq_scale: ``"log"`` or ``"linear"``.
         mask: ``(batch, *axes)`` bool or None.
         coordinates: where the tokens are, see `Coordinates`; None: equally spaced.
+        encode_positions: False: tokens without positions.
     """
     scale, offset = modality.affine(data.device)
     code_dim = 0 if code is None else code.shape[0]
+    tables: tuple[Tensor, ...] = ()
+    if encode_positions:
+        tables = modality.positions(data.shape[1:-1], freq_scale, data.device, coordinates)
     return Context(
         data,
-        tables=modality.positions(data.shape[1:-1], freq_scale, data.device, coordinates),
+        tables=tables,
         code=code,
-        padding=width - data.shape[-1] - modality.position_dim - code_dim,
+        padding=width - data.shape[-1] - sum(table.shape[-1] for table in tables) - code_dim,
         mask=mask,
         scale=scale,
         offset=offset,

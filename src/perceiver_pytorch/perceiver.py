@@ -16,7 +16,7 @@ class Perceiver(PerceiverBase):
 
     Args:
         num_freq_bands: Fourier bands per axis.
-        depth: number of layers, each a cross-attend and one latent block.
+        depth: number of layers, each a cross-attend and its latent blocks.
         max_freq: sampling rate to resolve along an axis; the highest band is half of it.
         freq_base: base of the logarithmic band spacing.
         input_channels: raw channels per token.
@@ -28,6 +28,9 @@ class Perceiver(PerceiverBase):
         attn_dropout, ff_dropout: dropout after attention and inside the feed-forward parts.
         weight_tie_layers: share weights between layers, after the rule of the style.
         style: ``"release"``, ``"paper"`` or a `Style`.
+        fourier_encode_data: give tokens their positions; False: raw channels alone (perceiver-pytorch 0.11.0).
+        self_per_cross_attn: latent blocks in each layer (perceiver-pytorch 0.11.0).
+        final_classifier_head: False: the latents are returned, whatever ``num_classes`` (perceiver-pytorch 0.11.0).
 
     Raises:
         ValueError, TypeError: for sizes out of range.
@@ -59,6 +62,9 @@ class Perceiver(PerceiverBase):
         ff_dropout: float = 0.0,
         weight_tie_layers: bool = False,
         style: str | Style | Mapping[str, Any] = "release",
+        fourier_encode_data: bool = True,
+        self_per_cross_attn: int = 1,
+        final_classifier_head: bool = True,
     ) -> None:
         modality = InputModality("data", input_channels, input_axis, num_freq_bands, max_freq, freq_base)
         super().__init__(
@@ -69,16 +75,17 @@ class Perceiver(PerceiverBase):
             latent_heads=latent_heads,
             cross_dim_head=cross_dim_head,
             latent_dim_head=latent_dim_head,
-            num_classes=num_classes,
+            num_classes=num_classes if final_classifier_head else None,
             attn_dropout=attn_dropout,
             ff_dropout=ff_dropout,
             weight_tie_layers=weight_tie_layers,
-            num_latent_blocks_per_layer=1,
+            num_latent_blocks_per_layer=_checks.positive_int("self_per_cross_attn", self_per_cross_attn),
             use_gelu=False,
             style=style,
             modality_code_dim=None,
             one_hot_codes=False,
             single_block=True,
+            fourier_encode_positions=fourier_encode_data,
         )
         self.input_axis = input_axis
         self.max_freq = max_freq
@@ -86,20 +93,27 @@ class Perceiver(PerceiverBase):
         self.freq_base = freq_base
 
     def forward(  # type: ignore[override]
-        self, data: Tensor, mask: Tensor | None = None, *, coordinates: Coordinates | None = None
+        self,
+        data: Tensor,
+        mask: Tensor | None = None,
+        return_embeddings: bool = False,
+        *,
+        coordinates: Coordinates | None = None,
     ) -> Tensor:
         """Runs the model.
 
         Args:
             data: ``(batch, *axes, input_channels)``.
             mask: ``(batch, *axes)`` or ``(batch, tokens)`` bool, True = attend.
+            return_embeddings: return the latents ``(batch, num_latents, latent_dim)`` instead of what the head makes of
+                them.
             coordinates: per axis None or where the tokens are, as in `MultiModalityPerceiver`.
 
         Returns:
-            ``(batch, num_classes)``, or the latents without classes.
+            ``(batch, num_classes)``, or the latents without classes or head.
 
         Raises:
             ValueError, TypeError: for wrong axes, channels, masks or coordinates.
         """
         places = None if coordinates is None else {"data": coordinates}
-        return super().forward({"data": data}, mask, coordinates=places)
+        return super().forward({"data": data}, mask, coordinates=places, return_embeddings=return_embeddings)

@@ -27,9 +27,9 @@ def summarise(model: "PerceiverBase", inputs: Mapping[str, Tensor | Sequence[int
     for name in sorted(model.modalities):
         modality = model.modalities[name]
         raw = model._channels(modality)
-        code = model._code_dim
-        padding = model.max_modality_dim - raw - modality.position_dim - code
-        parts = f"{raw} data + {padding} padding + {modality.position_dim} position + {code} code"
+        code, position = model._code_dim, model._position_dim(modality)
+        padding = model.max_modality_dim - raw - position - code
+        parts = f"{raw} data + {padding} padding + {position} position + {code} code"
         axes = "1 axis" if modality.input_axis == 1 else f"{modality.input_axis} axes"
         lines.append(f"  {name}: {axes}; {parts}{_tokens(inputs, name, modality.input_axis)}")
     return "\n".join(lines)

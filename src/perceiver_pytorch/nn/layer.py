@@ -85,19 +85,20 @@ class PerceiverLayer(nn.ModuleList):
 
 
 class SingleBlockLayer(nn.ModuleList):
-    """`Perceiver`'s layer: the one latent block's two parts stand in the list themselves, four entries in all."""
+    """`Perceiver`'s layer: the parts of its latent block (or blocks, one after the other) stand in the list itself."""
 
-    def __init__(self, cross_attend: nn.Module, feed_forward: nn.Module, block: LatentBlock) -> None:
-        super().__init__([cross_attend, feed_forward, *block])
+    def __init__(self, cross_attend: nn.Module, feed_forward: nn.Module, *blocks: LatentBlock) -> None:
+        super().__init__([cross_attend, feed_forward, *(part for block in blocks for part in block)])
 
     def forward(
         self, x: Float[Tensor, "batch latents latent_dim"], context: Sequence[Context]
     ) -> Float[Tensor, "batch latents latent_dim"]:
-        cross_attend, feed_forward, latent_attention, latent_feed_forward = self
+        cross_attend, feed_forward, *latent_parts = self
         x = cross_attend(x, context=context) + x
         x = feed_forward(x) + x
-        x = latent_attention(x) + x
-        return latent_feed_forward(x) + x
+        for part in latent_parts:
+            x = part(x) + x
+        return x
 
 
 @dataclass(frozen=True, kw_only=True)
