@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from perceiver_pytorch.perceiver import Perceiver
     from perceiver_pytorch.perceiver_ar import PerceiverAR
+    from perceiver_pytorch.perceiver_lm import PerceiverLM
     from perceiver_pytorch.style import Style
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "MultiModalityWithTextPerceiverNoPooling",
     "Perceiver",
     "PerceiverAR",
+    "PerceiverLM",
     "Style",
 ]
 
@@ -50,6 +52,7 @@ _MODULES = {
     "MultiModalityWithTextPerceiverNoPooling": "multi_modality_with_text_perceiver",
     "Perceiver": "perceiver",
     "PerceiverAR": "perceiver_ar",
+    "PerceiverLM": "perceiver_lm",
     "Style": "style",
 }
 

@@ -88,6 +88,23 @@ def boolean_mask(name: str, mask: Any, shape: Sequence[int]) -> Tensor:
     return mask
 
 
+def token_ids(name: str, tokens: Any, vocab_size: int, limit: int | None = None) -> Tensor:
+    """``tokens`` as int64, if they are ids ``(batch, length)`` of a vocabulary, ``limit`` long at most."""
+    tensor(name, tokens)
+    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
+        raise TypeError(f"{name} must hold integer token ids, got {tokens.dtype}")
+    if tokens.dim() != 2 or 0 in tokens.shape:
+        raise ValueError(f"{name} must be token ids (batch, length) of at least one token, got {tuple(tokens.shape)}")
+    if limit is not None and tokens.shape[1] > limit:
+        raise ValueError(f"{name} must be at most {limit} long (max_length), got {tokens.shape[1]}; give the last ones")
+    ids = tokens.long()
+    if not (torch.compiler.is_compiling() or ids.is_meta):
+        lowest, highest = (int(value) for value in ids.aminmax())
+        if lowest < 0 or highest >= vocab_size:
+            raise ValueError(f"{name} must lie in [0, {vocab_size}), got {lowest} to {highest}")
+    return ids
+
+
 def _did_you_mean(value: Any, options: Iterable[Any]) -> str:
     close = difflib.get_close_matches(str(value), [str(option) for option in options], n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

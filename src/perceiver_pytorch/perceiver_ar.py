@@ -192,7 +192,9 @@ class PerceiverAR(SavedModel, tags=["text-generation"]):
             ValueError, TypeError: for wrong shapes, dtypes, lengths or ids.
         """
         read, held = (0, 0) if cache is None else (cache.length, cache.latents)
-        ids, mask = self._checked("tokens", tokens, mask, limit=self.max_length - read)
+        ids = _checks.token_ids("tokens", tokens, self.vocab_size, self.max_length - read)
+        if mask is not None:
+            _checks.boolean_mask("mask", mask, ids.shape)
         new = self._new_latents(num_latents, ids.shape[1], read, held)
         if cache is not None:
             mask = cache.extend(ids, mask, new)
@@ -277,9 +279,11 @@ class PerceiverAR(SavedModel, tags=["text-generation"]):
         """
         _checks.positive_int("max_new_tokens", max_new_tokens)
         check_sampling(temperature, top_k, top_p)
-        ids, mask = self._checked("prompt", prompt, mask)
-        if mask is not None and not (mask[:, -1].all() and (mask[:, 1:] >= mask[:, :-1]).all()):
-            raise ValueError("mask must be False at the left of a prompt only: pad shorter prompts on the left")
+        ids = _checks.token_ids("prompt", prompt, self.vocab_size)
+        if mask is not None:
+            _checks.boolean_mask("mask", mask, ids.shape)
+            if not (mask[:, -1].all() and (mask[:, 1:] >= mask[:, :-1]).all()):
+                raise ValueError("mask must be False at the left of a prompt only: pad shorter prompts on the left")
         for name, token in (("stop_token", stop_token), ("pad_token", pad_token)):
             if token is not None and not 0 <= token < self.vocab_size:
                 raise ValueError(f"{name} must lie in [0, {self.vocab_size}), got {token}")
@@ -331,29 +335,6 @@ class PerceiverAR(SavedModel, tags=["text-generation"]):
                 f"num_latents must be at most {most} for {length} tokens and a model of {self.num_latents}, got {asked}"
             )
         return asked
-
-    def _checked(
-        self, name: str, tokens: Tensor, mask: Tensor | None, limit: int | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Token ids ``(batch, length)`` int64 and their mask, if both are what they should be."""
-        _checks.tensor(name, tokens)
-        if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
-            raise TypeError(f"{name} must hold integer token ids, got {tokens.dtype}")
-        if tokens.dim() != 2 or 0 in tokens.shape:
-            raise ValueError(
-                f"{name} must be token ids (batch, length) of at least one token, got {tuple(tokens.shape)}"
-            )
-        if limit is not None and tokens.shape[1] > limit:
-            raise ValueError(
-                f"{name} must be at most {limit} long (the model's max_length is {self.max_length}), got "
-                f"{tokens.shape[1]}; give the last ones"
-            )
-        ids = tokens.long()
-        if not (torch.compiler.is_compiling() or ids.is_meta):
-            lowest, highest = ids.aminmax()
-            if lowest < 0 or highest >= self.vocab_size:
-                raise ValueError(f"{name} must lie in [0, {self.vocab_size}), got {int(lowest)} to {int(highest)}")
-        return ids, None if mask is None else _checks.boolean_mask("mask", mask, ids.shape)
 
 
 def _turning(name: str, dim_head: int, fraction: float) -> int:

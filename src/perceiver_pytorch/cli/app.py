@@ -10,6 +10,7 @@ from perceiver_pytorch.cli import console
 from perceiver_pytorch.cli.config import config
 from perceiver_pytorch.cli.evaluate import evaluate
 from perceiver_pytorch.cli.fit import fit
+from perceiver_pytorch.cli.language import fill, generate, language
 from perceiver_pytorch.cli.predict import predict
 
 app = typer.Typer(
@@ -51,5 +52,5 @@ def spelled_out(arguments: list[str]) -> list[str]:
     ]
 
 
-for command in (fit, evaluate, predict, config):
+for command in (fit, evaluate, predict, config, language, generate, fill):
     app.command()(worded(command))

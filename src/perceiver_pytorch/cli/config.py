@@ -5,11 +5,16 @@ from typing import Annotated
 import typer
 
 from perceiver_pytorch.training.config import PRESETS, dump_config, preset
+from perceiver_pytorch.training.language.config import language_preset
 
 
 def config(
     preset_name: Annotated[str, typer.Option("--preset", help=f"Size: {', '.join(PRESETS)}.")] = "tiny",
+    objective: Annotated[
+        str | None, typer.Option(help="Print the settings of `perceiver language` instead: causal or masked.")
+    ] = None,
 ) -> int:
     """Print every setting with its help and its value, as YAML for `perceiver fit --config`."""
-    typer.echo(dump_config(preset(preset_name)), nl=False)
+    settings = preset(preset_name) if objective is None else language_preset(preset_name, objective)
+    typer.echo(dump_config(settings), nl=False)
     return 0

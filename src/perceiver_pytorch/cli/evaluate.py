@@ -6,11 +6,14 @@ from typing import Annotated
 import typer
 
 from perceiver_pytorch.cli import console
+from perceiver_pytorch.cli.language import evaluate_language, is_language_run
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder of `perceiver fit`.")],
-    table: Annotated[str, typer.Argument(help="Table with the target, or a built-in set.")],
+    run: Annotated[Path, typer.Argument(help="Run folder of `perceiver fit`, or of `perceiver language`.")],
+    table: Annotated[
+        str, typer.Argument(help="Table with the target, or a built-in set; a text file for a language model.")
+    ],
     split: Annotated[
         str | None, typer.Option(help="Rows to measure on: train, val, test, all. Default: test if there are any.")
     ] = None,
@@ -26,6 +29,8 @@ def evaluate(
     from perceiver_pytorch.training.files import write_json
     from perceiver_pytorch.training.run_folder import RunFolder
 
+    if is_language_run(run):
+        return evaluate_language(run, table, output)
     folder = RunFolder.open(run)
     model = open_run(folder)
     data = overridden(folder.config().data, on_error, allow_outside)

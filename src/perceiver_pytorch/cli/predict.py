@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from perceiver_pytorch.cli import console
+from perceiver_pytorch.cli.language import is_language_run
 
 
 def predict(
@@ -24,6 +25,8 @@ def predict(
     from perceiver_pytorch.training.predictions import check_output, classes_of, write_predictions
     from perceiver_pytorch.training.run_folder import RunFolder
 
+    if is_language_run(run):
+        raise ValueError(f"run {run} has a language model: use perceiver generate {run} PROMPT, or perceiver fill")
     check_output(output)
     folder = RunFolder.open(run)
     model = open_run(folder)

@@ -1,10 +1,11 @@
 """What evaluate and predict share: a run's model on rows of another table."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.data import BadRow, Table, TableDataset, load_table, split_column
@@ -14,12 +15,17 @@ from perceiver_pytorch.training.config import DataConfig
 from perceiver_pytorch.training.fit import make_dataset
 from perceiver_pytorch.training.run_folder import RunFolder
 
+M = TypeVar("M", bound=nn.Module)
 SPLITS = ("train", "val", "test", "all")
 
 
 def open_run(run: RunFolder) -> MultiModalityWithTextPerceiver:
     """The run's model, on the accelerator if there is one."""
-    model = run.model()
+    return on_accelerator(run.model())
+
+
+def on_accelerator(model: M) -> M:
+    """The model, on the accelerator if there is one."""
     return model.to("cuda") if torch.cuda.is_available() else model
 
 

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.training.knobs import Settings, knob, read_settings, to_yaml
+
+S = TypeVar("S", bound=Settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +134,7 @@ def preset(name: str, table: str | None = None) -> FitConfig:
     return read_settings(FitConfig, BUILTIN.get(table or "", {}), base=config)
 
 
-def load_config(path: Path, base: FitConfig) -> FitConfig:
+def load_config(path: Path, base: S) -> S:
     """``base`` with what the YAML file at ``path`` says.
 
     Raises:
@@ -143,13 +145,13 @@ def load_config(path: Path, base: FitConfig) -> FitConfig:
 
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return read_settings(FitConfig, given, base=base)
+        return read_settings(type(base), given, base=base)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no YAML file: {error}") from None
     except (ValueError, TypeError) as error:
         raise type(error)(f"{path}: {error}") from None
 
 
-def dump_config(config: FitConfig) -> str:
+def dump_config(config: Settings) -> str:
     """The whole configuration as YAML with comments."""
     return to_yaml(config).lstrip("\n") + "\n"

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,20 @@ def learning_curves(history: Sequence[Mapping[str, float]]) -> str:
         axes.locator_params(axis="x", integer=True)
     right.plot(epochs, [row["val_accuracy"] for row in history], color=ORANGE, marker=".")
     right.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1))
+    return _svg(figure)
+
+
+def bits_curve(history: Sequence[Mapping[str, float]], baselines: Mapping[str, float]) -> str:
+    """A language model's bits per byte over the steps, beside those of simple means."""
+    figure, axes = _figure(7.5, 3.6, 1)
+    steps = [row["step"] for row in history]
+    bits = [row["train_loss"] / math.log(2) for row in history]
+    axes.plot(steps, bits, color=BLUE, label="train", marker=".")
+    axes.plot(steps, [row["val_bits_per_byte"] for row in history], color=ORANGE, label="validation", marker=".")
+    for (name, value), style in zip(baselines.items(), itertools.cycle((":", "--", "-.", (0, (1, 3))))):
+        axes.axhline(value, color=GREY, linewidth=1, linestyle=style, label=f"{name}: {value:.2f}")
+    axes.set(xlabel="step", ylabel="bits per byte", ylim=(0, None))
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _svg(figure)
 
 

@@ -2,14 +2,31 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from perceiver_pytorch.training.config import TrainingConfig
+
+class OptimizerSettings(Protocol):
+    """What is read of a configuration, with the meaning of the fields in `TrainingConfig`."""
+
+    @property
+    def optimizer(self) -> str: ...
+
+    @property
+    def lr(self) -> float: ...
+
+    @property
+    def weight_decay(self) -> float: ...
+
+    @property
+    def warmup(self) -> float: ...
+
+    @property
+    def min_lr(self) -> float: ...
 
 
 class Lamb(Optimizer):
@@ -67,7 +84,7 @@ class Lamb(Optimizer):
         parameter.sub_(update * trust, alpha=group["lr"])
 
 
-def build_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
+def build_optimizer(model: nn.Module, config: OptimizerSettings) -> Optimizer:
     """The optimiser over the model's parameters; matrices decay, vectors (biases, norms) do not."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
@@ -80,7 +97,7 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
     return AdamW(groups, lr=config.lr, betas=(0.9, 0.98))
 
 
-def build_schedule(optimizer: Optimizer, config: TrainingConfig, num_steps: int) -> LambdaLR:
+def build_schedule(optimizer: Optimizer, config: OptimizerSettings, num_steps: int) -> LambdaLR:
     """Per step: linear warm-up over ``config.warmup`` of the steps, then a cosine down to ``config.min_lr``."""
     rising = max(1, round(config.warmup * num_steps))
 

@@ -8,14 +8,17 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
-from torch import nn
-
+from perceiver_pytorch._saving import SavedModel
 from perceiver_pytorch.data import InputSpec
 from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
 from perceiver_pytorch.training.config import FitConfig, dump_config, load_config
 from perceiver_pytorch.training.files import write_json, write_text
+from perceiver_pytorch.training.knobs import Settings
+
+M = TypeVar("M", bound=SavedModel)
+R = TypeVar("R", bound="RunFolder")
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class RunFolder:
     """
 
     path: Path
+    command: ClassVar[str] = "fit"
 
     @property
     def config_file(self) -> Path:
@@ -67,7 +71,7 @@ class RunFolder:
         return self.metrics_file.is_file() and self.metrics().get("stopped") is None
 
     @classmethod
-    def create(cls, path: Path) -> "RunFolder":
+    def create(cls: type[R], path: Path) -> R:
         """A new run at ``path``.
 
         Raises:
@@ -81,7 +85,7 @@ class RunFolder:
         return cls(path)
 
     @classmethod
-    def open(cls, path: Path) -> "RunFolder":
+    def open(cls: type[R], path: Path) -> R:
         """The run at ``path``.
 
         Raises:
@@ -92,7 +96,7 @@ class RunFolder:
             raise ValueError(f"{path} is no run folder: it has no {run.config_file.name}")
         return run
 
-    def write_config(self, config: FitConfig) -> None:
+    def write_config(self, config: Settings) -> None:
         write_text(self.config_file, dump_config(config))
 
     def config(self) -> FitConfig:
@@ -110,7 +114,7 @@ class RunFolder:
     def metrics(self) -> dict[str, Any]:
         return self._read(self.metrics_file)
 
-    def write_model(self, model: MultiModalityWithTextPerceiver) -> None:
+    def write_model(self, model: SavedModel) -> None:
         """Writes weights and configuration in a folder beside, then moves them to their places."""
         staging = self.path / ".model.partial"
         try:
@@ -126,13 +130,17 @@ class RunFolder:
         Raises:
             ValueError: if the run has none yet.
         """
+        return self.load(MultiModalityWithTextPerceiver)
+
+    def load(self, kind: type[M]) -> M:
+        """The trained model of class ``kind``; else as `model`."""
         if not (self.path / "model.safetensors").is_file():
             raise ValueError(
-                f"run {self.path} has no model yet; go on training with `perceiver fit --resume {self.path}`"
+                f"run {self.path} has no model yet; go on training with `perceiver {self.command} --resume {self.path}`"
             )
         with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a folder
-            model: nn.Module = MultiModalityWithTextPerceiver.from_pretrained(self.path, local_files_only=True)
-        assert isinstance(model, MultiModalityWithTextPerceiver)
+            model = kind.from_pretrained(self.path, local_files_only=True)
+        assert isinstance(model, kind)
         return model.eval()
 
     def _read(self, path: Path) -> dict[str, Any]:

@@ -1,0 +1,210 @@
+"""``perceiver language``, ``generate`` and ``fill``: language models on the bytes of a text file."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from perceiver_pytorch.cli import console
+from perceiver_pytorch.cli.fit import _free_folder, _pair, _remove_if_empty, seconds
+from perceiver_pytorch.training.config import load_config
+from perceiver_pytorch.training.knobs import read_settings, with_path
+from perceiver_pytorch.training.language.config import OBJECTIVES, PRESETS, LanguageConfig, language_preset
+
+
+def language(
+    file: Annotated[str | None, typer.Argument(help="Text file, in any encoding: it is read as bytes.")] = None,
+    objective: Annotated[
+        str, typer.Option(help="causal: the next byte (PerceiverAR). masked: hidden bytes (PerceiverLM).")
+    ] = OBJECTIVES[0],
+    run: Annotated[Path | None, typer.Option(help="Run folder to write; default: runs/NAME.")] = None,
+    preset_name: Annotated[str, typer.Option("--preset", help=f"Size: {', '.join(PRESETS)}.")] = "tiny",
+    config: Annotated[
+        Path | None,
+        typer.Option(help="YAML file with any of the settings that `perceiver config --objective causal` prints."),
+    ] = None,
+    context: Annotated[int | None, typer.Option(help="Bytes that the model reads at a time.")] = None,
+    latents: Annotated[
+        int | None, typer.Option(help="Latents; causal: the last positions of the context, which predict.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the train bytes, instead of steps.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pieces of text per step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Fixes weights, order and dropout.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, as model.depth=6. Repeatable."),
+    ] = None,
+    time_limit: Annotated[str | None, typer.Option(help="Train no longer than this: 90s, 5m, 1h30m.")] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="[RUN]", help="Go on with a stopped run (default: that of --run), as it was configured."),
+    ] = None,
+) -> int:
+    """Train a language model on a text file and report its bits per byte beside those of compressors.
+
+    Settings come from the preset, then the --config file, then the options.
+    """
+    from perceiver_pytorch.training.language.fit import INTERRUPTED, fit_language
+    from perceiver_pytorch.training.language.run import LanguageRun
+
+    limit = None if time_limit is None else seconds(time_limit)
+    options = {
+        "data.file": file,
+        "data.context": context,
+        "model.num_latents": latents,
+        "training.steps": steps,
+        "training.epochs": epochs,
+        "training.batch_size": batch_size,
+        "training.lr": lr,
+        "training.seed": seed,
+    }
+    given = {path: value for path, value in options.items() if value is not None}
+    if resume is not None:
+        if not resume and run is None:
+            raise ValueError("--resume needs the folder of the run to go on with")
+        folder = LanguageRun.open_language(Path(resume) if resume else run)  # type: ignore[arg-type]
+        if given.keys() - {"data.file"} or set_ or config:
+            raise ValueError(f"--resume goes on with {folder.path} as it was configured; leave the other options out")
+        settings = read_settings(LanguageConfig, _tree(given), base=folder.settings())
+    else:
+        base = language_preset(preset_name, objective)
+        if config is not None:
+            base = load_config(config, base)
+        settings = read_settings(LanguageConfig, _tree(given, map(_pair, set_ or [])), base=base)
+        if not settings.data.file:
+            raise ValueError("which file? perceiver language FILE")
+        folder = LanguageRun.create(run or _free_folder(settings.data.file))
+    try:
+        outcome = fit_language(
+            settings, folder, resume=resume is not None, time_limit=limit, reporter=console.reporter()
+        )
+    except BaseException:
+        _remove_if_empty(folder.path)
+        raise
+    if outcome.stopped == INTERRUPTED:
+        console.say(f"stopped and saved; go on with: perceiver language --resume {folder.path}")
+        return 130
+    _print_outcome(outcome.metrics, folder)
+    return 0
+
+
+def generate(
+    run: Annotated[Path, typer.Argument(help="Run folder of `perceiver language --objective causal`.")],
+    prompt: Annotated[str, typer.Argument(help="Text to continue.")],
+    max_bytes: Annotated[int, typer.Option(help="Bytes to append.")] = 300,
+    temperature: Annotated[float, typer.Option(help="Below 1: likelier bytes; 0: always the likeliest.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="Only the k likeliest bytes.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Only the likeliest bytes of this probability together.")] = None,
+    stop: Annotated[str | None, typer.Option(help="Stop after this character, given as one byte: $'\\n'.")] = None,
+    samples: Annotated[int, typer.Option(help="Continuations to print.")] = 1,
+    seed: Annotated[int | None, typer.Option(help="Gives the same continuations again.")] = None,
+) -> int:
+    """Continue a text with a trained causal model."""
+    from perceiver_pytorch.byte_tokenizer import ByteTokenizer
+    from perceiver_pytorch.cli.tables import on_accelerator
+    from perceiver_pytorch.training.language.run import LanguageRun
+
+    tokenizer = ByteTokenizer()
+    if not prompt:
+        raise ValueError('PROMPT is empty; give some text to continue, if only a line break: $"\\n"')
+    stop_ids = [] if stop is None else tokenizer.encode(stop)
+    if stop is not None and len(stop_ids) != 1:
+        raise ValueError(f"--stop must be a single byte, got {stop!r} of {len(stop_ids)}")
+    if samples < 1:
+        raise ValueError(f"--samples must be at least 1, got {samples}")
+    model = on_accelerator(LanguageRun.open_language(run).causal_model())
+    ids, _ = tokenizer.batch([prompt] * samples)
+    out = model.generate(
+        ids.to(model.to_logits.bias.device),
+        max_bytes,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        stop_token=stop_ids[0] if stop_ids else None,
+        seed=seed,
+    )
+    for i, row in enumerate(out):
+        if samples > 1:
+            console.say(f"--- {i + 1}")
+        console.say(prompt + tokenizer.decode(row))
+    return 0
+
+
+def fill(
+    run: Annotated[Path, typer.Argument(help="Run folder of `perceiver language --objective masked`.")],
+    text: Annotated[str, typer.Argument(help="Text with [MASK] for each missing byte.")],
+) -> int:
+    """Fill the gaps of a text with a trained masked model, the surest first."""
+    from perceiver_pytorch.byte_tokenizer import MASK, ByteTokenizer
+    from perceiver_pytorch.cli.tables import on_accelerator
+    from perceiver_pytorch.training.language.run import LanguageRun
+
+    tokenizer = ByteTokenizer()
+    ids, _ = tokenizer.batch([text], specials=True)
+    if not (ids == MASK).any():
+        raise ValueError(f"TEXT has no [MASK] to fill in: {text!r}")
+    model = on_accelerator(LanguageRun.open_language(run).masked_model())
+    filled = model.fill(ids.to(model.bias.device))
+    console.say(tokenizer.decode(filled[0]))
+    return 0
+
+
+def is_language_run(run: Path) -> bool:
+    """Whether there is a run of `perceiver language` at ``run``."""
+    from perceiver_pytorch.training.language.run import LanguageRun
+
+    return LanguageRun.is_at(run)
+
+
+def evaluate_language(run: Path, file: str, output: Path | None) -> int:
+    """Measures a language model on a whole text file: ``perceiver evaluate``."""
+    from perceiver_pytorch.cli.tables import on_accelerator
+    from perceiver_pytorch.training.files import write_json
+    from perceiver_pytorch.training.language.baselines import compressors
+    from perceiver_pytorch.training.language.objectives import bits_per_byte, objective_of
+    from perceiver_pytorch.training.language.run import LanguageRun
+    from perceiver_pytorch.training.language.text import open_text
+
+    folder = LanguageRun.open_language(run)
+    objective = objective_of(folder.settings())
+    text = open_text(file, at_least=2)
+    model = on_accelerator(folder.language_model())
+    with console.reporter().step("measuring") as progress:
+        bits = bits_per_byte(model, objective, text, progress=progress)
+    result = {"objective": objective.name, "file": file, "bytes": len(text), "bits_per_byte": bits}
+    result["baselines"] = compressors(text)
+    console.say(f"{len(text):,} bytes of {file}")
+    _print_bits("", result)
+    if output is not None:
+        write_json(output, result)
+        console.say(f"written: {output}")
+    return 0
+
+
+def _print_outcome(metrics: dict[str, Any], folder: Any) -> None:
+    if metrics["stopped"]:
+        console.say(f"stopped: {metrics['stopped']}; go on with: perceiver language --resume {folder.path}")
+    _print_bits(f"test part after {metrics['steps']:,} steps: ", metrics)
+    console.say(f"curve: {folder.curve_file}")
+
+
+def _print_bits(where: str, metrics: dict[str, Any]) -> None:
+    masked = metrics["objective"] == "masked"
+    console.say(f"{where}{metrics['bits_per_byte']:.4f} bits per {'hidden ' if masked else ''}byte")
+    console.say("  " + ", ".join(f"{name} {value:.4f}" for name, value in metrics["baselines"].items()))
+    if masked:
+        console.say("  (compressors see what precedes a byte, the model both sides of it: they do not compare)")
+
+
+def _tree(given: dict[str, Any], pairs: Any = ()) -> dict[str, Any]:
+    """Nested mappings of dotted paths; ``pairs`` are parsed as YAML."""
+    import yaml
+
+    tree: dict[str, Any] = {}
+    for path, text in pairs:
+        with_path(tree, path, yaml.safe_load(text))
+    for path, value in given.items():
+        with_path(tree, path, value)
+    return tree

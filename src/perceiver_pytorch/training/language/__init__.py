@@ -1,0 +1,1 @@
+"""Training of language models on the bytes of a text file: causal (`PerceiverAR`) and masked (`PerceiverLM`)."""

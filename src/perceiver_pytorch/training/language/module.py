@@ -1,0 +1,51 @@
+"""The language model under training: loss, bits per byte, optimiser."""
+
+import math
+from typing import Any
+
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from perceiver_pytorch.training.language.config import LanguageTraining
+from perceiver_pytorch.training.language.objectives import Objective
+from perceiver_pytorch.training.loop import Resumable
+from perceiver_pytorch.training.optimizers import build_optimizer, build_schedule
+
+
+class LanguageModule(Resumable):
+    """Trains a model for an objective on windows of a text.
+
+    Args:
+        model: the model.
+        objective: what it is trained for.
+        config: optimisation.
+    """
+
+    def __init__(self, model: nn.Module, objective: Objective, config: LanguageTraining) -> None:
+        super().__init__(config.seed)
+        self.model = model
+        self.objective = objective
+        self.config = config
+        self.train_loss = MeanMetric()
+        self.train_loss.persistent(True)  # a run that is stopped within an epoch goes on with that epoch's mean
+        self.val_loss = MeanMetric()
+        self.val_bits = MeanMetric()
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        loss = self.objective.loss(self.model, batch)
+        self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=False)
+        self.train_loss.update(loss.detach())
+        self.log("train_loss_epoch", self.train_loss, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        nats, count = self.objective.nats(self.model, batch)
+        self.val_loss.update(nats / count, count)
+        self.val_bits.update(nats / count / math.log(2), count)
+        self.log("val_loss", self.val_loss, prog_bar=True)
+        self.log("val_bits_per_byte", self.val_bits, prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.model, self.config)
+        schedule = build_schedule(optimizer, self.config, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,72 @@
+"""The run folder of a language model."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from perceiver_pytorch.perceiver_ar import PerceiverAR
+from perceiver_pytorch.perceiver_lm import PerceiverLM
+from perceiver_pytorch.training.config import load_config
+from perceiver_pytorch.training.language.config import LanguageConfig
+from perceiver_pytorch.training.run_folder import RunFolder
+
+
+class LanguageRun(RunFolder):
+    """A run's files, as in `RunFolder`, without those of a table (``input_spec.json``, ``report.html``).
+
+    ``curve.svg``: bits per byte over the steps, beside the baselines.
+    """
+
+    command: ClassVar[str] = "language"
+
+    @property
+    def curve_file(self) -> Path:
+        return self.path / "curve.svg"
+
+    @classmethod
+    def is_at(cls, path: Path) -> bool:
+        """Whether ``path`` is the run of a language model: its configuration names an objective."""
+        import yaml
+
+        file = cls(path).config_file
+        if not file.is_file():
+            return False
+        try:
+            settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            return False
+        return isinstance(settings, dict) and "objective" in settings
+
+    @classmethod
+    def open_language(cls, path: Path) -> "LanguageRun":
+        """The run at ``path``.
+
+        Raises:
+            ValueError: if it is none, or not one of a language model.
+        """
+        run = cls.open(path)
+        if not cls.is_at(path):
+            raise ValueError(f"{path} is no run of `perceiver language`")
+        return run
+
+    def settings(self) -> LanguageConfig:
+        """What the run was configured with."""
+        return load_config(self.config_file, LanguageConfig())
+
+    def causal_model(self) -> PerceiverAR:
+        """The trained causal model; ValueError if the run has another, or none yet."""
+        self._require("causal", "masked models fill gaps: perceiver fill")
+        return self.load(PerceiverAR)
+
+    def masked_model(self) -> PerceiverLM:
+        """The trained masked model; ValueError if the run has another, or none yet."""
+        self._require("masked", "causal models continue a prompt: perceiver generate")
+        return self.load(PerceiverLM)
+
+    def language_model(self) -> PerceiverAR | PerceiverLM:
+        """The trained model, whichever it is."""
+        return self.load(PerceiverAR) if self.settings().objective == "causal" else self.load(PerceiverLM)
+
+    def _require(self, objective: str, otherwise: str) -> None:
+        has = self.settings().objective
+        if has != objective:
+            raise ValueError(f"run {self.path} has a {has} model, a {objective} one is needed; {otherwise}")
