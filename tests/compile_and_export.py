@@ -163,3 +163,13 @@ def test_a_causal_model_is_one_graph() -> None:
     ids = torch.randint(6, 262, (2, 12))
     assert_equal_to_eager(compiled, model, ids)
     assert_equal_to_eager(compiled, model, ids, torch.arange(12).expand(2, -1) >= torch.tensor([[0], [10]]))
+
+
+def test_a_masked_language_model_is_one_graph() -> None:
+    torch.manual_seed(0)
+    sizes = {"embedding_dim": 16, "num_latents": 4, "latent_dim": 16, "depth": 1, "qk_dim": 16, "v_dim": 16}
+    model = P.PerceiverLM(max_length=12, **sizes)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    ids = torch.randint(6, 262, (2, 12))
+    assert_equal_to_eager(compiled, model, ids)
+    assert_equal_to_eager(compiled, model, ids, torch.arange(12).expand(2, -1) < torch.tensor([[12], [5]]))

@@ -1,5 +1,7 @@
 """`PerceiverLM`: a masked language model on bytes, with one query per position."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +9,7 @@ from perceiver_pytorch import _checks
 from perceiver_pytorch._saving import SavedModel
 from perceiver_pytorch.byte_tokenizer import FIRST_BYTE, MASK, VOCAB_SIZE
 from perceiver_pytorch.nn.block import AttentionBlock
+from perceiver_pytorch.nn.init import init_linears
 
 
 class PerceiverLM(SavedModel, tags=["fill-mask"]):
@@ -35,7 +38,8 @@ class PerceiverLM(SavedModel, tags=["fill-mask"]):
 
     Example:
         >>> import torch
-        >>> model = PerceiverLM(max_length=64, embedding_dim=16, num_latents=4, latent_dim=32, depth=1, qk_dim=16, v_dim=32)
+        >>> sizes = {"embedding_dim": 16, "num_latents": 4, "latent_dim": 32, "depth": 1, "qk_dim": 16, "v_dim": 32}
+        >>> model = PerceiverLM(max_length=64, **sizes)
         >>> model(torch.randint(6, 262, (2, 50))).shape
         torch.Size([2, 50, 262])
     """
@@ -73,7 +77,12 @@ class PerceiverLM(SavedModel, tags=["fill-mask"]):
         self.embedding = nn.Embedding(vocab_size, embedding_dim)
         self.positions = nn.Embedding(max_length, embedding_dim)
         self.latents = nn.Parameter(torch.empty(num_latents, latent_dim))
-        common = {"qk_dim": qk_dim, "widening_factor": widening_factor, "activation": activation, "dropout": dropout}
+        common: dict[str, Any] = {
+            "qk_dim": qk_dim,
+            "widening_factor": widening_factor,
+            "activation": activation,
+            "dropout": dropout,
+        }
         self.cross_attend = AttentionBlock(latent_dim, embedding_dim, heads=cross_heads, v_dim=v_dim, **common)
         self.latent_blocks = nn.ModuleList(
             AttentionBlock(latent_dim, heads=heads, v_dim=v_dim, **common) for _ in range(depth)
@@ -83,6 +92,7 @@ class PerceiverLM(SavedModel, tags=["fill-mask"]):
             embedding_dim, latent_dim, heads=decoder_heads, v_dim=embedding_dim, query_residual=False, **common
         )
         self.bias = nn.Parameter(torch.zeros(vocab_size))
+        init_linears(self, "variance_scaling")
         for array in (self.embedding.weight, self.positions.weight, self.latents, self.queries):
             nn.init.normal_(array, std=0.02)
 
@@ -90,7 +100,7 @@ class PerceiverLM(SavedModel, tags=["fill-mask"]):
         """Logits of the token at each position.
 
         Args:
-            tokens: ids ``(batch, length)``, integer, up to ``max_length`` of them; those to be predicted are ``[MASK]``.
+            tokens: ids ``(batch, length)``, integer, up to ``max_length`` of them; ``[MASK]`` where one is wanted.
             mask: ``(batch, length)`` bool, True where there is a token, False at padding.
 
         Returns:

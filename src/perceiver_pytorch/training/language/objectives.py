@@ -169,7 +169,7 @@ def bits_per_byte(
     bits, predicted = objective.first_bits, 0
     with torch.inference_mode():
         for i, batch in enumerate(loader):
-            nats, count = objective.nats(model, tuple(part.to(device) for part in batch))  # type: ignore[arg-type]
+            nats, count = objective.nats(model, tuple(part.to(device) for part in batch))
             bits += float(nats) / math.log(2)
             predicted += int(count)
             if progress is not None:
