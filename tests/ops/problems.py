@@ -24,6 +24,7 @@ class Spec:
         mask: None, "random", "first sample" (the first sample has no token), "none" (no sample has one).
         per_sample: whether the first axis' table differs per sample.
         affine: whether raw channels are scaled and shifted.
+        ordered: whether the channels stand in an order of their own.
         dtype: of the data.
         values: changes the standard normal data.
     """
@@ -35,6 +36,7 @@ class Spec:
     mask: str | None = None
     per_sample: bool = False
     affine: bool = False
+    ordered: bool = False
     dtype: torch.dtype = torch.float64
     values: Callable[[Tensor], Tensor] = field(default=lambda data: data)
 
@@ -62,6 +64,7 @@ class Spec:
             self._mask(batch),
             (torch.rand(self.channels, dtype=torch.float64) + 0.5).to(dtype) if self.affine else None,
             normal(self.channels).to(dtype) if self.affine else None,
+            torch.randperm(width) if self.ordered else None,
         )
 
     def _mask(self, batch: int) -> Tensor | None:
@@ -175,6 +178,8 @@ def dense_tokens(context: Context, dtype: torch.dtype) -> Tensor:
             if context.code is not None:
                 parts.append(context.code.to(dtype))
             token = torch.cat(parts)
+            if context.order is not None:
+                token = torch.zeros_like(token).index_put((context.order,), token)
             if context.mask is not None and not context.mask[(sample, *index)]:
                 token = torch.zeros_like(token)  # what it holds has no influence, NaN included
             tokens.append(token)

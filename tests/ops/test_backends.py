@@ -67,6 +67,8 @@ PROBLEMS = {
         (Spec((9,), channels=70, features=None, code=0, mask="first sample"),),
         {"heads": 2, "value_dim_head": 3, "value_bias": True},
     ),
+    "channels in an order of their own": ((replace(IMAGE, ordered=True), replace(SERIES, ordered=True)), {"heads": 2}),
+    "channels in an order of their own, mask": ((replace(VIDEO, ordered=True, mask="random"),), {"extra_padding": 2}),
     "constant tokens": ((Spec((6,), channels=4, features=None, code=0, values=torch.zeros_like),), {}),
 }
 

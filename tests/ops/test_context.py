@@ -15,6 +15,7 @@ SPECS = {
     "scaled pixels": Spec((3, 4), dtype=torch.uint8, values=lambda data: data.abs() * 50, affine=True),
     "no tables": Spec((3, 4), features=None),
     "no code": Spec((3, 4), code=0),
+    "channels in an order of their own": Spec((3, 4), ordered=True),
 }
 
 
@@ -68,6 +69,7 @@ def test_sizes_are_counted() -> None:
         ({"offset": torch.ones(2, 5)}, r"offset must have one value.*got \(2, 5\)"),
         ({"scale": torch.ones(5, requires_grad=True)}, "scale is a constant and gets no gradient"),
         ({"code": torch.zeros(2, 3)}, r"code must be \(channels,\), got \(2, 3\)"),
+        ({"order": torch.arange(16)}, r"order must name each of the 17 channels once, got \(16,\)"),
         ({"padding": -1}, "padding must be at least 0, got -1"),
     ],
 )

@@ -33,6 +33,9 @@ class Context:
             hold, NaN included, has no influence (a table must be finite throughout).
         scale: ``(channels,)`` or None: factor applied to the raw channels.
         offset: ``(channels,)`` or None: added after scaling.
+        order: ``(num_channels,)`` int64 or None: where a token's channels stand, if not one part after the other:
+            channel ``order[i]`` of the token is channel ``i`` of the parts in a row. Checkpoints of other libraries
+            number channels in their own way.
 
     Raises:
         ValueError: if the shapes do not fit together.
@@ -46,6 +49,7 @@ class Context:
     mask: Bool[Tensor, "batch *axes"] | None = None
     scale: Float[Tensor, " channels"] | None = None
     offset: Float[Tensor, " channels"] | None = None
+    order: Shaped[Tensor, " channels_in_all"] | None = None
     derived: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     """What backends have worked out of the constant parts: every layer that reads this context uses it again."""
 
@@ -75,6 +79,9 @@ class Context:
                 )
             if value is not None and value.requires_grad:
                 raise ValueError(f"{name} is a constant and gets no gradient; apply a learned one to the data itself")
+
+        if self.order is not None and self.order.shape != (self.num_channels,):
+            raise ValueError(f"order must name each of the {self.num_channels} channels once, got {_shape(self.order)}")
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -111,7 +118,17 @@ class Context:
             parts.append(table.to(dtype).reshape(view).expand(*shape, table.shape[-1]))
         if self.code is not None:
             parts.append(self.code.to(dtype).expand(*shape, -1))
-        return torch.cat(parts, dim=-1).flatten(1, -2)
+        tokens = torch.cat(parts, dim=-1).flatten(1, -2)
+        return tokens if self.order is None else tokens[..., self.order.argsort()]
+
+    def in_parts_order(self) -> "Context":
+        """The same context with channels one part after the other; worked out once."""
+        if self.order is None:
+            return self
+        if "in parts' order" not in self.derived:
+            parts = Context(self.data, self.tables, self.code, self.padding, self.mask, self.scale, self.offset)
+            self.derived["in parts' order"] = parts
+        return self.derived["in parts' order"]
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...]:

@@ -74,7 +74,10 @@ def attend(
     expected = (context.data.shape[0], context.num_channels)
     if (rows.shape[0], rows.shape[2]) != expected:
         raise ValueError(f"rows must be (batch={expected[0]}, rows, channels={expected[1]}), got {tuple(rows.shape)}")
-    return _backend(rows, context).attend(rows, context, eps)
+    if context.order is None:
+        return _backend(rows, context).attend(rows, context, eps)
+    mixed, lse = attend(rows[..., context.order], context.in_parts_order(), eps=eps)
+    return mixed[..., context.order.argsort()], lse
 
 
 def cross_attend(
