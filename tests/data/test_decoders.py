@@ -1,11 +1,21 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data_helpers import png, wav
-from perceiver_pytorch.data import AudioSpec, CategoriesSpec, DataError, ImageSpec, NumbersSpec, TextSpec, Where
+from perceiver_pytorch.data import (
+    AudioSpec,
+    CategoriesSpec,
+    DataError,
+    ImageSpec,
+    NumbersSpec,
+    SpecOptions,
+    TextSpec,
+    Where,
+)
 from perceiver_pytorch.data.decoders.image import ImageFacts
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
@@ -30,9 +40,23 @@ class TestImage:
         assert np.array_equal(values[1, 2], pixels[2:4, 4:6].reshape(-1))
 
     def test_other_sizes_are_resized(self):
-        values = picture(4, 4).encode({"x": png(np.full((50, 20), 90, np.uint8))}, WHERE).values
-        assert values.shape == (4, 4, 1)
-        assert (values == 90).all()
+        cell = {"x": png(np.full((50, 20), 90, np.uint8))}
+        fitted = picture(4, 4).encode(cell, WHERE)
+        assert fitted.values.shape == (4, 2, 1)
+        assert fitted.changes == ("resized", "padded")
+        stretched = replace(picture(4, 4), filling="stretch").encode(cell, WHERE)
+        assert stretched.values.shape == (4, 4, 1)
+        assert stretched.changes == ("resized", "stretched")
+        assert (fitted.values == 90).all()
+        assert (stretched.values == 90).all()
+
+    def test_an_image_of_the_boxs_size_is_unchanged(self):
+        assert picture(8, 8).encode({"x": png(np.full((8, 8), 90, np.uint8))}, WHERE).changes == ()
+
+    def test_zeros_fill_the_last_patches(self):
+        values = picture(5, 7, 1, 4).encode({"x": png(np.full((5, 7), 90, np.uint8))}, WHERE).values
+        assert values.shape == (2, 2, 16)
+        assert np.array_equal(values[1, 1].reshape(4, 4), [[90, 90, 90, 0], *[[0] * 4] * 3])
 
     def test_transparency_lies_on_white(self):
         pixels = np.zeros((8, 8, 4), np.uint8)
@@ -66,14 +90,14 @@ class TestImage:
         assert values[4:].mean() < 5
 
     def test_size_colour_and_patch_are_learned(self):
-        knobs = {"image_size": None, "max_image_size": 64, "image_patch": None, "max_image_tokens": 1024}
+        knobs = SpecOptions()
         grey, odd = ImageFacts(28, 28, True), ImageFacts(30, 20, False)
-        assert ImageSpec.fit("x", [grey, grey, grey], **knobs) == picture(28, 28, 1, 1)
-        assert ImageSpec.fit("x", [grey, grey, odd], **knobs) == picture(28, 28, 3, 1)
-        assert ImageSpec.fit("x", [ImageFacts(64, 64, True)], **knobs) == picture(64, 64, 1, 2)
-        assert ImageSpec.fit("x", [ImageFacts(100, 200, True)], **knobs) == picture(32, 64, 1, 2)
-        assert ImageSpec.fit("x", [odd], **{**knobs, "image_patch": 8}) == picture(32, 24, 3, 8)
-        assert ImageSpec.fit("x", [grey], **{**knobs, "image_size": 7}) == picture(7, 7, 1, 1)
+        assert ImageSpec.fit("x", [grey, grey, grey], knobs) == picture(28, 28, 1, 1)
+        assert ImageSpec.fit("x", [grey, grey, odd], knobs) == picture(28, 28, 3, 1)
+        assert ImageSpec.fit("x", [ImageFacts(64, 64, True)], knobs) == picture(64, 64, 1, 2)
+        assert ImageSpec.fit("x", [ImageFacts(100, 200, True)], knobs) == picture(32, 64, 1, 2)
+        assert ImageSpec.fit("x", [odd], SpecOptions(image_patch=8)) == picture(30, 20, 3, 8)
+        assert ImageSpec.fit("x", [grey], SpecOptions(image_size=7)) == picture(7, 7, 1, 1)
 
     def test_facts_see_colour(self):
         grey = np.full((3, 4, 3), 9, np.uint8)
@@ -93,9 +117,9 @@ class TestImage:
         from PIL import Image
 
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
-        for side in (8, 20):  # Pillow warns of the first and refuses the second
-            with pytest.raises(DataError, match="suspiciously large"):
-                picture().encode({"x": png(np.zeros((side, side), np.uint8))}, WHERE)
+        with pytest.raises(DataError, match="suspiciously large"):
+            picture().encode({"x": png(np.zeros((20, 20), np.uint8))}, WHERE)
+        picture().encode({"x": png(np.zeros((8, 8), np.uint8))}, WHERE)  # Pillow only warns of up to twice the limit
 
 
 class TestFiles:
@@ -184,9 +208,9 @@ class TestText:
         assert len(TextSpec("x", 8).encode({"x": 12.0}, WHERE).values) == 2
 
     def test_the_length_is_learned(self):
-        assert TextSpec.fit("x", ["a" * 9, None], max_text_bytes=512).length == 16
-        assert TextSpec.fit("x", ["é" * 900], max_text_bytes=512).length == 512
-        assert TextSpec.fit("x", [None], max_text_bytes=512).length == 8
+        assert TextSpec.fit("x", ["a" * 9, None], SpecOptions()).length == 16
+        assert TextSpec.fit("x", ["é" * 900], SpecOptions()).length == 512
+        assert TextSpec.fit("x", [None], SpecOptions()).length == 8
 
 
 class TestNumbers:

@@ -27,8 +27,8 @@ def test_an_audio_visual_manifest(av_table):
 def test_describe_is_text_for_a_report(av_table):
     spec, _ = fitted(av_table, "label")
     assert spec.describe() == [
-        ("image", "image", "image", "9x7 = 63 tokens of 1 value", "9x7 grey, single pixels"),
-        ("audio", "audio", "audio", "7 tokens of 32 values", "0.03 s at 8000 Hz, 32 samples a token"),
+        ("image", "image", "image", "9x7 = 63 tokens of 1 value", "9x7 grey, fitted and padded, single pixels"),
+        ("audio", "audio", "audio", "7 tokens of 32 values", "0.03 s at 8000 Hz, mono, 32 samples a token"),
         ("categories", "category", "text, speaker", "2 tokens, ids", "5, 2 values"),
     ]
 
@@ -75,7 +75,7 @@ def _set(path, value):
         (_set(["kinds", "id"], "picture"), "kinds: an object"),
         (_set(["modalities"], {}), "modalities: a list"),
         (_set(["modalities"], []), "one or more"),
-        (_set(["modalities", 0, "kind"], "video"), r"modalities\[0\]: an object with a kind"),
+        (_set(["modalities", 0, "kind"], "movie"), r"modalities\[0\]: an object with a kind"),
         (_set(["modalities", 0, "height"], "9"), r"modalities\[0\]\.height: int was expected, got '9'"),
         (_set(["modalities", 0, "height"], True), "height: int was expected"),
         (_set(["modalities", 0, "height"], -9), r"modalities\[0\]: height was expected to be positive"),

@@ -9,7 +9,17 @@ from .cells import Where
 from .collate import Batch, collate
 from .columns import KINDS, Kind, leaks, recognise_columns
 from .dataset import BadRow, Sample, TableDataset
-from .decoders import CHANGES, AudioSpec, CategoriesSpec, Encoded, ImageSpec, ModalitySpec, NumbersSpec, TextSpec
+from .decoders import (
+    CHANGES,
+    AudioSpec,
+    CategoriesSpec,
+    Encoded,
+    ImageSpec,
+    ModalitySpec,
+    NumbersSpec,
+    TextSpec,
+    VideoSpec,
+)
 from .errors import DataError
 from .input_spec import InputSpec
 from .options import SpecOptions
@@ -45,6 +55,7 @@ __all__ = [
     "TargetKind",
     "TargetSpec",
     "TextSpec",
+    "VideoSpec",
     "Where",
     "builtin_names",
     "builtin_table",

@@ -10,7 +10,7 @@ import numpy as np
 
 from .cells import media_cell
 from .errors import DataError, did_you_mean, need
-from .sniff import sniff_bytes, sniff_path
+from .sniff import Media, sniff_bytes, sniff_path
 from .splits import split_column
 from .table import Table
 from .targets import target_names
@@ -19,9 +19,15 @@ from .values import as_label, as_number, is_missing
 if TYPE_CHECKING:
     import pyarrow
 
-Kind = Literal["image", "audio", "text", "number", "category", "ignore"]
+Kind = Literal["image", "audio", "video", "video+audio", "text", "number", "category", "ignore"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+_MEDIA_KINDS: dict[Media | Literal["other"], Kind] = {
+    "image": "image",
+    "audio": "audio",
+    "video": "video",
+    "other": "ignore",
+}
 _SAMPLE = 300  # cells looked at per column
 _NEARLY_ALL = 0.95
 _MOST = 0.9
@@ -38,7 +44,7 @@ def recognise_columns(
 ) -> dict[str, Kind]:
     """Each column's kind, by its values.
 
-    - image, audio: files (bytes, or bytes and path) by their first bytes, paths by their suffix
+    - image, audio, video: files (bytes, or bytes and path) by their first bytes, paths by their suffix
     - number: numbers, dates, and strings that are all numbers
     - category: true/false, and short strings of few different values
     - text: other strings
@@ -133,8 +139,8 @@ def _files(sample: list[Any]) -> Kind:
             return "ignore"
         if cell is not None:
             found.append(sniff_path(cell) if isinstance(cell, str) else sniff_bytes(cell))
-    for kind in get_args(Literal["image", "audio"]):
-        if found and found.count(kind) >= _NEARLY_ALL * len(found):
+    for media, kind in _MEDIA_KINDS.items():
+        if found and found.count(media) >= _NEARLY_ALL * len(found):
             return kind
     return "ignore"
 
@@ -142,9 +148,8 @@ def _files(sample: list[Any]) -> Kind:
 def _strings(name: str, column: pyarrow.ChunkedArray, sample: list[str]) -> Kind:
     sample = [value for value in sample if value]
     suffixes = [sniff_path(value) for value in sample]
-    files: tuple[tuple[str, Kind], ...] = (("image", "image"), ("audio", "audio"), ("other", "ignore"))
-    for found, kind in files:
-        if sample and suffixes.count(found) >= _NEARLY_ALL * len(sample):  # type: ignore[arg-type]
+    for media, kind in _MEDIA_KINDS.items():
+        if sample and suffixes.count(media) >= _NEARLY_ALL * len(sample):
             return kind
     if not sample or _tells_nothing(name, column):
         return "ignore"

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from .cells import Where, cell_key, media_bytes, media_source
+from .cells import Where, cell_key, media_source
 from .columns import Kind
-from .decoders import AudioSpec, CategoriesSpec, ImageSpec, ModalitySpec, NumbersSpec, TextSpec
-from .decoders.audio_file import AudioFacts
+from .decoders import AudioSpec, CategoriesSpec, ImageSpec, ModalitySpec, NumbersSpec, TextSpec, VideoSpec
+from .decoders.audio_file import AudioFacts, NoSoundError
 from .decoders.image import ImageFacts
+from .decoders.video_file import VideoFacts
 from .errors import DataError
 from .options import SpecOptions
 from .table import Table
 from .values import as_number
 
 _NUM_IMAGES = 256  # images looked at for size and colour
+_NUM_VIDEOS = 512  # videos whose first frame is looked at for size and length
 _NUM_CLIPS = 512  # clips decoded for mean and standard deviation (all headers are read)
 
 T = TypeVar("T")
@@ -27,7 +30,7 @@ T = TypeVar("T")
 def fit_modalities(
     table: Table, kinds: Mapping[str, Kind], rows: np.ndarray, options: SpecOptions, *, allow_outside: bool
 ) -> tuple[ModalitySpec, ...]:
-    """One spec per image, audio and text column, then one for all numbers and one for all categories.
+    """One spec per column of files or text (two for `video+audio`), then one for all numbers, one for all categories.
 
     Raises:
         DataError: no column is left to learn from, or a column has no cell that can be read.
@@ -36,10 +39,19 @@ def fit_modalities(
     single: dict[str, Callable[[str], ModalitySpec]] = {
         "image": columns.image,
         "audio": columns.audio,
+        "video": columns.video,
+        "video+audio": columns.video,
         "text": columns.text,
     }
-    modalities = [single[kind](name) for name, kind in kinds.items() if kind in single]
-    taken = {modality.name for modality in modalities}
+    modalities: list[ModalitySpec] = []
+    taken = {name for name, kind in kinds.items() if kind in single}
+    for name, kind in kinds.items():
+        if kind in single:
+            modalities.append(single[kind](name))
+        if kind == "video+audio":
+            modalities.append(columns.audio(_free_name(f"{name}.audio", taken), track_of=name))
+            taken.add(modalities[-1].name)
+    modalities = _on_clocks(modalities, options)
     numbers = [name for name, kind in kinds.items() if kind == "number"]
     if numbers:
         modalities.append(columns.numbers(_free_name("numbers", taken), numbers))
@@ -58,6 +70,25 @@ def _free_name(name: str, taken: set[str]) -> str:
     return name
 
 
+def _on_clocks(modalities: list[ModalitySpec], options: SpecOptions) -> list[ModalitySpec]:
+    """A video and its sound share one time axis, and so do all modalities that are asked to: as long as the longest."""
+    groups: dict[str, list[ModalitySpec]] = {}
+    for modality in modalities:
+        if hasattr(modality, "clock"):
+            (column, *_) = modality.columns
+            groups.setdefault("" if options.of(column).clock else column, []).append(modality)
+    clocks = {
+        modality.name: max(one.seconds for one in group)  # type: ignore[attr-defined]
+        for shared, group in groups.items()
+        for modality in group
+        if len(group) > 1 or not shared
+    }
+    return [
+        dataclasses.replace(modality, clock=clocks[modality.name]) if modality.name in clocks else modality  # type: ignore
+        for modality in modalities
+    ]
+
+
 class _Columns:
     """The train rows of a table, and what is learned from each kind of column."""
 
@@ -71,37 +102,35 @@ class _Columns:
         rows = _spread(self.rows, _NUM_IMAGES)
 
         def look(value: Any, where: Where) -> ImageFacts | None:
-            data = media_bytes(value, name, where)
-            return None if data is None else ImageFacts.look(data)
-
-        options = self.options
-        return ImageSpec.fit(
-            name,
-            self._look(name, rows, look),
-            image_size=options.image_size,
-            max_image_size=options.max_image_size,
-            image_patch=options.image_patch,
-            max_image_tokens=options.max_image_tokens,
-        )
-
-    def audio(self, name: str) -> AudioSpec:
-        def look(value: Any, where: Where) -> AudioFacts | None:
             source = media_source(value, name, where)
-            return None if source is None else AudioFacts.look(source)
+            return None if source is None else ImageFacts.look(source)
 
-        headers = self._look(name, self.rows, look)
-        options = self.options
-        return AudioSpec.fit(
-            name,
-            headers,
-            self._clips(name),
-            sample_rate=options.sample_rate,
-            audio_patch=options.audio_patch,
-            max_audio_seconds=options.max_audio_seconds,
-        )
+        return ImageSpec.fit(name, self._look(name, rows, look), self.options.of(name))
+
+    def audio(self, name: str, track_of: str = "") -> AudioSpec:
+        column = track_of or name
+
+        def look(value: Any, where: Where) -> AudioFacts | None:
+            source = media_source(value, column, where)
+            try:
+                return None if source is None else AudioFacts.look(source)
+            except NoSoundError:
+                if track_of:  # a silent film
+                    return None
+                raise
+
+        headers = self._look(column, self.rows, look, what="file with sound")
+        return AudioSpec.fit(name, headers, self._clips(column), self.options.of(column), track_of)
+
+    def video(self, name: str) -> VideoSpec:
+        def look(value: Any, where: Where) -> VideoFacts | None:
+            source = media_source(value, name, where)
+            return None if source is None else VideoFacts.look(source)
+
+        return VideoSpec.fit(name, self._look(name, _spread(self.rows, _NUM_VIDEOS), look), self.options.of(name))
 
     def text(self, name: str) -> TextSpec:
-        return TextSpec.fit(name, self.table.take(name, self.rows), max_text_bytes=self.options.max_text_bytes)
+        return TextSpec.fit(name, self.table.take(name, self.rows), self.options.of(name))
 
     def numbers(self, name: str, columns: list[str]) -> NumbersSpec:
         numbers: dict[str, list[float | None]] = {column: [] for column in columns}
@@ -116,7 +145,9 @@ class _Columns:
     def categories(self, name: str, columns: list[str]) -> CategoriesSpec:
         return CategoriesSpec.fit(name, {column: self.table.take(column, self.rows) for column in columns})
 
-    def _look(self, name: str, rows: np.ndarray, look: Callable[[Any, Where], T | None]) -> list[T]:
+    def _look(
+        self, name: str, rows: np.ndarray, look: Callable[[Any, Where], T | None], *, what: str = "file"
+    ) -> list[T]:
         """`look` at every different cell of a column. Cells that cannot be read are left out, unless all are."""
         seen = set()
         facts: list[T] = []
@@ -138,7 +169,7 @@ class _Columns:
                 facts += [] if fact is None else [fact]
         if not facts:
             raise first_error or DataError(
-                f"{self.table.source}: column {name!r} has no file in the train rows looked at; set its kind to ignore",
+                f"{self.table.source}: column {name!r} has no {what} in the train rows looked at; is its kind ignore?",
                 column=name,
             )
         return facts

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .columns import KINDS, Kind
-from .decoders import AudioSpec, CategoriesSpec, ImageSpec, ModalitySpec, NumbersSpec, TextSpec
+from .decoders import AudioSpec, CategoriesSpec, ImageSpec, ModalitySpec, NumbersSpec, TextSpec, VideoSpec
 from .decoders.base import from_json, to_json
 from .errors import DataError, did_you_mean
 from .fitting import fit_modalities
@@ -19,7 +19,9 @@ from .target_specs import TARGET_SPECS, TargetSpec, check_unique
 from .targets import fit_targets, target_kinds
 
 _VERSION = 2
-_SPECS: dict[str, type] = {spec.kind: spec for spec in (ImageSpec, AudioSpec, TextSpec, NumbersSpec, CategoriesSpec)}
+_SPECS: dict[str, type] = {
+    spec.kind: spec for spec in (ImageSpec, AudioSpec, VideoSpec, TextSpec, NumbersSpec, CategoriesSpec)
+}
 
 
 @dataclass(frozen=True)

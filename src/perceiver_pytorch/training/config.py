@@ -27,12 +27,46 @@ class DataConfig(Settings):
     cache_mb: int = knob(2048, "decoded samples kept in memory, in MB")
     image_size: int | None = knob(None, "longer side of every image in pixels; null: the most common size")
     max_image_size: int = knob(64, "longest side chosen without image_size")
+    image_fit: str = knob("pad", "images and frames of other proportions", choices=("pad", "stretch"))
     image_patch: int | None = knob(None, "side of an image token in pixels; null: by max_image_tokens")
     max_image_tokens: int = knob(1024, "tokens per image that image_patch is chosen by")
     sample_rate: int | None = knob(None, "rate of every sound in Hz; null: the most common, at most 16000")
-    audio_patch: int = knob(32, "samples per sound token")
+    audio_channels: int = knob(1, "1: mono, 2: stereo", choices=(1, 2))
+    audio_features: str = knob("raw", "sound tokens: samples, or log-mel energies", choices=("raw", "logmel"))
+    audio_patch: int = knob(32, "samples per raw sound token")
+    mel_bands: int = knob(64, "bands of a log-mel token")
+    mel_window: float = knob(0.025, "seconds of sound in a log-mel token")
+    mel_step: float = knob(0.010, "seconds from one log-mel token to the next")
     max_audio_seconds: float = knob(10.0, "longer sounds lose their end")
+    video_rate: float = knob(5.0, "frames per second that are taken of every video")
+    video_size: int | None = knob(None, "longer side of every frame in pixels; null: the most common size")
+    max_video_size: int = knob(64, "longest side chosen without video_size")
+    video_patch: int | None = knob(None, "side of a video token in pixels; null: by max_video_tokens")
+    max_video_tokens: int = knob(4096, "tokens per video that video_patch is chosen by")
+    max_video_seconds: float = knob(10.0, "longer videos lose their end")
     max_text_bytes: int = knob(512, "longer texts lose their end")
+    tokenizer: str | None = knob(None, "tokenizer.json of the tokenizers library; null: text is read as bytes")
+    max_text_tokens: int = knob(256, "with a tokenizer, longer texts lose their end")
+    max_series_length: int = knob(1024, "longer series lose their end (time steps)")
+    series_time: str | None = knob(None, "column with a series' time stamps; null: equal steps")
+    series_origin: str | None = knob(
+        None,
+        "time stamps count from the row's first or from zero; null: zero with a clock",
+        choices=(None, "first", "zero"),
+    )
+    series_file: str | None = knob(None, "table with the series in long format, a row per time step")
+    series_key: str | None = knob(
+        None, "column of series_file that says whose row it is; null: the series column's name"
+    )
+    series_values: list[str] = field(
+        default_factory=list, metadata={"help": "value columns of series_file; []: every other number column"}
+    )
+    max_points: int = knob(1024, "larger point clouds are thinned out to this many points")
+    clock: bool = knob(False, "sounds, videos and series with time stamps share one time axis in seconds")
+    column_options: dict[str, dict[str, Any]] = field(
+        default_factory=dict,
+        metadata={"help": "any setting from image_size on for single columns: {column: {setting: value}}"},
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

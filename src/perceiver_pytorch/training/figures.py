@@ -1,6 +1,5 @@
-"""The report's drawings, as SVG text and data URIs: nothing is fetched when the page is opened."""
+"""The report's drawings, as SVG text: nothing is fetched when the page is opened."""
 
-import base64
 import io
 import itertools
 import math
@@ -8,9 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from einops import rearrange
-
-from perceiver_pytorch.data import AudioSpec, Encoded, ImageSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,27 +82,6 @@ def modality_bars(accuracies: Mapping[str, Mapping[str, float]], all_of_them: fl
     return _svg(figure)
 
 
-def image_uri(spec: ImageSpec, encoded: Encoded) -> str:
-    """A PNG of what the model saw."""
-    from PIL import Image
-
-    pixels = rearrange(encoded.values, "h w (p q c) -> (h p) (w q) c", p=spec.patch, q=spec.patch)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels.squeeze(-1) if spec.colors == 1 else pixels).save(buffer, format="PNG")
-    return _data_uri("image/png", buffer.getvalue())
-
-
-def audio_uri(spec: AudioSpec, encoded: Encoded) -> str:
-    """A WAV of what the model heard."""
-    import soundfile
-
-    tokens = encoded.values if encoded.mask is None else encoded.values[encoded.mask]
-    sound = (tokens.reshape(-1) * spec.std + spec.mean).clip(-1, 1)
-    buffer = io.BytesIO()
-    soundfile.write(buffer, sound, spec.sample_rate, format="WAV", subtype="PCM_16")
-    return _data_uri("audio/wav", buffer.getvalue())
-
-
 def _figure(width: float, height: float, columns: int) -> "tuple[Figure, Any]":
     from matplotlib.figure import Figure
 
@@ -126,7 +101,3 @@ def _svg(figure: "Figure") -> str:
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
-
-
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -7,14 +7,13 @@ from typing import Any
 
 import torch
 
-from perceiver_pytorch.data import AudioSpec, BadRow, ClassTarget, ImageSpec, TableDataset
-from perceiver_pytorch.training import figures
+from perceiver_pytorch.data import BadRow, ClassTarget, TableDataset
+from perceiver_pytorch.training import examples, figures
 from perceiver_pytorch.training.evaluation import Predictions
 from perceiver_pytorch.training.files import write_text
 from perceiver_pytorch.training.run_folder import RunFolder
 
 NUM_EXAMPLES = 12
-MAX_TEXT = 300  # characters of a text shown in an example
 MAX_CLASSES_DRAWN = 60
 
 
@@ -110,17 +109,9 @@ def _example(dataset: TableDataset, predictions: Predictions, place: int) -> dic
     assert isinstance(task, ClassTarget)
     sample = dataset[place]
     cells = dataset.table.row(sample.row)
-    parts: list[dict[str, str]] = []
-    for modality in spec.modalities:
-        encoded = sample.inputs[modality.name]
-        if encoded is None:
-            parts.append({"kind": "text", "name": modality.name, "value": "(missing)"})
-        elif isinstance(modality, ImageSpec):
-            parts.append({"kind": "image", "name": modality.name, "value": figures.image_uri(modality, encoded)})
-        elif isinstance(modality, AudioSpec):
-            parts.append({"kind": "audio", "name": modality.name, "value": figures.audio_uri(modality, encoded)})
-        else:
-            parts += [{"kind": "text", "name": name, "value": _shortened(cells[name])} for name in modality.columns]
+    parts = [
+        part for modality in spec.modalities for part in examples.parts(modality, sample.inputs[modality.name], cells)
+    ]
     chosen = int(predictions.probabilities[place].argmax())
     target = int(predictions.targets[place])
     return {
@@ -131,8 +122,3 @@ def _example(dataset: TableDataset, predictions: Predictions, place: int) -> dic
         "target": task.classes[target],
         "right": chosen == target,
     }
-
-
-def _shortened(value: Any) -> str:
-    text = "" if value is None else str(value)
-    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"

@@ -6,5 +6,16 @@ from .categories import CategoriesSpec
 from .image import ImageSpec
 from .numbers import NumbersSpec
 from .text import TextSpec
+from .video import VideoSpec
 
-__all__ = ["CHANGES", "AudioSpec", "CategoriesSpec", "Encoded", "ImageSpec", "ModalitySpec", "NumbersSpec", "TextSpec"]
+__all__ = [
+    "CHANGES",
+    "AudioSpec",
+    "CategoriesSpec",
+    "Encoded",
+    "ImageSpec",
+    "ModalitySpec",
+    "NumbersSpec",
+    "TextSpec",
+    "VideoSpec",
+]

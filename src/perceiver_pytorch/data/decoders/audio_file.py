@@ -1,5 +1,8 @@
-"""Decode sound files with libsndfile, mixed to one channel and resampled."""
+"""Decode sound files with libsndfile, or FFmpeg's libraries where it cannot, mixed and resampled."""
 
+from __future__ import annotations
+
+import math
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -8,61 +11,140 @@ from typing import Any
 import numpy as np
 
 from ..errors import need
+from . import av_file
+
+_MARGIN = 0.1  # seconds decoded behind a cut, so that the resampling filter sees the samples there
+_MAX_RATE = 1 << 20  # Hz; a header that says more is damaged
+
+
+class NoSoundError(ValueError):
+    """The file has no sound track."""
 
 
 @dataclass(frozen=True)
 class AudioFacts:
-    """What a sound file's header says: its rate in Hz and its length in seconds."""
+    """What a sound file's header says: its rate in Hz and its length in seconds (infinite where it does not say)."""
 
     sample_rate: int
     seconds: float
 
     @classmethod
-    def look(cls, data: bytes | Path) -> "AudioFacts":
-        """Read the header of a sound file, given its bytes or its path.
+    def look(cls, source: bytes | Path) -> AudioFacts:
+        """Read the header of a sound file or of a video's sound track, given its bytes or its path.
 
         Raises:
-            ValueError: it is not a sound file that libsndfile can read.
+            NoSoundError: it has no sound track.
+            ValueError: it cannot be read.
         """
-        with _opened(data) as file:
-            return cls(file.samplerate, file.frames / file.samplerate)
+        file = _libsndfile(source)
+        if file is not None:
+            with file:
+                return cls(file.samplerate, file.frames / file.samplerate)
+        with av_file.opened(source, "sound") as container:
+            stream = _stream(container)
+            return cls(stream.rate, av_file.seconds(container, stream) or math.inf)
 
 
-def read_audio(data: bytes | Path, sample_rate: int, max_samples: int) -> tuple[np.ndarray, bool]:
-    """Decode the start of a sound file.
+def read_audio(source: bytes | Path, sample_rate: int, max_samples: int, channels: int = 1) -> tuple[np.ndarray, bool]:
+    """Decode the start of a sound file, or of a video's sound track.
 
     Args:
-        data: the file's bytes, or its path.
+        source: the file's bytes, or its path.
         sample_rate: the rate to resample to, in Hz.
         max_samples: keep this many samples of that rate at most (no more than needed is decoded).
+        channels: 1: the mean of all channels; 2: stereo as it is, anything else as its mean on both sides.
 
     Returns:
-        float32 (samples,) in -1..1, the mean of all channels; and whether the clip was longer.
+        float32 (samples, channels) in -1..1; and whether the clip was longer.
 
     Raises:
+        NoSoundError: it has no sound track.
         ValueError: it is damaged or empty, or has samples that are not finite.
     """
-    with _opened(data) as file:
-        rate = file.samplerate
-        # A tenth of a second more, so that the resampling filter sees the samples behind the cut.
-        frames = min(file.frames, -(-max_samples * rate // sample_rate) + rate // 10)
-        longer = file.frames * sample_rate > max_samples * rate
-        try:
-            sound = file.read(frames, dtype="float32", always_2d=True).mean(axis=1)
-        except Exception as error:  # libsndfile's own errors and those of its Python face
-            raise ValueError(f"the sound cannot be decoded ({error})") from error
+    wanted = max_samples / sample_rate + 2 * _MARGIN
+    file = _libsndfile(source)
+    sound, rate = _read_av(source, wanted, channels) if file is None else _read_sndfile(file, wanted, channels)
+    slack = _MARGIN if file is None else 0.0  # FFmpeg's codecs fill their last frame
     if not len(sound):
         raise ValueError("the sound has no samples")
     if not np.isfinite(sound).all():
         raise ValueError("the sound has samples that are not finite numbers")
+    longer = len(sound) / rate > max_samples / sample_rate + slack
     if rate != sample_rate:
-        sound = need("soxr", "resample sound").resample(sound, rate, sample_rate)
+        try:
+            sound = need("soxr", "resample sound").resample(sound, rate, sample_rate)
+        except Exception as error:  # soxr's own
+            raise ValueError(f"the sound cannot be resampled from {rate} to {sample_rate} Hz ({error})") from error
+        if not len(sound):
+            raise ValueError(f"the sound is shorter than one sample at {sample_rate} Hz")
     return sound[:max_samples], longer
 
 
-def _opened(data: bytes | Path) -> Any:
+def _libsndfile(source: bytes | Path) -> Any:
+    """The file opened by libsndfile; None where it cannot, as with AAC and videos."""
     soundfile = need("soundfile", "decode sound")
     try:
-        return soundfile.SoundFile(BytesIO(data) if isinstance(data, bytes) else data)
-    except Exception as error:
-        raise ValueError(f"the sound cannot be decoded ({error})") from error
+        return soundfile.SoundFile(BytesIO(source) if isinstance(source, bytes) else source)
+    except Exception:  # libsndfile's own errors and those of its Python face
+        return None
+
+
+def _read_sndfile(file: Any, wanted: float, channels: int) -> tuple[np.ndarray, int]:
+    with file:
+        rate = _checked_rate(file.samplerate)
+        try:
+            sound = file.read(min(file.frames, math.ceil(wanted * rate)), dtype="float32", always_2d=True)
+        except Exception as error:
+            raise ValueError(f"the sound cannot be decoded ({error})") from error
+    return _mixed(sound, channels), rate
+
+
+def _read_av(source: bytes | Path, wanted: float, channels: int) -> tuple[np.ndarray, int]:
+    av = need("av", "decode sound")
+    parts: list[np.ndarray] = []
+    with av_file.opened(source, "sound") as container:
+        stream = _stream(container)
+        rate, length = _checked_rate(stream.rate), 0
+        resampler = av.AudioResampler(format="fltp", rate=rate)  # planes of floats, whatever the codec gives
+        for frame in container.decode(stream):
+            if not parts:
+                lead = _lead(container, frame, wanted)
+                parts.append(np.zeros((round(lead * rate), channels), np.float32))
+            for part in resampler.resample(frame):
+                parts.append(_mixed(part.to_ndarray().T, channels))
+                length += len(parts[-1])
+            if length > wanted * rate:
+                break
+    if not parts:
+        return np.zeros((0, channels), np.float32), rate
+    return np.concatenate(parts)[: math.ceil(wanted * rate)], rate
+
+
+def _lead(container: Any, frame: Any, wanted: float) -> float:
+    """Seconds of silence before a sound track that begins after its picture."""
+    if frame.time is None:
+        return 0.0
+    return min(max(0.0, frame.time - av_file.start(container)), wanted)
+
+
+def _stream(container: Any) -> Any:
+    streams = container.streams.audio
+    if not streams:
+        raise NoSoundError("the file has no sound track")
+    if not streams[0].rate:
+        raise ValueError("the sound cannot be decoded (its rate is unknown)")
+    return streams[0]
+
+
+def _checked_rate(rate: int) -> int:
+    if not 0 < rate <= _MAX_RATE:
+        raise ValueError(f"the sound cannot be decoded (a rate of {rate} Hz)")
+    return rate
+
+
+def _mixed(sound: np.ndarray, channels: int) -> np.ndarray:
+    """(samples, any channels) to the given number."""
+    if sound.shape[1] == channels:
+        return sound
+    mono = sound.mean(axis=1, dtype=np.float32, keepdims=True)
+    return np.repeat(mono, channels, axis=1)

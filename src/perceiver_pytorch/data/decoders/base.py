@@ -130,6 +130,34 @@ class Spec:
         return None
 
 
+class Timed(Protocol):
+    """A modality whose first axis is time."""
+
+    @property
+    def clock(self) -> float:
+        """Seconds of the time axis shared with other modalities; 0: its own."""
+
+    @property
+    def axes(self) -> tuple[int, ...]: ...
+
+
+def clock_grid(spec: Timed, step: float) -> np.ndarray | None:
+    """Where tokens every `step` seconds are on the shared time axis, -1 at its start and 1 at its end."""
+    if not spec.clock:
+        return None
+    return (2 * step / spec.clock * np.arange(spec.axes[0]) - 1).astype(np.float32)
+
+
+def clock_resolution(spec: Timed, step: float) -> float:
+    """Places to tell apart: tokens every `step` seconds of the shared time axis, and those of other axes."""
+    return max(spec.clock / step, float(max(spec.axes)))
+
+
+def clock_note(spec: Timed) -> str:
+    """For `note`."""
+    return f", on a clock of {spec.clock:.2f} s" if spec.clock else ""
+
+
 SpecT = TypeVar("SpecT")
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,40 +16,50 @@ from ..errors import need
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Pillow knows many more formats; some of them start other programs (EPS) or were never meant for untrusted files.
-_FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "TIFF")
+_REFUSED = frozenset({"EPS", "WMF"})  # Pillow would start other programs to draw them
+_ORIENTATION = 0x0112  # EXIF tag
+_SIDEWAYS = (5, 6, 7, 8)  # orientations that swap height and width
+_ROWS = 256  # rows of a 16-bit image converted at a time
+
+Fit = Callable[[int, int], tuple[int, int]]
+"""From an image's height and width to those that are wanted."""
 
 
-def read_image(data: bytes) -> Image:
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded image, of mode L or RGB, and the height and width that it had in its file (upright)."""
+
+    image: Image
+    height: int
+    width: int
+
+
+def read_image(source: bytes | Path, fit: Fit | None = None) -> Picture:
     """Decode an image file (the first frame), turned upright by its EXIF orientation.
 
-    Returns:
-        A Pillow image of mode L or RGB: alpha and transparent palette entries lie on white, 16 bits are scaled to 8.
+    Alpha and transparent palette entries lie on white, 16 bits are scaled to 8. A large JPEG is decoded at an eighth to
+    half of its size where that is still twice what is wanted.
+
+    Args:
+        source: the file's bytes, or its path.
+        fit: gives the size to resize to (averaging over the area when it shrinks); None: as it is.
 
     Raises:
-        ValueError: it is damaged, of a kind that is not supported, or has more pixels than Pillow's
-            `Image.MAX_IMAGE_PIXELS`.
+        ValueError: it is damaged, of a kind that is not supported, or has more than twice the pixels of Pillow's
+            `Image.MAX_IMAGE_PIXELS` (179 million in all).
     """
     pil = need("PIL.Image", "decode images")
-    ops = need("PIL.ImageOps", "decode images")
+    pil.init()
+    formats = [name for name in pil.ID if name not in _REFUSED]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about details of damaged EXIF data and the like: the picture is what counts
-        warnings.simplefilter("error", pil.DecompressionBombWarning)
         try:
-            with pil.open(BytesIO(data), formats=_FORMATS) as file:
-                file.load()
-                return _to_8_bit(ops.exif_transpose(file))
-        except (pil.DecompressionBombWarning, pil.DecompressionBombError) as error:
+            with pil.open(BytesIO(source) if isinstance(source, bytes) else source, formats=formats) as file:
+                return _upright(file, fit or (lambda height, width: (height, width)))
+        except pil.DecompressionBombError as error:
             raise ValueError(f"the image is suspiciously large ({error})") from error
         except Exception as error:  # Pillow's plugins raise whatever their parsing runs into
             raise ValueError(f"the image cannot be decoded ({error})") from error
-
-
-def resized(image: Image, height: int, width: int) -> Image:
-    """The image at another size in pixels; Pillow's bilinear filter averages over the area when it shrinks."""
-    if image.size == (width, height):
-        return image
-    return image.resize((width, height), need("PIL.Image", "decode images").Resampling.BILINEAR)
 
 
 def to_array(image: Image, colors: int) -> np.ndarray:
@@ -55,16 +68,67 @@ def to_array(image: Image, colors: int) -> np.ndarray:
     return pixels.reshape(image.height, image.width, colors)
 
 
-def _to_8_bit(image: Image) -> Image:
-    pil = need("PIL.Image", "decode images")
+def _upright(file: Any, fit: Fit) -> Picture:
+    transpose = need("PIL.Image", "decode images").Transpose
+    width, height = file.size
+    side = 2 * max(fit(height, width))
+    file.draft(None, (side, side))  # a JPEG decoder skips what is not needed
+    file.load()
+    orientation = file.getexif().get(_ORIENTATION, 1)
+    sideways = orientation in _SIDEWAYS
+    if sideways:
+        height, width = width, height
+    wanted = fit(height, width)
+    image = _on_white(_resized(_eight_bit(file), *(wanted[::-1] if sideways else wanted)))
+    turns = {
+        2: transpose.FLIP_LEFT_RIGHT,
+        3: transpose.ROTATE_180,
+        4: transpose.FLIP_TOP_BOTTOM,
+        5: transpose.TRANSPOSE,
+        6: transpose.ROTATE_270,
+        7: transpose.TRANSVERSE,
+        8: transpose.ROTATE_90,
+    }
+    return Picture(image.transpose(turns[orientation]) if orientation in turns else image, height, width)
+
+
+def _resized(image: Image, height: int, width: int) -> Image:
+    if image.size == (width, height):
+        return image
+    bilinear = need("PIL.Image", "decode images").Resampling.BILINEAR
+    return image.resize((width, height), bilinear, reducing_gap=3.0)
+
+
+def _eight_bit(image: Image) -> Image:
+    """As L, LA, RGB or RGBA."""
     if image.mode.startswith("I"):  # I;16 and its kin, or I: 16-bit grey that Pillow widened
-        grey = np.clip(np.asarray(image, dtype=np.float64) / 257.0, 0, 255)
-        return pil.fromarray(np.round(grey).astype(np.uint8))
+        return _grey(image, 257.0)
     if image.mode == "F":
-        raise ValueError("floating-point images have no known range; save it as 8-bit or 16-bit")
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        grey_alpha = image.mode in ("LA", "La")
-        colored = image.convert("RGBA")
-        background = pil.new("RGBA", colored.size, (255, 255, 255, 255))
-        return pil.alpha_composite(background, colored).convert("L" if grey_alpha else "RGB")
+        low, high = np.ravel(image.getextrema())
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"floating-point pixels of {low} to {high} have no known range; 0 to 1 was expected")
+        return _grey(image, 1 / 255)
+    if image.mode in ("LA", "La"):
+        return image.convert("LA")
+    if image.mode in ("PA", "RGBA", "RGBa") or "transparency" in image.info:
+        return image.convert("RGBA")
     return image.convert("L" if image.mode in ("L", "1") else "RGB")
+
+
+def _grey(image: Image, divisor: float) -> Image:
+    pixels = np.empty((image.height, image.width), np.uint8)
+    for top in range(0, image.height, _ROWS):
+        part = np.asarray(image.crop((0, top, image.width, min(top + _ROWS, image.height))), dtype=np.float32)
+        if part.max() > 65535:
+            raise ValueError(f"pixels of up to {part.max():.0f} have no known range; 16 bits at most were expected")
+        pixels[top : top + _ROWS] = np.clip(np.round(part / divisor), 0, 255)
+    return need("PIL.Image", "decode images").fromarray(pixels)
+
+
+def _on_white(image: Image) -> Image:
+    if image.mode not in ("LA", "RGBA"):
+        return image
+    pil = need("PIL.Image", "decode images")
+    colored = image.convert("RGBA")
+    background = pil.new("RGBA", colored.size, (255, 255, 255, 255))
+    return pil.alpha_composite(background, colored).convert("L" if image.mode == "LA" else "RGB")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..cells import Where
+from ..options import SpecOptions
 from ..values import as_label, is_missing
 from .base import Encoded, Spec, check_positive
 
@@ -36,10 +37,10 @@ class TextSpec(Spec):
         check_positive(self, "length")
 
     @classmethod
-    def fit(cls, name: str, values: Iterable[Any], *, max_text_bytes: int) -> TextSpec:
-        """Learn the length: that of the longest text up to `max_text_bytes`, rounded up to a multiple of 8."""
+    def fit(cls, name: str, values: Iterable[Any], options: SpecOptions) -> TextSpec:
+        """Learn the length: that of the longest text up to `options.max_text_bytes`, rounded up to a multiple of 8."""
         longest = max((len(_utf8(value)) for value in values if not is_missing(value)), default=1)
-        length = min(longest, max_text_bytes)
+        length = min(longest, options.max_text_bytes)
         return cls(name, max(_STEP, -(-length // _STEP) * _STEP))
 
     @property

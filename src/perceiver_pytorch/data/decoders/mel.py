@@ -1,0 +1,54 @@
+"""Log-mel energies of a sound."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+_FLOOR = 1e-10  # of the energies before the logarithm: digital silence is -23
+_ROWS = 1024  # rows computed at a time: bounds memory
+
+
+def log_mel(sound: np.ndarray, rate: int, bands: int, window: int, step: int) -> np.ndarray:
+    """Natural logarithm of the energies in mel bands, one row per step.
+
+    Row i is the power spectrum of samples i * step to i * step + window under a (periodic) Hann window, summed in
+    triangular bands that are equally spaced on the mel scale 2595 log10(1 + f / 700) from 0 to half the rate. Behind
+    the sound's end there is silence.
+
+    Args:
+        sound: float (samples, channels).
+        rate: in Hz.
+        bands: number of mel bands.
+        window, step: in samples.
+
+    Returns:
+        float32 (ceil(samples / step), channels, bands).
+    """
+    rows = -(-len(sound) // step)
+    padded = np.zeros(((rows - 1) * step + max(window, step), sound.shape[1]), np.float32)
+    padded[: len(sound)] = sound
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window, axis=0)[
+        ::step
+    ]  # (rows, channels, window), a view
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+    energies = np.empty((rows, sound.shape[1], bands), np.float32)
+    for first in range(0, rows, _ROWS):
+        part = slice(first, min(first + _ROWS, rows))
+        spectrum = np.abs(np.fft.rfft(frames[part] * hann, axis=-1)) ** 2
+        energies[part] = np.log(np.maximum(spectrum @ mel_filters(rate, bands, window).T, _FLOOR))
+    return energies
+
+
+@lru_cache(maxsize=8)
+def mel_filters(rate: int, bands: int, window: int) -> np.ndarray:
+    """Triangular bands, float64 (bands, window // 2 + 1); one narrower than a frequency step takes the nearest."""
+    frequencies = np.arange(window // 2 + 1) * rate / window
+    top = 2595 * np.log10(1 + rate / 2 / 700)
+    corners = 700 * (10 ** (np.linspace(0, top, bands + 2) / 2595) - 1)
+    low, middle, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
+    filters = np.clip(np.minimum((frequencies - low) / (middle - low), (high - frequencies) / (high - middle)), 0, None)
+    for band in np.flatnonzero(filters.sum(1) == 0):
+        filters[band, np.abs(frequencies - corners[band + 1]).argmin()] = 1.0
+    return filters

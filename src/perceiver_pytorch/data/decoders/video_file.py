@@ -1,0 +1,147 @@
+"""Decode the frames of a video that are wanted, and no more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import av_file
+from .image_file import Fit
+
+_SEEK = 10.0  # seconds between two wanted frames from which seeking pays
+_EPSILON = 1e-6  # seconds: time stamps are rounded
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a video's header says: upright height and width in square pixels, its length in seconds (infinite where it
+    does not say), and whether it has a sound track."""
+
+    height: int
+    width: int
+    seconds: float
+    has_sound: bool
+
+    @classmethod
+    def look(cls, source: bytes | Path) -> VideoFacts:
+        """Read the header and the first frame of a video file, given its bytes or its path.
+
+        Raises:
+            ValueError: it cannot be read, or has no pictures.
+        """
+        with av_file.opened(source, "video") as container:
+            stream = _stream(container)
+            seconds = av_file.seconds(container, stream) or math.inf
+            frame = next(container.decode(stream), None)
+            if frame is None:
+                raise ValueError("the video has no frames")
+            return cls(*_size(frame, stream), seconds, bool(container.streams.audio))
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Frames uint8 (frames, height, width, 3), the upright size that they had, and whether the video goes on."""
+
+    frames: np.ndarray
+    height: int
+    width: int
+    longer: bool
+
+
+def read_video(source: bytes | Path, rate: float, max_frames: int, fit: Fit) -> Clip:
+    """Decode a video's pictures at times 0, 1 / rate, 2 / rate .. from its beginning.
+
+    At each time the picture that is on display is taken, whatever the video's own rate and however it varies. Memory
+    holds the wanted frames, at their new size, and one more.
+
+    Args:
+        source: the file's bytes, or its path.
+        rate: frames per second to take.
+        max_frames: take this many at most.
+        fit: gives the size to resize to.
+
+    Raises:
+        ValueError: it is damaged, has no pictures, or has more pixels than memory should hold.
+    """
+    with av_file.opened(source, "video") as container:
+        stream = _stream(container)
+        frames: list[np.ndarray] = []
+        size = (0, 0)
+        shown, end = None, 0.0
+        for frame, time in _timed(container, stream, rate, frames):
+            while shown is not None and len(frames) < max_frames and len(frames) / rate < time - _EPSILON:
+                frames.append(_pixels(shown, stream, fit))
+            if time >= max_frames / rate - _EPSILON:
+                return Clip(np.stack(frames), *size, True)
+            size = size if frames else _size(frame, stream)
+            shown, end = frame, max(end, time + _duration(frame, stream))
+        while shown is not None and len(frames) < max_frames and (len(frames) / rate < end - _EPSILON or not frames):
+            frames.append(_pixels(shown, stream, fit))
+    if not frames:
+        raise ValueError("the video has no frames")
+    return Clip(np.stack(frames), *size, len(frames) / rate < end - _EPSILON)
+
+
+def _timed(container: Any, stream: Any, rate: float, taken: list[Any]) -> Iterator[tuple[Any, float]]:
+    """Decoded frames with their time from the video's beginning; long stretches that nobody wants are skipped."""
+    beginning = av_file.start(container)
+    frames, seekable, last, count = container.decode(stream), 1 / rate >= _SEEK, 0.0, 0
+    while True:
+        frame = next(frames, None)
+        if frame is None:
+            return
+        time = frame.time - beginning if frame.time is not None else last + _duration(frame, stream) * (count > 0)
+        last, count = time, count + 1
+        yield frame, max(0.0, time)
+        wanted = len(taken) / rate
+        if seekable and stream.time_base and wanted - time > _SEEK:
+            try:
+                container.seek(round((wanted + beginning) / stream.time_base), stream=stream)
+                frames = container.decode(stream)
+            except (OSError, ValueError):  # a file without an index: decoded throughout
+                seekable = False
+
+
+def _pixels(frame: Any, stream: Any, fit: Fit) -> np.ndarray:
+    """A frame upright as uint8 (height, width, 3) at its new size."""
+    height, width = fit(*_size(frame, stream))
+    quarters = _quarters(frame)
+    if quarters % 2:
+        height, width = width, height
+    small = frame.reformat(width=width, height=height, format="rgb24", interpolation="AREA")
+    return np.rot90(small.to_ndarray(), quarters)
+
+
+def _size(frame: Any, stream: Any) -> tuple[int, int]:
+    """Upright height and width in square pixels."""
+    av_file.check_pixels(frame.height, frame.width)
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    width = max(1, round(frame.width * float(aspect))) if aspect and 0.1 < float(aspect) < 10 else frame.width
+    return (width, frame.height) if _quarters(frame) % 2 else (frame.height, width)
+
+
+def _quarters(frame: Any) -> int:
+    """Quarter turns, counter-clockwise, that a frame's metadata ask for."""
+    return round((getattr(frame, "rotation", 0) or 0) / 90) % 4
+
+
+def _duration(frame: Any, stream: Any) -> float:
+    """How long a frame is on display, in seconds."""
+    duration = getattr(frame, "duration", 0)
+    if duration and frame.time_base:
+        return float(duration * frame.time_base)
+    return float(1 / stream.average_rate) if stream.average_rate else 0.0
+
+
+def _stream(container: Any) -> Any:
+    streams = container.streams.video
+    if not streams:
+        raise ValueError("the file has no pictures")
+    stream = streams[0]
+    av_file.check_pixels(stream.height or 1, stream.width or 1)
+    return stream
