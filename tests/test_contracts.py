@@ -23,6 +23,8 @@ PUBLIC = (
     "perceiver_pytorch.multi_modality_perceiver",
     "perceiver_pytorch.multi_modality_with_text_perceiver",
     "perceiver_pytorch.hierarchical_multi_modality_perceiver",
+    "perceiver_pytorch.outputs",
+    "perceiver_pytorch.perceiver_io",
     "perceiver_pytorch.style",
     "perceiver_pytorch.nn",
     "perceiver_pytorch.nn.cache",

@@ -21,6 +21,7 @@ WITH_EXAMPLES = (
     "perceiver_pytorch.multi_modality_perceiver",
     "perceiver_pytorch.multi_modality_with_text_perceiver",
     "perceiver_pytorch.hierarchical_multi_modality_perceiver",
+    "perceiver_pytorch.perceiver_io",
 )
 
 

@@ -1,7 +1,8 @@
 """Perceiver models for any mix of image, video, audio, text, series and table data.
 
 The models are `Perceiver`, `MultiModalityPerceiver`, `MultiModalityWithTextPerceiver`,
-`HierarchicalMultiModalityPerceiver`, and the ``NoPooling`` form of each multi-modality model.
+`HierarchicalMultiModalityPerceiver`, the ``NoPooling`` form of each multi-modality model, `PerceiverIO` and
+`PerceiverAR`.
 """
 
 import importlib
@@ -19,39 +20,54 @@ if TYPE_CHECKING:
         MultiModalityWithTextPerceiver,
         MultiModalityWithTextPerceiverNoPooling,
     )
+    from perceiver_pytorch.nn.queries import FourierQueries, GivenQueries, InputQueries, LearnedQueries
+    from perceiver_pytorch.outputs import Output
     from perceiver_pytorch.perceiver import Perceiver
     from perceiver_pytorch.perceiver_ar import PerceiverAR
+    from perceiver_pytorch.perceiver_io import PerceiverIO
     from perceiver_pytorch.perceiver_lm import PerceiverLM
     from perceiver_pytorch.style import Style
 
 __all__ = [
+    "FourierQueries",
+    "GivenQueries",
     "HierarchicalConfigurator",
     "HierarchicalMultiModalityPerceiver",
     "HierarchicalMultiModalityPerceiverNoPooling",
     "InputModality",
     "InputModalityWithEmbedding",
+    "InputQueries",
+    "LearnedQueries",
     "MultiModalityPerceiver",
     "MultiModalityPerceiverNoPooling",
     "MultiModalityWithTextPerceiver",
     "MultiModalityWithTextPerceiverNoPooling",
+    "Output",
     "Perceiver",
     "PerceiverAR",
+    "PerceiverIO",
     "PerceiverLM",
     "Style",
 ]
 
 _MODULES = {
+    "FourierQueries": "nn.queries",
+    "GivenQueries": "nn.queries",
     "HierarchicalConfigurator": "hierarchical_multi_modality_perceiver",
     "HierarchicalMultiModalityPerceiver": "hierarchical_multi_modality_perceiver",
     "HierarchicalMultiModalityPerceiverNoPooling": "hierarchical_multi_modality_perceiver",
     "InputModality": "modalities",
     "InputModalityWithEmbedding": "modalities",
+    "InputQueries": "nn.queries",
+    "LearnedQueries": "nn.queries",
     "MultiModalityPerceiver": "multi_modality_perceiver",
     "MultiModalityPerceiverNoPooling": "multi_modality_perceiver",
     "MultiModalityWithTextPerceiver": "multi_modality_with_text_perceiver",
     "MultiModalityWithTextPerceiverNoPooling": "multi_modality_with_text_perceiver",
+    "Output": "outputs",
     "Perceiver": "perceiver",
     "PerceiverAR": "perceiver_ar",
+    "PerceiverIO": "perceiver_io",
     "PerceiverLM": "perceiver_lm",
     "Style": "style",
 }

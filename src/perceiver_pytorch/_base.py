@@ -175,15 +175,5 @@ class PerceiverBase(ModalityReader, tags=["multimodal"]):
         """
         return x if self.num_classes is None else x.mean(dim=-2)
 
-    def summary(self, inputs: Mapping[str, Tensor | Sequence[int]] | None = None) -> str:
-        """A few lines: parameters, latents, layers, and channels (with ``inputs``, tokens) of every modality.
-
-        Args:
-            inputs: per modality a batch, or the lengths of the axes.
-        """
-        from perceiver_pytorch.summary import summarise
-
-        return summarise(self, inputs)
-
-    def extra_repr(self) -> str:
-        return self.summary()
+    def _output_words(self) -> str:
+        return "latents" if self.num_classes is None else f"{self.num_classes} classes"

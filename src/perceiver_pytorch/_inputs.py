@@ -30,6 +30,7 @@ class ModalityReader(SavedModel):
     """
 
     depth: int
+    latents: nn.Parameter | nn.ParameterList
     modality_codes: nn.Parameter | None
 
     def _declare(
@@ -39,7 +40,7 @@ class ModalityReader(SavedModel):
         depth: int,
         freq_scale: str,
         embed: bool,
-        one_hot_codes: bool,
+        one_hot_codes: bool | None,
         code_dim: int | None,
         fourier_encode_positions: bool,
     ) -> None:
@@ -50,7 +51,7 @@ class ModalityReader(SavedModel):
             depth: number of layers, over which embeddings may be split.
             freq_scale: spacing of the Fourier bands.
             embed: look up modalities that have an embedding (else they are read as raw channels, as 1.4.0 does).
-            one_hot_codes: give each modality a one-hot code where ``code_dim`` is None.
+            one_hot_codes: give each modality a one-hot code where ``code_dim`` is None; None: if there are several.
             code_dim: width of a learned code per modality, or None.
             fourier_encode_positions: give tokens their positions.
         """
@@ -60,7 +61,8 @@ class ModalityReader(SavedModel):
         # Codes follow the sorted names, as in release 1.4.0, whatever the order of declaration.
         self._code_index = {name: i for i, name in enumerate(sorted(self.modalities))}
         self._learned_codes = code_dim is not None
-        self._code_dim = len(self.modalities) if one_hot_codes else 0
+        coded = len(self.modalities) > 1 if one_hot_codes is None else one_hot_codes
+        self._code_dim = len(self.modalities) if coded else 0
         if code_dim is not None:
             self._code_dim = _checks.positive_int("modality_code_dim", code_dim)
         if embed:
@@ -81,6 +83,23 @@ class ModalityReader(SavedModel):
         if self._learned_codes:
             codes = torch.empty(len(self.modalities), self._code_dim)
             self.modality_codes = nn.Parameter(nn.init.trunc_normal_(codes, std=0.02))
+
+    def summary(self, inputs: Mapping[str, Tensor | Sequence[int]] | None = None) -> str:
+        """A few lines: parameters, latents, layers, and channels (with ``inputs``, tokens) of every modality.
+
+        Args:
+            inputs: per modality a batch, or the lengths of the axes.
+        """
+        from perceiver_pytorch.summary import summarise
+
+        return summarise(self, inputs)
+
+    def extra_repr(self) -> str:
+        return self.summary()
+
+    def _output_words(self) -> str:
+        """What the model gives, for its summary."""
+        raise NotImplementedError
 
     def _contexts(
         self,

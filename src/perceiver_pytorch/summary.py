@@ -9,19 +9,18 @@ from torch import Tensor
 from perceiver_pytorch import _checks
 
 if TYPE_CHECKING:
-    from perceiver_pytorch._base import PerceiverBase
+    from perceiver_pytorch._inputs import ModalityReader
 
 
-def summarise(model: "PerceiverBase", inputs: Mapping[str, Tensor | Sequence[int]] | None = None) -> str:
+def summarise(model: "ModalityReader", inputs: Mapping[str, Tensor | Sequence[int]] | None = None) -> str:
     """Parameters, latents, layers, and each modality's channels and (with ``inputs``) tokens; see `summary`."""
     for name in inputs or ():
         _checks.choice("a modality of inputs", name, tuple(model.modalities))
     parameters = sum(p.numel() for p in model.parameters())
     arrays = [model.latents] if isinstance(model.latents, Tensor) else list(model.latents)
     latents = " -> ".join(f"{array.shape[0]} x {array.shape[1]}" for array in arrays)
-    output = "latents" if model.num_classes is None else f"{model.num_classes} classes"
     lines = [
-        f"{parameters:,} parameters; latents {latents}; {model.depth} layers; output: {output}",
+        f"{parameters:,} parameters; latents {latents}; {model.depth} layers; output: {model._output_words()}",
         f"{model.max_modality_dim} channels per token:",
     ]
     for name in sorted(model.modalities):

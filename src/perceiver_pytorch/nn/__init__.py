@@ -6,6 +6,7 @@ from perceiver_pytorch.nn.cross_attend import CrossAttend
 from perceiver_pytorch.nn.feed_forward import GEGLU, FeedForward, FeedForwardGELU
 from perceiver_pytorch.nn.fourier import fourier_encode, position_table
 from perceiver_pytorch.nn.layer import LatentBlock, LatentTransformer, PerceiverLayer, SingleBlockLayer
+from perceiver_pytorch.nn.queries import random_indices, take
 from perceiver_pytorch.nn.residual import PreNorm
 
 __all__ = [
@@ -22,4 +23,6 @@ __all__ = [
     "SingleBlockLayer",
     "fourier_encode",
     "position_table",
+    "random_indices",
+    "take",
 ]

@@ -91,14 +91,14 @@ class AttentionBlock(nn.Module):
 
     def forward(
         self,
-        x: Float[Tensor, "batch queries query_dim"],
+        x: Float[Tensor, "one_or_batch queries query_dim"],
         context: Sequence[Context] | Float[Tensor, "batch tokens context_dim"] | None = None,
         mask: Bool[Tensor, "batch masked"] | None = None,
-    ) -> Float[Tensor, "batch queries output_dim"]:
+    ) -> Float[Tensor, "any_batch queries output_dim"]:
         """Attends from ``x`` to the context, or among ``x`` in a block without one.
 
         Args:
-            x: ``(batch, queries, query_dim)``.
+            x: ``(batch, queries, query_dim)``; a batch of one, where all samples have the same queries.
             context: structured contexts, or a dense array ``(batch, tokens, context_dim)``.
             mask: ``(batch, tokens)`` bool, True = attend, for a dense context, or for ``x`` in self-attention.
 
@@ -134,12 +134,14 @@ class AttentionBlock(nn.Module):
             context = [Context(context, mask=mask)]
         elif mask is not None:
             raise ValueError("mask goes with a dense context; a structured context carries its own")
+        if not context:
+            raise ValueError("the block needs at least one context")
         norm = self.norm_context
         assert norm is not None
         if self.inverted:
             return self._compete(x, norm(_dense(context, x.dtype)), _joined_mask(context))
         return cross_attend(
-            self.to_q(x),
+            self.to_q(x).expand(context[0].data.shape[0], -1, -1),
             context,
             key_weight=self.to_k.weight,
             value_weight=self.to_v.weight,

@@ -1,6 +1,6 @@
 """The encoder: builds the layers of every model, and is the one place where latents pass through them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +40,7 @@ def build_layers(
 
 
 def encode(
-    layers: nn.ModuleList,
+    layers: Iterable[Callable[..., Tensor]],
     latents: Sequence[Float[Tensor, "_latents _latent_dim"]],
     contexts: Sequence[Sequence[Context]],
     *,
@@ -50,7 +50,7 @@ def encode(
     """Lets the latents read the input, layer by layer.
 
     Args:
-        layers: modules called with ``(x, contexts of the layer)``.
+        layers: called with ``(x, contexts of the layer)``.
         latents: the latent array of the first layer, or one per layer (hierarchical form).
         contexts: per layer, what it reads.
         recompute: keep no activations inside a layer for the backward pass, which then runs the layer once more.

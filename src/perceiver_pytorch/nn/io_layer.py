@@ -1,0 +1,45 @@
+"""One layer of a Perceiver IO encoder, of `AttentionBlock`s."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from perceiver_pytorch.nn.block import AttentionBlock
+from perceiver_pytorch.ops import Context
+
+
+class IOLayer(nn.Module):
+    """A cross-attend and a stack of latent blocks, which may be run through several times (one set of weights).
+
+    Args:
+        cross_attend: block with a context.
+        latent_blocks: blocks without.
+        num_repeats: how often the stack is run through.
+    """
+
+    def __init__(
+        self, cross_attend: AttentionBlock, latent_blocks: Sequence[AttentionBlock], num_repeats: int = 1
+    ) -> None:
+        super().__init__()
+        self.cross_attend = cross_attend
+        self.latent_blocks = nn.ModuleList(latent_blocks)
+        self.num_repeats = num_repeats
+
+    def forward(
+        self, x: Float[Tensor, "batch latents latent_dim"], context: Sequence[Context], recompute: bool = False
+    ) -> Float[Tensor, "batch latents latent_dim"]:
+        """Latents after the layer; with ``recompute`` nothing inside a block is kept for the backward pass."""
+        x = _run(self.cross_attend, x, context, recompute=recompute)
+        for _ in range(self.num_repeats):
+            for block in self.latent_blocks:
+                x = _run(block, x, recompute=recompute)
+        return x
+
+
+def _run(block: nn.Module, *arguments: object, recompute: bool) -> Tensor:
+    if recompute and torch.is_grad_enabled():
+        return checkpoint(block, *arguments, use_reentrant=False)
+    return block(*arguments)

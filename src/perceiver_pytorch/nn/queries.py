@@ -1,0 +1,329 @@
+"""Query arrays: what a decoder asks the latents (Perceiver IO, arXiv 2107.14795, section 3.2).
+
+A *spec* (`LearnedQueries`, `FourierQueries`, `InputQueries`, `GivenQueries`) says in plain values what queries are made
+of; the module it builds makes them, for any choice of indices, so that nobody has to form them all. Queries lie on a
+grid ``axes``, like tokens; index i is the i-th place in row-major order.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from perceiver_pytorch import _checks
+from perceiver_pytorch.nn.fourier import position_table
+from perceiver_pytorch.ops import Context
+
+
+@dataclass(frozen=True)
+class LearnedQueries:
+    """Learned vectors, one for each place of a grid.
+
+    Args:
+        dim: channels of a query.
+        axes: lengths of the grid's axes; ``()``: a single query, whose output has no axis (a class, a task).
+    """
+
+    dim: int
+    axes: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        _checks.positive_int("dim of LearnedQueries", self.dim)
+        object.__setattr__(self, "axes", _checked_axes("LearnedQueries", self.axes))
+
+    def build(self, token_dims: Mapping[str, tuple[int, int]]) -> "LearnedQueryArray":
+        return LearnedQueryArray(self.dim, self.axes)
+
+
+@dataclass(frozen=True)
+class FourierQueries:
+    """Fourier features of equally spaced positions from -1 to 1 along each axis of a grid.
+
+    Args:
+        axes: lengths of the grid's axes.
+        num_freq_bands: bands per axis; an axis takes ``2 * num_freq_bands + 1`` channels.
+        max_freq: sampling rate to resolve, one or one per axis; the highest band is half of it. Default: each axis'
+            length, the highest rate that there is.
+        freq_scale: ``"linear"`` (the paper) or ``"log"``.
+        freq_base: base of the logarithmic spacing.
+    """
+
+    axes: Sequence[int]
+    num_freq_bands: int
+    max_freq: float | Sequence[float] | None = None
+    freq_scale: str = "linear"
+    freq_base: float = 2
+
+    def __post_init__(self) -> None:
+        axes = _checked_axes("FourierQueries", self.axes)
+        if not axes:
+            raise ValueError("FourierQueries need at least one axis; LearnedQueries may have none")
+        given = self.max_freq
+        rates = [float(max(n, 2)) for n in axes] if given is None else given
+        rates = tuple(rates) if isinstance(rates, Sequence) else (rates,) * len(axes)
+        if len(rates) != len(axes):
+            raise ValueError(f"max_freq of FourierQueries must be a number or {len(axes)} of them, got {given!r}")
+        for rate in rates:
+            if _checks.number("max_freq of FourierQueries", rate) <= 0:
+                raise ValueError(f"max_freq of FourierQueries must be positive, got {rate}")
+        _checks.positive_int("num_freq_bands of FourierQueries", self.num_freq_bands, minimum=0)
+        _checks.choice("freq_scale of FourierQueries", self.freq_scale, ("linear", "log"))
+        object.__setattr__(self, "axes", axes)
+        object.__setattr__(self, "max_freq", rates)
+
+    def build(self, token_dims: Mapping[str, tuple[int, int]]) -> "FourierQueryArray":
+        return FourierQueryArray(self)
+
+
+@dataclass(frozen=True)
+class InputQueries:
+    """The tokens of an input modality: one output per token, asked for by what is there and where it is.
+
+    Args:
+        modality: name of the modality; its axes are those of the output.
+        data: take the token's channels (scaled as the model reads them; zeros where a token is masked).
+        positions: take its position features.
+    """
+
+    modality: str
+    data: bool = True
+    positions: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.data or self.positions):
+            raise ValueError("InputQueries need data or positions, or both")
+
+    def build(self, token_dims: Mapping[str, tuple[int, int]]) -> "InputQueryArray":
+        _checks.choice("modality of InputQueries", self.modality, tuple(token_dims))
+        data, positions = token_dims[self.modality]
+        dim = data * self.data + positions * self.positions
+        if not dim:
+            raise ValueError(f"InputQueries({self.modality!r}) have no channel: this model encodes no positions")
+        return InputQueryArray(self, dim)
+
+
+@dataclass(frozen=True)
+class GivenQueries:
+    """Queries that the caller of a model brings along, ``queries=(batch, queries, dim)``.
+
+    Args:
+        dim: channels of a query.
+    """
+
+    dim: int
+
+    def __post_init__(self) -> None:
+        _checks.positive_int("dim of GivenQueries", self.dim)
+
+    def build(self, token_dims: Mapping[str, tuple[int, int]]) -> "GivenQueryArray":
+        return GivenQueryArray(self.dim)
+
+
+Queries = LearnedQueries | FourierQueries | InputQueries | GivenQueries
+"""A spec of queries."""
+
+
+class QueryArray(nn.Module):
+    """Makes the queries of a spec.
+
+    Attributes:
+        dim: channels of a query.
+    """
+
+    dim: int
+
+    def axes(self, contexts: Mapping[str, Context]) -> tuple[int, ...]:
+        """Lengths of the grid's axes, for a batch of these contexts."""
+        raise NotImplementedError
+
+    def forward(
+        self, indices: Int[Tensor, "*batch queries"], contexts: Mapping[str, Context]
+    ) -> Float[Tensor, "*batch_of_result queries dim"]:
+        """The queries at some places.
+
+        Args:
+            indices: ``(queries,)`` or ``(batch, queries)``.
+            contexts: what the batch holds, by modality.
+
+        Returns:
+            ``(queries, dim)``, or ``(batch, queries, dim)`` where they differ from sample to sample.
+        """
+        raise NotImplementedError
+
+
+class LearnedQueryArray(QueryArray):
+    """See `LearnedQueries`."""
+
+    def __init__(self, dim: int, axes: Sequence[int]) -> None:
+        super().__init__()
+        self.dim = dim
+        self._axes = tuple(axes)
+        self.array = nn.Parameter(nn.init.trunc_normal_(torch.empty(math.prod(axes), dim), std=0.02))
+
+    def axes(self, contexts: Mapping[str, Context]) -> tuple[int, ...]:
+        return self._axes
+
+    def forward(self, indices: Tensor, contexts: Mapping[str, Context]) -> Tensor:
+        return self.array[indices]
+
+
+class FourierQueryArray(QueryArray):
+    """See `FourierQueries`."""
+
+    def __init__(self, spec: FourierQueries) -> None:
+        super().__init__()
+        self.spec = spec
+        self.dim = len(spec.axes) * (2 * spec.num_freq_bands + 1)
+
+    def axes(self, contexts: Mapping[str, Context]) -> tuple[int, ...]:
+        return tuple(self.spec.axes)
+
+    def forward(self, indices: Tensor, contexts: Mapping[str, Context]) -> Tensor:
+        spec = self.spec
+        assert isinstance(spec.max_freq, tuple)
+        tables = [
+            position_table(length, rate, spec.num_freq_bands, spec.freq_base, spec.freq_scale, indices.device)
+            for length, rate in zip(spec.axes, spec.max_freq, strict=True)
+        ]
+        return torch.cat([pick(t, i) for t, i in zip(tables, places(indices, spec.axes), strict=True)], -1)
+
+
+class InputQueryArray(QueryArray):
+    """See `InputQueries`."""
+
+    def __init__(self, spec: InputQueries, dim: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.dim = dim
+
+    def axes(self, contexts: Mapping[str, Context]) -> tuple[int, ...]:
+        return self._context(contexts).axes
+
+    def forward(self, indices: Tensor, contexts: Mapping[str, Context]) -> Tensor:
+        context = self._context(contexts)
+        parts = []
+        if self.spec.data:
+            parts.append(_data_at(context, indices))
+        if self.spec.positions:
+            by_axis = zip(context.tables, places(indices, context.axes), strict=False)
+            parts += [pick(table, i) for table, i in by_axis]
+        if any(part.dim() == 3 for part in parts):
+            batch = context.data.shape[0]
+            parts = [part if part.dim() == 3 else part.expand(batch, -1, -1) for part in parts]
+        dtype = parts[0].dtype
+        return torch.cat([part.to(dtype) for part in parts], -1)
+
+    def _context(self, contexts: Mapping[str, Context]) -> Context:
+        if self.spec.modality not in contexts:
+            raise ValueError(
+                f"queries are made of the input {self.spec.modality!r}, which this batch lacks; give it, or queries="
+            )
+        return contexts[self.spec.modality]
+
+
+class GivenQueryArray(QueryArray):
+    """See `GivenQueries`."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def axes(self, contexts: Mapping[str, Context]) -> tuple[int, ...]:
+        raise ValueError("an output of GivenQueries needs queries=(batch, queries, dim) in the call")
+
+
+class CodedQueries(nn.Module):
+    """Queries of one output, joined channel by channel and padded with a learned code to a decoder's width.
+
+    The code tells one output's queries from another's, as the padding of Perceiver IO's multi-modal decoder does
+    (appendix H).
+
+    Args:
+        arrays: what a query is made of; all on the same grid.
+        width: channels of the decoder's queries, at least those of the arrays.
+    """
+
+    def __init__(self, arrays: Sequence[QueryArray], width: int) -> None:
+        super().__init__()
+        self.arrays = nn.ModuleList(arrays)
+        self.dim = sum(array.dim for array in arrays)
+        missing = width - self.dim
+        self.code = nn.Parameter(nn.init.trunc_normal_(torch.empty(missing), std=0.02)) if missing else None
+
+    def axes(self, contexts: Mapping[str, Context]) -> tuple[int, ...]:
+        """Lengths of the grid's axes, for a batch of these contexts."""
+        axes = [array.axes(contexts) for array in self._arrays()]
+        if any(other != axes[0] for other in axes):
+            raise ValueError(f"queries joined channel by channel must have the same axes, got {axes}")
+        return axes[0]
+
+    def at(
+        self, indices: Int[Tensor, "*batch queries"], contexts: Mapping[str, Context]
+    ) -> Float[Tensor, "batch queries dim"]:
+        """The queries at ``indices`` without their code; a batch of one where all samples have the same."""
+        parts = [array(indices, contexts) for array in self._arrays()]
+        parts = [part if part.dim() == 3 else part.unsqueeze(0) for part in parts]
+        batch = max(part.shape[0] for part in parts)
+        return torch.cat([part.expand(batch, -1, -1) for part in parts], -1)
+
+    def forward(self, queries: Float[Tensor, "batch queries dim"]) -> Float[Tensor, "batch queries width"]:
+        """Adds the code."""
+        if self.code is None:
+            return queries
+        code = self.code.to(queries.dtype).expand(*queries.shape[:-1], -1)
+        return torch.cat([queries, code], -1)
+
+    def _arrays(self) -> list[QueryArray]:
+        return [array for array in self.arrays if isinstance(array, QueryArray)]
+
+
+def places(indices: Int[Tensor, "*shape"], axes: Sequence[int]) -> list[Int[Tensor, "*shape"]]:
+    """Coordinates along each axis of flat row-major indices."""
+    found = []
+    for length in reversed(axes):
+        found.append(indices % length)
+        indices = indices // length
+    return found[::-1]
+
+
+def pick(values: Shaped[Tensor, "*batch length channels"], indices: Int[Tensor, "*lead queries"]) -> Tensor:
+    """``values`` at ``indices``: either may be the same for the whole batch or have a batch dimension."""
+    if values.dim() == 2:
+        return values[indices]
+    if indices.dim() == 1:
+        return values[:, indices]
+    return values.gather(1, indices.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
+
+
+def take(values: Shaped[Tensor, "batch *axes channels"], indices: Int[Tensor, "*lead queries"]) -> Tensor:
+    """What ``(batch, *axes, channels)`` holds at flat indices, ``(batch, queries, channels)``: the targets of a
+    sub-sampled output.
+    """
+    return pick(values.flatten(1, -2), indices)
+
+
+def random_indices(axes: Sequence[int], count: int, device: torch.device | None = None) -> Int[Tensor, " count"]:
+    """``count`` different places of a grid, by chance: what to decode of a large output in a training step."""
+    return torch.randperm(math.prod(axes), device=device)[:count]
+
+
+def _data_at(context: Context, indices: Tensor) -> Tensor:
+    """Channels of the tokens at ``indices``, as a cross-attend reads them; zeros for masked tokens."""
+    data = take(context.data, indices)
+    data = data.to(torch.promote_types(data.dtype, torch.float32))
+    if context.scale is not None:
+        data = data * context.scale
+    if context.offset is not None:
+        data = data + context.offset
+    if context.mask is None:
+        return data
+    return data.masked_fill(~take(context.mask.unsqueeze(-1), indices), 0.0)
+
+
+def _checked_axes(of: str, axes: object) -> tuple[int, ...]:
+    if isinstance(axes, str) or not isinstance(axes, Sequence):
+        raise TypeError(f"axes of {of} must be a sequence of lengths, got {axes!r}")
+    return tuple(_checks.positive_int(f"each of the axes of {of}", length) for length in axes)
