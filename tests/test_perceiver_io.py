@@ -184,10 +184,10 @@ def test_any_shape_and_mask(
 ) -> None:
     """Shapes as promised, finite, and blind to what masked tokens and absent modalities hold."""
     outputs = [P.Output("label", P.LearnedQueries(6), 10), P.Output("map", P.FourierQueries(GRID, 2), 2)]
-    model = build(outputs=outputs, inverted_cross_attend=inverted)
-    generator = torch.Generator().manual_seed(seed)
-    data = {"image": torch.rand(size, height, 4, 3, generator=generator), "audio": torch.randn(size, length, 1)}
-    mask = {name: torch.rand(value.shape[:-1], generator=generator) > 0.5 for name, value in data.items()}
+    model = build(outputs=outputs, inverted_cross_attend=inverted).double()
+    torch.manual_seed(seed)
+    data = {"image": torch.rand(size, height, 4, 3).double(), "audio": torch.randn(size, length, 1).double()}
+    mask = {name: torch.rand(value.shape[:-1]) > 0.5 for name, value in data.items()}
     present = {name: torch.zeros(size, dtype=torch.bool) for name in without}
     with torch.no_grad():
         got = model(data, mask, present=present)
