@@ -1,6 +1,5 @@
 """``perceiver fit``."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +8,7 @@ import typer
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.data import KINDS, builtin_names
 from perceiver_pytorch.training.config import PRESETS, FitConfig, load_config, preset
+from perceiver_pytorch.training.durations import seconds
 from perceiver_pytorch.training.knobs import read_settings, with_path
 
 
@@ -44,6 +44,10 @@ def fit(
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="Let file paths in cells leave the table's folder.")
     ] = False,
+    checkpoint_every: Annotated[
+        str | None, typer.Option(help="Save this often within an epoch: 5m, '200 steps' or never.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that decode; 0: the main one.")] = None,
     time_limit: Annotated[str | None, typer.Option(help="Train no longer than this: 90s, 5m, 1h30m.")] = None,
     resume: Annotated[
         str | None,
@@ -70,6 +74,8 @@ def fit(
         "training.lr": lr,
         "training.optimizer": optimizer,
         "training.seed": seed,
+        "training.checkpoint_every": checkpoint_every,
+        "training.num_workers": workers,
     }
     given = {path: value for path, value in options.items() if value is not None}
     if resume is not None:
@@ -94,29 +100,17 @@ def fit(
         outcome = training.fit(
             settings, folder, resume=resume is not None, time_limit=limit, reporter=console.reporter()
         )
-    except BaseException:
+    except KeyboardInterrupt:
+        if not folder.config_file.is_file():
+            raise
+        outcome = training.Outcome({}, training.INTERRUPTED)
+    finally:
         _remove_if_empty(folder.path)
-        raise
     if outcome.stopped == training.INTERRUPTED:
-        console.say(f"stopped and saved; go on with: perceiver fit --resume {folder.path}")
+        console.say(f"stopped, all is saved; go on with: perceiver fit --resume {folder.path}")
         return 130
     _print_outcome(outcome, folder)
     return 0
-
-
-def seconds(text: str) -> float:
-    """Seconds of ``90``, ``90s``, ``5m`` or ``1h30m``.
-
-    Raises:
-        ValueError: for anything else, or nothing.
-    """
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
-    total = (
-        sum(float(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
-    )
-    if total <= 0:
-        raise ValueError(f"--time-limit must be a duration such as 90s, 5m or 1h30m, got {text!r}")
-    return total
 
 
 def _print_outcome(outcome: Any, folder: Any) -> None:

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from perceiver_pytorch.cli import console
-from perceiver_pytorch.cli.fit import _free_folder, _pair, _remove_if_empty, seconds
+from perceiver_pytorch.cli.fit import _free_folder, _pair, _remove_if_empty
 from perceiver_pytorch.training.config import load_config
+from perceiver_pytorch.training.durations import seconds
 from perceiver_pytorch.training.knobs import read_settings, with_path
 from perceiver_pytorch.training.language.config import OBJECTIVES, PRESETS, LanguageConfig, language_preset
 
@@ -46,6 +47,7 @@ def language(
 
     Settings come from the preset, then the --config file, then the options.
     """
+    from perceiver_pytorch.training.fit import Outcome
     from perceiver_pytorch.training.language.fit import INTERRUPTED, fit_language
     from perceiver_pytorch.training.language.run import LanguageRun
 
@@ -80,11 +82,14 @@ def language(
         outcome = fit_language(
             settings, folder, resume=resume is not None, time_limit=limit, reporter=console.reporter()
         )
-    except BaseException:
+    except KeyboardInterrupt:
+        if not folder.config_file.is_file():
+            raise
+        outcome = Outcome({}, INTERRUPTED)
+    finally:
         _remove_if_empty(folder.path)
-        raise
     if outcome.stopped == INTERRUPTED:
-        console.say(f"stopped and saved; go on with: perceiver language --resume {folder.path}")
+        console.say(f"stopped, all is saved; go on with: perceiver language --resume {folder.path}")
         return 130
     _print_outcome(outcome.metrics, folder)
     return 0

@@ -4,29 +4,18 @@ import csv
 import io
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
-from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import nn
 
-from perceiver_pytorch.training.files import write_text, write_whole
+from perceiver_pytorch.training.checkpoints import Checkpoints
+from perceiver_pytorch.training.files import write_text
 
 
 class TrainingStopped(Exception):  # noqa: N818  (no error: training ends as asked)
     """Training was asked to stop and has saved its state."""
-
-
-class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are whole or not there, and that are read without unpickling code."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        write_whole(Path(path), lambda partial: torch.save(checkpoint, partial))
-
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        return torch.load(path, map_location=map_location, weights_only=True)
 
 
 class Stopper(pl.Callback):
@@ -35,11 +24,15 @@ class Stopper(pl.Callback):
     Args:
         last: file of the checkpoint to go on from.
         time_limit: seconds from the start of training, or None.
+        install_handlers: called when training starts, after Lightning has put a SIGTERM handler of its own in front.
     """
 
-    def __init__(self, last: Path, time_limit: float | None = None) -> None:
+    def __init__(
+        self, last: Path, time_limit: float | None = None, install_handlers: Callable[[], None] = lambda: None
+    ) -> None:
         self.last = last
         self.time_limit = time_limit
+        self.install_handlers = install_handlers
         self.reason: str | None = None
         self._start = time.monotonic()
 
@@ -49,6 +42,7 @@ class Stopper(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start = time.monotonic()
+        self.install_handlers()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -77,6 +71,13 @@ class History(pl.Callback):
         self.measure = measure
         self._start = time.monotonic()
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forgets epochs that a killed run had measured and not saved."""
+        rows = read_history(self.path)
+        done = [row for row in rows if row["epoch"] <= trainer.current_epoch]
+        if len(done) < len(rows):
+            self._write(done)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start = time.monotonic()
 
@@ -93,16 +94,22 @@ class History(pl.Callback):
             "seconds": seconds,
         }
         rows = [old for old in read_history(self.path) if old["epoch"] < row["epoch"]]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(row), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: f"{value:.6g}" for key, value in entry.items()} for entry in [*rows, row])
-        write_text(self.path, text.getvalue())
+        self._write([*rows, row])
         if self.plain is not None:
             self.plain(
                 f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.3f}  val loss "
                 f"{row['val_loss']:.3f}  {self.measure.replace('_', ' ')} {row[self.measure]:.3f}  {seconds:.1f} s"
             )
+
+    def _write(self, rows: list[dict[str, float]]) -> None:
+        if not rows:
+            self.path.unlink(missing_ok=True)
+            return
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[-1]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: f"{value:.6g}" for key, value in entry.items()} for entry in rows)
+        write_text(self.path, text.getvalue())
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
@@ -114,33 +121,19 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 
 def build_callbacks(
-    checkpoints: Path, history: History, stopper: Stopper, patience: int, *, bar: bool, monitor: str, mode: str
+    checkpoints: Checkpoints, history: History, stopper: Stopper, patience: int, *, bar: bool
 ) -> list[pl.Callback]:
-    """Checkpoints (best by ``monitor``, and last), early stopping, history, stopper, progress bar."""
-    from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+    """Early stopping and checkpoints by the same metric, history, stopper, progress bar."""
+    from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
 
+    mode = "max" if checkpoints.sign > 0 else "min"
     callbacks: list[pl.Callback] = [
         stopper,
-        EarlyStopping(monitor, mode=mode, patience=patience),
+        EarlyStopping(checkpoints.monitor, mode=mode, patience=patience),
         history,
-        ModelCheckpoint(
-            checkpoints,
-            "best",
-            monitor=monitor,
-            mode=mode,
-            enable_version_counter=False,
-        ),
-        ModelCheckpoint(checkpoints, "last", monitor=None, save_on_train_epoch_end=True, enable_version_counter=False),
+        checkpoints,
     ]
     return [*callbacks, RichProgressBar(leave=False)] if bar else callbacks
-
-
-def best_state(path: Path, module: nn.Module) -> bool:
-    """Loads the best checkpoint's weights into the module, if there is one."""
-    if not path.is_file():
-        return False
-    module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
-    return True
 
 
 def quiet_lightning() -> None:

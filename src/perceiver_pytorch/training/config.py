@@ -108,6 +108,9 @@ class TrainingConfig(Settings):
     label_smoothing: float = knob(0.05, "label smoothing of the cross-entropy")
     patience: int = knob(15, "epochs without a better validation accuracy before training stops")
     precision: str = knob("32-true", "Lightning's precision: 32-true, bf16-mixed, 16-mixed")
+    checkpoint_every: str = knob(
+        "5m", "how often to save within an epoch: a duration, '200 steps', or never; each epoch's end is saved anyway"
+    )
     seed: int = knob(0, "fixes weights, order and dropout")
     num_workers: int = knob(0, "processes that decode; 0: the main one")
 

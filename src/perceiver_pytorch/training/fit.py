@@ -27,8 +27,11 @@ from perceiver_pytorch.data import (
 )
 from perceiver_pytorch.training import evaluation
 from perceiver_pytorch.training.build import build_model
-from perceiver_pytorch.training.callbacks import best_state, read_history
+from perceiver_pytorch.training.callbacks import read_history
+from perceiver_pytorch.training.checkpoints import best_state
 from perceiver_pytorch.training.config import DataConfig, FitConfig, dump_config
+from perceiver_pytorch.training.guard import Guard, guarded
+from perceiver_pytorch.training.interrupts import leave_to_parent
 from perceiver_pytorch.training.loop import INTERRUPTED, run_loop
 from perceiver_pytorch.training.module import Classifier
 from perceiver_pytorch.training.report import ReportFacts, write_report
@@ -71,9 +74,17 @@ def fit(
 
     Raises:
         DataError: for a table that cannot be used; the message names row and column.
-        ValueError: for a configuration that cannot be used.
+        ValueError: for a configuration that cannot be used, or if another process trains in this folder.
+        DiskFullError: for a full disk; what was saved before is intact.
+        KeyboardInterrupt: for Ctrl-C or SIGTERM outside of training, or the second one during it.
     """
-    reporter = reporter or Reporter()
+    with guarded(run, config, resume=resume, command="perceiver fit") as guard:
+        return _fit(config, run, guard, resume, time_limit, reporter or Reporter())
+
+
+def _fit(
+    config: FitConfig, run: RunFolder, guard: Guard, resume: bool, time_limit: float | None, reporter: Reporter
+) -> Outcome:
     table = load_table(config.data.table)
     kinds, splits = _columns_and_splits(table, config, reporter)
     spec = _spec(table, kinds, splits, config, run, resume)
@@ -90,14 +101,10 @@ def fit(
     model = build_model(spec, config.model)
     reporter.say(model.summary().splitlines()[0])
     module = Classifier(model, config.training)
-    if not resume:  # not before table and configuration have proved good, so that a failed call leaves nothing
-        run.write_config(config)
+    guard.begun = True
+    if not run.spec_file.is_file():
         run.write_spec(spec)
-    if resume and run.finished:
-        reporter.say("training is complete; the model is measured again")
-        stopped = None
-    else:
-        stopped = _train(module, datasets, run, config, resume, time_limit, reporter)
+    stopped = _train(module, datasets, run, config, resume, time_limit, reporter)
     if stopped == INTERRUPTED:
         return Outcome({}, stopped)
 
@@ -168,7 +175,7 @@ def _columns_and_splits(table: Table, config: FitConfig, reporter: Reporter) -> 
 def _spec(
     table: Table, kinds: dict[str, Any], splits: Splits, config: FitConfig, run: RunFolder, resume: bool
 ) -> InputSpec:
-    if resume:
+    if resume and run.spec_file.is_file():
         return run.spec()
     names = [field.name for field in dataclasses.fields(SpecOptions)]
     options = SpecOptions(**{name: getattr(config.data, name) for name in names})
@@ -233,9 +240,14 @@ def _train(
         batch_sampler=EpochBatches(len(train), settings.batch_size, settings.seed),
         collate_fn=together,
         num_workers=settings.num_workers,
+        worker_init_fn=leave_to_parent,
     )
     val_loader = DataLoader(
-        datasets["val"], batch_size=EVALUATION_BATCH, collate_fn=together, num_workers=settings.num_workers
+        datasets["val"],
+        batch_size=EVALUATION_BATCH,
+        collate_fn=together,
+        num_workers=settings.num_workers,
+        worker_init_fn=leave_to_parent,
     )
     return run_loop(
         module,
@@ -251,6 +263,7 @@ def _train(
         resume=resume,
         time_limit=time_limit,
         reporter=reporter,
+        checkpoint_every=settings.checkpoint_every,
     )
 
 

@@ -1,23 +1,18 @@
 """The training loop, whatever is trained: stops between two steps without loss, and goes on exactly."""
 
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
+from torchmetrics import Metric
 
-from perceiver_pytorch.training.callbacks import (
-    History,
-    Stopper,
-    TrainingStopped,
-    WholeCheckpoints,
-    build_callbacks,
-    quiet_lightning,
-)
+from perceiver_pytorch.training.callbacks import History, Stopper, TrainingStopped, build_callbacks, quiet_lightning
+from perceiver_pytorch.training.checkpoints import Checkpoints, Progress, WholeCheckpoints, settle
+from perceiver_pytorch.training.durations import Every
+from perceiver_pytorch.training.interrupts import first_asks, handling
 from perceiver_pytorch.training.reporter import Reporter
 from perceiver_pytorch.training.run_folder import RunFolder
 
@@ -27,7 +22,8 @@ INTERRUPTED = "interrupted"
 class Resumable(pl.LightningModule):
     """A module whose run can be stopped after any step and go on as if it had not been.
 
-    Its train loader has a batch sampler with ``skip``: batches to leave out at the start of the next epoch.
+    Its train loader has a batch sampler with ``set_epoch`` and ``skip``: batches to leave out at the start of the next
+    epoch that is read.
 
     Args:
         seed: fixes the random numbers of every step.
@@ -42,15 +38,29 @@ class Resumable(pl.LightningModule):
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["order_epoch"] = int(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         done = int(self.trainer.fit_loop.epoch_loop.batch_progress.current.completed)
         checkpoint["batch_in_epoch"] = done % max(1, int(self.trainer.num_training_batches))
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Lets the sampler go on where the saved epoch stopped."""
+        sampler = self._sampler()
+        if sampler is not None:  # workers start to read before the epoch does
+            sampler.set_epoch(int(checkpoint["order_epoch"]))
+            sampler.skip = int(checkpoint["batch_in_epoch"])
+
+    def on_train_epoch_start(self) -> None:
+        for metric in self.modules():
+            if isinstance(metric, Metric):  # a checkpoint of an epoch's end holds that epoch's sums
+                metric.reset()
+        sampler = self._sampler()
+        if sampler is not None:  # Lightning does so for samplers of rows only, not of batches
+            sampler.set_epoch(self.trainer.current_epoch)
+
+    def _sampler(self) -> Any:
         loader = self.trainer.train_dataloader or self.trainer.fit_loop._data_source.instance
         sampler = getattr(loader, "batch_sampler", None)
-        if sampler is not None and hasattr(sampler, "skip"):
-            sampler.skip = int(checkpoint["batch_in_epoch"])
+        return sampler if hasattr(sampler, "skip") else None
 
 
 def run_loop(
@@ -68,6 +78,7 @@ def run_loop(
     resume: bool,
     time_limit: float | None,
     reporter: Reporter,
+    checkpoint_every: str = "5m",
 ) -> str | None:
     """Trains, with a history and checkpoints (last, and best by ``monitor``) in the run folder.
 
@@ -84,52 +95,50 @@ def run_loop(
         resume: go on from the last checkpoint, if there is one.
         time_limit: seconds of training, or None.
         reporter: how to tell what happens.
+        checkpoint_every: how often to save within an epoch, see `Every`.
 
     Returns:
         Why training stopped before its end, or None.
     """
     quiet_lightning()
+    every = Every.of(checkpoint_every)
+    progress = settle(run.last, run.best) if resume else None
+    if progress is not None and progress.complete:
+        reporter.say("training is complete; the model is measured again")
+        return None
     stopper = Stopper(run.last, time_limit)
     history = History(run.history_file, None if reporter.bar else reporter.say, measure=monitor)
+    checkpoints = Checkpoints(run.last, run.best, every, monitor, mode)
     trainer = pl.Trainer(
         accelerator="auto",
         devices=1,
         precision=precision,  # type: ignore[arg-type]
         max_epochs=epochs,
         gradient_clip_val=gradient_clip,
-        callbacks=build_callbacks(
-            run.checkpoints, history, stopper, patience, bar=reporter.bar, monitor=monitor, mode=mode
-        ),
+        callbacks=build_callbacks(checkpoints, history, stopper, patience, bar=reporter.bar),
         plugins=[WholeCheckpoints()],
-        logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
+        logger=_logger(run, resume, progress),
         log_every_n_steps=max(1, min(50, len(train_loader))),
         num_sanity_val_steps=0,
         enable_progress_bar=reporter.bar,
         enable_model_summary=False,
     )
-    checkpoint = run.last if resume and run.last.is_file() else None
     try:
-        with _interrupts(lambda: stopper.request(INTERRUPTED)):
-            trainer.fit(module, train_loader, val_loader, ckpt_path=checkpoint, weights_only=True)
+        with handling(first_asks(lambda: stopper.request(INTERRUPTED))) as install:
+            stopper.install_handlers = install
+            trainer.fit(
+                module, train_loader, val_loader, ckpt_path=None if progress is None else run.last, weights_only=True
+            )
     except TrainingStopped as stop:
         return str(stop)
+    except SystemExit as exit_:  # what Lightning makes of a KeyboardInterrupt
+        raise KeyboardInterrupt from exit_
     return None
 
 
-@contextmanager
-def _interrupts(request: Callable[[], None]) -> Iterator[None]:
-    """The first Ctrl-C asks to stop after the current step; a second one interrupts at once."""
-
-    def handle(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        request()
-
-    try:
-        before = signal.signal(signal.SIGINT, handle)
-    except ValueError:  # not in the main thread, where signals do not arrive
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _logger(run: RunFolder, resume: bool, progress: Progress | None) -> TensorBoardLogger:
+    """TensorBoard hides what a killed run had logged after the step from which it goes on."""
+    logger = TensorBoardLogger(run.path, name="tensorboard", version="")
+    if resume:
+        logger._kwargs["purge_step"] = progress.step if progress is not None else 0
+    return logger

@@ -5,8 +5,10 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -14,8 +16,16 @@ from perceiver_pytorch._saving import SavedModel
 from perceiver_pytorch.data import InputSpec
 from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
 from perceiver_pytorch.training.config import FitConfig, dump_config, load_config
-from perceiver_pytorch.training.files import write_json, write_text
+from perceiver_pytorch.training.files import (
+    DiskFullError,
+    is_disk_full,
+    remove_partials,
+    write_json,
+    write_text,
+    write_whole,
+)
 from perceiver_pytorch.training.knobs import Settings
+from perceiver_pytorch.training.lock import locked
 
 M = TypeVar("M", bound=SavedModel)
 R = TypeVar("R", bound="RunFolder")
@@ -27,7 +37,8 @@ class RunFolder:
 
     ``config.yaml`` (what was asked for, in full) · ``input_spec.json`` (what was learned about the table) ·
     ``model.safetensors`` and ``config.json`` (the best model; a folder for ``from_pretrained``) · ``metrics.json`` ·
-    ``history.csv`` (per epoch) · ``report.html`` · ``checkpoints/best.ckpt`` and ``last.ckpt`` · ``tensorboard/``
+    ``history.csv`` (per epoch) · ``report.html`` · ``checkpoints/best.ckpt`` and ``last.ckpt`` · ``tensorboard/`` ·
+    while a process trains: ``.lock``
     """
 
     path: Path
@@ -66,9 +77,8 @@ class RunFolder:
         return self.checkpoints / "last.ckpt"
 
     @property
-    def finished(self) -> bool:
-        """Whether training came to its end (its epochs, or early stopping) and was measured."""
-        return self.metrics_file.is_file() and self.metrics().get("stopped") is None
+    def lock_file(self) -> Path:
+        return self.path / ".lock"
 
     @classmethod
     def create(cls: type[R], path: Path) -> R:
@@ -77,7 +87,7 @@ class RunFolder:
         Raises:
             ValueError: if there is something already.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or _holds_something(path)):
             raise ValueError(
                 f"run folder {path} is not empty; give another one with --run, or go on with --resume {path}"
             )
@@ -92,9 +102,30 @@ class RunFolder:
             ValueError: if it is none.
         """
         run = cls(path)
-        if not run.config_file.is_file():
-            raise ValueError(f"{path} is no run folder: it has no {run.config_file.name}")
-        return run
+        if run.config_file.is_file():
+            return run
+        if path.is_dir() and not _holds_something(path):
+            raise ValueError(
+                f"run {path} holds nothing to go on with: it ended before its configuration was written; "
+                f"start it anew with perceiver fit TABLE --run {path}"
+            )
+        raise ValueError(f"{path} is no run folder: it has no {run.config_file.name}")
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keeps other processes from writing into the folder, and removes what a killed one left half written.
+
+        Raises:
+            ValueError: if another process is writing.
+        """
+        with locked(self.lock_file):
+            remove_partials(self.path, self.checkpoints)
+            yield
+
+    def forget(self) -> None:
+        """Removes what was written before training began."""
+        for path in (self.config_file, self.spec_file):
+            path.unlink(missing_ok=True)
 
     def write_config(self, config: Settings) -> None:
         write_text(self.config_file, dump_config(config))
@@ -120,7 +151,11 @@ class RunFolder:
         try:
             model.save_pretrained(staging)
             for name in ("config.json", "model.safetensors"):
-                os.replace(staging / name, self.path / name)
+                write_whole(self.path / name, partial(os.replace, staging / name))
+        except Exception as error:
+            if is_disk_full(error):
+                raise DiskFullError.at(self.path / "model.safetensors") from error
+            raise
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
@@ -150,3 +185,8 @@ class RunFolder:
             raise ValueError(f"run {self.path} has no {path.name}; was its training stopped early?") from None
         except json.JSONDecodeError as error:
             raise ValueError(f"{path} is no JSON file: {error}") from None
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether a folder holds more than what a process that was killed at once leaves."""
+    return any(not (inner.name == ".lock" or inner.name.endswith(".partial")) for inner in path.iterdir())

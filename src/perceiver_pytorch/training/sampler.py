@@ -24,7 +24,7 @@ class EpochBatches(Sampler[list[int]]):
         """Batches to leave out at the start of the next epoch that is read, then forgotten."""
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
+        """Called before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:

@@ -6,10 +6,12 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from perceiver_pytorch.training.callbacks import best_state, read_history
+from perceiver_pytorch.training.callbacks import read_history
+from perceiver_pytorch.training.checkpoints import best_state
 from perceiver_pytorch.training.figures import bits_curve
 from perceiver_pytorch.training.files import write_text
 from perceiver_pytorch.training.fit import Outcome
+from perceiver_pytorch.training.guard import Guard, guarded
 from perceiver_pytorch.training.language import baselines
 from perceiver_pytorch.training.language.config import LanguageConfig
 from perceiver_pytorch.training.language.module import LanguageModule
@@ -39,8 +41,16 @@ def fit_language(
 
     Raises:
         DataError: for a file that cannot be used.
+        ValueError: if another process trains in this folder.
+        DiskFullError: for a full disk; what was saved before is intact.
     """
-    reporter = reporter or Reporter()
+    with guarded(run, config, resume=resume, command="perceiver language") as guard:
+        return _fit(config, run, guard, resume, time_limit, reporter or Reporter())
+
+
+def _fit(
+    config: LanguageConfig, run: LanguageRun, guard: Guard, resume: bool, time_limit: float | None, reporter: Reporter
+) -> Outcome:
     data = config.data
     text = open_text(data.file)
     parts = split_text(text, data.file, data.val_fraction, data.test_fraction, data.context)
@@ -52,13 +62,8 @@ def fit_language(
     parameters = sum(p.numel() for p in model.parameters())
     reporter.say(f"{type(model).__name__}: {parameters:,} parameters")
     module = LanguageModule(model, objective, config.training)
-    if not resume:  # not before file and configuration have proved good, so that a failed call leaves nothing
-        run.write_config(config)
-    if resume and run.finished:
-        reporter.say("training is complete; the model is measured again")
-        stopped = None
-    else:
-        stopped = _train(module, objective, parts, run, config, resume, time_limit, reporter)
+    guard.begun = True
+    stopped = _train(module, objective, parts, run, config, resume, time_limit, reporter)
     if stopped == INTERRUPTED:
         return Outcome({}, stopped)
 

@@ -1,0 +1,50 @@
+"""Durations as users write them."""
+
+import re
+from dataclasses import dataclass
+
+
+def seconds(text: str, name: str = "--time-limit") -> float:
+    """Seconds of ``90``, ``90s``, ``5m`` or ``1h30m``.
+
+    Raises:
+        ValueError: for anything else, or nothing; the message speaks of ``name``.
+    """
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    total = (
+        sum(float(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
+    )
+    if total <= 0:
+        raise ValueError(f"{name} must be a duration such as 90s, 5m or 1h30m, got {text!r}")
+    return total
+
+
+@dataclass(frozen=True)
+class Every:
+    """How often something is due: after so many seconds or so many steps; never where both are None."""
+
+    seconds: float | None = None
+    steps: int | None = None
+
+    @classmethod
+    def of(cls, text: str, name: str = "checkpoint_every") -> "Every":
+        """Reads ``5m``, ``200 steps`` or ``never``.
+
+        Raises:
+            ValueError: for anything else.
+        """
+        if text.strip().lower() == "never":
+            return cls()
+        match = re.fullmatch(r"(\d+) ?steps?", text.strip())
+        if match and int(match[1]) > 0:
+            return cls(steps=int(match[1]))
+        try:
+            return cls(seconds=seconds(text, name))
+        except ValueError:
+            raise ValueError(f"{name} must be like 5m, 200 steps or never, got {text!r}") from None
+
+    def due(self, seconds: float, steps: int) -> bool:
+        """Whether it is time, so many seconds and steps after the last."""
+        return (self.seconds is not None and seconds >= self.seconds) or (
+            self.steps is not None and steps >= self.steps
+        )

@@ -1,0 +1,71 @@
+"""One process at a time writes into a run folder."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_held: set[Path] = set()
+"""Locks of this process: the system does not keep a process out of its own locks."""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock file at ``path`` within the block.
+
+    The lock is the system's (POSIX record lock), so it ends with the process however that ends, a file left behind
+    does not block, and forked workers do not inherit it. Without such locks (Windows) there is none.
+
+    Raises:
+        ValueError: if another process holds it, naming the process.
+    """
+    path = path.absolute()
+    if path in _held:
+        raise ValueError(f"{path.parent} is already being trained in this process")
+    file = _acquire(path)
+    _held.add(path)
+    try:
+        yield
+    finally:
+        _held.discard(path)
+        path.unlink(missing_ok=True)
+        file.close()
+
+
+def _acquire(path: Path) -> IO[str]:
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        if fcntl is not None:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                holder = _named(file.read())
+                file.close()
+                raise ValueError(
+                    f"{path.parent} is being trained by {holder}; wait for it or stop it, or give another --run"
+                ) from None
+            # Whoever had the lock before may have removed the file after we opened it.
+            if not path.exists() or os.fstat(file.fileno()).st_ino != path.stat().st_ino:
+                file.close()
+                continue
+        file.truncate(0)
+        json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
+        file.flush()
+        return file
+
+
+def _named(content: str) -> str:
+    try:
+        holder = json.loads(content)
+        return f"process {int(holder['pid'])} on {holder['host']}"
+    except (ValueError, KeyError, TypeError):
+        return "another process"
