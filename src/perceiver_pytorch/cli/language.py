@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from perceiver_pytorch import _checks
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.cli.fit import _free_folder, _pair, _remove_if_empty
 from perceiver_pytorch.training.config import load_config
@@ -117,8 +118,8 @@ def generate(
     stop_ids = [] if stop is None else tokenizer.encode(stop)
     if stop is not None and len(stop_ids) != 1:
         raise ValueError(f"--stop must be a single byte, got {stop!r} of {len(stop_ids)}")
-    if samples < 1:
-        raise ValueError(f"--samples must be at least 1, got {samples}")
+    for name, value in (("--max-bytes", max_bytes), ("--samples", samples)):
+        _checks.positive_int(name, value)
     model = on_accelerator(LanguageRun.open_language(run).causal_model())
     ids, _ = tokenizer.batch([prompt] * samples)
     out = model.generate(
@@ -151,6 +152,8 @@ def fill(
     if not (ids == MASK).any():
         raise ValueError(f"TEXT has no [MASK] to fill in: {text!r}")
     model = on_accelerator(LanguageRun.open_language(run).masked_model())
+    if ids.shape[1] > model.max_length:
+        raise ValueError(f"TEXT must be at most {model.max_length} bytes long for this model, got {ids.shape[1]}")
     filled = model.fill(ids.to(model.bias.device))
     console.say(tokenizer.decode(filled[0]))
     return 0

@@ -1,0 +1,123 @@
+"""Whole language runs: what they leave behind, that they learn, and that a stopped one goes on to the same result."""
+
+import json
+import re
+import warnings
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from perceiver_pytorch.training.callbacks import Stopper, read_history
+from perceiver_pytorch.training.knobs import read_settings
+from perceiver_pytorch.training.language.config import LanguageConfig
+from perceiver_pytorch.training.language.fit import epochs_and_steps, fit_language
+from perceiver_pytorch.training.language.objectives import bits_per_byte, objective_of
+from perceiver_pytorch.training.language.run import LanguageRun
+from perceiver_pytorch.training.language.text import open_text
+from perceiver_pytorch.training.loop import INTERRUPTED
+from perceiver_pytorch.training.reporter import Reporter
+from test_contracts import compare
+
+SILENT = Reporter(say=lambda text: None, warn=lambda text: None)
+TINY = {"num_latents": 8, "latent_dim": 32, "embedding_dim": 32, "depth": 1, "heads": 2, "cross_heads": 2}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "alphabet.txt"
+    path.write_bytes(b"abcdefghijklmnopqrstuvwxyz\n" * 100)
+    return path
+
+
+def config(file, objective, **training):
+    return read_settings(
+        LanguageConfig,
+        {
+            "objective": objective,
+            "data": {"file": str(file), "context": 32},
+            "model": {**TINY, "ff_dropout": 0.1},
+            "training": {"steps": 60, "validate_every": 20, "batch_size": 8, "lr": 1e-2, **training},
+        },
+    )
+
+
+def quietly(*arguments, **keywords):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return fit_language(*arguments, reporter=SILENT, **keywords)
+
+
+@pytest.fixture(scope="module", params=["causal", "masked"])
+def finished(request, file, tmp_path_factory):
+    run = LanguageRun.create(tmp_path_factory.mktemp("runs") / request.param)
+    settings = config(file, request.param)
+    return run, settings, quietly(settings, run)
+
+
+def test_a_run_leaves_everything_behind_and_learns(finished):
+    run, settings, outcome = finished
+    names = {path.relative_to(run.path).as_posix() for path in run.path.rglob("*") if path.is_file()}
+    names = {re.sub(r"events\..*", "events", name) for name in names}
+    compare("language_run_folder.txt", "\n".join(sorted(names)) + "\n")
+    assert run.settings() == settings
+    assert json.loads(run.metrics_file.read_text()) == outcome.metrics
+    assert [row["step"] for row in read_history(run.history_file)] == [20, 40, 60]
+    limit = {"causal": 0.7, "masked": 1.0}[settings.objective]  # hidden bytes take longer
+    assert outcome.metrics["bits_per_byte"] < limit * outcome.metrics["baselines"]["unigram"]
+    assert outcome.metrics["baselines"]["unigram"] == pytest.approx(4.9, abs=0.3)
+    assert "bits per byte" in run.curve_file.read_text()
+    assert LanguageRun.is_at(run.path)
+
+
+def test_the_saved_model_gives_the_bits_that_were_reported(finished, file):
+    run, settings, outcome = finished
+    test = open_text(file)[-outcome.metrics["bytes"]["test"] :]
+    bits = bits_per_byte(run.language_model(), objective_of(settings), test)
+    assert bits == pytest.approx(outcome.metrics["bits_per_byte"], rel=1e-5)
+
+
+def test_another_objectives_model_is_refused(finished):
+    run, settings, _ = finished
+    wanted, other = (run.causal_model, run.masked_model)[:: 1 if settings.objective == "causal" else -1]
+    wanted()
+    with pytest.raises(ValueError, match=f"has a {settings.objective} model"):
+        other()
+
+
+@pytest.mark.parametrize("objective", ["causal", "masked"])
+def test_a_stopped_run_goes_on_to_the_same_weights(file, tmp_path, objective, monkeypatch):
+    settings = config(file, objective)
+    whole = LanguageRun.create(tmp_path / "whole")
+    quietly(settings, whole)
+
+    run = LanguageRun.create(tmp_path / "stopped")
+    original = Stopper.on_train_batch_start
+
+    def interrupt(self, trainer, *rest):
+        if trainer.global_step == 27:  # within the second epoch
+            self.request(INTERRUPTED)
+        original(self, trainer, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stopper, "on_train_batch_start", interrupt)
+        assert quietly(settings, run).stopped == INTERRUPTED
+    assert not run.metrics_file.exists()
+    assert quietly(settings, run, resume=True).stopped is None
+    first, second = (load_file(r.path / "model.safetensors") for r in (whole, run))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    strip = [{k: v for k, v in row.items() if k != "seconds"} for row in read_history(run.history_file)]
+    assert strip == [{k: v for k, v in row.items() if k != "seconds"} for row in read_history(whole.history_file)]
+    assert run.metrics() == whole.metrics()
+
+
+def test_steps_are_about_those_asked_for():
+    def counts(objective="causal", **training):
+        settings = config("x", objective, **training)
+        return epochs_and_steps(settings, objective_of(settings), train_bytes=10_000)
+
+    assert counts(steps=60, validate_every=20) == (3, 20)
+    assert counts(steps=10, validate_every=20) == (1, 10)
+    assert counts(steps=61, validate_every=20) == (4, 16)
+    assert counts(epochs=2.0, validate_every=1000) == (1, 313)  # 2 x 10,000 bytes, 8 x 8 of them per step

@@ -1,0 +1,123 @@
+"""Bits per byte: what the windows give is what one long look gives, and the losses hide what they should."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from perceiver_pytorch.byte_tokenizer import MASK
+from perceiver_pytorch.training.knobs import read_settings
+from perceiver_pytorch.training.language.config import LanguageConfig, language_preset
+from perceiver_pytorch.training.language.objectives import bits_per_byte, objective_of
+
+TINY = {"num_latents": 8, "latent_dim": 16, "embedding_dim": 16, "depth": 1, "heads": 2, "cross_heads": 2}
+
+
+def setup(objective, context=32, **training):
+    config = read_settings(
+        LanguageConfig,
+        {"objective": objective, "data": {"context": context}, "model": TINY, "training": training},
+    )
+    torch.manual_seed(0)
+    chosen = objective_of(config)
+    model = chosen.build(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return chosen, model
+
+
+def text(size, seed=0):
+    return np.random.default_rng(seed).integers(97, 105, size, dtype=np.uint8)
+
+
+@torch.no_grad()
+def test_causal_bits_are_those_of_each_byte_after_its_context():
+    objective, model = setup("causal")
+    data = text(75)
+    ids = torch.from_numpy(data.astype(np.int64)) + 6
+    bits = 8.0  # the first byte, unknown
+    for first in range(1, 75, 8):  # eight bytes at a time, by eight latents
+        end = min(75, first + 8)
+        context = ids[max(0, end - 33) : end]
+        logits = model(context[None, :-1])[0].log_softmax(-1)
+        new = end - first
+        bits -= float(logits[-new:].gather(-1, context[-new:, None]).sum()) / math.log(2)
+    for batch_size in (1, 4):
+        assert bits_per_byte(model, objective, data, batch_size=batch_size) == pytest.approx(bits / 75, rel=1e-5)
+
+
+@torch.no_grad()
+def test_masked_bits_are_those_of_hidden_bytes():
+    objective, model = setup("masked", mask_fraction=0.25)
+    data = text(75)
+    total = 0.0
+    windows = objective.windows(data)
+    for i in range(len(windows)):
+        ids, hidden = windows[i]
+        length = int((ids != 0).sum())
+        logits = model(ids.masked_fill(hidden, MASK)[None, :length])[0].log_softmax(-1)
+        total -= float(logits.gather(-1, ids[:length, None])[hidden[:length]].sum()) / math.log(2)
+    assert bits_per_byte(model, objective, data) == pytest.approx(total / 75, rel=1e-5)
+
+
+def test_the_masked_loss_hides_the_share_asked_for():
+    objective, model = setup("masked", mask_fraction=0.3)
+    ids = torch.from_numpy(text(32 * 200)).long().view(200, 32) + 6
+    seen = []
+
+    def remember(module, arguments):
+        seen.append(arguments[0])
+
+    model.register_forward_pre_hook(remember)
+    loss = objective.loss(model, ids)
+    read = seen[0]
+    assert (read == MASK).float().mean() == pytest.approx(0.24, abs=0.02)
+    other = (read != MASK) & (read != ids)
+    assert other.float().mean() == pytest.approx(0.03, abs=0.01)
+    assert torch.isfinite(loss)
+
+
+def test_short_contexts_keep_all_latents_and_the_end():
+    objective, model = setup("causal", short_contexts=1.0)
+    ids = torch.from_numpy(text(33 * 4)).long().view(4, 33) + 6
+    lengths = set()
+
+    def remember(module, arguments):
+        assert torch.equal(arguments[0], ids[:, -arguments[0].shape[1] - 1 : -1])
+        lengths.add(arguments[0].shape[1])
+
+    model.register_forward_pre_hook(remember)
+    for _ in range(100):
+        objective.loss(model, ids)
+    assert min(lengths) == 8
+    assert max(lengths) == 32
+    assert len(lengths) > 15
+
+
+@pytest.mark.parametrize("objective", ["causal", "masked"])
+@pytest.mark.parametrize("preset", ["tiny", "small", "base"])
+def test_presets_build(preset, objective):
+    config = language_preset(preset, objective)
+    with torch.device("meta"):
+        model = objective_of(config).build(config)
+    assert model.max_length == config.data.context
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": {"num_latents": 600}}, r"model.num_latents \(600\) must not exceed data.context \(512\)"),
+        ({"model": {"heads": 3}}, r"model.heads must divide model.latent_dim \(128\), got 3"),
+        ({"data": {"val_fraction": 0.6, "test_fraction": 0.5}}, "leave nothing to train on"),
+        ({"data": {"test_fraction": 0.0}}, "data.test_fraction must lie between 0 and 1"),
+        ({"objective": "both"}, "objective must be one of 'causal', 'masked'"),
+        ({"training": {"steps": 0}}, "training.steps must be at least 1"),
+        ({"training": {"epochs": 0.0}}, "training.epochs must be positive"),
+        ({"training": {"step": 3}}, "did you mean 'steps'"),
+    ],
+)
+def test_configurations_that_cannot_be_are_refused(given, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        read_settings(LanguageConfig, given)
