@@ -59,6 +59,7 @@ def fit(
     Settings come from the preset, then the --config file, then the options.
     """
     from perceiver_pytorch.training import fit as training
+    from perceiver_pytorch.training.language.run import LanguageRun
     from perceiver_pytorch.training.run_folder import RunFolder
 
     limit = None if time_limit is None else seconds(time_limit)
@@ -82,6 +83,8 @@ def fit(
         if not resume and run is None:
             raise ValueError("--resume needs the folder of the run to go on with")
         folder = RunFolder.open(Path(resume) if resume else run)  # type: ignore[arg-type]
+        if LanguageRun.is_at(folder.path):
+            raise ValueError(f"{folder.path} is a run of a language model: perceiver language --resume {folder.path}")
         configured = folder.config()
         settings = read_settings(FitConfig, _tree(given), base=configured)
         moved = read_settings(FitConfig, {"data": {"table": settings.data.table}}, base=configured)

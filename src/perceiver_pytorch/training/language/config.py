@@ -59,6 +59,7 @@ class LanguageTraining(Settings):
     )
     mask_fraction: float = knob(0.15, "share of the bytes that are hidden and predicted (masked)")
     patience: int = knob(10, "validations without a better one before training stops")
+    checkpoint_every: str = knob("5m", "how often to save between validations: 5m, '200 steps' or never")
     precision: str = knob("32-true", "Lightning's precision: 32-true, bf16-mixed, 16-mixed")
     seed: int = knob(0, "fixes weights, order and dropout")
 

@@ -138,4 +138,5 @@ def _train(
         resume=resume,
         time_limit=time_limit,
         reporter=reporter,
+        checkpoint_every=training.checkpoint_every,
     )
