@@ -1,6 +1,7 @@
 """A small table with image, sound, text, numbers and categories, and a configuration that trains on it in seconds."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -50,13 +51,39 @@ def write_mixed_table(folder: Path, rows: int = 48, name: str = "mixed.csv") -> 
     return path
 
 
-def tiny_config(table: Path | str, **training: object) -> FitConfig:
+def tiny_config(table: Path | str, target: str | list[str] = "label", **training: object) -> FitConfig:
     """Trains in seconds."""
     return read_settings(
         FitConfig,
         {
-            "data": {"table": str(table), "target": "label"},
+            "data": {"table": str(table), "target": target},
             "model": TINY,
             "training": {"epochs": 2, "batch_size": 8, "lr": 5e-3, **training},
         },
     )
+
+
+def write_targets_table(folder: Path, rows: int = 60, name: str = "targets.csv") -> Path:
+    """Two numbers decide a class, labels and a number; some cells of every target are empty."""
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for i in range(rows):
+        x, z = rng.normal(size=2)
+        labels = [label for label, there in (("high", x > 0), ("wide", z > 0), ("odd", i % 4 < 2)) if there]
+        lines.append(
+            {
+                "x": f"{x:.3f}" if i % 9 else "",
+                "z": f"{z:.3f}",
+                "side": "left" if x < 0 else "right",
+                "tags": json.dumps(labels) if i % 5 else "",
+                "weight": f"{1000 + 50 * x + 20 * z:.2f}" if i % 4 else "",
+                "split": ["train", "train", "train", "val", "test", "train"][i % 6],
+            }
+        )
+    path = folder / name
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    return path

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         MultiModalityWithTextPerceiver,
         MultiModalityWithTextPerceiverNoPooling,
     )
+    from perceiver_pytorch.multi_task_perceiver import MultiTaskPerceiver
     from perceiver_pytorch.nn.queries import FourierQueries, GivenQueries, InputQueries, LearnedQueries
     from perceiver_pytorch.outputs import Output
     from perceiver_pytorch.perceiver import Perceiver
@@ -42,6 +43,7 @@ __all__ = [
     "MultiModalityPerceiverNoPooling",
     "MultiModalityWithTextPerceiver",
     "MultiModalityWithTextPerceiverNoPooling",
+    "MultiTaskPerceiver",
     "Output",
     "Perceiver",
     "PerceiverAR",
@@ -65,6 +67,7 @@ _MODULES = {
     "MultiModalityWithTextPerceiver": "multi_modality_with_text_perceiver",
     "MultiModalityWithTextPerceiverNoPooling": "multi_modality_with_text_perceiver",
     "Output": "outputs",
+    "MultiTaskPerceiver": "multi_task_perceiver",
     "Perceiver": "perceiver",
     "PerceiverAR": "perceiver_ar",
     "PerceiverIO": "perceiver_io",

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
 
@@ -12,15 +12,27 @@ if TYPE_CHECKING:
     from perceiver_pytorch._inputs import ModalityReader
 
 
-def summarise(model: "ModalityReader", inputs: Mapping[str, Tensor | Sequence[int]] | None = None) -> str:
-    """Parameters, latents, layers, and each modality's channels and (with ``inputs``) tokens; see `summary`."""
+def summarise(
+    model: "ModalityReader",
+    inputs: Mapping[str, Tensor | Sequence[int]] | None = None,
+    *,
+    heads: nn.Module | None = None,
+    output: str | None = None,
+) -> str:
+    """Parameters, latents, layers, and each modality's channels and (with ``inputs``) tokens; see `summary`.
+
+    Args:
+        heads: modules after the model, whose parameters count.
+        output: what comes out of them.
+    """
     for name in inputs or ():
         _checks.choice("a modality of inputs", name, tuple(model.modalities))
-    parameters = sum(p.numel() for p in model.parameters())
+    parameters = sum(p.numel() for part in (model, heads) if part is not None for p in part.parameters())
     arrays = [model.latents] if isinstance(model.latents, Tensor) else list(model.latents)
     latents = " -> ".join(f"{array.shape[0]} x {array.shape[1]}" for array in arrays)
+    output = output or model._output_words()
     lines = [
-        f"{parameters:,} parameters; latents {latents}; {model.depth} layers; output: {model._output_words()}",
+        f"{parameters:,} parameters; latents {latents}; {model.depth} layers; output: {output}",
         f"{model.max_modality_dim} channels per token:",
     ]
     for name in sorted(model.modalities):

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from perceiver_pytorch.cli import main
-from training_helpers import TINY, write_mixed_table
+from training_helpers import TINY, write_mixed_table, write_targets_table
 
 SETTINGS = [f"--set=model.{key}={value}" for key, value in TINY.items()] + ["--batch-size=8"]
 
@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(folder):
     done = perceiver("fit", "mixed.csv", "--target=label", "--epochs=2", "--run=first", *SETTINGS, cwd=folder)
-    assert "test accuracy" in done.stdout
+    assert "measured on test rows:\nlabel: accuracy" in done.stdout
     assert "report: first/report.html" in done.stdout
     return folder / "first"
 
@@ -60,7 +60,7 @@ def test_evaluate_repeats_what_training_measured(folder, run):
     measured = json.loads((folder / "metrics.json").read_text())
     trained = json.loads((run / "metrics.json").read_text())
     assert measured["confusion"] == trained["confusion"]
-    assert measured["modalities"] == trained["modalities"]
+    assert measured["combinations"] == trained["combinations"]
     assert "8 rows of mixed.csv (test)" in done.stdout
 
 
@@ -73,6 +73,28 @@ def test_predict_gives_probabilities_of_every_row(folder, run):
         shares = {"dark": float(row["p_dark"]), "light": float(row["p_light"])}
         assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
         assert row["prediction"] == max(shares, key=shares.get)
+
+
+def test_predict_and_evaluate_several_targets(folder):
+    write_targets_table(folder)
+    options = ["--target=side,tags", "--target=weight", "--task-weight=tags=2", "--epochs=1", *SETTINGS]
+    done = perceiver("fit", "targets.csv", *options, "--run=several", cwd=folder)
+    for name in ("side: accuracy", "tags: mAP", "weight: MAE"):
+        assert name in done.stdout
+    perceiver("predict", "several", "targets.csv", "-o", "several.csv", cwd=folder)
+    with (folder / "several.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    names = ["row", "side_prediction", "side_p_left", "side_p_right", "tags_prediction", "tags_p_high", "tags_p_odd",
+             "tags_p_wide", "weight_prediction"]  # fmt: skip
+    assert list(rows[0]) == names
+    for row in rows:
+        chosen = [label for label in ("high", "odd", "wide") if float(row[f"tags_p_{label}"]) >= 0.5]
+        assert row["tags_prediction"] == "|".join(chosen)
+        assert 0 < float(row["weight_prediction"]) < 2000
+    perceiver("evaluate", "several", "targets.csv", "-o", "several.json", cwd=folder)
+    measured = json.loads((folder / "several.json").read_text())
+    trained = json.loads((folder / "several/metrics.json").read_text())
+    assert measured["tasks"] == trained["tasks"]
 
 
 def test_predict_takes_tables_without_target_and_without_a_modality(folder, run):
@@ -122,6 +144,11 @@ def test_a_run_that_was_interrupted_goes_on(folder):
         (["fit", "mixed.csv", "--target=label", "--set=model.dept=3"], "did you mean 'depth'"),
         (["fit", "mixed.csv", "--target=label", "--time-limit=soon"], "--time-limit must be a duration"),
         (["fit", "mixed.csv", "--target=size"], "the target 'size' is missing"),
+        (["fit", "mixed.csv", "--target=label,plaec"], "did you mean 'place'"),
+        (["fit", "mixed.csv", "--target=label", "--target-kind=label=sort"], "unknown kind 'sort'"),
+        (["fit", "mixed.csv", "--target=label", "--target-kind=label=number"], "no number in the train rows"),
+        (["fit", "mixed.csv", "--target=label", "--task-weight=label=much"], "--task-weight must be NAME=WEIGHT"),
+        (["fit", "mixed.csv", "--target=label", "--class-weights=some"], "class_weights must be one of"),
         (["fit", "--resume=nothing"], "no run folder"),
         (["evaluate", "nothing", "mixed.csv"], "no run folder"),
         (["fit", "digitz"], "digits"),
@@ -156,7 +183,7 @@ def test_a_run_goes_on_by_the_command_that_began_it(folder):
     weights = (folder / "again/model.safetensors").read_bytes()
     done = perceiver(*command, "--resume", cwd=folder)  # nothing is left to train; it is measured again
     assert "training is complete" in done.stdout
-    assert "test accuracy" in done.stdout
+    assert "label: accuracy" in done.stdout
     assert (folder / "again/model.safetensors").read_bytes() == weights
 
 

@@ -71,7 +71,17 @@ def test_the_report_opens_without_a_network_and_tells_the_result(finished):
     page = run.report_file.read_text()
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", page)
     assert f"{outcome.metrics['accuracy']:.3f}" in page
-    for word in ("Confusion matrix", "Learning curves", "picture", "sound", "note", "numbers", "<svg", "data:audio"):
+    for word in (
+        "Confusion matrix",
+        "Learning curves",
+        "combination of modalities",
+        "picture",
+        "sound",
+        "note",
+        "numbers",
+        "<svg",
+        "data:audio",
+    ):
         assert word in page
     assert set(outcome.metrics["modalities"]) == {"picture", "sound", "note", "numbers", "categories"}
 

@@ -23,10 +23,11 @@ def evaluate(
         bool, typer.Option("--allow-outside", help="Let file paths in cells leave the table's folder.")
     ] = False,
 ) -> int:
-    """Measure a trained model on a table, with all modalities and with each left out."""
+    """Measure a trained model on a table, with each combination of its modalities."""
     from perceiver_pytorch.cli.tables import load_rows, open_run, overridden, prepared
-    from perceiver_pytorch.training.evaluation import metrics, modality_accuracies, predict
+    from perceiver_pytorch.training.evaluation import measure
     from perceiver_pytorch.training.files import write_json
+    from perceiver_pytorch.training.metrics import metric_lines, modality_lines
     from perceiver_pytorch.training.run_folder import RunFolder
 
     if is_language_run(run):
@@ -36,20 +37,16 @@ def evaluate(
     data = overridden(folder.config().data, on_error, allow_outside)
     rows_of, rows, chosen = load_rows(table, data, split, default="test")
     dataset, bad_rows = prepared(rows_of, rows, folder, data, require_target=True)
-    reporter = console.reporter()
-    with reporter.step("measuring") as progress:
-        result = metrics(predict(model, dataset, progress=progress), dataset.spec.targets[0].size)
-    with reporter.step("leaving modalities out") as progress:
-        result["modalities"] = modality_accuracies(model, dataset, progress=progress)
+    with console.reporter().step("measuring") as progress:
+        balanced = folder.config().training.class_weights == "balanced"
+        _, result = measure(model, dataset, balanced=balanced, progress=progress)
     result |= {"table": table, "split": chosen, "bad_rows": len(bad_rows)}
 
-    console.say(f"{result['rows']:,} rows of {table} ({chosen})")
-    console.say(
-        f"accuracy {result['accuracy']:.4f}, macro F1 {result['macro_f1']:.4f}, cross-entropy {result['loss']:.4f} "
-        f"(majority class: {result['majority_accuracy']:.4f})"
-    )
-    for name, values in result["modalities"].items():
-        console.say(f"  {name}: {values['without']:.4f} without it, {values['alone']:.4f} with it alone")
+    console.say(f"{len(dataset):,} rows of {table} ({chosen})")
+    for line in metric_lines(dataset.spec.targets, result):
+        console.say(line)
+    for line in modality_lines(result):
+        console.say(line)
     if output is not None:
         write_json(output, result)
         console.say(f"written: {output}")

@@ -17,7 +17,26 @@ def fit(
         str | None,
         typer.Argument(help="CSV, TSV, JSONL or Parquet file, or a built-in set: " + ", ".join(builtin_names())),
     ] = None,
-    target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="Column to predict. Repeatable, or several with commas: one model for all.")
+    ] = None,
+    target_kind: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=KIND", help="Kind of a target: class, labels, number; else recognised. Repeatable."),
+    ] = None,
+    label_separator: Annotated[
+        str | None, typer.Option(help="What stands between the labels of a cell, if it is not recognised.")
+    ] = None,
+    task_weight: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=WEIGHT", help="Weight of a target in the loss. Repeatable.")
+    ] = None,
+    class_weights: Annotated[
+        str | None, typer.Option(help="balanced: make up for rare classes and labels; none.")
+    ] = None,
+    modality_dropout: Annotated[
+        float | None,
+        typer.Option(help="Share of the rows from which a step takes a modality: it may be missing later."),
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder to write; default: runs/NAME.")] = None,
     preset_name: Annotated[str, typer.Option("--preset", help=f"Size: {', '.join(PRESETS)}.")] = "tiny",
     config: Annotated[
@@ -65,7 +84,9 @@ def fit(
     limit = None if time_limit is None else seconds(time_limit)
     options = {
         "data.table": table,
-        "data.target": target,
+        "data.target": target[0] if target and len(target) == 1 else target,
+        "data.target_kinds": dict(map(_pair, target_kind)) if target_kind else None,
+        "data.label_separator": label_separator,
         "data.split": split,
         "data.val_fraction": val_fraction,
         "data.on_error": on_error,
@@ -77,6 +98,9 @@ def fit(
         "training.seed": seed,
         "training.checkpoint_every": checkpoint_every,
         "training.num_workers": workers,
+        "training.task_weights": dict(map(_weight, task_weight)) if task_weight else None,
+        "training.class_weights": class_weights,
+        "training.modality_dropout": modality_dropout,
     }
     given = {path: value for path, value in options.items() if value is not None}
     if resume is not None:
@@ -117,15 +141,14 @@ def fit(
 
 
 def _print_outcome(outcome: Any, folder: Any) -> None:
+    from perceiver_pytorch.training.metrics import metric_lines, modality_lines
+
     metrics = outcome.metrics
     if outcome.stopped:
         console.say(f"stopped: {outcome.stopped}; go on with: perceiver fit --resume {folder.path}")
-    console.say(
-        f"{metrics['split']} accuracy {metrics['accuracy']:.4f}, macro F1 {metrics['macro_f1']:.4f} "
-        f"on {metrics['rows']:,} rows (majority class: {metrics['majority_accuracy']:.4f})"
-    )
-    for name, values in metrics["modalities"].items():
-        console.say(f"  {name}: {values['without']:.4f} without it, {values['alone']:.4f} with it alone")
+    console.say(f"measured on {metrics['split']} rows:")
+    for line in [*metric_lines(folder.spec().targets, metrics), *modality_lines(metrics)]:
+        console.say(line)
     console.say(f"report: {folder.report_file}")
 
 
@@ -152,6 +175,14 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise ValueError(f"NAME=VALUE was expected, got {text!r}")
     return name, value
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, value = _pair(text)
+    try:
+        return name, float(value)
+    except ValueError:
+        raise ValueError(f"--task-weight must be NAME=WEIGHT with a number, got {text!r}") from None
 
 
 def _free_folder(table: str) -> Path:

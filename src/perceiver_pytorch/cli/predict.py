@@ -19,10 +19,10 @@ def predict(
         bool, typer.Option("--allow-outside", help="Let file paths in cells leave the table's folder.")
     ] = False,
 ) -> int:
-    """Predict with a trained model: per row the class and the probability of every class."""
+    """Predict with a trained model: per row its class, labels or number, and the probability of each class or label."""
     from perceiver_pytorch.cli.tables import load_rows, open_run, overridden, prepared
     from perceiver_pytorch.training.evaluation import predict as run_model
-    from perceiver_pytorch.training.predictions import check_output, classes_of, write_predictions
+    from perceiver_pytorch.training.predictions import check_output, write_predictions
     from perceiver_pytorch.training.run_folder import RunFolder
 
     if is_language_run(run):
@@ -35,6 +35,6 @@ def predict(
     dataset, _ = prepared(rows_of, rows, folder, data, require_target=False)
     with console.reporter().step("predicting") as progress:
         predictions = run_model(model, dataset, progress=progress)
-    write_predictions(output, predictions, classes_of(dataset.spec))
+    write_predictions(output, predictions)
     console.say(f"{len(predictions.rows):,} predictions written to {output}")
     return 0

@@ -10,7 +10,7 @@ from torch import nn
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.data import BadRow, Table, TableDataset, load_table, split_column
 from perceiver_pytorch.data.splits import SPLIT_NAMES
-from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
+from perceiver_pytorch.training.build import TableModel
 from perceiver_pytorch.training.config import DataConfig
 from perceiver_pytorch.training.fit import make_dataset
 from perceiver_pytorch.training.run_folder import RunFolder
@@ -19,7 +19,7 @@ M = TypeVar("M", bound=nn.Module)
 SPLITS = ("train", "val", "test", "all")
 
 
-def open_run(run: RunFolder) -> MultiModalityWithTextPerceiver:
+def open_run(run: RunFolder) -> TableModel:
     """The run's model, on the accelerator if there is one."""
     return on_accelerator(run.model())
 

@@ -1,50 +1,67 @@
 """From what was learned about a table to a model for it, and from its batches to the model's inputs."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from perceiver_pytorch.data import Batch, CategoriesSpec, InputSpec, ModalitySpec, TextSpec
+from perceiver_pytorch.data import Batch, CategoriesSpec, InputSpec, ModalitySpec, TargetSpec, TextSpec
 from perceiver_pytorch.modalities import InputModality, InputModalityWithEmbedding
-from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
+from perceiver_pytorch.multi_modality_with_text_perceiver import (
+    MultiModalityWithTextPerceiver,
+    MultiModalityWithTextPerceiverNoPooling,
+)
+from perceiver_pytorch.multi_task_perceiver import MultiTaskPerceiver
 from perceiver_pytorch.training.config import ModelConfig
 
+TableModel = MultiModalityWithTextPerceiver | MultiTaskPerceiver
+"""A model of one target, or of several."""
 
-def build_model(spec: InputSpec, config: ModelConfig) -> MultiModalityWithTextPerceiver:
-    """A model with one modality per modality of ``spec`` and one output per class, with fresh weights."""
-    return MultiModalityWithTextPerceiver(
-        modalities=[_modality(modality, config) for modality in spec.modalities],
-        num_classes=spec.targets[0].size,
-        depth=config.depth,
-        num_latents=config.num_latents,
-        latent_dim=config.latent_dim,
-        cross_heads=config.cross_heads,
-        latent_heads=config.latent_heads,
-        cross_dim_head=config.cross_dim_head,
-        latent_dim_head=config.latent_dim_head,
-        attn_dropout=config.attn_dropout,
-        ff_dropout=config.ff_dropout,
-        weight_tie_layers=config.weight_tie_layers,
-        num_latent_blocks_per_layer=config.num_latent_blocks_per_layer,
-        style=config.style,
-        modality_code_dim=config.modality_code_dim,
+
+def build_model(spec: InputSpec, config: ModelConfig) -> TableModel:
+    """A model with one modality per modality of ``spec`` and one output per class or label, with fresh weights."""
+    arguments: dict[str, Any] = {
+        "modalities": [_modality(modality, config) for modality in spec.modalities],
+        "depth": config.depth,
+        "num_latents": config.num_latents,
+        "latent_dim": config.latent_dim,
+        "cross_heads": config.cross_heads,
+        "latent_heads": config.latent_heads,
+        "cross_dim_head": config.cross_dim_head,
+        "latent_dim_head": config.latent_dim_head,
+        "attn_dropout": config.attn_dropout,
+        "ff_dropout": config.ff_dropout,
+        "weight_tie_layers": config.weight_tie_layers,
+        "num_latent_blocks_per_layer": config.num_latent_blocks_per_layer,
+        "style": config.style,
+        "modality_code_dim": config.modality_code_dim,
+    }
+    if len(spec.targets) == 1:
+        return MultiModalityWithTextPerceiver(num_classes=spec.targets[0].size, **arguments)
+    encoder = MultiModalityWithTextPerceiverNoPooling(use_gelu=False, **arguments)  # as a model of one target
+    return MultiTaskPerceiver(encoder=encoder, tasks={target.name: target.size for target in spec.targets})
+
+
+def model_class(spec: InputSpec) -> type[TableModel]:
+    """The class of `build_model`'s model."""
+    return MultiModalityWithTextPerceiver if len(spec.targets) == 1 else MultiTaskPerceiver
+
+
+def run_model(model: nn.Module, batch: Batch, targets: Sequence[TargetSpec]) -> dict[str, Tensor]:
+    """{target: ``(batch, size)``}, the outputs of `build_model`'s model on a batch."""
+    outputs = model(
+        model_inputs(batch.inputs),
+        model_inputs(batch.masks),
+        coordinates={model_name(name): axes for name, axes in batch.coordinates.items()},
     )
+    return outputs if isinstance(outputs, dict) else {targets[0].name: outputs}
 
 
 def model_inputs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A batch's tensors (or masks) by the names that the model has for their modalities."""
     return {model_name(name): tensor for name, tensor in tensors.items()}
-
-
-def run_model(model: MultiModalityWithTextPerceiver, batch: Batch) -> Tensor:
-    """What ``model`` gives for a batch."""
-    return model(
-        model_inputs(batch.inputs),
-        model_inputs(batch.masks),
-        coordinates={model_name(name): axes for name, axes in batch.coordinates.items()},
-    )
 
 
 def token_shapes(batch: Batch) -> dict[str, torch.Size]:

@@ -15,7 +15,11 @@ class DataConfig(Settings):
     """The table, and how its cells become arrays."""
 
     table: str = knob("", "CSV, TSV, JSONL or Parquet file, or the name of a built-in set")
-    target: str = knob("", "column to predict")
+    target: str | list[str] = field(default="", metadata={"help": "column to predict, or a list of several"})
+    target_kinds: dict[str, str] = field(
+        default_factory=dict, metadata={"help": "kind of single targets: class, labels, number; else recognised"}
+    )
+    label_separator: str | None = knob(None, "what stands between the labels of a text target; null: recognised")
     columns: dict[str, str] = field(
         default_factory=dict,
         metadata={"help": "kind of single columns: image, audio, text, number, category, ignore"},
@@ -105,8 +109,12 @@ class TrainingConfig(Settings):
     gradient_clip: float = knob(1.0, "largest norm of the gradient")
     token_dropout: float = knob(0.0, "share of the tokens of every modality that a step does not see")
     modality_dropout: float = knob(0.0, "share of the rows from which a step takes a modality, each by itself")
-    label_smoothing: float = knob(0.05, "label smoothing of the cross-entropy")
-    patience: int = knob(15, "epochs without a better validation accuracy before training stops")
+    label_smoothing: float = knob(0.05, "label smoothing of the cross-entropy of classes")
+    class_weights: str = knob("none", "make up for skewed classes and labels in the loss", choices=("none", "balanced"))
+    task_weights: dict[str, float] = field(
+        default_factory=dict, metadata={"help": "weight of single targets in the loss; 1 where none is given"}
+    )
+    patience: int = knob(15, "epochs without a better validation score before training stops")
     precision: str = knob("32-true", "Lightning's precision: 32-true, bf16-mixed, 16-mixed")
     checkpoint_every: str = knob(
         "5m", "how often to save within an epoch: a duration, '200 steps', or never; each epoch's end is saved anyway"

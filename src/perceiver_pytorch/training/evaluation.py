@@ -1,20 +1,23 @@
-"""A trained model on rows of a table: probabilities, metrics, and what each modality is worth."""
+"""A trained model on rows of a table: outputs, metrics, and what each modality is worth."""
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torchmetrics.functional.classification import multiclass_confusion_matrix, multiclass_f1_score
+from torch import Tensor, nn
 
-from perceiver_pytorch.data import Batch, TableDataset, collate
-from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
+from perceiver_pytorch.data import Batch, ClassTarget, LabelsTarget, TableDataset, TargetSpec, collate
 from perceiver_pytorch.training.build import run_model, token_shapes
+from perceiver_pytorch.training.metrics import known, score, score_name, target_metrics
 
 Progress = Callable[[int, int], None]
+
+MAX_SUBSETS = 63
+"""Of up to 6 modalities all combinations are measured, of more each left out and each alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,29 +26,39 @@ class Predictions:
 
     Attributes:
         rows: int64 ``(rows,)``, row numbers in the table.
-        probabilities: float32 ``(rows, classes)``.
-        targets: int64 ``(rows,)``, -1 where unknown.
+        targets: what was predicted.
+        outputs: {target: float32 ``(rows, size)``}, the model's.
+        encoded: {target: of the rows, as in a `Batch`}, unknown where it is missing.
     """
 
     rows: Tensor
-    probabilities: Tensor
-    targets: Tensor
+    targets: tuple[TargetSpec, ...]
+    outputs: dict[str, Tensor]
+    encoded: dict[str, Tensor]
 
-    @property
-    def known(self) -> "Predictions":
-        """Those with a known target."""
-        keep = self.targets >= 0
-        return Predictions(self.rows[keep], self.probabilities[keep], self.targets[keep])
+    def values(self, target: TargetSpec) -> Tensor:
+        """float ``(rows, size)``: probabilities of classes or labels, or numbers in their unit."""
+        outputs = self.outputs[target.name].float()
+        if isinstance(target, ClassTarget):
+            return outputs.softmax(-1)
+        if isinstance(target, LabelsTarget):
+            return outputs.sigmoid()
+        return outputs.double() * target.std + target.mean
 
-    @property
-    def accuracy(self) -> float:
-        """Share of rows whose most probable class is the target."""
-        return float((self.probabilities.argmax(-1) == self.targets).float().mean())
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """{target: `target_metrics`}, of the targets that are known in some row.
+
+        Raises:
+            ValueError: if no row has a known target.
+        """
+        measured = [target for target in self.targets if known(target, self.encoded[target.name]).any()]
+        if not measured:
+            raise ValueError("no row has a target that the model knows; there is nothing to measure against")
+        return {t.name: target_metrics(t, self.outputs[t.name], self.encoded[t.name]) for t in measured}
 
 
-@torch.no_grad()
 def predict(
-    model: MultiModalityWithTextPerceiver,
+    model: nn.Module,
     dataset: TableDataset,
     *,
     batch_size: int = 256,
@@ -58,67 +71,122 @@ def predict(
         left_out: names of modalities to treat as missing in every row.
         progress: called with (rows done, rows in all).
     """
+    (predictions,) = predict_without(model, dataset, [left_out], batch_size=batch_size, progress=progress)
+    return predictions
+
+
+@torch.no_grad()
+def predict_without(
+    model: nn.Module,
+    dataset: TableDataset,
+    without: Sequence[Collection[str]],
+    *,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+) -> list[Predictions]:
+    """`predict` once for each collection of modalities to leave out; rows are decoded once."""
     model.eval()
     device = next(model.parameters()).device
-    probabilities, targets = [], []
+    targets = dataset.spec.targets
+    outputs: list[dict[str, list[Tensor]]] = [{target.name: [] for target in targets} for _ in without]
+    encoded: dict[str, list[Tensor]] = {target.name: [] for target in targets}
     for start in range(0, len(dataset), batch_size):
         samples = [dataset[i] for i in range(start, min(start + batch_size, len(dataset)))]
-        batch = _without(collate(samples, dataset.spec), left_out).to(device)
-        logits = run_model(model, batch)
-        probabilities.append(logits.float().softmax(-1).cpu())
-        targets += [target.cpu() for target in batch.targets.values()]
+        batch = collate(samples, dataset.spec)
+        for name, values in batch.targets.items():
+            encoded[name].append(values)
+        batch = batch.to(device)
+        for left_out, kept in zip(without, outputs, strict=True):
+            for name, values in run_model(model, _without(batch, left_out), targets).items():
+                kept[name].append(values.float().cpu())
         if progress is not None:
             progress(start + len(samples), len(dataset))
-    return Predictions(torch.from_numpy(np.array(dataset.rows)), torch.cat(probabilities), torch.cat(targets))
+    rows, truth = torch.from_numpy(np.array(dataset.rows)), {name: torch.cat(parts) for name, parts in encoded.items()}
+    return [Predictions(rows, targets, {name: torch.cat(p) for name, p in kept.items()}, truth) for kept in outputs]
 
 
-def metrics(predictions: Predictions, num_classes: int) -> dict[str, Any]:
-    """Accuracy, macro F1, negative log-likelihood, the majority class's accuracy and the confusion matrix.
+def subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """The combinations of modalities to measure, the whole first, then by size.
+
+    All of them, if that is at most `MAX_SUBSETS`; else each left out and each alone.
+    """
+    sizes = range(len(names), 0, -1) if 2 ** len(names) - 1 <= MAX_SUBSETS else (len(names), len(names) - 1, 1)
+    return [subset for size in dict.fromkeys(sizes) for subset in combinations(names, size)]
+
+
+def measure(
+    model: nn.Module,
+    dataset: TableDataset,
+    *,
+    balanced: bool = False,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+) -> tuple[Predictions, dict[str, Any]]:
+    """Runs a model on rows with known targets, with each of `subsets` of the modalities.
+
+    A row that lacks a modality itself counts with what it has left of a subset, so that every score is of the same
+    rows; a row that has nothing left is answered from no input at all.
+
+    Returns:
+        The predictions with all modalities, and: of one target its `target_metrics`, of several ``tasks`` with those of
+        each; ``score`` and ``score_name`` (`metrics.score`); ``combinations``, per subset of the modalities ``present``
+        and ``absent`` (names), ``score``, with several targets the ``scores`` of each, and ``complete_rows``, how many
+        rows have every modality of the subset; and ``modalities``, per modality the score ``without`` it and with it
+        ``alone``.
 
     Raises:
         ValueError: if no row has a known target.
     """
-    known = predictions.known
-    if not len(known.targets):
-        raise ValueError("no row has a target that the model knows; there is nothing to measure against")
-    chosen = known.probabilities.argmax(-1)
-    likelihood = known.probabilities.gather(1, known.targets[:, None]).clamp_min(1e-12).log()
-    counts = known.targets.bincount(minlength=num_classes)
-    return {
-        "rows": len(known.targets),
-        "accuracy": known.accuracy,
-        "macro_f1": float(multiclass_f1_score(chosen, known.targets, num_classes, average="macro")),
-        "loss": float(-likelihood.mean()),
-        "majority_accuracy": float(counts.max() / counts.sum()),
-        "confusion": multiclass_confusion_matrix(chosen, known.targets, num_classes).tolist(),
+    names = [modality.name for modality in dataset.spec.modalities]
+    chosen = subsets(names)
+    absent = [[name for name in names if name not in present] for present in chosen]
+    measured = predict_without(model, dataset, absent, batch_size=batch_size, progress=progress)
+    everywhere = _present(dataset)
+    combined = []
+    for present, left_out, predictions in zip(chosen, absent, measured, strict=True):
+        entry = {"present": list(present), "absent": left_out, **_scores(predictions, balanced)}
+        combined.append(entry | {"complete_rows": sum(all(row[name] for name in present) for row in everywhere)})
+    tasks = measured[0].metrics()
+    metrics = {"tasks": tasks} if len(dataset.spec.targets) > 1 else next(iter(tasks.values()))
+    return measured[0], metrics | {
+        "score": combined[0]["score"],
+        "score_name": score_name(dataset.spec.targets, balanced),
+        "modalities": modality_scores(combined),
+        "combinations": combined,
     }
 
 
-def modality_accuracies(
-    model: MultiModalityWithTextPerceiver,
-    dataset: TableDataset,
-    *,
-    batch_size: int = 256,
-    progress: Progress | None = None,
-) -> dict[str, dict[str, float]]:
-    """Per modality the accuracy ``without`` it and with it ``alone``; empty for a single modality."""
-    names = [modality.name for modality in dataset.spec.modalities]
-    if len(names) < 2:
-        return {}
+def _scores(predictions: Predictions, balanced: bool) -> dict[str, Any]:
+    """``score``, and ``scores`` per target where there are several."""
+    targets, metrics = predictions.targets, predictions.metrics()
+    result: dict[str, Any] = {"score": score(targets, metrics, balanced)}
+    if len(targets) > 1:
+        there = [target for target in targets if target.name in metrics]
+        result["scores"] = {target.name: score([target], metrics, balanced) for target in there}
+    return result
+
+
+def modality_scores(measured: Iterable[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Per modality the score ``without`` it and with it ``alone``; empty for a single modality."""
     results: dict[str, dict[str, float]] = {}
-    runs = [(name, key) for name in names for key in ("without", "alone")]
-    for done, (name, key) in enumerate(runs):
-        left_out = [name] if key == "without" else [other for other in names if other != name]
-        predictions = predict(model, dataset, batch_size=batch_size, left_out=left_out)
-        results.setdefault(name, {})[key] = predictions.known.accuracy
-        if progress is not None:
-            progress(done + 1, len(runs))
+    for entry in measured:
+        if len(entry["absent"]) == 1:
+            results.setdefault(entry["absent"][0], {})["without"] = entry["score"]
+    for entry in measured:
+        if entry["absent"] and len(entry["present"]) == 1:
+            results.setdefault(entry["present"][0], {})["alone"] = entry["score"]
     return results
+
+
+def _present(dataset: TableDataset) -> list[dict[str, bool]]:
+    """Per row, which modalities it has."""
+    return [{name: encoded is not None for name, encoded in dataset[i].inputs.items()} for i in range(len(dataset))]
 
 
 def _without(batch: Batch, left_out: Collection[str]) -> Batch:
     """The batch with some modalities missing in every row."""
     masks, shapes = dict(batch.masks), token_shapes(batch)
     for name in left_out:
-        masks[name] = torch.zeros(shapes[name], dtype=torch.bool)
+        device = batch.inputs[name].device
+        masks[name] = torch.zeros(shapes[name], dtype=torch.bool, device=device)
     return dataclasses.replace(batch, masks=masks)

@@ -14,18 +14,19 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREY = "#2563a8", "#d9822b", "#8a94a0"
 
 
-def learning_curves(history: Sequence[Mapping[str, float]]) -> str:
-    """Losses and validation accuracy over the epochs."""
+def learning_curves(history: Sequence[Mapping[str, float]], measure: str, title: str) -> str:
+    """Losses, and the validation score called ``measure``, over the epochs."""
     figure, (left, right) = _figure(9.0, 3.0, 2)
     epochs = [row["epoch"] for row in history]
     left.plot(epochs, [row["train_loss"] for row in history], color=BLUE, label="train", marker=".")
     left.plot(epochs, [row["val_loss"] for row in history], color=ORANGE, label="validation", marker=".")
-    left.set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, None))
+    left.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
     left.legend(frameon=False)
     for axes in (left, right):
         axes.locator_params(axis="x", integer=True)
-    right.plot(epochs, [row["val_accuracy"] for row in history], color=ORANGE, marker=".")
-    right.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1))
+    values = [row[measure] for row in history]
+    right.plot(epochs, values, color=ORANGE, marker=".")
+    right.set(xlabel="epoch", ylabel=f"validation {title}", ylim=(min(0, *values), 1))
     return _svg(figure)
 
 
@@ -63,30 +64,51 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
     return _svg(figure)
 
 
-def modality_bars(accuracies: Mapping[str, Mapping[str, float]], all_of_them: float, majority: float) -> str:
-    """Accuracy without each modality and with it alone, beside that with all."""
-    names = list(accuracies)
-    figure, axes = _figure(7.5, 0.9 + 0.55 * len(names), 1)
-    places = np.arange(len(names))
-    for key, shift, color in (("without", -0.18, ORANGE), ("alone", 0.18, BLUE)):
-        values = [accuracies[name][key] for name in names]
-        axes.barh(places + shift, values, height=0.34, color=color, label=key)
-        for place, value in zip(places, values, strict=True):
-            axes.text(value + 0.01, place + shift, f"{value:.3f}", va="center", fontsize=8)
-    axes.axvline(all_of_them, color="black", linewidth=1, label=f"all: {all_of_them:.3f}")
-    axes.axvline(majority, color=GREY, linewidth=1, linestyle=":", label=f"majority class: {majority:.3f}")
-    axes.set_yticks(places, names)
-    axes.invert_yaxis()
-    axes.set(xlabel="accuracy", xlim=(0, 1.08))
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+def scatter(truth: Sequence[float], predicted: Sequence[float], name: str) -> str:
+    """A point per row, true against predicted; on the line both are the same."""
+    figure, axes = _figure(5.0, 4.6, 1)
+    alpha = float(np.clip(200 / max(1, len(truth)), 0.1, 0.8))
+    axes.scatter(truth, predicted, s=14, alpha=alpha, color=BLUE, linewidths=0)
+    low, high = min(*truth, *predicted), max(*truth, *predicted)
+    axes.plot([low, high], [low, high], color=GREY, linewidth=1, linestyle=":")
+    axes.set(xlabel=f"true {name}", ylabel=f"predicted {name}")
     return _svg(figure)
 
 
-def _figure(width: float, height: float, columns: int) -> "tuple[Figure, Any]":
+def combinations(measured: Sequence[Mapping[str, Any]], title: str, baseline: tuple[str, float] | None) -> str:
+    """The score of each combination of modalities, and beside it which of them are present."""
+    names = [*measured[0]["present"]]
+    height = 1.1 + 0.27 * len(measured)
+    figure, (left, right) = _figure(2.6 + 0.42 * len(names) + 4.4, height, 2, widths=(0.42 * len(names) + 0.3, 4.4))
+    places = range(len(measured))
+    for place, entry in zip(places, measured, strict=True):
+        columns = [names.index(name) for name in entry["present"]]
+        left.scatter(range(len(names)), [place] * len(names), s=26, color="#e3e7ec", linewidths=0)
+        left.plot(columns, [place] * len(columns), color=BLUE, marker="o", markersize=5, linewidth=1.2)
+    left.set_xticks(range(len(names)), names, rotation=90)
+    left.xaxis.tick_top()
+    left.set_yticks([])
+    left.spines[["left", "bottom"]].set_visible(False)
+    left.tick_params(length=0)
+    scores = [entry["score"] for entry in measured]
+    right.barh(places, scores, height=0.62, color=[BLUE, *[ORANGE] * (len(scores) - 1)])
+    span = max(1.0, *scores) - min(0.0, *scores)
+    for place, value in zip(places, scores, strict=True):
+        right.text(max(value, 0) + 0.012 * span, place, f"{value:.3f}", va="center", fontsize=8)
+    if baseline is not None:
+        right.axvline(baseline[1], color=GREY, linewidth=1, linestyle=":", label=f"{baseline[0]}: {baseline[1]:.3f}")
+        right.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+    right.set(xlabel=title, yticks=[], xlim=(min(0.0, *scores), max(1.0, *scores) + 0.1 * span))
+    for axes in (left, right):
+        axes.set_ylim(len(measured) - 0.4, -0.6)
+    return _svg(figure)
+
+
+def _figure(width: float, height: float, columns: int, widths: tuple[float, ...] | None = None) -> "tuple[Figure, Any]":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(1, columns)
+    axes = figure.subplots(1, columns, width_ratios=widths)
     for one in np.atleast_1d(axes):
         one.spines[["top", "right"]].set_visible(False)
     return figure, axes

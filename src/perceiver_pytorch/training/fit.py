@@ -1,6 +1,7 @@
 """From a configuration to a finished run folder."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,10 +10,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from perceiver_pytorch import _checks
 from perceiver_pytorch.data import (
     CHANGES,
     BadRow,
-    ClassTarget,
     InputSpec,
     SpecOptions,
     Splits,
@@ -24,6 +25,7 @@ from perceiver_pytorch.data import (
     recognise_columns,
     split_column,
     split_rows,
+    target_names,
 )
 from perceiver_pytorch.training import evaluation
 from perceiver_pytorch.training.build import build_model
@@ -33,7 +35,7 @@ from perceiver_pytorch.training.config import DataConfig, FitConfig, dump_config
 from perceiver_pytorch.training.guard import Guard, guarded
 from perceiver_pytorch.training.interrupts import leave_to_parent
 from perceiver_pytorch.training.loop import INTERRUPTED, run_loop
-from perceiver_pytorch.training.module import Classifier
+from perceiver_pytorch.training.module import TableModule
 from perceiver_pytorch.training.report import ReportFacts, write_report
 from perceiver_pytorch.training.reporter import Reporter
 from perceiver_pytorch.training.run_folder import RunFolder
@@ -88,8 +90,7 @@ def _fit(
     table = load_table(config.data.table)
     kinds, splits = _columns_and_splits(table, config, reporter)
     spec = _spec(table, kinds, splits, config, run, resume)
-    if len(spec.targets) > 1 or not isinstance(spec.targets[0], ClassTarget):
-        raise ValueError(f"{', '.join(target.name for target in spec.targets)}: only one class target can be learned")
+    _check_task_weights(spec, config.training.task_weights)
     for line in describe(spec, splits):
         reporter.say(line)
     datasets, bad_rows = _datasets(table, splits, spec, config.data, reporter)
@@ -100,7 +101,7 @@ def _fit(
     torch.manual_seed(config.training.seed)
     model = build_model(spec, config.model)
     reporter.say(model.summary().splitlines()[0])
-    module = Classifier(model, config.training)
+    module = TableModule(model, spec.targets, config.training)
     guard.begun = True
     if not run.spec_file.is_file():
         run.write_spec(spec)
@@ -158,18 +159,34 @@ def _columns_and_splits(table: Table, config: FitConfig, reporter: Reporter) -> 
     data = config.data
     if not data.target:
         raise ValueError(f"which column is to be predicted? Columns: {', '.join(table.column_names)}")
-    table.require(data.target)
+    targets = target_names(table, data.target)
     split = split_column(table, data.split)
-    kinds = recognise_columns(table, target=data.target, split=split, overrides=data.columns)  # type: ignore[arg-type]
+    kinds = recognise_columns(table, target=targets, split=split, overrides=data.columns)  # type: ignore[arg-type]
     splits = split_rows(
-        table, target=data.target, split=split, val_fraction=data.val_fraction, seed=config.training.seed
+        table,
+        target=targets,
+        split=split,
+        val_fraction=data.val_fraction,
+        seed=config.training.seed,
+        require_target=data.on_error == "raise",
     )
-    for name in leaks(table, kinds, data.target, splits.train):
-        reporter.warn(
-            f"column {name!r} settles {data.target!r} in every train row; if it is the answer itself, "
-            f"leave it out with --column {name}=ignore"
-        )
+    for target in targets:
+        for name in leaks(table, kinds, target, splits.train):
+            reporter.warn(
+                f"column {name!r} settles {target!r} in every train row; if it is the answer itself, "
+                f"leave it out with --column {name}=ignore"
+            )
     return kinds, splits
+
+
+def _check_task_weights(spec: InputSpec, weights: Mapping[str, Any]) -> None:
+    known = tuple(target.name for target in spec.targets)
+    for name, weight in weights.items():
+        _checks.choice("a target of task_weights", name, known)
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+            raise ValueError(f"task_weights[{name!r}] must be a number of 0 or more, got {weight!r}")
+    if weights and not any(weights.get(name, 1.0) for name in known):
+        raise ValueError("task_weights are all 0; there is nothing to learn")
 
 
 def _spec(
@@ -186,6 +203,8 @@ def _spec(
         rows=splits.train,
         options=options,
         allow_outside=config.data.allow_outside,
+        kinds_of_targets=config.data.target_kinds,
+        label_separator=config.data.label_separator,
     )
 
 
@@ -223,7 +242,7 @@ def make_dataset(
 
 
 def _train(
-    module: Classifier,
+    module: TableModule,
     datasets: dict[str, TableDataset],
     run: RunFolder,
     config: FitConfig,
@@ -258,7 +277,7 @@ def _train(
         precision=settings.precision,
         gradient_clip=settings.gradient_clip,
         patience=settings.patience,
-        monitor="val_accuracy",
+        monitor=module.monitor,
         mode="max",
         resume=resume,
         time_limit=time_limit,
@@ -268,24 +287,21 @@ def _train(
 
 
 def _measure(
-    module: Classifier, dataset: TableDataset, split: str, reporter: Reporter
+    module: TableModule, dataset: TableDataset, split: str, reporter: Reporter
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Metrics to save, and the facts that the report needs."""
     with reporter.step(f"measuring on {split} rows") as progress:
-        predictions = evaluation.predict(module.model, dataset, batch_size=EVALUATION_BATCH, progress=progress)
-    metrics = evaluation.metrics(predictions, dataset.spec.targets[0].size)
-    with reporter.step("leaving modalities out") as progress:
-        modalities = evaluation.modality_accuracies(
-            module.model, dataset, batch_size=EVALUATION_BATCH, progress=progress
+        predictions, metrics = evaluation.measure(
+            module.model, dataset, balanced=module.balanced, batch_size=EVALUATION_BATCH, progress=progress
         )
-    return metrics | {"modalities": modalities}, {"predictions": predictions, "modalities": modalities}
+    return metrics, {"predictions": predictions}
 
 
 def _notes(split: str, stopped: str | None) -> list[str]:
     notes = []
     if split == "validation":
         notes.append(
-            "The table has no test rows, so this is the validation accuracy that the model was chosen by: it flatters."
+            "The table has no test rows, so these are the validation rows that the model was chosen by: they flatter."
         )
     if stopped:
         notes.append(f"Training stopped before its end: {stopped}.")

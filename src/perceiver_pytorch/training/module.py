@@ -1,57 +1,95 @@
-"""The model under training: loss, accuracy, optimiser."""
+"""The model under training: losses and scores of its targets, optimiser."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy
 
-from perceiver_pytorch.data import Batch
-from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
+from perceiver_pytorch.data import Batch, TargetSpec
 from perceiver_pytorch.training.build import run_model
 from perceiver_pytorch.training.config import TrainingConfig
 from perceiver_pytorch.training.loop import Resumable
+from perceiver_pytorch.training.losses import class_weights, target_loss, weighted_mean
+from perceiver_pytorch.training.metrics import known, score, score_name, target_metrics
 from perceiver_pytorch.training.optimizers import build_optimizer, build_schedule
 from perceiver_pytorch.training.thinning import thinned
 
 
-class Classifier(Resumable):
-    """Cross-entropy training of a model on the batches of a table.
+class TableModule(Resumable):
+    """Training of a model on the batches of a table.
 
     Args:
-        model: gives ``(batch, num_classes)`` logits.
+        model: of `build_model`.
+        targets: what it predicts.
         config: optimisation.
     """
 
-    def __init__(self, model: MultiModalityWithTextPerceiver, config: TrainingConfig) -> None:
+    def __init__(self, model: nn.Module, targets: Sequence[TargetSpec], config: TrainingConfig) -> None:
         super().__init__(config.seed)
-        assert model.num_classes is not None
         self.model = model
+        self.targets = tuple(targets)
         self.config = config
+        self.balanced = config.class_weights == "balanced"
+        for i, target in enumerate(self.targets):  # buffers, so that they move with the model
+            self.register_buffer(f"weights_{i}", class_weights(target, self.balanced), persistent=False)
         self.train_loss = MeanMetric()
         self.train_loss.persistent(True)  # a run that is stopped within an epoch goes on with that epoch's mean
-        self.val_accuracy = MulticlassAccuracy(model.num_classes, average="micro")
+        self._seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
 
-    def forward(self, batch: Batch) -> Tensor:
-        return run_model(self.model, batch)
+    @property
+    def monitor(self) -> str:
+        """Name of the logged value that chooses the best epoch; larger is better."""
+        return f"val_{score_name(self.targets, self.balanced)}"
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return run_model(self.model, batch, self.targets)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = F.cross_entropy(
-            self(thinned(batch, self.config)), _classes(batch), label_smoothing=self.config.label_smoothing
-        )
+        loss = self._loss(self(thinned(batch, self.config)), batch.targets, self.config.label_smoothing)
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=False)
         self.train_loss.update(loss.detach(), len(batch.rows))
         self.log("train_loss_epoch", self.train_loss, on_step=False, on_epoch=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        logits = self(batch)
-        targets = _classes(batch)
-        self.val_accuracy(logits, targets)
-        self.log("val_loss", F.cross_entropy(logits, targets), prog_bar=True, batch_size=len(targets))
-        self.log("val_accuracy", self.val_accuracy, prog_bar=True, batch_size=len(targets))
+        outputs = {name: values.float().cpu() for name, values in self(batch).items()}
+        self._seen.append((outputs, {name: values.cpu() for name, values in batch.targets.items()}))
+
+    def on_validation_epoch_end(self) -> None:
+        """Over all rows at once: most metrics are no means over batches."""
+        outputs = {t.name: torch.cat([seen[t.name] for seen, _ in self._seen]) for t in self.targets}
+        encoded = {t.name: torch.cat([seen[t.name] for _, seen in self._seen]) for t in self.targets}
+        self._seen.clear()
+        metrics = {
+            target.name: target_metrics(target, outputs[target.name], encoded[target.name])
+            for target in self.targets
+            if known(target, encoded[target.name]).any()
+        }
+        device = self.device
+        outputs = {name: values.to(device) for name, values in outputs.items()}
+        encoded = {name: values.to(device) for name, values in encoded.items()}
+        self.log("val_loss", self._loss(outputs, encoded, 0.0), prog_bar=True)
+        self.log(self.monitor, score(self.targets, metrics, self.balanced), prog_bar=True)
+        if len(self.targets) > 1:
+            for target in self.targets:
+                if target.name in metrics:
+                    name = score_name([target], self.balanced)
+                    self.log(f"val_{name}/{target.name}", score([target], metrics, self.balanced))
+
+    def _loss(self, outputs: dict[str, Tensor], encoded: dict[str, Tensor], label_smoothing: float) -> Tensor:
+        losses = {
+            target.name: target_loss(
+                target,
+                outputs[target.name],
+                encoded[target.name],
+                weights=getattr(self, f"weights_{i}"),
+                label_smoothing=label_smoothing,
+            )
+            for i, target in enumerate(self.targets)
+        }
+        return weighted_mean(losses, self.targets, self.config.task_weights)
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.model, self.config)
@@ -60,9 +98,3 @@ class Classifier(Resumable):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)
-
-
-def _classes(batch: Batch) -> Tensor:
-    """The batch's one target."""
-    (targets,) = batch.targets.values()
-    return targets

@@ -1,9 +1,12 @@
 """Predictions as a table file."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from perceiver_pytorch.data import ClassTarget, InputSpec
+import torch
+from torch import Tensor
+
+from perceiver_pytorch.data import ClassTarget, LabelsTarget, TargetSpec
 from perceiver_pytorch.training.evaluation import Predictions
 from perceiver_pytorch.training.files import write_whole
 
@@ -18,26 +21,45 @@ def check_output(path: Path) -> None:
         raise ValueError(f"the folder of {path} does not exist")
 
 
-def classes_of(spec: InputSpec) -> tuple[str, ...]:
-    """The classes of the one target."""
-    (target,) = spec.targets
-    assert isinstance(target, ClassTarget)
-    return target.classes
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Writes ``row`` (number in the table, from 0) and the columns of each target.
 
-
-def write_predictions(path: Path, predictions: Predictions, classes: Sequence[str]) -> None:
-    """Writes columns ``row`` (number in the table, from 0), ``prediction`` and ``p_CLASS`` for every class."""
+    ``prediction`` holds the most probable class; the labels of probability 0.5 or more, joined as in the train table
+    (``|`` where that had lists); or the number. Classes and labels have ``p_NAME`` each. With several targets
+    ``TARGET_`` stands before each of these.
+    """
     import pyarrow
     import pyarrow.csv
     import pyarrow.parquet
 
-    chosen = predictions.probabilities.argmax(-1)
-    columns = {
-        "row": pyarrow.array(predictions.rows.numpy()),
-        "prediction": pyarrow.array([classes[i] for i in chosen.tolist()]),
-    }
-    for i, name in enumerate(classes):
-        columns[f"p_{name}"] = pyarrow.array(predictions.probabilities[:, i].contiguous().numpy())
-    table = pyarrow.table(columns)
+    columns: dict[str, Any] = {"row": predictions.rows.numpy()}
+    for target in predictions.targets:
+        prefix = f"{target.name}_" if len(predictions.targets) > 1 else ""
+        for name, values in _columns(target, predictions.values(target)).items():
+            columns[_free_name(prefix + name, columns)] = values
+    table = pyarrow.table({name: pyarrow.array(values) for name, values in columns.items()})
     writer = pyarrow.csv.write_csv if path.suffix.lower() == ".csv" else pyarrow.parquet.write_table
     write_whole(path, lambda partial: writer(table, str(partial)))
+
+
+def _columns(target: TargetSpec, values: Tensor) -> dict[str, Any]:
+    if isinstance(target, ClassTarget):
+        chosen = [target.classes[i] for i in values.argmax(-1).tolist()]
+        return {"prediction": chosen, **_probabilities(target.classes, values)}
+    if isinstance(target, LabelsTarget):
+        separator = target.separator or "|"
+        joint = ", " if separator == "," else separator
+        chosen = [joint.join(target.labels[i] for i in torch.nonzero(row).flatten().tolist()) for row in values >= 0.5]
+        return {"prediction": chosen, **_probabilities(target.labels, values)}
+    return {"prediction": values[:, 0].numpy()}
+
+
+def _probabilities(names: tuple[str, ...], values: Tensor) -> dict[str, Any]:
+    return {f"p_{name}": values[:, i].contiguous().numpy() for i, name in enumerate(names)}
+
+
+def _free_name(name: str, taken: dict[str, Any]) -> str:
+    """``name``, or with underscores behind it where another target's columns have it already."""
+    while name in taken:
+        name += "_"
+    return name

@@ -7,14 +7,17 @@ from typing import Any
 
 import torch
 
-from perceiver_pytorch.data import BadRow, ClassTarget, TableDataset
+from perceiver_pytorch.data import BadRow, ClassTarget, LabelsTarget, TableDataset, TargetSpec
 from perceiver_pytorch.training import examples, figures
+from perceiver_pytorch.training.answers import answer
 from perceiver_pytorch.training.evaluation import Predictions
 from perceiver_pytorch.training.files import write_text
+from perceiver_pytorch.training.metrics import BASELINES, HEADLINES, TITLES, known
 from perceiver_pytorch.training.run_folder import RunFolder
 
 NUM_EXAMPLES = 12
 MAX_CLASSES_DRAWN = 60
+MAX_POINTS = 5000  # of a scatter plot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +28,7 @@ class ReportFacts:
         split: name of the rows measured on, "test" or "validation".
         dataset: those rows.
         predictions: of those rows.
-        metrics: of `evaluation.metrics`.
-        modalities: of `evaluation.modality_accuracies`.
+        metrics: of `evaluation.measure`.
         history: rows of the history file.
         sizes: number of rows per split.
         bad_rows: rows that were left out.
@@ -40,7 +42,6 @@ class ReportFacts:
     dataset: TableDataset
     predictions: Predictions
     metrics: Mapping[str, Any]
-    modalities: Mapping[str, Mapping[str, float]]
     history: Sequence[Mapping[str, float]]
     sizes: Mapping[str, int]
     bad_rows: Sequence[BadRow]
@@ -57,27 +58,31 @@ def write_report(run: RunFolder, facts: ReportFacts) -> None:
     source = files("perceiver_pytorch.training").joinpath("templates/report.html.jinja").read_text(encoding="utf-8")
     template = Environment(autoescape=True).from_string(source)
     spec, metrics = facts.dataset.spec, facts.metrics
-    best = max(facts.history, key=lambda row: row["val_accuracy"], default=None)
-    (target,) = spec.targets
-    assert isinstance(target, ClassTarget)
-    drawable = len(target.classes) <= MAX_CLASSES_DRAWN
+    measure = f"val_{metrics['score_name']}"
+    title = TITLES[metrics["score_name"]]
+    best = max(facts.history, key=lambda row: row[measure], default=None)
     page = template.render(
-        title=f"Predicting {target.name}",
+        title=f"Predicting {', '.join(target.name for target in spec.targets)}",
         subtitle=f"from {facts.dataset.table.source}",
         split=facts.split,
-        metrics=metrics,
+        score_title=title,
+        several=len(spec.targets) > 1,
+        score=metrics["score"],
         notes=facts.notes,
-        bars=figures.modality_bars(facts.modalities, metrics["accuracy"], metrics["majority_accuracy"])
-        if facts.modalities
+        tasks=[_task(target, facts) for target in spec.targets if target.name in _tasks(facts)],
+        combinations=metrics["combinations"],
+        names=[modality.name for modality in spec.modalities],
+        bars=figures.combinations(metrics["combinations"], title, _baseline(facts))
+        if len(metrics["combinations"]) > 1
         else None,
-        curves=figures.learning_curves(facts.history) if facts.history else None,
+        all_measured=len(metrics["combinations"]) == 2 ** len(spec.modalities) - 1,
+        curves=figures.learning_curves(facts.history, measure, title) if facts.history else None,
         best_epoch=int(best["epoch"]) if best else None,
         inputs=spec.describe(),
         rows_note=", ".join(f"{count:,} {name} rows" for name, count in facts.sizes.items()) + ".",
         ignored=", ".join(name for name, kind in spec.kinds.items() if kind == "ignore"),
         data_notes=facts.data_notes,
         bad_rows=facts.bad_rows,
-        matrix=figures.confusion(metrics["confusion"], target.classes) if drawable else None,
         examples=_examples(facts.dataset, facts.predictions),
         summary=facts.summary,
         config=facts.config,
@@ -85,15 +90,59 @@ def write_report(run: RunFolder, facts: ReportFacts) -> None:
     write_text(run.report_file, page)
 
 
+def _tasks(facts: ReportFacts) -> Mapping[str, Mapping[str, Any]]:
+    """The metrics of each target that was measured."""
+    return facts.metrics.get("tasks") or {facts.dataset.spec.targets[0].name: facts.metrics}
+
+
+def _baseline(facts: ReportFacts) -> tuple[str, float] | None:
+    """Name and score of what knows no input, where the score is that of one target."""
+    if "tasks" in facts.metrics or facts.metrics["score_name"] not in ("accuracy", "map"):
+        return None
+    what, key, _ = BASELINES[facts.metrics["kind"]]
+    return None if facts.metrics[key] is None else (what, facts.metrics[key])
+
+
+def _task(target: TargetSpec, facts: ReportFacts) -> dict[str, Any]:
+    """What the page shows of one target: headline figures, and a matrix, a table or a scatter plot."""
+    values = _tasks(facts)[target.name]
+    what, key, measured = BASELINES[target.kind]
+    figures_ = [(TITLES[name], _figure_text(values[name])) for name in HEADLINES[target.kind]]
+    figures_ += [(f"{what} ({measured})", _figure_text(values[key])), (f"{facts.split} rows", f"{values['rows']:,}")]
+    shown: dict[str, Any] = {"name": target.name, "kind": target.kind, "note": target.note(), "headline": figures_}
+    if isinstance(target, ClassTarget):
+        drawable = target.size <= MAX_CLASSES_DRAWN
+        shown["drawing"] = figures.confusion(values["confusion"], target.classes) if drawable else None
+        shown["size"] = target.size
+    elif isinstance(target, LabelsTarget):
+        shown["labels"] = sorted(values["per_label"], key=lambda label: -label["rows"])
+    else:
+        known_rows = known(target, facts.predictions.encoded[target.name]).nonzero().flatten()
+        places = _spread(known_rows, MAX_POINTS)
+        truth = facts.predictions.encoded[target.name][places].double() * target.std + target.mean
+        predicted = facts.predictions.values(target)[places, 0]
+        shown["drawing"] = figures.scatter(truth.tolist(), predicted.tolist(), target.name)
+        shown["points"], shown["known"] = len(places), len(known_rows)
+    return shown
+
+
+def _figure_text(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
 def _examples(dataset: TableDataset, predictions: Predictions) -> list[dict[str, Any]]:
-    """Rows spread over the split, a third of them wrong ones where there are as many."""
-    known = (predictions.targets >= 0).nonzero().flatten()
-    chosen = predictions.probabilities.argmax(-1)
-    right = known[chosen[known] == predictions.targets[known]]
-    wrong = known[chosen[known] != predictions.targets[known]]
-    places = torch.cat([_spread(right, NUM_EXAMPLES - min(NUM_EXAMPLES // 3, len(wrong))),
-                        _spread(wrong, NUM_EXAMPLES // 3)])  # fmt: skip
-    return [_example(dataset, predictions, int(place)) for place in places]
+    """Rows spread over the split; of one target with classes, a third of them wrong ones where there are as many."""
+    places = torch.arange(len(predictions.rows))
+    target = predictions.targets[0]
+    if len(predictions.targets) > 1 or not isinstance(target, ClassTarget):
+        chosen = _spread(places, NUM_EXAMPLES)
+    else:
+        truth = predictions.encoded[target.name]
+        is_right = predictions.outputs[target.name].argmax(-1) == truth
+        right, wrong = places[is_right & (truth >= 0)], places[~is_right & (truth >= 0)]
+        count = NUM_EXAMPLES // 3
+        chosen = torch.cat([_spread(right, NUM_EXAMPLES - min(count, len(wrong))), _spread(wrong, count)])
+    return [_example(dataset, predictions, int(place)) for place in chosen]
 
 
 def _spread(values: torch.Tensor, count: int) -> torch.Tensor:
@@ -105,20 +154,10 @@ def _spread(values: torch.Tensor, count: int) -> torch.Tensor:
 
 def _example(dataset: TableDataset, predictions: Predictions, place: int) -> dict[str, Any]:
     spec = dataset.spec
-    (task,) = spec.targets
-    assert isinstance(task, ClassTarget)
     sample = dataset[place]
     cells = dataset.table.row(sample.row)
     parts = [
         part for modality in spec.modalities for part in examples.parts(modality, sample.inputs[modality.name], cells)
     ]
-    chosen = int(predictions.probabilities[place].argmax())
-    target = int(predictions.targets[place])
-    return {
-        "row": sample.row,
-        "parts": parts,
-        "prediction": task.classes[chosen],
-        "probability": float(predictions.probabilities[place, chosen]),
-        "target": task.classes[target],
-        "right": chosen == target,
-    }
+    answers = [answer(target, predictions, place) for target in predictions.targets]
+    return {"row": sample.row, "parts": parts, "answers": answers}

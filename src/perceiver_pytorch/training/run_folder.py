@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 
 from perceiver_pytorch._saving import SavedModel
 from perceiver_pytorch.data import InputSpec
-from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
+from perceiver_pytorch.training.build import TableModel, model_class
 from perceiver_pytorch.training.config import FitConfig, dump_config, load_config
 from perceiver_pytorch.training.files import (
     DiskFullError,
@@ -159,13 +159,13 @@ class RunFolder:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
-    def model(self) -> MultiModalityWithTextPerceiver:
+    def model(self) -> TableModel:
         """The trained model, in evaluation mode.
 
         Raises:
             ValueError: if the run has none yet.
         """
-        return self.load(MultiModalityWithTextPerceiver)
+        return self.load(model_class(self.spec()))
 
     def load(self, kind: type[M]) -> M:
         """The trained model of class ``kind``; else as `model`."""

@@ -1,0 +1,173 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_helpers import table_of
+from perceiver_pytorch.data import (
+    ClassTarget,
+    DataError,
+    InputSpec,
+    LabelsTarget,
+    NumberTarget,
+    TableDataset,
+    recognise_columns,
+    split_rows,
+    target_kinds,
+    target_names,
+)
+from perceiver_pytorch.data.targets import fit_targets
+
+GENRES = ["Drama, Crime", "Drama", "Crime", "Comedy, Drama", "Comedy"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["a", "b"] * 20, "class"),
+        ([0, 1] * 20, "class"),
+        ([True, False] * 20, "class"),
+        ([1.5, 2.5] * 20, "class"),
+        (list(range(10)) * 4, "class"),
+        (list(range(40)), "number"),
+        ([i / 7 for i in range(12)], "number"),
+        (["1.5", "", "2.25", "7.1", "8", "9.5"], "number"),
+        (GENRES * 4, "labels"),
+        ([["a"], ["a", "b"], []], "labels"),
+        (['["a"]', "[]"], "labels"),
+        ([f"name {i}" for i in range(50)], "class"),
+    ],
+)
+def test_kinds_are_recognised(tmp_path, cells, kind):
+    assert target_kinds(table_of(tmp_path, y=cells), "y") == {"y": kind}
+
+
+def test_a_kind_or_a_separator_may_be_given(tmp_path):
+    table = table_of(tmp_path, y=["a/b", "c", "a"], n=[1, 2, 3])
+    assert target_kinds(table, "y", separator="/") == {"y": "labels"}
+    assert target_kinds(table, "y,n", {"n": "number"}) == {"y": "class", "n": "number"}
+    (spec,) = fit_targets(table, {"y": "labels"}, np.arange(3), separator="/")
+    assert spec.labels == ("a", "b", "c")
+    with pytest.raises(DataError, match="unknown kind 'numbr' \\(did you mean 'number'"):
+        target_kinds(table, "n", {"n": "numbr"})
+    with pytest.raises(DataError, match="a kind is given for 'z'"):
+        target_kinds(table, "n", {"z": "number"})
+
+
+def test_names_may_stand_in_one_text(tmp_path):
+    table = table_of(tmp_path, a=[1], b=[1], **{"x, y": [1]})
+    assert target_names(table, "a") == ("a",)
+    assert target_names(table, "a, b") == target_names(table, ["a", "b"]) == ("a", "b")
+    assert target_names(table, "x, y") == ("x, y",)
+    for wrong, message in (("a,c", "no column 'c'"), (["a", "a"], "different target columns"), ([], "one or more")):
+        with pytest.raises(DataError, match=message):
+            target_names(table, wrong)
+
+
+def test_what_is_learned_of_each_kind(tmp_path):
+    table = table_of(tmp_path, c=["b", "a", "b", None], g=["x|y", "x", None, "y"], n=[1.0, 3.0, None, math.nan])
+    kinds = {"c": "class", "g": "labels", "n": "number"}
+    classes, labels, number = fit_targets(table, kinds, np.arange(4))
+    assert classes == ClassTarget("c", ("a", "b"), (1, 2))
+    assert labels == LabelsTarget("g", ("x", "y"), (2, 2), 3, "|")
+    assert number == NumberTarget("n", 2.0, 1.0)
+    assert [int(classes.encode(cell)) for cell in ("a", "b", None)] == [0, 1, -1]
+    assert labels.encode("y").tolist() == [0, 1]
+    assert labels.encode([]).tolist() == [0, 0]
+    assert np.isnan(labels.encode(None)).all()
+    assert number.encode("4").tolist() == 2
+    assert np.isnan(number.encode(""))
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=30))
+def test_numbers_are_standardised_by_the_train_rows(cells):
+    if np.std(cells) <= 1e-12 * max(1, abs(np.mean(cells))):
+        with pytest.raises(ValueError, match="one value only"):
+            NumberTarget.fit("n", cells)
+        return
+    target = NumberTarget.fit("n", cells)
+    encoded = np.array([target.encode(cell) for cell in cells], dtype=np.float64)
+    assert np.allclose(encoded * target.std + target.mean, cells, rtol=1e-5, atol=1e-5 * target.std)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "message"),
+    [
+        ("number", ["a", "b"], "no number in the train rows"),
+        ("number", [3, 3], "one value only in the train rows \\(3\\)"),
+        ("labels", [[], []], "no label in 2 train rows"),
+        ("labels", [["a", "b"], ["c"]], "3 different labels in 2 train rows"),
+    ],
+)
+def test_targets_from_which_nothing_can_be_learned(tmp_path, kind, cells, message):
+    table = table_of(tmp_path, y=cells)
+    with pytest.raises(DataError, match=message):
+        fit_targets(table, {"y": kind}, np.arange(2))
+
+
+def _several(tmp_path, **changes):
+    columns = {
+        "x": [float(i) for i in range(6)],
+        "c": ["a", "b", None, "a", None, "b"],
+        "n": [1.0, None, 2.0, 3.0, None, 7.5],
+        "split": ["train"] * 4 + ["test"] * 2,
+    }
+    return table_of(tmp_path, **{**columns, **changes})
+
+
+def test_a_row_needs_one_of_several_targets(tmp_path):
+    table = _several(tmp_path)
+    spec = InputSpec.fit(table, {"x": "number"}, target=["c", "n"], rows=np.arange(4), kinds_of_targets={"n": "number"})
+    samples = TableDataset(table, np.arange(4), spec)
+    assert [int(samples[i].targets["c"]) for i in range(4)] == [0, 1, -1, 0]
+    assert [bool(np.isnan(samples[i].targets["n"])) for i in range(4)] == [False, True, False, False]
+    with pytest.raises(DataError, match="row 4, column 'c': all targets are missing"):
+        TableDataset(table, np.array([4]), spec)[0]
+    skipping = TableDataset(table, np.arange(6), spec, on_error="skip")
+    assert [bad.row for bad in skipping.prepare()] == [4]
+
+
+def test_train_rows_without_any_target_stop_or_are_skipped(tmp_path):
+    table = _several(tmp_path, c=[None, "b", "a", "a", "b", "b"], n=[None, 1.0, 2.0, 3.0, 4.0, 5.0])
+    options = {"target": ["c", "n"], "split": None, "val_fraction": 0.3, "seed": 0}
+    with pytest.raises(DataError, match=r"row 0: all of the targets c, n are missing; .*--on-error skip"):
+        split_rows(table, **options)
+    splits = split_rows(table, **options, require_target=False)
+    assert sorted([*splits.train, *splits.val]) == [0, 1, 2, 3]
+
+
+def test_a_class_that_only_the_test_rows_have_is_named_or_skipped(tmp_path):
+    table = _several(tmp_path, c=["a", "b", "a", "a", "c", "b"])
+    spec = InputSpec.fit(table, {"x": "number"}, target="c", rows=np.arange(4))
+    with pytest.raises(
+        DataError, match=r"row 4, column 'c': the class 'c' is none of the train rows' classes \(a, b\)"
+    ):
+        TableDataset(table, np.array([4, 5]), spec).prepare()
+    assert [bad.row for bad in TableDataset(table, np.array([4, 5]), spec, on_error="skip").prepare()] == [4]
+
+
+def test_a_label_that_only_the_test_rows_have_is_named(tmp_path):
+    table = table_of(tmp_path, x=[1.0, 2, 3, 4], y=["a|b", "a", "b", "a|z"])
+    spec = InputSpec.fit(table, {"x": "number"}, target="y", rows=np.arange(3))
+    with pytest.raises(DataError, match=r"row 3, column 'y': the label 'z' is none of the train rows' labels \(a, b\)"):
+        TableDataset(table, np.arange(4), spec)[3]
+    assert TableDataset(table, np.arange(4), spec, require_target=False)[3].row == 3
+
+
+def test_all_targets_are_left_out_of_the_inputs(tmp_path):
+    kinds = recognise_columns(_several(tmp_path), target=("c", "n"), split=None)
+    assert list(kinds) == ["x"]
+
+
+def test_val_rows_are_drawn_in_proportion_from_the_classes_of_a_later_target(tmp_path):
+    table = table_of(tmp_path, n=[i / 7 for i in range(80)], c=["a", "a", "a", "b"] * 20)
+    splits = split_rows(table, target=["n", "c"], split=None, val_fraction=0.25, seed=0)
+    assert len(splits.val) == 20
+    assert sum(row % 4 == 3 for row in splits.val) == 5
+
+
+def test_val_rows_of_numbers_are_drawn_by_share(tmp_path):
+    table = table_of(tmp_path, n=[i / 7 for i in range(80)])
+    assert len(split_rows(table, target="n", split=None, val_fraction=0.25, seed=0).val) == 20
