@@ -57,8 +57,10 @@ def block(part, x, context, seen, residual):
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_logits_are_those_of_a_dense_computation(padded):
-    model = build()
+@pytest.mark.parametrize("tied", [False, True])
+def test_logits_are_those_of_a_dense_computation(padded, tied):
+    model = build(weight_tie_layers=tied)
+    assert len(model.latent_blocks) == (1 if tied else 2)
     ids = tokens(2, 14)
     mask = torch.arange(14) < torch.tensor([[14], [6]]) if padded else None
     logits = model(ids, mask)
@@ -66,7 +68,7 @@ def test_logits_are_those_of_a_dense_computation(padded):
     for i in range(2):
         x = model.embedding.weight[ids[i]] + model.positions.weight[:14]
         latents = block(model.cross_attend, model.latents, x, None if mask is None else mask[i], True)
-        for part in model.latent_blocks:
+        for part in (list(model.latent_blocks) * 2)[:2]:
             latents = block(part, latents, None, None, True)
         out = block(model.decoder, model.queries[:14], latents, None, False)
         expected = out @ model.embedding.weight.T + model.bias

@@ -32,6 +32,7 @@ class PerceiverLM(SavedModel, tags=["fill-mask"]):
             have ``embedding_dim`` channels.
         widening_factor, activation: of the feed-forwards.
         dropout: probability, after attention and in feed-forwards.
+        weight_tie_layers: one latent block, applied ``depth`` times.
 
     Raises:
         ValueError, TypeError: for sizes that cannot be; the message names the argument.
@@ -61,6 +62,7 @@ class PerceiverLM(SavedModel, tags=["fill-mask"]):
         widening_factor: int = 1,
         activation: str = "gelu",
         dropout: float = 0.0,
+        weight_tie_layers: bool = False,
     ) -> None:
         super().__init__()
         for name, value in (
@@ -84,8 +86,10 @@ class PerceiverLM(SavedModel, tags=["fill-mask"]):
             "dropout": dropout,
         }
         self.cross_attend = AttentionBlock(latent_dim, embedding_dim, heads=cross_heads, v_dim=v_dim, **common)
+        self.depth = depth
         self.latent_blocks = nn.ModuleList(
-            AttentionBlock(latent_dim, heads=heads, v_dim=v_dim, **common) for _ in range(depth)
+            AttentionBlock(latent_dim, heads=heads, v_dim=v_dim, **common)
+            for _ in range(1 if weight_tie_layers else depth)
         )
         self.queries = nn.Parameter(torch.empty(max_length, embedding_dim))
         self.decoder = AttentionBlock(
@@ -143,6 +147,6 @@ class PerceiverLM(SavedModel, tags=["fill-mask"]):
     def encode(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Latents ``(batch, num_latents, latent_dim)`` of embedded tokens ``(batch, length, embedding_dim)``."""
         latents = self.cross_attend(self.latents.expand(len(x), -1, -1), x, mask)
-        for block in self.latent_blocks:
-            latents = block(latents)
+        for i in range(self.depth):
+            latents = self.latent_blocks[i % len(self.latent_blocks)](latents)
         return latents
