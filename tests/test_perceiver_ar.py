@@ -378,3 +378,11 @@ def test_a_full_cache_says_so():
     model(tokens(1, 8), cache=cache)
     with pytest.raises(ValueError, match="room for 0"):
         model(tokens(1, 1), cache=cache)
+
+
+def test_a_training_step_keeps_nothing_of_the_size_of_the_scores():
+    model = build(max_length=2048, num_latents=64, cross_heads=8).float()
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        model(tokens(1, 2048)).sum().backward()
+    assert max(tensor.numel() for tensor in kept) < 8 * 64 * 2048 / 4

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from perceiver_pytorch.cli import console
+from perceiver_pytorch.cli.arguments import free_folder, pair, remove_if_empty
 from perceiver_pytorch.data import KINDS, builtin_names
 from perceiver_pytorch.training.config import PRESETS, FitConfig, load_config, preset
 from perceiver_pytorch.training.durations import seconds
@@ -85,7 +86,7 @@ def fit(
     options = {
         "data.table": table,
         "data.target": target[0] if target and len(target) == 1 else target,
-        "data.target_kinds": dict(map(_pair, target_kind)) if target_kind else None,
+        "data.target_kinds": dict(map(pair, target_kind)) if target_kind else None,
         "data.label_separator": label_separator,
         "data.split": split,
         "data.val_fraction": val_fraction,
@@ -118,11 +119,11 @@ def fit(
         base = preset(preset_name, table)
         if config is not None:
             base = load_config(config, base)
-        given |= {f"data.columns.{name}": kind for name, kind in map(_pair, column or [])}
-        settings = read_settings(FitConfig, _tree(given, map(_pair, set_ or []), base), base=base)
+        given |= {f"data.columns.{name}": kind for name, kind in map(pair, column or [])}
+        settings = read_settings(FitConfig, _tree(given, map(pair, set_ or []), base), base=base)
         if not settings.data.table:
             raise ValueError("which table? perceiver fit TABLE --target COLUMN, or perceiver fit digits")
-        folder = RunFolder.create(run or _free_folder(settings.data.table))
+        folder = RunFolder.create(run or free_folder(settings.data.table))
     try:
         outcome = training.fit(
             settings, folder, resume=resume is not None, time_limit=limit, reporter=console.reporter()
@@ -132,7 +133,7 @@ def fit(
             raise
         outcome = training.Outcome({}, training.INTERRUPTED)
     finally:
-        _remove_if_empty(folder.path)
+        remove_if_empty(folder.path)
     if outcome.stopped == training.INTERRUPTED:
         console.say(f"stopped, all is saved; go on with: perceiver fit --resume {folder.path}")
         return 130
@@ -170,32 +171,9 @@ def _tree(given: dict[str, Any], pairs: Any = (), base: Any = None) -> dict[str,
     return tree
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.rpartition("=")
-    if not equals or not name:
-        raise ValueError(f"NAME=VALUE was expected, got {text!r}")
-    return name, value
-
-
 def _weight(text: str) -> tuple[str, float]:
-    name, value = _pair(text)
+    name, value = pair(text)
     try:
         return name, float(value)
     except ValueError:
         raise ValueError(f"--task-weight must be NAME=WEIGHT with a number, got {text!r}") from None
-
-
-def _free_folder(table: str) -> Path:
-    """runs/NAME, or runs/NAME-2, .. where there is one."""
-    name = Path(table).stem
-    number = 1
-    while True:
-        path = Path("runs") / (name if number == 1 else f"{name}-{number}")
-        if not path.exists():
-            return path
-        number += 1
-
-
-def _remove_if_empty(path: Path) -> None:
-    if path.is_dir() and not any(path.iterdir()):
-        path.rmdir()

@@ -7,7 +7,7 @@ import typer
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.cli import console
-from perceiver_pytorch.cli.fit import _free_folder, _pair, _remove_if_empty
+from perceiver_pytorch.cli.arguments import free_folder, pair, remove_if_empty
 from perceiver_pytorch.training.config import load_config
 from perceiver_pytorch.training.durations import seconds
 from perceiver_pytorch.training.knobs import read_settings, with_path
@@ -75,10 +75,10 @@ def language(
         base = language_preset(preset_name, objective)
         if config is not None:
             base = load_config(config, base)
-        settings = read_settings(LanguageConfig, _tree(given, map(_pair, set_ or [])), base=base)
+        settings = read_settings(LanguageConfig, _tree(given, map(pair, set_ or [])), base=base)
         if not settings.data.file:
             raise ValueError("which file? perceiver language FILE")
-        folder = LanguageRun.create(run or _free_folder(settings.data.file))
+        folder = LanguageRun.create(run or free_folder(settings.data.file))
     try:
         outcome = fit_language(
             settings, folder, resume=resume is not None, time_limit=limit, reporter=console.reporter()
@@ -88,7 +88,7 @@ def language(
             raise
         outcome = Outcome({}, INTERRUPTED)
     finally:
-        _remove_if_empty(folder.path)
+        remove_if_empty(folder.path)
     if outcome.stopped == INTERRUPTED:
         console.say(f"stopped, all is saved; go on with: perceiver language --resume {folder.path}")
         return 130
