@@ -1,5 +1,6 @@
 """Runs with targets of each kind, one by one and together: they learn, and tell what they learned."""
 
+import dataclasses
 import re
 
 import pytest
@@ -9,6 +10,7 @@ from safetensors.torch import load_file
 from perceiver_pytorch import MultiTaskPerceiver
 from perceiver_pytorch.data import load_table
 from perceiver_pytorch.training.callbacks import Stopper, read_history
+from perceiver_pytorch.training.config import AugmentConfig
 from perceiver_pytorch.training.evaluation import measure, subsets
 from perceiver_pytorch.training.fit import fit, make_dataset
 from perceiver_pytorch.training.reporter import Reporter
@@ -27,7 +29,7 @@ def table(tmp_path_factory):
 @pytest.fixture(scope="module")
 def together(table, tmp_path_factory):
     run = RunFolder.create(tmp_path_factory.mktemp("runs") / "together")
-    config = tiny_config(table, ALL, epochs=12)
+    config = dataclasses.replace(tiny_config(table, ALL, epochs=12), augment=AugmentConfig(mixup=0.2))
     return run, config, fit(config, run, reporter=SILENT)
 
 

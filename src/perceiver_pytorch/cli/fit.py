@@ -38,6 +38,9 @@ def fit(
         float | None,
         typer.Option(help="Share of the rows from which a step takes a modality: it may be missing later."),
     ] = None,
+    augment: Annotated[
+        bool | None, typer.Option("--augment/--no-augment", help="Change train rows at random (pictures, sounds).")
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder to write; default: runs/NAME.")] = None,
     preset_name: Annotated[str, typer.Option("--preset", help=f"Size: {', '.join(PRESETS)}.")] = "tiny",
     config: Annotated[
@@ -101,6 +104,7 @@ def fit(
         "training.num_workers": workers,
         "training.task_weights": dict(map(_weight, task_weight)) if task_weight else None,
         "training.class_weights": class_weights,
+        "augment.enabled": augment,
         "training.modality_dropout": modality_dropout,
     }
     given = {path: value for path, value in options.items() if value is not None}

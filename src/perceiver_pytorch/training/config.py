@@ -124,12 +124,37 @@ class TrainingConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AugmentConfig(Settings):
+    """Random changes of the train rows, anew in every step; validation and test rows stay as they are."""
+
+    enabled: bool = knob(True, "change train rows at random as said below")
+    image_shift: float = knob(0.1, "images and videos: moved by up to this share of a side, the edge repeated")
+    image_flip: float = knob(0.0, "share of images and videos that are mirrored; not where left and right differ")
+    image_color: float = knob(0.2, "brightness, contrast and saturation change by up to this share")
+    audio_shift: float = knob(0.1, "raw sounds: earlier or later by up to this share of their length")
+    audio_gain: float = knob(6.0, "raw sounds: louder or softer by up to this many decibels")
+    audio_noise: float = knob(0.05, "raw sounds: white noise of up to this share of the usual deviation")
+    spec_time: float = knob(0.1, "log-mel sounds: a stretch of up to this share of the time is blanked")
+    spec_bands: float = knob(0.2, "log-mel sounds: a range of up to this share of the bands is blanked")
+    mixup: float = knob(0.0, "mix pairs of rows by a share drawn from Beta(mixup, mixup); 0: no rows are mixed")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("image_shift", "image_flip", "image_color", "audio_shift", "spec_time", "spec_bands"):
+            _checks.probability(name, getattr(self, name))
+        for name in ("audio_gain", "audio_noise", "mixup"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitConfig(Settings):
     """A whole run."""
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    augment: AugmentConfig = AugmentConfig()
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -101,7 +101,7 @@ def _fit(
     torch.manual_seed(config.training.seed)
     model = build_model(spec, config.model)
     reporter.say(model.summary().splitlines()[0])
-    module = TableModule(model, spec.targets, config.training)
+    module = TableModule(model, spec, config.training, config.augment)
     guard.begun = True
     if not run.spec_file.is_file():
         run.write_spec(spec)

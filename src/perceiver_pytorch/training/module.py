@@ -1,15 +1,15 @@
 """The model under training: losses and scores of its targets, optimiser."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from perceiver_pytorch.data import Batch, TargetSpec
+from perceiver_pytorch.data import Batch, InputSpec
+from perceiver_pytorch.training.augment import augmented, mixed
 from perceiver_pytorch.training.build import run_model
-from perceiver_pytorch.training.config import TrainingConfig
+from perceiver_pytorch.training.config import AugmentConfig, TrainingConfig
 from perceiver_pytorch.training.loop import Resumable
 from perceiver_pytorch.training.losses import class_weights, target_loss, weighted_mean
 from perceiver_pytorch.training.metrics import known, score, score_name, target_metrics
@@ -22,14 +22,17 @@ class TableModule(Resumable):
 
     Args:
         model: of `build_model`.
-        targets: what it predicts.
+        spec: what it reads and predicts.
         config: optimisation.
+        augment: how train rows are changed.
     """
 
-    def __init__(self, model: nn.Module, targets: Sequence[TargetSpec], config: TrainingConfig) -> None:
+    def __init__(self, model: nn.Module, spec: InputSpec, config: TrainingConfig, augment: AugmentConfig) -> None:
         super().__init__(config.seed)
         self.model = model
-        self.targets = tuple(targets)
+        self.spec = spec
+        self.targets = spec.targets
+        self.augment = augment
         self.config = config
         self.balanced = config.class_weights == "balanced"
         for i, target in enumerate(self.targets):  # buffers, so that they move with the model
@@ -47,7 +50,13 @@ class TableModule(Resumable):
         return run_model(self.model, batch, self.targets)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = self._loss(self(thinned(batch, self.config)), batch.targets, self.config.label_smoothing)
+        seen, mixture = mixed(augmented(batch, self.spec.modalities, self.augment), self.augment)
+        outputs = self(thinned(seen, self.config))
+        loss = self._loss(outputs, batch.targets, self.config.label_smoothing)
+        if mixture is not None:
+            others = {name: values[mixture.partner] for name, values in batch.targets.items()}
+            other_loss = self._loss(outputs, others, self.config.label_smoothing)
+            loss = mixture.share * loss + (1 - mixture.share) * other_loss
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=False)
         self.train_loss.update(loss.detach(), len(batch.rows))
         self.log("train_loss_epoch", self.train_loss, on_step=False, on_epoch=True)
