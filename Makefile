@@ -24,6 +24,7 @@ format: $(READY)
 
 figures: $(READY)  ## draw the pictures of the documentation
 	$(BIN)/python docs/figures/architecture.py
+	$(BIN)/python docs/figures/language.py
 
 clean:
 	rm -rf $(VENV) .peers build dist

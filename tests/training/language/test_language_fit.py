@@ -112,6 +112,16 @@ def test_a_stopped_run_goes_on_to_the_same_weights(file, tmp_path, objective, mo
     assert run.metrics() == whole.metrics()
 
 
+def test_no_more_of_the_held_out_parts_is_measured_than_asked_for(file, tmp_path):
+    run = LanguageRun.create(tmp_path / "run")
+    settings = config(file, "causal", steps=2, validate_bytes=70, measure_bytes=100)
+    metrics = quietly(settings, run).metrics
+    assert metrics["bytes"]["test"] == 135
+    assert metrics["bytes"]["measured"] == 100
+    test = open_text(file)[-135:][:100]
+    assert bits_per_byte(run.language_model(), objective_of(settings), test) == pytest.approx(metrics["bits_per_byte"])
+
+
 def test_steps_are_about_those_asked_for():
     def counts(objective="causal", **training):
         settings = config("x", objective, **training)

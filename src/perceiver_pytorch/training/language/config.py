@@ -48,6 +48,7 @@ class LanguageTraining(Settings):
     batch_size: int = knob(16, "pieces of text per step")
     validate_every: int = knob(200, "steps between validations")
     validate_bytes: int = knob(65_536, "bytes at most that these validations use")
+    measure_bytes: int = knob(500_000, "bytes at most of the test and of the validation part that the result is of")
     optimizer: str = knob("adamw", "optimiser", choices=("adamw", "lamb"))
     lr: float = knob(2e-3, "peak learning rate")
     weight_decay: float = knob(0.1, "decoupled weight decay of weight matrices")
@@ -85,6 +86,8 @@ class LanguageConfig(Settings):
             ("training.steps", training.steps),
             ("training.batch_size", training.batch_size),
             ("training.validate_every", training.validate_every),
+            ("training.validate_bytes", training.validate_bytes),
+            ("training.measure_bytes", training.measure_bytes),
         ):
             _checks.positive_int(name, value)
         if self.objective == "causal" and model.num_latents > data.context:

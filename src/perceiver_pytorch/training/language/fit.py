@@ -70,7 +70,7 @@ def _fit(
     if not best_state(run.best, module):
         reporter.warn("no validation was completed, so the model is that of the last step")
     run.write_model(model)
-    metrics = measured(model.eval(), objective, parts, reporter)
+    metrics = measured(model.eval(), objective, parts, config.training.measure_bytes, reporter)
     history = read_history(run.history_file)
     metrics |= {
         "steps": int(history[-1]["step"]) if history else module.global_step,
@@ -84,19 +84,20 @@ def _fit(
 
 
 def measured(
-    model: torch.nn.Module, objective: Objective, parts: dict[str, Bytes], reporter: Reporter
+    model: torch.nn.Module, objective: Objective, parts: dict[str, Bytes], most: int, reporter: Reporter
 ) -> dict[str, Any]:
-    """Bits per byte of the test and validation parts, and of the baselines on the test part."""
+    """Bits per byte of the test and validation parts (``most`` bytes of each), and of baselines on the test part."""
     result: dict[str, Any] = {"objective": objective.name, "split": "test"}
     for part, key in (("test", "bits_per_byte"), ("val", "val_bits_per_byte")):
         with reporter.step(f"measuring on the {part} part") as progress:
-            result[key] = bits_per_byte(model, objective, parts[part], progress=progress)
+            result[key] = bits_per_byte(model, objective, parts[part][:most], progress=progress)
+    train, test = parts["train"], parts["test"][:most]
     with reporter.step("measuring baselines"):
-        result["baselines"] = {"unigram": baselines.unigram(parts["train"], parts["test"])}
+        result["baselines"] = {"unigram": baselines.unigram(train, test)}
         if objective.name == "masked":
-            result["baselines"]["neighbours"] = baselines.neighbours(parts["train"], parts["test"])
-        result["baselines"] |= baselines.compressors(parts["test"], parts["train"])
-    return result | {"bytes": {name: len(part) for name, part in parts.items()}}
+            result["baselines"]["neighbours"] = baselines.neighbours(train, test)
+        result["baselines"] |= baselines.compressors(test, train)
+    return result | {"bytes": {name: len(part) for name, part in parts.items()} | {"measured": len(test)}}
 
 
 def epochs_and_steps(config: LanguageConfig, objective: Objective, train_bytes: int) -> tuple[int, int]:
