@@ -173,3 +173,49 @@ def test_a_masked_language_model_is_one_graph() -> None:
     ids = torch.randint(6, 262, (2, 12))
     assert_equal_to_eager(compiled, model, ids)
     assert_equal_to_eager(compiled, model, ids, torch.arange(12).expand(2, -1) < torch.tensor([[12], [5]]))
+
+
+def io_model(**changes: Any) -> nn.Module:
+    """A small Perceiver IO with every kind of query."""
+    torch.manual_seed(0)
+    outputs = [
+        P.Output("label", P.LearnedQueries(6), 10),
+        P.Output("map", P.FourierQueries((3, 4), 2), 2),
+        P.Output("pixels", P.InputQueries("image"), 3),
+        P.Output("mine", P.GivenQueries(5), None),
+    ]
+    sizes: dict[str, Any] = {"num_latents": 4, "latent_dim": 8, "num_latent_blocks_per_layer": 1, "latent_heads": 2}
+    sizes |= {"modalities": [image(), audio()], "outputs": outputs, "num_latent_block_repeats": 1}
+    return P.PerceiverIO(**sizes | changes)
+
+
+class Summed(nn.Module):
+    """The sum of a model's outputs, for `assert_equal_to_eager`."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *arguments: Any, **keywords: Any) -> Tensor:
+        return torch.cat([value.flatten() for value in self.model(*arguments, **keywords).values()])
+
+
+@pytest.mark.parametrize("latent_dim", [8, pytest.param(80, marks=pytest.mark.nightly)])  # 80: keys and values
+def test_perceiver_io_is_one_graph(latent_dim: int) -> None:
+    model = Summed(io_model(latent_dim=latent_dim, inverted_cross_attend=latent_dim == 80))
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    given = inputs("MultiModalityPerceiver")
+    chosen = {"queries": {"mine": torch.randn(7, 5)}, "indices": {"map": torch.tensor([3, 1, 11])}}
+    assert_equal_to_eager(compiled, model, given, {"image": torch.rand(2, 5, 4) > 0.3}, **chosen)
+
+
+def test_perceiver_io_is_exported_with_any_batch_size() -> None:
+    model = io_model(outputs=[P.Output("pixels", P.InputQueries("image"), 3)]).eval()
+    given = inputs("MultiModalityPerceiver")
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(
+        model, (given,), dynamic_shapes={"multi_modality_data": {key: {0: batch} for key in given}}
+    ).module()
+    for size in (1, 2, 5):
+        other = inputs("MultiModalityPerceiver", size)
+        torch.testing.assert_close(program(other), model(other))
