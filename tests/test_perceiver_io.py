@@ -231,8 +231,9 @@ def test_embeddings_and_hidden_states() -> None:
     assert latents.shape == (2, 4, 8)
     outputs, states = model(data, return_hidden_states=True)
     assert_same(outputs, model(data))
-    assert len(states) == 2
+    assert len(states) == 2 * (1 + 2 * 2)
     torch.testing.assert_close(states[-1], latents)
+    torch.testing.assert_close(states[2], model.layers[0].latent_blocks[1](states[1]))
     again, states = model(data, return_embeddings=True, return_hidden_states=True)
     torch.testing.assert_close(again, states[-1])
 

@@ -221,7 +221,7 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
                 in a model of one output.
             outputs: names of the outputs that are wanted; None: all.
             return_embeddings: return the latents ``(batch, num_latents, latent_dim)`` instead of the outputs.
-            return_hidden_states: return also the list of the latents after each layer.
+            return_hidden_states: return also the list of the latents after each cross-attend and each latent block.
 
         Returns:
             ``(batch, *axes, channels)`` per output, the axes being those of its queries' grid; ``(batch, queries,
@@ -236,9 +236,10 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         contexts = self._contexts(multi_modality_data, mask, present, coordinates)  # type: ignore[arg-type]
         if self.training and self.seq_dropout:
             contexts = _drop_tokens(contexts, self.seq_dropout)
-        layers = [partial(layer, recompute=self.recompute) for layer in self.layers]
         states: list[Tensor] = []
-        x = encode(layers, [self.latents], contexts, hidden_states=states if return_hidden_states else None)
+        keep = states if return_hidden_states else None
+        layers = [partial(layer, recompute=self.recompute, hidden_states=keep) for layer in self.layers]
+        x = encode(layers, [self.latents], contexts)
         result: Result = x
         if self.decoder is not None and not return_embeddings:
             by_name = dict(zip(sorted(multi_modality_data), contexts[0], strict=True))

@@ -45,7 +45,6 @@ def encode(
     contexts: Sequence[Sequence[Context]],
     *,
     recompute: bool = False,
-    hidden_states: list[Tensor] | None = None,
 ) -> Float[Tensor, "batch latents latent_dim"]:
     """Lets the latents read the input, layer by layer.
 
@@ -54,7 +53,6 @@ def encode(
         latents: the latent array of the first layer, or one per layer (hierarchical form).
         contexts: per layer, what it reads.
         recompute: keep no activations inside a layer for the backward pass, which then runs the layer once more.
-        hidden_states: a list to which the latents after each layer are appended.
 
     Returns:
         The last layer's latents.
@@ -68,8 +66,6 @@ def encode(
             x = checkpoint(layer, x, context, use_reentrant=False)
         else:
             x = layer(x, context)
-        if hidden_states is not None:
-            hidden_states.append(x)
     return x
 
 

@@ -29,13 +29,29 @@ class IOLayer(nn.Module):
         self.num_repeats = num_repeats
 
     def forward(
-        self, x: Float[Tensor, "batch latents latent_dim"], context: Sequence[Context], recompute: bool = False
+        self,
+        x: Float[Tensor, "batch latents latent_dim"],
+        context: Sequence[Context],
+        *,
+        recompute: bool = False,
+        hidden_states: list[Tensor] | None = None,
     ) -> Float[Tensor, "batch latents latent_dim"]:
-        """Latents after the layer; with ``recompute`` nothing inside a block is kept for the backward pass."""
+        """Latents after the layer.
+
+        Args:
+            x: the latents before it.
+            context: what it reads.
+            recompute: keep nothing inside a block for the backward pass, which then runs the block once more.
+            hidden_states: a list to which the latents after the cross-attend and after each latent block are appended.
+        """
         x = _run(self.cross_attend, x, context, recompute=recompute)
+        if hidden_states is not None:
+            hidden_states.append(x)
         for _ in range(self.num_repeats):
             for block in self.latent_blocks:
                 x = _run(block, x, recompute=recompute)
+                if hidden_states is not None:
+                    hidden_states.append(x)
         return x
 
 

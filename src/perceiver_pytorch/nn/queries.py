@@ -232,7 +232,9 @@ class GivenQueryArray(QueryArray):
         self.dim = dim
 
     def axes(self, contexts: Mapping[str, Context]) -> tuple[int, ...]:
-        raise ValueError("an output of GivenQueries needs queries=(batch, queries, dim) in the call")
+        raise ValueError(
+            "an output of GivenQueries needs queries=(batch, queries, dim); return_embeddings=True gives the latents"
+        )
 
 
 class CodedQueries(nn.Module):
