@@ -44,7 +44,7 @@ def test_kinds_by_value(tmp_path):
         "count": "number",
         "price": "number",
         "digits_as_text": "number",
-        "day": "number",
+        "day": "date",
         "color": "category",
         "name": "text",
         "review": "text",
@@ -118,7 +118,7 @@ def test_overrides_win_and_are_checked(av_table):
         recognise_columns(av_table, target="label", split=None, overrides={"speeker": "text"})
     with pytest.raises(DataError, match=r"'label' is the target or split column"):
         recognise_columns(av_table, target="label", split=None, overrides={"label": "text"})
-    with pytest.raises(DataError, match=r"unknown kind 'picture'.*image, audio, .*category, ignore"):
+    with pytest.raises(DataError, match=r"unknown kind 'picture'.*image, audio, .*category, date, ignore"):
         recognise_columns(av_table, target="label", split=None, overrides={"text": "picture"})
 
 

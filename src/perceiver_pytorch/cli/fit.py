@@ -158,12 +158,13 @@ def _print_outcome(outcome: Any, folder: Any) -> None:
 
 
 def _tree(given: dict[str, Any], pairs: Any = (), base: Any = None) -> dict[str, Any]:
-    """Nested mappings of dotted paths; ``pairs`` are parsed as YAML, and column kinds add to those of ``base``."""
+    """Nested mappings of dotted paths; ``pairs`` are parsed as YAML, what is said of columns adds to that of ``base``."""
     import yaml
 
     tree: dict[str, Any] = {}
-    if base is not None and base.data.columns:
-        tree = {"data": {"columns": dict(base.data.columns)}}
+    if base is not None:
+        options = {column: dict(given) for column, given in base.data.column_options.items()}
+        tree = {"data": {"columns": dict(base.data.columns), "column_options": options}}
     for path, text in pairs:
         with_path(tree, path, yaml.safe_load(text))
     for path, value in given.items():

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from .cells import media_cell
+from .arrays import looks_like_array, timed_cell
+from .cells import Where, media_cell
 from .errors import DataError, did_you_mean, need
 from .sniff import Media, sniff_bytes, sniff_path
 from .splits import split_column
 from .table import Table
 from .targets import target_names
-from .values import as_label, as_number, is_missing
+from .values import as_date, as_label, as_number, is_missing
 
 if TYPE_CHECKING:
     import pyarrow
 
-Kind = Literal["image", "audio", "video", "video+audio", "text", "number", "category", "ignore"]
+Kind = Literal[
+    "image", "audio", "video", "video+audio", "text", "series", "points", "number", "category", "date", "ignore"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _MEDIA_KINDS: dict[Media | Literal["other"], Kind] = {
@@ -29,9 +33,14 @@ _MEDIA_KINDS: dict[Media | Literal["other"], Kind] = {
     "other": "ignore",
 }
 _SAMPLE = 300  # cells looked at per column
+_NUM_ARRAYS = 32  # arrays looked at per column
 _NEARLY_ALL = 0.95
 _MOST = 0.9
 _MAX_WORDS, _MAX_LENGTH = 3, 40  # a category's name is short
+_POINT_NAMES = frozenset(
+    ["point", "points", "pointcloud", "pointclouds", "cloud", "clouds", "xyz", "lidar", "vertices"]
+)
+_ISO_DATE = re.compile(r"\s*\d{4}-\d{2}(-\d{2}|$)")
 _IDENTIFIERS = frozenset({"", "id", "index", "idx", "uid", "uuid", "guid", "key", "row", "rowid", "unnamed: 0"})
 
 
@@ -45,7 +54,10 @@ def recognise_columns(
     """Each column's kind, by its values.
 
     - image, audio, video: files (bytes, or bytes and path) by their first bytes, paths by their suffix
-    - number: numbers, dates, and strings that are all numbers
+    - series: lists of numbers (of lists: steps x channels), JSON text of such, NumPy files, values with their times
+    - points: lists of three numbers each, in no order, or in a column called points, cloud, xyz ..
+    - number: numbers, times of day, durations, and strings that are all numbers
+    - date: dates, dates with times, and ISO 8601 strings
     - category: true/false, and short strings of few different values
     - text: other strings
     - ignore: empty or constant columns, identifiers (a name like `id` or `*_id`, and no value twice), other files
@@ -81,7 +93,7 @@ def recognise_columns(
 
 
 def leaks(table: Table, kinds: Mapping[str, Kind], target: str, rows: np.ndarray) -> list[str]:
-    """Category, text and number columns whose value alone settles the target in all of the given rows.
+    """Category, text, number and date columns whose value alone settles the target in all of the given rows.
 
     A column counts if it has at least 2 and at most len(rows) / 3 different values (else a distinct value is no
     evidence), and a value in at least half of the rows. Such a column may be the answer in another form.
@@ -95,7 +107,7 @@ def leaks(table: Table, kinds: Mapping[str, Kind], target: str, rows: np.ndarray
     answers = [as_label(value) for value in table.take(target, rows)]
     if len(set(answers)) < 2:
         return []
-    names = [name for name, kind in kinds.items() if kind in ("category", "text", "number")]
+    names = [name for name, kind in kinds.items() if kind in ("category", "text", "number", "date")]
     return [name for name in names if _settles(table.take(name, rows), answers)]
 
 
@@ -118,18 +130,22 @@ def _recognise(table: Table, name: str) -> Kind:
         return "ignore"
     type_ = column.type.value_type if types.is_dictionary(column.type) else column.type
     sample = _sample(column)
+    if _is_list(type_) or (types.is_struct(type_) and {"values", "value"} & {field.name for field in type_}):
+        return _arrays(table, name, sample)
     if types.is_binary(type_) or types.is_large_binary(type_) or types.is_struct(type_):
-        return _files(sample)
+        return _files(table, name, sample)
     if types.is_boolean(type_):
         return "ignore" if _num_distinct(column) + (column.null_count > 0) == 1 else "category"
     if types.is_string(type_) or types.is_large_string(type_):
-        return _strings(name, column.cast(type_), sample)
+        return _strings(table, name, column.cast(type_), sample)
+    if types.is_timestamp(type_) or types.is_date(type_):
+        return "ignore" if _tells_nothing(name, column) else "date"
     if types.is_floating(type_) or types.is_integer(type_) or types.is_decimal(type_) or types.is_temporal(type_):
         return "ignore" if _tells_nothing(name, column) or _all_nan(sample) else "number"
     return "ignore"
 
 
-def _files(sample: list[Any]) -> Kind:
+def _files(table: Table, name: str, sample: list[Any]) -> Kind:
     """The kind of a column of bytes, or bytes and path."""
     found = []
     for value in sample:
@@ -142,17 +158,59 @@ def _files(sample: list[Any]) -> Kind:
     for media, kind in _MEDIA_KINDS.items():
         if found and found.count(media) >= _NEARLY_ALL * len(found):
             return kind
+    if found and found.count("array") >= _NEARLY_ALL * len(found):
+        return _arrays(table, name, sample)
     return "ignore"
 
 
-def _strings(name: str, column: pyarrow.ChunkedArray, sample: list[str]) -> Kind:
+def _arrays(table: Table, name: str, sample: list[Any]) -> Kind:
+    """The kind of a column of arrays: series, points, or what no decoder reads."""
+    arrays = []
+    for value in sample[:_NUM_ARRAYS]:
+        try:
+            array, _ = timed_cell(value, name, Where(table.source, table.root, 0))
+        except DataError:
+            continue
+        if array is not None and array.size:
+            arrays.append(array)
+    if not arrays or any(array.ndim not in (1, 2) for array in arrays):
+        return "ignore"
+    if any(array.ndim == 1 or array.shape[1] != 3 for array in arrays):
+        return "series"
+    named = re.split(r"[^a-z]+", name.lower())
+    return "points" if _POINT_NAMES & {*named, "".join(named)} or _in_no_order(arrays) else "series"
+
+
+def _in_no_order(arrays: list[np.ndarray]) -> bool:
+    """Neighbouring rows are no closer to each other than any two: a series would go on where it was."""
+    ratios = []
+    for array in arrays:
+        rows = array[np.isfinite(array).all(axis=1)]
+        if len(rows) < 16:
+            continue
+        near = np.linalg.norm(np.diff(rows, axis=0), axis=1).mean()
+        other = np.linalg.norm(rows - np.random.default_rng(0).permutation(rows), axis=1).mean()
+        ratios.append(near / other if other else 0.0)
+    return bool(ratios) and float(np.median(ratios)) > 0.9
+
+
+def _is_list(type_: pyarrow.DataType) -> bool:
+    types = need("pyarrow.types", "read tables")
+    return types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_)
+
+
+def _strings(table: Table, name: str, column: pyarrow.ChunkedArray, sample: list[str]) -> Kind:
     sample = [value for value in sample if value]
     suffixes = [sniff_path(value) for value in sample]
     for media, kind in _MEDIA_KINDS.items():
         if sample and suffixes.count(media) >= _NEARLY_ALL * len(sample):
             return kind
+    if sample and sum(map(looks_like_array, sample)) >= _NEARLY_ALL * len(sample):
+        return _arrays(table, name, sample)
     if not sample or _tells_nothing(name, column):
         return "ignore"
+    if _all_dates(sample):
+        return "date"
     if _all_numbers(sample) and _all_numbers(column.unique().to_pylist()):
         return "number"
     short = sum(len(value.split()) <= _MAX_WORDS and len(value) <= _MAX_LENGTH for value in sample)
@@ -189,6 +247,16 @@ def _all_numbers(values: Iterable[str | None]) -> bool:
     except ValueError:
         return False
     return any(number is not None for number in numbers)
+
+
+def _all_dates(values: list[str]) -> bool:
+    """All are ISO 8601 dates."""
+    if not all(_ISO_DATE.match(value) for value in values):
+        return False
+    try:
+        return all(as_date(value) is not None for value in values)
+    except ValueError:
+        return False
 
 
 def _all_nan(sample: list[Any]) -> bool:

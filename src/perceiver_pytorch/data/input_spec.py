@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 
 from .columns import KINDS, Kind
-from .decoders import AudioSpec, CategoriesSpec, ImageSpec, ModalitySpec, NumbersSpec, TextSpec, VideoSpec
+from .decoders import (
+    AudioSpec,
+    CategoriesSpec,
+    DatesSpec,
+    ImageSpec,
+    ModalitySpec,
+    NumbersSpec,
+    PointsSpec,
+    SeriesSpec,
+    TextSpec,
+    VideoSpec,
+)
 from .decoders.base import from_json, to_json
 from .errors import DataError, did_you_mean
 from .fitting import fit_modalities
@@ -20,7 +31,11 @@ from .targets import fit_targets, target_kinds
 
 _VERSION = 2
 _SPECS: dict[str, type] = {
-    spec.kind: spec for spec in (ImageSpec, AudioSpec, VideoSpec, TextSpec, NumbersSpec, CategoriesSpec)
+    spec.kind: spec
+    for spec in (
+        *(ImageSpec, AudioSpec, VideoSpec, TextSpec, SeriesSpec, PointsSpec),  # a modality per column
+        *(NumbersSpec, CategoriesSpec, DatesSpec),  # all columns in one
+    )
 }
 
 
@@ -120,7 +135,10 @@ class InputSpec:
             found = sorted(given) if isinstance(given, Mapping) else type(given).__name__
             raise DataError(f"input spec: the fields {sorted(expected)} were expected, got {found}")
         if given["version"] != _VERSION:
-            raise DataError(f"input spec: version {_VERSION} was expected, got {given['version']!r}")
+            raise DataError(
+                f"input spec: version {_VERSION} was expected, got {given['version']!r}: the run was "
+                "written by another version of this package; fit it again, or use that version"
+            )
         targets = _specs(given["targets"], TARGET_SPECS, "input spec.targets")
         modalities = _specs(given["modalities"], _SPECS, "input spec.modalities")
         return cls(tuple(targets), tuple(modalities), _checked_kinds(given["kinds"]))

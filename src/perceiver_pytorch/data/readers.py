@@ -88,9 +88,19 @@ def _plain_types(rows: pyarrow.Table) -> pyarrow.Table:
         wanted = plain.get(str(field.type))
         if types.is_timestamp(field.type) and field.type.unit == "ns":
             wanted = arrow.timestamp("us", field.type.tz)
+        if types.is_timestamp(field.type) or types.is_date(field.type):
+            _check_dates(rows.column(i), field.name)
         if wanted is not None:
             rows = rows.set_column(i, field.name, rows.column(i).cast(wanted, safe=False))
     return rows
+
+
+def _check_dates(column: pyarrow.ChunkedArray, name: str) -> None:
+    """Raise a `DataError` for a date that Python has not: outside the years 1 to 9999."""
+    try:
+        need("pyarrow.compute", "read tables").min_max(column).as_py()
+    except (OverflowError, ValueError) as error:
+        raise DataError(f"column {name!r} has a date outside the years 1 to 9999 ({error})", column=name) from error
 
 
 def _read_separated(path: Path, delimiter: str) -> pyarrow.Table:

@@ -2,17 +2,22 @@
 
 import datetime
 import math
+import re
 from decimal import Decimal
 from typing import Any
 
 # How number columns that were read as text spell a missing value.
 _MISSING_NUMBERS = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "?"})
 _SECONDS_PER_DAY = 86400.0
+_MAX_SECONDS = 253402300799.0  # 9999-12-31T23:59:59
+_EPOCH = datetime.datetime(1970, 1, 1)
 
 
 def is_missing(value: Any) -> bool:
     """None, NaN, or a text or file of no length."""
-    return value is None or (isinstance(value, float) and math.isnan(value)) or value in ("", b"")
+    if isinstance(value, str | bytes):
+        return not value
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def as_label(value: Any) -> str:
@@ -67,3 +72,59 @@ def _days(value: datetime.date | datetime.time | datetime.timedelta) -> float:
         zoned = value if value.tzinfo else value.replace(tzinfo=datetime.timezone.utc)
         return zoned.timestamp() / _SECONDS_PER_DAY
     return float(value.toordinal() - datetime.date(1970, 1, 1).toordinal())
+
+
+def as_date(value: Any) -> datetime.datetime | None:
+    """A date cell in UTC, without a zone; None where it is missing.
+
+    Args:
+        value: a date, a date and time, an ISO 8601 string (`2020-01-31`, `2020-01-31T12:00:00Z`, `2020-01`), or a
+            number: seconds since 1970-01-01, or milli-, micro- or nanoseconds where it is too large for seconds.
+
+    Raises:
+        ValueError: it is none of these, or outside the years 1 to 9999. The message says so without the place.
+    """
+    if is_missing(value) or (isinstance(value, str) and value.strip().lower() in _MISSING_NUMBERS):
+        return None
+    try:
+        if isinstance(value, str):
+            value = _iso_date(value.strip())
+        if isinstance(value, datetime.datetime):
+            return value.astimezone(datetime.timezone.utc).replace(tzinfo=None) if value.tzinfo else value
+        if isinstance(value, datetime.date):
+            return datetime.datetime(value.year, value.month, value.day)
+        if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+            seconds = float(value)
+            while abs(seconds) > _MAX_SECONDS:  # the year 9999
+                seconds /= 1000
+            return _EPOCH + datetime.timedelta(seconds=seconds)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"a date (as 2020-01-31 or 2020-01-31T12:00:00) was expected, got {str(value)[:40]!r}")
+
+
+def as_seconds(value: Any) -> float:
+    """A time stamp as seconds: a number as it is, a date since 1970-01-01.
+
+    Raises:
+        ValueError: it is neither, missing or not finite. The message says so without the place.
+    """
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, datetime.timedelta):
+        seconds = value.total_seconds()
+    else:
+        date = as_date(value)
+        seconds = math.nan if date is None else (date - _EPOCH).total_seconds()
+    if not math.isfinite(seconds):
+        raise ValueError(f"a time stamp (seconds or a date) was expected, got {value!r}")
+    return seconds
+
+
+def _iso_date(text: str) -> datetime.datetime:
+    if re.fullmatch(r"\d{4}-\d{2}", text):
+        text += "-01"
+    text = re.sub(r"[zZ]$", "+00:00", text)
+    # Python 3.10 reads three or six digits of a second's fraction only.
+    text = re.sub(r"\.(\d{1,9})(?=$|[+-])", lambda match: "." + match.group(1)[:6].ljust(6, "0"), text)
+    return datetime.datetime.fromisoformat(text)

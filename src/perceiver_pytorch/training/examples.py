@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from einops import rearrange
 
-from perceiver_pytorch.data import AudioSpec, Encoded, ImageSpec, ModalitySpec, VideoSpec
+from perceiver_pytorch.data import AudioSpec, Encoded, ImageSpec, ModalitySpec, PointsSpec, SeriesSpec, VideoSpec
 
 MAX_TEXT = 300  # characters of a text shown
+MAX_STEPS = 256  # of a series, or points, drawn
+WIDTH, HEIGHT = 240, 96
+COLORS = ("#2563a8", "#d9822b", "#1d7a3a", "#b3261e", "#8a5fb0", "#8a94a0")
 Part = dict[str, str]
 """``kind`` (image, audio, drawing or text), ``name``, and ``value``: a data URI, SVG text, or text."""
 
@@ -27,6 +30,10 @@ def parts(modality: ModalitySpec, encoded: Encoded | None, cells: Mapping[str, A
         if modality.mel_bands:
             return [_part("image", modality, mel_uri(modality, encoded))]
         return [_part("audio", modality, audio_uri(modality, encoded))]
+    if isinstance(modality, SeriesSpec):
+        return [_part("drawing", modality, series_svg(modality, encoded))]
+    if isinstance(modality, PointsSpec):
+        return [_part("drawing", modality, points_svg(modality, encoded))]
     return [{"kind": "text", "name": name, "value": _shortened(cells[name])} for name in modality.columns]
 
 
@@ -62,6 +69,59 @@ def mel_uri(spec: AudioSpec, encoded: Encoded) -> str:
     energies = rearrange(encoded.values, "t (s b) -> (s b) t", s=spec.sides)[::-1]
     low, high = float(energies.min()), float(energies.max())
     return _png(np.round(255 * (energies - low) / max(high - low, 1e-6)).astype(np.uint8))
+
+
+def series_svg(spec: SeriesSpec, encoded: Encoded) -> str:
+    """A line per channel, over time; a gap where values are missing."""
+    count = len(spec.means)
+    values = np.where(encoded.values[:, count:] > 0, np.nan, encoded.values[:, :count]) if spec.gaps else encoded.values
+    if encoded.mask is not None:
+        values = np.where(encoded.mask[:, None], values, np.nan)
+    own = encoded.coordinates[0] if encoded.coordinates else None
+    times = np.linspace(-1, 1, spec.length)[: len(values)] if own is None else own
+    values, times = values[:: 1 + len(values) // MAX_STEPS], times[:: 1 + len(times) // MAX_STEPS]
+    x = _scaled(times, WIDTH)
+    y = HEIGHT - _scaled(values, HEIGHT)
+    lines = [
+        f'<polyline points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x[run], y[run, channel], strict=True))}" '
+        f'fill="none" stroke="{COLORS[channel % len(COLORS)]}" stroke-linecap="round"/>'
+        for channel in range(count)
+        for run in _runs(np.isfinite(y[:, channel]))
+    ]
+    return _svg(lines, WIDTH)
+
+
+def points_svg(spec: PointsSpec, encoded: Encoded) -> str:
+    """The points from the front (first and second dimension) and, where there is a third, from the side."""
+    assert encoded.coordinates is not None
+    places = encoded.coordinates[0]
+    assert places is not None
+    places = places[:: 1 + len(places) // MAX_STEPS]
+    flat = places if places.shape[1] > 1 else np.concatenate([places, np.zeros_like(places)], axis=1)
+    views = [(0, 1)] if flat.shape[1] == 2 else [(0, 1), (2, 1)]
+    half = HEIGHT / 2
+    dots = [
+        f'<circle cx="{half + half * point[a] + HEIGHT * i:.1f}" cy="{half - half * point[b]:.1f}" r="1" '
+        f'fill="{COLORS[i]}"/>'
+        for i, (a, b) in enumerate(views)
+        for point in flat
+    ]
+    return _svg(dots, HEIGHT * len(views))
+
+
+def _runs(known: np.ndarray) -> list[slice]:
+    """The stretches of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], known.astype(np.int8), [0]])))
+    return [slice(first, last) for first, last in edges.reshape(-1, 2)]
+
+
+def _scaled(values: np.ndarray, size: int) -> np.ndarray:
+    low, high = np.nanmin(values), np.nanmax(values)
+    return 2 + (size - 4) * (values - low) / (high - low if high > low else 1.0)
+
+
+def _svg(shapes: list[str], width: int) -> str:
+    return f'<svg width="{width}" height="{HEIGHT}" viewBox="0 0 {width} {HEIGHT}">{"".join(shapes)}</svg>'
 
 
 def _pixels(values: np.ndarray, patch: int, colors: int) -> np.ndarray:

@@ -46,6 +46,7 @@ CHANGES = {
     "padded": "do not fill the box, which is padded and masked",
     "stretched": "were stretched to other proportions",
     "thinned": "were thinned out: they have more points than the model reads",
+    "holes": "have points that are not finite numbers, which are left out",
     "clipped": "lie partly outside what the train rows had, and were clipped to it",
 }
 """What decoders do to cells that do not fit, as a report words it after "12 cells of 'photo' "."""

@@ -1,0 +1,117 @@
+"""Cells that hold arrays of numbers: lists, JSON text, NumPy files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .cells import Where, media_source
+from .sniff import sniff_bytes, sniff_path
+from .values import as_seconds, is_missing
+
+_VALUES, _TIMES = ("values", "value"), ("time", "times", "timestamps")  # fields of a cell that brings its time stamps
+_MAX_BYTES = 1 << 30  # of an array, before it is cut: a header may claim any shape
+
+
+def array_cell(value: Any, column: str, where: Where) -> np.ndarray | None:
+    """The array of a cell, float64, NaN where a value is missing; None where the whole cell is.
+
+    Args:
+        value: a list (of lists), an array, JSON text of such, or a NumPy file (`.npy`: path, bytes, or bytes and path).
+
+    Raises:
+        DataError: it is none of these, ragged, not of numbers, or no such file is there.
+    """
+    if isinstance(value, np.ndarray | list | tuple):
+        return _floats(value, column, where)
+    if is_missing(value):
+        return None
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            return _floats(json.loads(value), column, where)
+        except (ValueError, RecursionError) as error:
+            raise where.error(column, f"{value[:40]!r} is no JSON array ({error})") from error
+    source = media_source(value, column, where)
+    return None if source is None else _floats(_numpy_file(source, column, where), column, where)
+
+
+def timed_cell(value: Any, column: str, where: Where) -> tuple[np.ndarray | None, Any]:
+    """The array of a cell, and its time stamps where it is a mapping that brings them, else None."""
+    if isinstance(value, Mapping) and not {"bytes", "path"} & value.keys():
+        found = next((name for name in _VALUES if name in value), None)
+        if found is None:
+            raise where.error(column, f"an array or fields 'values' and 'time' were expected, got {sorted(value)}")
+        times = next((value[name] for name in _TIMES if name in value), None)
+        return array_cell(value[found], column, where), times
+    return array_cell(value, column, where), None
+
+
+def time_cell(value: Any, column: str, where: Where) -> np.ndarray | None:
+    """The time stamps of a cell, float64 seconds, from numbers (seconds), dates, or ISO strings.
+
+    Raises:
+        DataError: it holds something else, or a time stamp is missing or not finite.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise where.error(column, f"{value[:40]!r} is no JSON array ({error})") from error
+    if isinstance(value, list | tuple) and value and not isinstance(value[0], int | float):
+        try:
+            return np.array([as_seconds(one) for one in value], dtype=np.float64)
+        except ValueError as error:
+            raise where.error(column, str(error)) from error
+    times = array_cell(value, column, where)
+    if times is not None and (times.ndim != 1 or not np.isfinite(times).all()):
+        raise where.error(column, f"one finite time stamp per step was expected, got an array {times.shape}")
+    return times
+
+
+def looks_like_array(value: Any) -> bool:
+    """Whether a text or file cell holds an array, by its beginning."""
+    if isinstance(value, bytes):
+        return sniff_bytes(value) == "array"
+    return isinstance(value, str) and (sniff_path(value) == "array" or _is_json_array(value))
+
+
+def _is_json_array(text: str) -> bool:
+    if not text.lstrip().startswith("["):
+        return False
+    try:
+        array = np.asarray(json.loads(text), dtype=np.float64)
+    except (ValueError, TypeError, RecursionError, OverflowError):
+        return False
+    return array.ndim in (1, 2)
+
+
+def _numpy_file(source: bytes | Path, column: str, where: Where) -> Any:
+    try:
+        if isinstance(source, bytes):
+            return np.load(BytesIO(source), allow_pickle=False)
+        array = np.load(source, allow_pickle=False, mmap_mode="r")
+    except Exception as error:  # a damaged header is parsed with whatever errors that gives
+        raise where.error(column, f"the array cannot be read ({str(error)[:200]})") from error
+    if not isinstance(array, np.ndarray):
+        raise where.error(column, "an archive of arrays (.npz) was found where one array (.npy) was expected")
+    return array
+
+
+def _floats(value: Any, column: str, where: Where) -> np.ndarray:
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "biuf":
+            raise where.error(column, f"an array of numbers was expected, got one of {value.dtype}")
+        if value.size * 8 > _MAX_BYTES:
+            raise where.error(column, f"an array {value.shape} is suspiciously large")
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
+        shape = f"{len(value)} entries" if isinstance(value, Sequence) else type(value).__name__
+        raise where.error(
+            column, f"an array of numbers, its rows of one length, was expected, got {shape} ({error})"
+        ) from error

@@ -1,0 +1,123 @@
+"""All date columns together: when it was, and where that is in the year, the week and the day."""
+
+from __future__ import annotations
+
+import calendar
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..cells import Where
+from ..values import as_date
+from .base import Encoded, Spec
+
+_CLIP = 10.0  # standard deviations: one absurd date must not swamp a batch
+_EPOCH = datetime.datetime(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class DatesSpec(Spec):
+    """The date columns as tokens `(number of columns, 12)`.
+
+    A token has the elapsed time and the year, standardised, and as sine and cosine the part of the year, the month, the
+    day of the month, the weekday and the time of day.
+
+    Attributes:
+        name: the modality's name.
+        columns: the columns, in token order.
+        means, stds: of each column, in days since 1970-01-01 (UTC).
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    means: tuple[float, ...]
+    stds: tuple[float, ...]
+
+    kind: ClassVar[str] = "date"
+    dtype: ClassVar[str] = "float32"
+    shared: ClassVar[bool] = False
+    channels: ClassVar[int] = 12
+
+    def __post_init__(self) -> None:
+        if not len(self.columns) == len(self.means) == len(self.stds) > 0:
+            raise ValueError("one mean and one std per column were expected")
+        if min(self.stds) <= 0:
+            raise ValueError(f"stds were expected to be positive, got {self.stds}")
+
+    @classmethod
+    def fit(cls, name: str, dates: Mapping[str, Sequence[datetime.datetime | None]]) -> DatesSpec:
+        """Learn mean and standard deviation of each column, leaving missing values out (None)."""
+        days = [np.array([_days(date) for date in column if date is not None]) for column in dates.values()]
+        means = tuple(float(column.mean()) if len(column) else 0.0 for column in days)
+        stds = tuple(float(column.std()) if len(column) and column.std() > 1e-6 else 1.0 for column in days)
+        return cls(name, tuple(dates), means, stds)
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        return (len(self.columns),)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.columns), self.channels)
+
+    def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
+        """float32 (columns, 12); a missing date is masked; None if all are missing.
+
+        A date further than 10 standard deviations from the train rows' is taken as that far.
+        """
+        values = np.zeros(self.shape, dtype=np.float32)
+        mask = np.ones(len(self.columns), dtype=bool)
+        changes: set[str] = set()
+        for i, column in enumerate(self.columns):
+            try:
+                date = as_date(row[column])
+            except ValueError as error:
+                raise where.error(column, str(error)) from error
+            if date is None:
+                mask[i] = False
+                continue
+            elapsed = (_days(date) - self.means[i]) / self.stds[i]
+            changes |= {"clipped"} if abs(elapsed) > _CLIP else set()
+            year = (date.year - 1970 - self.means[i] / 365.2425) / max(1.0, self.stds[i] / 365.2425)
+            values[i, :2] = np.clip([elapsed, year], -_CLIP, _CLIP)
+            values[i, 2:] = [part for share in _shares(date) for part in _circle(share)]
+        if not mask.any():
+            return None
+        return Encoded(values, None if mask.all() else mask, changes=tuple(changes))
+
+    def note(self) -> str:
+        spans = [(_date(mean - std), _date(mean + std)) for mean, std in zip(self.means, self.stds, strict=True)]
+        return "mostly " + ", ".join(f"{first} to {last}" for first, last in spans)
+
+
+def _days(date: datetime.datetime) -> float:
+    return (date - _EPOCH).total_seconds() / 86400
+
+
+def _date(days: float) -> str:
+    try:
+        return (_EPOCH + datetime.timedelta(days=days)).date().isoformat()
+    except OverflowError:
+        return "?"
+
+
+def _shares(date: datetime.datetime) -> tuple[float, ...]:
+    """How much of the year, of the months, of the month, of the week and of the day has passed, in [0, 1)."""
+    day = (date.hour * 3600 + date.minute * 60 + date.second + date.microsecond * 1e-6) / 86400
+    year_days = 366 if calendar.isleap(date.year) else 365
+    month_days = calendar.monthrange(date.year, date.month)[1]
+    return (
+        (date.timetuple().tm_yday - 1 + day) / year_days,
+        (date.month - 1) / 12,
+        (date.day - 1) / month_days,
+        date.weekday() / 7,
+        day,
+    )
+
+
+def _circle(share: float) -> tuple[float, float]:
+    return math.sin(2 * math.pi * share), math.cos(2 * math.pi * share)

@@ -1,0 +1,266 @@
+"""Series columns: arrays over time, with their own time stamps or equal steps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..arrays import time_cell, timed_cell
+from ..cells import Where, media_source
+from ..errors import DataError
+from ..long_table import load_long_table
+from ..options import SpecOptions
+from ..values import as_label, is_missing
+from .base import Encoded, Spec, check_positive, clock_note
+
+_CLIP = 10.0  # standard deviations
+_FINEST = 4  # the position encoding tells apart at most this many times more moments than there are steps
+
+
+@dataclass(frozen=True)
+class SeriesSource:
+    """Where a row's series is: in a cell, in a cell and one with its time stamps, or in a table in long format.
+
+    Attributes:
+        column: holds the array, or with `file` the key of the row's series.
+        time: column with the time stamps (of the file); empty for equal steps, or cells that bring them.
+        file: table in long format, relative to the table's folder; empty without.
+        key: the file's column with the key.
+        values: the file's columns with the values; empty for all that hold numbers.
+    """
+
+    column: str
+    time: str = ""
+    file: str = ""
+    key: str = ""
+    values: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the table that are read."""
+        return (self.column, self.time) if self.time and not self.file else (self.column,)
+
+    def read(self, row: Mapping[str, Any], where: Where) -> tuple[np.ndarray | None, np.ndarray] | None:
+        """Time stamps in seconds (steps,), in order, or None for equal steps; and float64 values (steps, channels).
+
+        None where the series is missing or has no step.
+
+        Raises:
+            DataError: it cannot be read, or does not fit its time stamps.
+        """
+        times, values = self._long(row, where) if self.file else self._cell(row, where)
+        if values is None or not values.size:
+            return None
+        if values.ndim == 1:
+            values = values[:, None]
+        if values.ndim != 2:
+            raise where.error(
+                self.column, f"an array (steps,) or (steps, channels) was expected, got one of shape {values.shape}"
+            )
+        if np.isinf(values).any():
+            step = int(np.isinf(values).any(axis=1).argmax())
+            raise where.error(self.column, f"finite numbers were expected, got an infinite one at step {step}")
+        if times is None:
+            return None, values
+        if len(times) != len(values):
+            raise where.error(
+                self.time or self.column,
+                f"a time stamp per step was expected, got {len(times)} for {len(values)} steps",
+            )
+        order = np.argsort(times, kind="stable")
+        return times[order], values[order]
+
+    def _cell(self, row: Mapping[str, Any], where: Where) -> tuple[np.ndarray | None, np.ndarray | None]:
+        values, times = timed_cell(row[self.column], self.column, where)
+        if self.time:
+            times = row[self.time]
+        if values is None or times is None:
+            if values is not None and self.time:
+                raise where.error(self.time, "the time stamps are missing")
+            return None, values
+        return time_cell(times, self.time or self.column, where), values
+
+    def _long(self, row: Mapping[str, Any], where: Where) -> tuple[np.ndarray | None, np.ndarray | None]:
+        if is_missing(row[self.column]):
+            return None, None
+        path = media_source(self.file, self.column, where)
+        assert isinstance(path, Path)
+        try:
+            table = load_long_table(path, self.key, self.time, self.values)
+        except DataError as error:
+            raise where.error(self.column, str(error)) from error
+        return table.series.get(as_label(row[self.column]), (None, None))
+
+
+@dataclass(frozen=True)
+class SeriesSpec(Spec):
+    """One column of series as at most `length` tokens, one per time step.
+
+    Attributes:
+        name: the modality's and the column's name.
+        length: longer series lose their end.
+        means, stds: of each channel, by which it is standardised.
+        gaps: a token has a second value per channel, 1 where the first is missing (and 0).
+        span: seconds from a series' beginning that its time axis covers; what comes later is cut. 0: equal steps.
+        step: the usual seconds between two time stamps.
+        from_first: time stamps count from the row's first one, else from zero.
+        clock: seconds of the time axis shared with other modalities; 0: its own.
+        time, file, key, values: see `SeriesSource`.
+    """
+
+    name: str
+    length: int
+    means: tuple[float, ...]
+    stds: tuple[float, ...]
+    gaps: bool = False
+    span: float = 0.0
+    step: float = 0.0
+    from_first: bool = True
+    clock: float = 0.0
+    time: str = ""
+    file: str = ""
+    key: str = ""
+    values: tuple[str, ...] = ()
+
+    kind: ClassVar[str] = "series"
+    dtype: ClassVar[str] = "float32"
+
+    def __post_init__(self) -> None:
+        check_positive(self, "length", *(["step"] if self.span else []))
+        if not len(self.means) == len(self.stds) > 0 or any(not std > 0 for std in self.stds):
+            raise ValueError("one mean and one positive std per channel were expected")
+
+    @classmethod
+    def fit(
+        cls,
+        source: SeriesSource,
+        samples: Iterable[tuple[np.ndarray | None, np.ndarray]],
+        options: SpecOptions,
+    ) -> SeriesSpec:
+        """Learn length, moments and time axis from what `source` reads of the train rows (at least one)."""
+        from_first = (options.series_origin or ("zero" if options.clock else "first")) == "first"
+        shapes: Counter[int] = Counter()
+        moments: dict[int, np.ndarray] = {}
+        steps, spans, lengths, gaps = [], [], [], False
+        for times, values in samples:
+            shapes[values.shape[1]] += 1
+            known = np.isfinite(values)
+            gaps |= values.shape[1] > 1 and bool((known.any(1) & ~known.all(1)).any())
+            sums = np.stack([known.sum(0), np.nansum(values, 0), np.nansum(values**2, 0)])
+            moments[values.shape[1]] = moments.get(values.shape[1], 0) + sums
+            lengths.append(len(values))
+            if times is not None:
+                apart = np.diff(times)
+                steps += [float(np.median(apart[apart > 0]))] if (apart > 0).any() else []
+                spans.append(float(times[-1] - (times[0] if from_first else 0.0)))
+        channels, _ = shapes.most_common(1)[0]  # rows with others are reported when they are decoded
+        count, total, squares = moments[channels]
+        means = total / np.maximum(count, 1)
+        stds = np.sqrt(np.maximum(squares / np.maximum(count, 1) - means**2, 0))
+        stds[stds < 1e-12 * np.maximum(1, np.abs(means))] = 1.0
+        if options.clock and not spans:
+            raise DataError(
+                f"column {source.column!r}: a clock needs time stamps; say which column has them with series_time",
+                column=source.column,
+            )
+        span = max(max(spans), 1e-9) if spans else 0.0
+        return cls(
+            source.column,
+            min(max(lengths), options.max_series_length),
+            tuple(means.tolist()),
+            tuple(stds.tolist()),
+            gaps,
+            span,
+            (float(np.median(steps)) if steps else span) if spans else 0.0,
+            from_first,
+            time=source.time,
+            file=source.file,
+            key=source.key,
+            values=source.values,
+        )
+
+    @property
+    def source(self) -> SeriesSource:
+        """Where its cells are."""
+        return SeriesSource(self.name, self.time, self.file, self.key, self.values)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.source.columns
+
+    @property
+    def shared(self) -> bool:  # type: ignore[override]
+        return len(self.columns) == 1
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        return (self.length,)
+
+    @property
+    def channels(self) -> int:
+        return len(self.means) * (1 + self.gaps)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.length, self.channels)
+
+    @property
+    def seconds(self) -> float:
+        """That the time axis covers; 0 without time stamps."""
+        return self.span
+
+    @property
+    def resolution(self) -> float:
+        if not self.span:
+            return float(self.length)
+        axis = max(self.clock, self.span)
+        return float(np.clip(axis / self.step, 2, _FINEST * self.length * axis / self.span))
+
+    @property
+    def own_coordinates(self) -> tuple[int, ...]:
+        return (1 if self.span else 0,)
+
+    def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
+        """float32 (steps, channels), and time stamps as coordinates; steps without a value are masked."""
+        found = self.source.read(row, where)
+        if found is None:
+            return None
+        times, values = found
+        if values.shape[1] != len(self.means):
+            raise where.error(self.name, f"a series of {len(self.means)} channels was expected, got {values.shape[1]}")
+        places = None
+        if self.span:
+            if times is None:
+                raise where.error(self.name, "time stamps were expected, as the train rows have, got none")
+            since = times - times[0] if self.from_first else times
+            inside = (since >= 0) & (since <= self.span * (1 + 1e-9))
+            values, since = values[inside], since[inside]
+            places = (2 * since / (self.clock or self.span) - 1).astype(np.float32)[: self.length]
+        changes = ["cut"] if len(values) > self.length or len(values) < len(found[1]) else []
+        values = values[: self.length]
+        known = np.isfinite(values)
+        if not known.any():
+            return None
+        standard = (values - self.means) / np.asarray(self.stds)
+        if (np.abs(standard[known]) > _CLIP).any():
+            changes.append("clipped")
+        tokens = np.where(known, np.clip(standard, -_CLIP, _CLIP), 0).astype(np.float32)
+        if self.gaps:
+            tokens = np.concatenate([tokens, (~known).astype(np.float32)], axis=1)
+        mask = known.any(axis=1)
+        return Encoded(
+            tokens,
+            None if mask.all() else mask,
+            None if places is None else (places,),
+            tuple(changes),
+        )
+
+    def note(self) -> str:
+        times = f"time stamps over {self.span:g} s" if self.span else "equal steps"
+        gaps = ", missing values flagged" if self.gaps else ""
+        return f"{len(self.means)} channels, {times}{gaps}{clock_note(self)}"
