@@ -158,7 +158,7 @@ def _print_outcome(outcome: Any, folder: Any) -> None:
 
 
 def _tree(given: dict[str, Any], pairs: Any = (), base: Any = None) -> dict[str, Any]:
-    """Nested mappings of dotted paths; ``pairs`` are parsed as YAML, what is said of columns adds to that of ``base``."""
+    """Nested mappings of dotted paths; ``pairs`` are read as YAML, what is said of columns adds to that of ``base``."""
     import yaml
 
     tree: dict[str, Any] = {}
