@@ -224,14 +224,15 @@ class PerceiverAR(SavedModel, tags=["text-generation"]):
 
         Args:
             tokens: ``(batch, length + 1)``: the context and, one further, what it is to predict.
-            mask: ``(batch, length + 1)`` bool; neither read nor predicted where False.
+            mask: ``(batch, length + 1)`` bool, False at padding; what is padding or follows it is not predicted.
             num_latents: as in `forward`.
         """
         logits = self(tokens[:, :-1], None if mask is None else mask[:, :-1], num_latents=num_latents)
         count = logits.shape[1]
         targets = tokens[:, -count:].long()
         if mask is not None:
-            targets = targets.masked_fill(~mask[:, -count:], -100)
+            counts = mask[:, -count:] & mask[:, -count - 1 : -1]
+            targets = targets.masked_fill(~counts, -100)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
 
     def new_cache(self) -> ARCache:

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from perceiver_pytorch.byte_tokenizer import FIRST_BYTE, PAD
 from perceiver_pytorch.data import DataError
+from perceiver_pytorch.training.sampler import EpochBatches
 
 Bytes = np.ndarray
 """uint8, one entry per byte; of a file, mapped into memory and read where it is looked at."""
@@ -74,8 +75,8 @@ class Windows(Dataset[Tensor]):
         return to_ids(self.text[start : start + self.length])
 
 
-class RandomStarts(Sampler[list[int]]):
-    """Batches of random places in a text; they depend on seed and epoch alone, so a resumed run can go on anywhere.
+class RandomStarts(EpochBatches):
+    """Batches of random places in a text; like those of `EpochBatches` they can be taken up anywhere.
 
     Args:
         size: number of places.
@@ -85,17 +86,8 @@ class RandomStarts(Sampler[list[int]]):
     """
 
     def __init__(self, size: int, batch_size: int, batches: int, seed: int) -> None:
-        self.size = size
-        self.batch_size = batch_size
+        super().__init__(size, batch_size, seed)
         self.batches = batches
-        self.seed = seed
-        self.epoch = 0
-        self.skip = 0
-        """Batches to leave out at the start of the next epoch that is read, then forgotten."""
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
 
     def __len__(self) -> int:
         return self.batches
