@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from perceiver_pytorch import PerceiverAR
 from perceiver_pytorch.generation import Windows
+from test_contracts import compare
 
 SMALL = {
     "vocab_size": 32,
@@ -304,6 +305,11 @@ def test_embeddings_are_tied_unless_asked():
     tied, free = build(), build(tie_embeddings=False)
     assert tied.to_logits.weight.data_ptr() == tied.embedding.weight.data_ptr()
     assert sum(p.numel() for p in free.parameters()) - sum(p.numel() for p in tied.parameters()) == 32 * 16
+
+
+def test_keys_and_shapes_of_the_weights():
+    lines = [f"{key} {tuple(value.shape)}" for key, value in build().state_dict().items()]
+    compare("state_dict_PerceiverAR.txt", "\n".join(lines) + "\n")
 
 
 def test_a_saved_model_is_the_same_model(tmp_path):

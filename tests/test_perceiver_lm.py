@@ -7,6 +7,7 @@ import torch
 
 from perceiver_pytorch import PerceiverLM
 from perceiver_pytorch.byte_tokenizer import MASK, ByteTokenizer
+from test_contracts import compare
 
 SMALL = {
     "max_length": 20,
@@ -112,6 +113,11 @@ def test_the_surest_gap_is_filled_first():
     step[0, place] = 6 + best[first]
     step[0, other] = 6 + model(step)[0, other, 6:].argmax()
     assert torch.equal(model.fill(ids), step)
+
+
+def test_keys_and_shapes_of_the_weights():
+    lines = [f"{key} {tuple(value.shape)}" for key, value in build().state_dict().items()]
+    compare("state_dict_PerceiverLM.txt", "\n".join(lines) + "\n")
 
 
 def test_a_saved_model_is_the_same_model(tmp_path):
