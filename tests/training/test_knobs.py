@@ -11,7 +11,7 @@ def test_a_written_configuration_reads_back_in_full(name, tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(dump_config(config))
     assert load_config(path, FitConfig()) == config
-    assert set(yaml.safe_load(path.read_text())) == {"data", "model", "training", "augment"}
+    assert set(yaml.safe_load(path.read_text())) == {"data", "model", "training", "augment", "start"}
 
 
 def test_every_knob_has_help_and_stands_in_the_file():

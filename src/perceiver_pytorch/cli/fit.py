@@ -41,6 +41,19 @@ def fit(
     augment: Annotated[
         bool | None, typer.Option("--augment/--no-augment", help="Change train rows at random (pictures, sounds).")
     ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="CHECKPOINT",
+            help="Fine-tune a run, a saved model, or one in transformers' format.",
+        ),
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(help="With --from: encoder, embeddings, latents, or names as layers.0.*, stay. Repeatable."),
+    ] = None,
+    lora: Annotated[int | None, typer.Option(metavar="RANK", help="With --from: train LoRA adapters only.")] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder to write; default: runs/NAME.")] = None,
     preset_name: Annotated[str, typer.Option("--preset", help=f"Size: {', '.join(PRESETS)}.")] = "tiny",
     config: Annotated[
@@ -105,6 +118,9 @@ def fit(
         "training.task_weights": dict(map(_weight, task_weight)) if task_weight else None,
         "training.class_weights": class_weights,
         "augment.enabled": augment,
+        "start.checkpoint": from_,
+        "start.freeze": freeze or None,
+        "start.lora": lora,
         "training.modality_dropout": modality_dropout,
     }
     given = {path: value for path, value in options.items() if value is not None}

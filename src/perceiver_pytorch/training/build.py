@@ -23,7 +23,7 @@ TableModel = MultiModalityWithTextPerceiver | MultiTaskPerceiver
 def build_model(spec: InputSpec, config: ModelConfig) -> TableModel:
     """A model with one modality per modality of ``spec`` and one output per class or label, with fresh weights."""
     arguments: dict[str, Any] = {
-        "modalities": [_modality(modality, config) for modality in spec.modalities],
+        "modalities": [table_modality(modality, config) for modality in spec.modalities],
         "depth": config.depth,
         "num_latents": config.num_latents,
         "latent_dim": config.latent_dim,
@@ -37,10 +37,21 @@ def build_model(spec: InputSpec, config: ModelConfig) -> TableModel:
         "num_latent_blocks_per_layer": config.num_latent_blocks_per_layer,
         "style": config.style,
         "modality_code_dim": config.modality_code_dim,
+        "use_gelu": False,  # whatever the number of targets
     }
+    return assemble(spec, arguments)
+
+
+def assemble(spec: InputSpec, arguments: Mapping[str, Any]) -> TableModel:
+    """A model with one output per class or label of its target, or a head per target.
+
+    Args:
+        spec: what it predicts.
+        arguments: of a `MultiModalityWithTextPerceiver`, without ``num_classes``.
+    """
     if len(spec.targets) == 1:
         return MultiModalityWithTextPerceiver(num_classes=spec.targets[0].size, **arguments)
-    encoder = MultiModalityWithTextPerceiverNoPooling(use_gelu=False, **arguments)  # as a model of one target
+    encoder = MultiModalityWithTextPerceiverNoPooling(**arguments)
     return MultiTaskPerceiver(encoder=encoder, tasks={target.name: target.size for target in spec.targets})
 
 
@@ -74,8 +85,11 @@ def model_name(column: str) -> str:
     return "in_" + re.sub(r"[^0-9A-Za-z_]", lambda match: f"_{ord(match.group()):x}_", column)
 
 
-def _modality(modality: ModalitySpec, config: ModelConfig) -> InputModality:
-    """Positions resolve neighbouring tokens of the longest axis; more bands than that would repeat themselves."""
+def table_modality(modality: ModalitySpec, config: ModelConfig) -> InputModality:
+    """What a model has for a modality of a table.
+
+    Positions resolve neighbouring tokens of the longest axis; more bands than that would repeat themselves.
+    """
     name, axes = model_name(modality.name), len(modality.axes)
     bands, max_freq = min(config.num_freq_bands, int(modality.resolution) // 2), max(2.0, modality.resolution)
     if isinstance(modality, TextSpec | CategoriesSpec):

@@ -148,6 +148,25 @@ class AugmentConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StartConfig(Settings):
+    """Fine-tuning: from whose weights training starts, and what of them it may change."""
+
+    checkpoint: str = knob("", "run folder, saved model, or checkpoint in transformers' format to start from")
+    freeze: list[str] = field(
+        default_factory=list,
+        metadata={"help": "what stays as it is: encoder, embeddings, latents, or names of weights as layers.0.*"},
+    )
+    lora: int = knob(0, "rank of LoRA adapters, the only part of the encoder that is trained then; 0: none")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lora < 0:
+            raise ValueError(f"lora must be 0 or more, got {self.lora}")
+        if (self.freeze or self.lora) and not self.checkpoint:
+            raise ValueError("freeze and lora go with a checkpoint to start from (--from)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitConfig(Settings):
     """A whole run."""
 
@@ -155,6 +174,7 @@ class FitConfig(Settings):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     augment: AugmentConfig = AugmentConfig()
+    start: StartConfig = StartConfig()
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -32,6 +32,8 @@ from perceiver_pytorch.training.build import build_model
 from perceiver_pytorch.training.callbacks import read_history
 from perceiver_pytorch.training.checkpoints import best_state
 from perceiver_pytorch.training.config import DataConfig, FitConfig, dump_config
+from perceiver_pytorch.training.finetune import Source, adopt, load_source, start_from
+from perceiver_pytorch.training.freezing import merge_lora
 from perceiver_pytorch.training.guard import Guard, guarded
 from perceiver_pytorch.training.interrupts import leave_to_parent
 from perceiver_pytorch.training.loop import INTERRUPTED, run_loop
@@ -89,7 +91,8 @@ def _fit(
 ) -> Outcome:
     table = load_table(config.data.table)
     kinds, splits = _columns_and_splits(table, config, reporter)
-    spec = _spec(table, kinds, splits, config, run, resume)
+    source = load_source(config.start.checkpoint) if config.start.checkpoint else None
+    spec = _spec(table, kinds, splits, config, run, resume, source)
     _check_task_weights(spec, config.training.task_weights)
     for line in describe(spec, splits):
         reporter.say(line)
@@ -99,7 +102,12 @@ def _fit(
         reporter.say(note)
 
     torch.manual_seed(config.training.seed)
-    model = build_model(spec, config.model)
+    if source is None:
+        model = build_model(spec, config.model)
+    else:
+        model, lines = start_from(source, spec, config.model, config.start)
+        for line in lines:
+            reporter.say(line)
     reporter.say(model.summary().splitlines()[0])
     module = TableModule(model, spec, config.training, config.augment)
     guard.begun = True
@@ -111,6 +119,7 @@ def _fit(
 
     if not best_state(run.best, module):
         reporter.warn("no epoch was completed, so the model is that of the last step")
+    merge_lora(model)
     run.write_model(model)
     split = "test" if "test" in datasets else "validation"
     measured = datasets["test"] if split == "test" else datasets["val"]
@@ -190,12 +199,20 @@ def _check_task_weights(spec: InputSpec, weights: Mapping[str, Any]) -> None:
 
 
 def _spec(
-    table: Table, kinds: dict[str, Any], splits: Splits, config: FitConfig, run: RunFolder, resume: bool
+    table: Table,
+    kinds: dict[str, Any],
+    splits: Splits,
+    config: FitConfig,
+    run: RunFolder,
+    resume: bool,
+    source: Source | None,
 ) -> InputSpec:
     if resume and run.spec_file.is_file():
         return run.spec()
     names = [field.name for field in dataclasses.fields(SpecOptions)]
     options = SpecOptions(**{name: getattr(config.data, name) for name in names})
+    if source is not None and source.spec is not None:
+        options = adopt(options, source.spec, kinds)
     return InputSpec.fit(
         table,
         kinds,
