@@ -23,12 +23,14 @@ from .decoders import (
     TextSpec,
     VideoSpec,
 )
+from .delimited import ReadOptions
 from .errors import DataError
 from .input_spec import InputSpec
 from .options import SpecOptions
 from .readers import load_table
+from .sources import ShardedTable
 from .splits import Splits, split_column, split_rows
-from .table import Table
+from .table import Table, TableLike
 from .target_specs import ClassTarget, LabelsTarget, NumberTarget, TargetSpec
 from .targets import TARGET_KINDS, TargetKind, target_kinds, target_names
 
@@ -52,12 +54,15 @@ __all__ = [
     "NumberTarget",
     "NumbersSpec",
     "PointsSpec",
+    "ReadOptions",
     "Sample",
     "SeriesSpec",
+    "ShardedTable",
     "SpecOptions",
     "Splits",
     "Table",
     "TableDataset",
+    "TableLike",
     "TargetKind",
     "TargetSpec",
     "TextSpec",

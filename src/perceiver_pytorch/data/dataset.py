@@ -14,7 +14,7 @@ from .cells import Where, cell_key
 from .decoders import Encoded, ModalitySpec
 from .errors import DataError
 from .input_spec import InputSpec
-from .table import Table
+from .table import TableLike
 from .target_specs import TargetSpec, is_known
 
 _REPORT_EVERY = 256  # rows between two calls of a progress function
@@ -68,7 +68,7 @@ class TableDataset(Dataset[Sample]):
 
     def __init__(
         self,
-        table: Table,
+        table: TableLike,
         rows: np.ndarray,
         spec: InputSpec,
         *,

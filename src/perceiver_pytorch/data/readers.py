@@ -1,50 +1,154 @@
-"""Read a file or a built-in set into a `Table`."""
+"""Read a file, a folder, shards, a data set of the hub or a built-in set into a `Table`."""
 
 from __future__ import annotations
 
-import codecs
-from collections.abc import Callable
+import glob
+import re
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .builtin import builtin_names, builtin_table
+from .delimited import Reader, ReadOptions, read_jsonl, read_separated
 from .errors import DataError, did_you_mean, need
+from .sources import (
+    ShardedTable,
+    folder_table,
+    hub_table,
+    is_saved_dataset,
+    parquet_table,
+    saved_table,
+    tar_table,
+    whole_parquet,
+)
 from .table import Table
 
 if TYPE_CHECKING:
     import pyarrow
 
-_MIN_BLOCK = 1 << 20
-_MAX_BLOCK = (1 << 31) - 1  # pyarrow counts a block's bytes in int32
+_IN_MEMORY = 1 << 30  # bytes of Parquet rows, unpacked, that are read whole where nobody says
 
 
-def load_table(source: str | Path) -> Table:
-    """Load a table from a file, or a built-in set by its name.
+def load_table(source: str | Path, options: ReadOptions | None = None) -> Table | ShardedTable:
+    """Load a table.
 
     Args:
-        source: a path ending in .csv, .tsv, .jsonl, .ndjson or .parquet, or a name of `builtin_names()` (a name without
-            one of these suffixes is never a file). Empty cells of a CSV or TSV file are missing values; text is UTF-8.
+        source: one of
+
+            - a file ending in .csv, .tsv, .jsonl, .ndjson or .parquet; empty cells of a CSV or TSV file are missing
+            - a folder of media files, `class/name.jpg` or `train/class/name.jpg`; or of Parquet or tar files; or
+              written by `datasets`' `save_to_disk`
+            - several Parquet or tar files, by `*` or a range: `data/*.parquet`, `shard-{000..009}.tar`
+            - `hf:NAME` or `hf:NAME:CONFIG`, a data set of the Hugging Face hub
+            - a name of `builtin_names()`
+        options: encoding, delimiter, what to do with lines that do not fit, whether rows stay on the disk.
 
     Returns:
-        The table; relative paths in its cells start at the file's folder.
+        The table; relative paths in its cells start at the file's folder, or the folder itself.
 
     Raises:
-        DataError: no such file or set, an unknown suffix, a malformed file, an encoding other than UTF-8, no rows, or
-            two columns of one name.
+        DataError: no such source, an unknown suffix, a malformed file, an encoding other than UTF-8 that is not named,
+            no rows, or two columns of one name.
     """
-    if str(source) in builtin_names():
-        path = builtin_table(str(source))
-        return _checked(Table(str(source), path.parent, _read_parquet(path)))
+    options, name = options or ReadOptions(), str(source)
+    if name in builtin_names():
+        path = builtin_table(name)
+        return _checked(whole_parquet(name, path.parent, [path]))
+    if name.startswith("hf:"):
+        return _checked(hub_table(name))
     path = Path(source)
+    if path.is_dir():
+        return _folder(name, path, options)
+    if not path.exists() and re.search(r"[*?\[{]", name):
+        paths = _expanded(name)
+        return _shards(name, Path(*_plain_start(name)).resolve(), paths, options)
+    if path.suffix.lower() == ".tar" and path.is_file():
+        return tar_table(name, path.resolve().parent, [path.resolve()])
     reader = _READERS.get(path.suffix.lower())
     if reader is None or not path.is_file():
         raise DataError(_why_not(path))
+    if reader is not _parquet and options.stream:
+        raise DataError(f"{path}: only Parquet and tar files can be streamed; a {path.suffix} file is read whole")
+    if reader is _parquet and _stays(options, [path]):
+        return parquet_table(name, path.resolve().parent, [path.resolve()])
     arrow = need("pyarrow", "read tables")
     try:
-        rows = reader(path)
-    except (arrow.ArrowException, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as {path.suffix.lower()[1:]}: {error}") from error
-    return _checked(Table(str(source), path.resolve().parent, rows))
+        rows, notes = reader(path, options)
+    except (arrow.ArrowException, UnicodeError, OSError) as error:
+        hint = "; --on-error skip leaves such lines out" if "Expected" in str(error) and "columns" in str(error) else ""
+        raise DataError(f"{path}: cannot be read as {path.suffix.lower()[1:]}: {error}{hint}") from error
+    return _checked(Table(name, path.resolve().parent, rows, tuple(notes)))
+
+
+def _folder(name: str, path: Path, options: ReadOptions) -> Table | ShardedTable:
+    """What a folder holds: a saved data set, shards, or files in classes."""
+    if is_saved_dataset(path):
+        return _checked(saved_table(name, path))
+    for suffix in (".tar", ".parquet"):
+        shards = sorted(path.rglob(f"*{suffix}"))
+        if shards:
+            return _shards(name, path.resolve(), [shard.resolve() for shard in shards], options)
+    tables = sorted(p.name for p in path.iterdir() if p.suffix.lower() in _READERS)
+    table = None if tables else folder_table(name, path.resolve())
+    if table is None:
+        raise DataError(_why_not(path))
+    return _checked(table)
+
+
+def _shards(name: str, root: Path, paths: list[Path], options: ReadOptions) -> Table | ShardedTable:
+    suffixes = {path.suffix.lower() for path in paths}
+    if suffixes == {".tar"}:
+        return tar_table(name, root, paths)
+    if suffixes != {".parquet"}:
+        raise DataError(f"{name}: shards are Parquet or tar files, all of one kind, got {', '.join(sorted(suffixes))}")
+    if _stays(options, paths):
+        return parquet_table(name, root, paths)
+    return _checked(whole_parquet(name, root, paths))
+
+
+def _stays(options: ReadOptions, paths: list[Path]) -> bool:
+    """Whether the rows of Parquet files stay on the disk."""
+    if options.stream is not None:
+        return options.stream
+    parquet, arrow = need("pyarrow.parquet", "read tables"), need("pyarrow", "read tables")
+    try:
+        metadata = [parquet.read_metadata(path) for path in paths]
+    except (arrow.ArrowException, OSError):
+        return False  # the reader says what is wrong
+    return sum(m.row_group(i).total_byte_size for m in metadata for i in range(m.num_row_groups)) > _IN_MEMORY
+
+
+def _expanded(pattern: str) -> list[Path]:
+    """The files of a pattern with `*`, `?`, `{000..009}` or `{a,b}`, in order."""
+    parts = re.split(r"\{([^{}]*)\}", pattern)
+    choices = [[part] if i % 2 == 0 else _range(part, pattern) for i, part in enumerate(parts)]
+    paths: list[Path] = []
+    for name in ("".join(chosen) for chosen in product(*choices)):
+        found = sorted(glob.glob(name)) if glob.has_magic(name) else [name] if Path(name).is_file() else []
+        if not found:
+            raise DataError(f"{pattern}: there is no file {name}")
+        paths += [Path(path).resolve() for path in found]
+    return paths
+
+
+def _range(text: str, pattern: str) -> list[str]:
+    match = re.fullmatch(r"(\d+)\.\.(\d+)", text)
+    if match is None:
+        return text.split(",")
+    first, last = int(match[1]), int(match[2])
+    if not first <= last < first + 1_000_000:
+        raise DataError(f"{pattern}: a range from the smaller to the larger number was expected, got {{{text}}}")
+    return [str(i).zfill(len(match[1])) for i in range(first, last + 1)]
+
+
+def _plain_start(pattern: str) -> list[str]:
+    """The folders of a pattern before the first one with a wildcard."""
+    parts: list[str] = []
+    for part in Path(pattern).parts[:-1]:
+        if re.search(r"[*?\[{]", part):
+            break
+        parts.append(part)
+    return parts
 
 
 def _why_not(path: Path) -> str:
@@ -52,8 +156,9 @@ def _why_not(path: Path) -> str:
     sets = f"the built-in sets are {', '.join(builtin_names())}"
     if path.is_dir():
         inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in _READERS)
-        found = f"it holds {', '.join(inside[:5])}" if inside else "it holds no table file"
-        return f"{path}: is a folder, a table file was expected; {found}"
+        if inside:
+            return f"{path}: is a folder; give the table in it: it holds {', '.join(inside[:5])}"
+        return f"{path}: is a folder without files of images, sounds or videos (class/name.jpg), and without shards"
     if path.exists():
         return f"{path}: unknown suffix {path.suffix!r}; table files end in {', '.join(_READERS)}"
     hint = did_you_mean(str(path), builtin_names())
@@ -71,7 +176,7 @@ def _checked(table: Table) -> Table:
         )
     if not len(table):
         raise DataError(f"{table.source}: the table has no rows")
-    return Table(table.source, table.root, _plain_types(table.rows))
+    return Table(table.source, table.root, _plain_types(table.rows), table.notes)
 
 
 def _plain_types(rows: pyarrow.Table) -> pyarrow.Table:
@@ -103,74 +208,22 @@ def _check_dates(column: pyarrow.ChunkedArray, name: str) -> None:
         raise DataError(f"column {name!r} has a date outside the years 1 to 9999 ({error})", column=name) from error
 
 
-def _read_separated(path: Path, delimiter: str) -> pyarrow.Table:
-    csv = need("pyarrow.csv", "read tables")
-    return csv.read_csv(
-        path,
-        # One block: column types are inferred from the whole file, so a number column whose first megabyte happens to
-        # look like integers does not fail later. One thread: errors then carry the row.
-        read_options=csv.ReadOptions(use_threads=False, block_size=_one_block(path)),
-        parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        # Only the empty cell is missing: "None", "NA" or "null" may well be text.
-        convert_options=csv.ConvertOptions(null_values=[""], strings_can_be_null=True),
-    )
+def _csv(path: Path, options: ReadOptions) -> tuple[pyarrow.Table, list[str]]:
+    return read_separated(path, ",", options)
 
 
-def _read_csv(path: Path) -> pyarrow.Table:
-    _check_utf8(path)
-    return _read_separated(path, ",")
+def _tsv(path: Path, options: ReadOptions) -> tuple[pyarrow.Table, list[str]]:
+    return read_separated(path, "\t", options)
 
 
-def _read_tsv(path: Path) -> pyarrow.Table:
-    _check_utf8(path)
-    return _read_separated(path, "\t")
+def _parquet(path: Path, options: ReadOptions) -> tuple[pyarrow.Table, list[str]]:
+    return whole_parquet(str(path), path.parent, [path]).rows, []
 
 
-def _read_jsonl(path: Path) -> pyarrow.Table:
-    _check_utf8(path)
-    json = need("pyarrow.json", "read tables")
-    return json.read_json(path, read_options=json.ReadOptions(use_threads=False, block_size=_one_block(path)))
-
-
-def _read_parquet(path: Path) -> pyarrow.Table:
-    # ParquetFile, not read_table: the latter makes columns out of folder names like "year=2020".
-    parquet = need("pyarrow.parquet", "read tables")
-    with parquet.ParquetFile(path) as file:
-        return file.read()
-
-
-def _one_block(path: Path) -> int:
-    return min(max(path.stat().st_size + 1, _MIN_BLOCK), _MAX_BLOCK)
-
-
-def _check_utf8(path: Path) -> None:
-    """Raise a `DataError` that names the line where the file stops being UTF-8, or if it has no content at all."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    line = 1
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError as error:
-                line += chunk.count(b"\n", 0, error.start)
-                raise DataError(
-                    f"{path}: line {line} is not UTF-8 text ({error.reason}); save the table as UTF-8"
-                ) from error
-            if b"\0" in chunk:
-                raise DataError(f"{path}: holds zero bytes, so it is not UTF-8 text (UTF-16?); save the table as UTF-8")
-            line += chunk.count(b"\n")
-        if not file.tell():
-            raise DataError(f"{path}: the file is empty")
-    try:
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: line {line} is not UTF-8 text ({error.reason}); save the table as UTF-8") from error
-
-
-_READERS: dict[str, Callable[[Path], pyarrow.Table]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
-    ".jsonl": _read_jsonl,
-    ".ndjson": _read_jsonl,
-    ".parquet": _read_parquet,
+_READERS: dict[str, Reader] = {
+    ".csv": _csv,
+    ".tsv": _tsv,
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".parquet": _parquet,
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import DataError
-from .table import Table
+from .table import TableLike
 from .targets import require_targets, strata, target_names
 from .values import is_missing
 
@@ -33,7 +33,7 @@ class Splits:
     test: np.ndarray
 
 
-def split_column(table: Table, split: str | None) -> str | None:
+def split_column(table: TableLike, split: str | None) -> str | None:
     """The split column: the named one, else `split` if the table has it, else None.
 
     Raises:
@@ -46,7 +46,7 @@ def split_column(table: Table, split: str | None) -> str | None:
 
 
 def split_rows(
-    table: Table,
+    table: TableLike,
     *,
     target: str | Sequence[str],
     split: str | None,
@@ -90,7 +90,7 @@ def split_rows(
     return Splits(train, val, test)
 
 
-def _named_parts(table: Table, column: str | None) -> np.ndarray:
+def _named_parts(table: TableLike, column: str | None) -> np.ndarray:
     """ "train", "val" or "test" for every row; all "train" without a split column."""
     if column is None:
         return np.full(len(table), "train")

@@ -5,16 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .errors import DataError, did_you_mean
+from .errors import DataError, did_you_mean, need
 
 if TYPE_CHECKING:
     import pyarrow
 
 _CHUNK = 256  # rows turned into Python values at a time: bounds memory, large enough to amortise the call
+
+
+class TableLike(Protocol):
+    """What a `Table` and a table in shards have in common; `Table` describes the methods."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def root(self) -> Path: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def column_names(self) -> list[str]: ...
+    def __len__(self) -> int: ...
+    def require(self, name: str) -> None: ...
+    def column(self, name: str) -> list[Any]: ...
+    def take(self, name: str, rows: np.ndarray) -> list[Any]: ...
+    def row(self, i: int) -> dict[str, Any]: ...
+    def iterate(self, rows: np.ndarray, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]: ...
+    def place(self, row: int) -> str: ...
+    def sample(self, rows: np.ndarray, targets: Sequence[str]) -> tuple[Table, np.ndarray]: ...
+    def with_empty(self, names: Sequence[str]) -> TableLike: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +47,13 @@ class Table:
         source: the path or built-in name it was loaded from, for messages.
         root: the folder that relative file paths in cells start at.
         rows: the cells, a `pyarrow.Table`.
+        notes: what is to be known about how it was read.
     """
 
     source: str
     root: Path
     rows: pyarrow.Table
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.rows.num_rows
@@ -89,3 +113,18 @@ class Table:
             chunk = np.asarray(rows[start : start + _CHUNK], dtype=np.int64)
             values = cells.take(chunk).to_pylist() if columns else [{} for _ in chunk]
             yield from zip(chunk.tolist(), values, strict=True)
+
+    def place(self, row: int) -> str:
+        """What a row is called in a message."""
+        return self.source
+
+    def sample(self, rows: np.ndarray, targets: Sequence[str]) -> tuple[Table, np.ndarray]:
+        """The table to learn from, and the rows of it: all. A table in shards gives some."""
+        return self, np.asarray(rows, dtype=np.int64)
+
+    def with_empty(self, names: Sequence[str]) -> Table:
+        """The table with further columns that have no cells."""
+        arrow, rows = need("pyarrow", "read tables"), self.rows
+        for name in names:
+            rows = rows.append_column(name, arrow.nulls(len(self)))
+        return Table(self.source, self.root, rows, self.notes)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import DataError, did_you_mean
 from .labels import find_separator, is_list_text
-from .table import Table
+from .table import TableLike
 from .target_specs import ClassTarget, LabelsTarget, NumberTarget, TargetSpec
 from .values import as_label, as_number, is_missing
 
@@ -20,7 +20,7 @@ _MANY = 20  # more different values than this are measurements if they are numbe
 _NEARLY_ALL = 0.95
 
 
-def target_names(table: Table, given: str | Sequence[str]) -> tuple[str, ...]:
+def target_names(table: TableLike, given: str | Sequence[str]) -> tuple[str, ...]:
     """The target columns of a table: a name, several, or several in one text with commas.
 
     Raises:
@@ -39,7 +39,7 @@ def target_names(table: Table, given: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def target_kinds(
-    table: Table,
+    table: TableLike,
     names: str | Sequence[str],
     overrides: Mapping[str, str] | None = None,
     separator: str | None = None,
@@ -74,7 +74,7 @@ def target_kinds(
 
 
 def fit_targets(
-    table: Table, kinds: Mapping[str, TargetKind], rows: np.ndarray, *, separator: str | None = None
+    table: TableLike, kinds: Mapping[str, TargetKind], rows: np.ndarray, *, separator: str | None = None
 ) -> tuple[TargetSpec, ...]:
     """What the train rows say about each target.
 
@@ -90,7 +90,7 @@ def fit_targets(
     return tuple(_fit(table, name, kind, rows, separator) for name, kind in kinds.items())
 
 
-def _fit(table: Table, name: str, kind: TargetKind, rows: np.ndarray, separator: str | None) -> TargetSpec:
+def _fit(table: TableLike, name: str, kind: TargetKind, rows: np.ndarray, separator: str | None) -> TargetSpec:
     cells = [cell for cell in table.take(name, rows) if not is_missing(cell)]
     place = f"{table.source}: target {name!r}"
     if not cells:
@@ -112,7 +112,7 @@ def _fit(table: Table, name: str, kind: TargetKind, rows: np.ndarray, separator:
     return spec
 
 
-def require_targets(table: Table, names: str | Sequence[str], rows: np.ndarray) -> None:
+def require_targets(table: TableLike, names: str | Sequence[str], rows: np.ndarray) -> None:
     """Raise a `DataError` that names the first row in which all of the targets are missing."""
     names = target_names(table, names)
     cells = zip(*(table.take(name, rows) for name in names), strict=True)
@@ -129,7 +129,7 @@ def require_targets(table: Table, names: str | Sequence[str], rows: np.ndarray) 
         )
 
 
-def strata(table: Table, names: str | Sequence[str], rows: np.ndarray) -> list[str]:
+def strata(table: TableLike, names: str | Sequence[str], rows: np.ndarray) -> list[str]:
     """A group per row, to draw from in proportion: the class of the first target that has classes."""
     for name in target_names(table, names):
         cells = table.take(name, rows)

@@ -1,0 +1,173 @@
+"""CSV, TSV and JSONL files: their encoding, their delimiter, and lines that do not fit."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import DataError, need
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_MIN_BLOCK = 1 << 20
+_MAX_BLOCK = (1 << 31) - 1  # pyarrow counts a block's bytes in int32
+_DELIMITERS = (",", ";", "\t", "|")
+_TOLD = 20  # lines that were left out and are named
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How a table is read."""
+
+    encoding: str | None = None
+    """Of CSV, TSV and JSONL files, as Python names it; None: UTF-8, or UTF-16 with a byte order mark."""
+    delimiter: str | None = None
+    """Between the cells of a CSV or TSV file; None: by the suffix, or the one that parts the header."""
+    skip_bad: bool = False
+    """Leave out lines that do not fit, and note them, instead of an error."""
+    stream: bool | None = None
+    """Leave the rows of Parquet files on the disk; None: where they take more than a gigabyte. Tar files always are."""
+
+    def __post_init__(self) -> None:
+        if self.encoding is not None:
+            try:
+                codecs.lookup(self.encoding)
+            except LookupError:
+                raise DataError(
+                    f"encoding was expected to be one that Python knows (utf-8, latin-1, cp1252, utf-16 ..), "
+                    f"got {self.encoding!r}"
+                ) from None
+        if self.delimiter is not None and (len(self.delimiter) != 1 or not self.delimiter.isascii()):
+            raise DataError(f"delimiter was expected to be a single ASCII character, got {self.delimiter!r}")
+
+
+def read_separated(path: Path, usual: str, options: ReadOptions) -> tuple[pyarrow.Table, list[str]]:
+    """A CSV or TSV file, and what is to be known about how it was read."""
+    csv = need("pyarrow.csv", "read tables")
+    encoding, notes = _encoding(path, options), []
+    delimiter = options.delimiter or _delimiter(path, encoding, usual)
+    if delimiter != (options.delimiter or usual):
+        notes.append(f"{path}: its cells are parted by {delimiter!r}, as the header shows")
+    bad: list[str] = []
+
+    def left_out(line: Any) -> str:
+        if options.skip_bad:
+            place = f"line {line.number}" if line.number is not None else "a line"
+            bad.append(f"{place} has {line.actual_columns} cells where {line.expected_columns} were expected")
+            return "skip"
+        return "error"
+
+    rows = csv.read_csv(
+        path,
+        # One block: column types are inferred from the whole file, so a number column whose first megabyte happens to
+        # look like integers does not fail later. One thread: errors then carry the row.
+        read_options=csv.ReadOptions(use_threads=False, block_size=_one_block(path), encoding=encoding),
+        parse_options=csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=left_out if options.skip_bad else None
+        ),
+        # Only the empty cell is missing: "None", "NA" or "null" may well be text.
+        convert_options=csv.ConvertOptions(null_values=[""], strings_can_be_null=True),
+    )
+    return rows, notes + _told(path, bad)
+
+
+def read_jsonl(path: Path, options: ReadOptions) -> tuple[pyarrow.Table, list[str]]:
+    """A file of JSON objects, one a line, and what is to be known about how it was read."""
+    arrow, reader = need("pyarrow", "read tables"), need("pyarrow.json", "read tables")
+    encoding = _encoding(path, options)
+    source: Any = path if encoding in ("utf-8", "utf8") else io.BytesIO(path.read_text(encoding).encode())
+    try:
+        settings = reader.ReadOptions(use_threads=False, block_size=_one_block(path))
+        return reader.read_json(source, read_options=settings), []
+    except arrow.ArrowException:
+        if not options.skip_bad:
+            raise
+    good, bad = [], []
+    with path.open(encoding=encoding) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                value = json.loads(line) if line.strip() else None
+            except (ValueError, RecursionError) as error:
+                bad.append(f"line {number} is no JSON ({error})")
+                continue
+            if isinstance(value, dict):
+                good.append(value)
+            elif value is not None:
+                bad.append(f"line {number} is no JSON object")
+    return arrow.Table.from_pylist(good), _told(path, bad)
+
+
+def _told(path: Path, bad: list[str]) -> list[str]:
+    if not bad:
+        return []
+    more = f", and {len(bad) - _TOLD} more" if len(bad) > _TOLD else ""
+    return [f"{path}: {len(bad)} lines are left out: {'; '.join(bad[:_TOLD])}{more}"]
+
+
+def _encoding(path: Path, options: ReadOptions) -> str:
+    """The encoding to read with; a `DataError` where none is given and the file is not UTF-8."""
+    if options.encoding is not None:
+        return codecs.lookup(options.encoding).name
+    with path.open("rb") as file:
+        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return "utf-16"
+    _check_utf8(path)
+    return "utf-8"
+
+
+def _delimiter(path: Path, encoding: str, usual: str) -> str:
+    """The usual one, unless it leaves the header whole, and another one parts it and the next line alike."""
+    try:
+        with path.open(encoding=encoding) as file:
+            header, first = file.readline(1 << 20), file.readline(1 << 20)
+    except UnicodeDecodeError:
+        return usual
+    if usual in header or not first:
+        return usual
+    alike = [d for d in _DELIMITERS if header.count(d) and header.count(d) == first.count(d)]
+    return alike[0] if len(alike) == 1 else usual
+
+
+def _one_block(path: Path) -> int:
+    return min(max(2 * path.stat().st_size + 1, _MIN_BLOCK), _MAX_BLOCK)
+
+
+def _check_utf8(path: Path) -> None:
+    """Raise a `DataError` that names the line where the file stops being UTF-8, or if it has no content at all."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line = 1
+
+    def refuse(error: UnicodeDecodeError) -> DataError:
+        return DataError(
+            f"{path}: line {line} is not UTF-8 text ({error.reason}). If the file is in another encoding, name it "
+            "(--encoding cp1252, latin-1, utf-16 ..), or save it as UTF-8"
+        )
+
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError as error:
+                line += chunk.count(b"\n", 0, error.start)
+                raise refuse(error) from error
+            if b"\0" in chunk:
+                raise DataError(
+                    f"{path}: holds zero bytes, so it is not UTF-8 text (UTF-16?); name its encoding (--encoding utf-16-le ..), "
+                    "or save the table as UTF-8"
+                )
+            line += chunk.count(b"\n")
+        if not file.tell():
+            raise DataError(f"{path}: the file is empty")
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise refuse(error) from error
+
+
+Reader = Callable[[Path, ReadOptions], "tuple[pyarrow.Table, list[str]]"]

@@ -1,0 +1,72 @@
+"""A folder of files as a table: `class/name.jpg`, or `train/class/name.jpg`."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import DataError, need
+from ..sniff import sniff_path
+from ..splits import SPLIT_NAMES
+from ..table import Table
+
+_MEDIA = ("image", "audio", "video", "array")
+LABEL = "label"
+
+
+def folder_table(source: str, root: Path) -> Table | None:
+    """A row for every file, with its path in a column named by what it is; None where there is no such file.
+
+    Files that differ by their suffix alone and are of different kinds (`a/1.jpg`, `a/1.wav`) share a row. The folder
+    that a file lies in, the topmost but for train, val and test, is its `label`; a topmost one of these its `split`.
+    """
+    kinds: dict[str, str] = {}
+    others: Counter[str] = Counter()
+    for path in _files(root):
+        kind = sniff_path(path)
+        if kind in _MEDIA:
+            kinds[path] = str(kind)
+        else:
+            others[Path(path).suffix.lower() or "no suffix"] += 1
+    if not kinds:
+        return None
+    rows = list(_rows(kinds).values())
+    parts = [Path(next(iter(row.values()))).parts[:-1] for row in rows]
+    split = all(part and part[0].lower() in SPLIT_NAMES for part in parts)
+    labels = [part[split] if len(part) > split else None for part in parts]
+    columns: dict[str, list[str | None]] = {
+        kind: [row.get(kind) for row in rows] for kind in _MEDIA if any(kind in row for row in rows)
+    }
+    if any(labels):
+        columns[LABEL] = labels
+    if split:
+        columns["split"] = [SPLIT_NAMES[part[0].lower()] for part in parts]
+    left = ", ".join(f"{count} of {suffix}" for suffix, count in others.most_common(5))
+    notes = (f"{source}: files that are no image, sound, video or array are left out ({left})",) if others else ()
+    return Table(source, root, need("pyarrow", "read tables").table(columns), notes)
+
+
+def _files(root: Path) -> Iterator[str]:
+    """Paths of all files below `root`, relative to it, in order; hidden ones are left out."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+    for folder, folders, files in os.walk(root, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith("."):
+                yield os.path.relpath(os.path.join(folder, name), root)
+
+
+def _rows(kinds: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Files by what they share but for the suffix; each by itself where two of a kind would share a row."""
+    together = Counter((os.path.splitext(path)[0], kind) for path, kind in kinds.items())
+    rows: dict[str, dict[str, str]] = {}
+    for path, kind in kinds.items():
+        stem = os.path.splitext(path)[0]
+        key = stem if together[stem, kind] == 1 else path
+        rows.setdefault(key, {})[kind] = path
+    return rows

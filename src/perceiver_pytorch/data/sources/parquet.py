@@ -1,0 +1,127 @@
+"""Parquet files as shards: a row group is unpacked when one of its rows is asked for, and kept for a while."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, need
+from ..table import Table
+from .sharded import SPLIT, ShardedTable, split_of
+
+KEPT_BYTES = 256 << 20  # of unpacked row groups, in each process
+
+
+class RowGroups:
+    """The row groups that were asked for last, up to a number of bytes (one at least)."""
+
+    def __init__(self, limit: int = KEPT_BYTES) -> None:
+        self.limit = limit
+        self._kept: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._size = 0
+
+    def get(self, shard: ParquetShard, group: int, columns: tuple[str, ...]) -> Any:
+        """Columns of a row group as a `pyarrow.Table`."""
+        key = (shard.path, group, columns)
+        if key not in self._kept:
+            rows = shard.unpack(group, columns)
+            self._kept[key] = rows
+            self._size += rows.nbytes
+            while self._size > self.limit and len(self._kept) > 1:
+                self._size -= self._kept.popitem(last=False)[1].nbytes
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+
+class ParquetShard:
+    """One Parquet file.
+
+    Raises:
+        DataError: it is none.
+    """
+
+    def __init__(self, path: Path, kept: RowGroups) -> None:
+        self.path = path
+        self._kept = kept
+        self._file: tuple[int, Any] | None = None
+        metadata = self._opened().metadata
+        self.num_rows = int(metadata.num_rows)
+        self.column_names = tuple(self._opened().schema_arrow.names)
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        self.nbytes = sum(group.total_byte_size for group in groups)
+        self._starts = np.cumsum([0, *(group.num_rows for group in groups)], dtype=np.int64)
+
+    def read(self, rows: np.ndarray, columns: Sequence[str]) -> list[dict[str, Any]]:
+        there = tuple(name for name in columns if name in self.column_names)
+        missing = {name: None for name in columns if name not in self.column_names}
+        groups = np.searchsorted(self._starts, rows, side="right") - 1
+        cells: list[dict[str, Any]] = [{} for _ in rows]
+        for group in np.unique(groups):
+            places = np.flatnonzero(groups == group)
+            part = self._kept.get(self, int(group), there).take(rows[places] - self._starts[group])
+            for place, row in zip(places, part.to_pylist() if there else [{}] * len(places), strict=True):
+                cells[place] = {**row, **missing}
+        return cells
+
+    def unpack(self, group: int, columns: tuple[str, ...]) -> Any:
+        """Columns of a row group, read from the file."""
+        arrow = need("pyarrow", "read tables")
+        try:
+            return self._opened().read_row_group(group, columns=list(columns), use_threads=False)
+        except (arrow.ArrowException, OSError) as error:
+            raise DataError(f"{self.path}: row group {group} cannot be read ({error})") from error
+
+    def place(self, row: int) -> str:
+        return f"{self.path.name}, its row {row}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None}
+
+    def _opened(self) -> Any:
+        """The file, opened once in each process: a forked one must not share the position with its parent."""
+        if self._file is None or self._file[0] != os.getpid():
+            arrow, parquet = need("pyarrow", "read tables"), need("pyarrow.parquet", "read tables")
+            try:
+                self._file = (os.getpid(), parquet.ParquetFile(self.path, memory_map=False, pre_buffer=False))
+            except (arrow.ArrowException, OSError) as error:
+                raise DataError(f"{self.path}: cannot be read as parquet: {error}") from error
+        return self._file[1]
+
+
+def parquet_table(source: str, root: Path, paths: Sequence[Path]) -> ShardedTable:
+    """The rows of Parquet files, one after the other.
+
+    Raises:
+        DataError: one is no Parquet file, or they have no rows.
+    """
+    kept = RowGroups()
+    return ShardedTable(source, root, [ParquetShard(path, kept) for path in paths])
+
+
+def whole_parquet(source: str, root: Path, paths: Sequence[Path]) -> Table:
+    """The same, read into memory.
+
+    Raises:
+        DataError: one is no Parquet file, or they have different columns.
+    """
+    arrow, parquet = need("pyarrow", "read tables"), need("pyarrow.parquet", "read tables")
+    splits = [split_of(path, root) if len(paths) > 1 else None for path in paths]
+    parts = []
+    for path, split in zip(paths, splits, strict=True):
+        try:
+            with parquet.ParquetFile(path) as file:  # read_table makes columns out of folder names like "year=2020"
+                rows = file.read()
+        except (arrow.ArrowException, OSError) as error:
+            raise DataError(f"{path}: cannot be read as parquet: {error}") from error
+        if all(splits) and SPLIT not in rows.column_names:
+            rows = rows.append_column(SPLIT, arrow.array([split] * len(rows), arrow.string()))
+        parts.append(rows)
+    try:
+        return Table(source, root, arrow.concat_tables(parts, promote_options="permissive"))
+    except arrow.ArrowException as error:
+        raise DataError(f"{source}: the files have different columns ({error})") from error

@@ -1,0 +1,165 @@
+"""Tar files as shards, as WebDataset lays them out: members of one name up to the first dot are one row."""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from .sharded import ShardedTable
+
+_TEXT = frozenset({"txt", "text", "caption", "cls", "label", "transcript"})
+_UNPICKLED = frozenset({"pyd", "pickle", "pkl", "pt", "pth"})  # code, not data
+_LOOKED_AT = 64  # rows of a shard whose JSON members are looked at for columns
+_MAX_JSON = 16 << 20
+
+
+class TarShard:
+    """One tar file: where its members lie is noted once, and a row's members are read when it is asked for.
+
+    Columns are the members' extensions, and the fields of `.json` members.
+
+    Raises:
+        DataError: it is no tar file, or compressed, or cut off.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.extensions: list[str] = []
+        self.skipped = 0
+        starts, kinds, offsets, sizes = array("q", [0]), array("i"), array("q"), array("q")
+        numbers: dict[str, int] = {}
+        key = None
+        for name, offset, size in _members(path):
+            stem, extension = _parted(name)
+            if extension in _UNPICKLED:
+                self.skipped += 1
+                continue
+            if stem != key:
+                if key is not None:
+                    starts.append(len(kinds))
+                key = stem
+            kinds.append(numbers.setdefault(extension, len(numbers)))
+            offsets.append(offset)
+            sizes.append(size)
+        if len(kinds):
+            starts.append(len(kinds))
+        self.extensions = list(numbers)
+        self._starts, self._kinds, self._offsets, self._sizes = (
+            np.array(values) for values in (starts, kinds, offsets, sizes)
+        )
+        self.num_rows = len(starts) - 1
+        self.nbytes = int(self._sizes.sum())
+        self._file: tuple[int, int] | None = None
+        self.column_names = self._columns()
+
+    def read(self, rows: np.ndarray, columns: Sequence[str]) -> list[dict[str, Any]]:
+        wanted = set(columns)
+        fields = bool(wanted - set(self.extensions)) and "json" in self.extensions
+        return [self._row(int(row), columns, wanted | ({"json"} if fields else set())) for row in rows]
+
+    def place(self, row: int) -> str:
+        return f"{self.path.name}, its sample {row}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None}
+
+    def _columns(self) -> tuple[str, ...]:
+        names = dict.fromkeys(extension for extension in self.extensions if extension != "json")
+        for row in range(min(self.num_rows, _LOOKED_AT) if "json" in self.extensions else 0):
+            for name in self._members_of(row, {"json"}):
+                names.setdefault(name)
+        return tuple(names)
+
+    def _row(self, row: int, columns: Sequence[str], members: set[str]) -> dict[str, Any]:
+        found = self._members_of(row, members)
+        return {name: found.get(name) for name in columns}
+
+    def _members_of(self, row: int, wanted: set[str]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for i in range(self._starts[row], self._starts[row + 1]):
+            extension = self.extensions[self._kinds[i]]
+            if extension in wanted:
+                value = self._value(i, extension, row)
+                if extension == "json":
+                    found = {**value, **found}
+                else:
+                    found[extension] = value
+        return found
+
+    def _value(self, member: int, extension: str, row: int) -> Any:
+        offset, size = int(self._offsets[member]), int(self._sizes[member])
+        data = os.pread(self._opened(), size, offset) if size else b""
+        place = f"{self.place(row)}, its .{extension} member"
+        if len(data) < size:
+            raise DataError(f"{place}: the file ends within it")
+        if extension == "json":
+            return _fields(data, place)
+        if extension in _TEXT:
+            try:
+                text = data.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(f"{place}: is not UTF-8 text ({error.reason})") from error
+            return text.strip() if extension in ("cls", "label") else text
+        return data
+
+    def _opened(self) -> int:
+        if self._file is None or self._file[0] != os.getpid():
+            self._file = (os.getpid(), os.open(self.path, os.O_RDONLY))
+        return self._file[1]
+
+
+def tar_table(source: str, root: Path, paths: Sequence[Path]) -> ShardedTable:
+    """The rows of tar files, one after the other.
+
+    Raises:
+        DataError: one is no tar file, or they have no rows.
+    """
+    shards = [TarShard(path) for path in paths]
+    skipped = sum(shard.skipped for shard in shards)
+    note = f"{skipped} members are pickled Python objects, which are never read: they could run code"
+    return ShardedTable(source, root, shards, [note] if skipped else [])
+
+
+def _members(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, position and size of every file in a tar file."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            end = path.stat().st_size
+            while (member := tar.next()) is not None:
+                tar.members = []  # type: ignore[attr-defined]  # else tarfile keeps a kilobyte for each
+                if not member.isfile() or Path(member.name).name.startswith("."):
+                    continue
+                if member.offset_data + member.size > end:
+                    raise DataError(f"{path}: is cut off within its member {member.name!r}")
+                yield member.name, member.offset_data, member.size
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        hint = "; compressed shards cannot be read by position: unpack them with gunzip"
+        zipped = path.open("rb").read(2) == b"\x1f\x8b" if path.is_file() else False
+        raise DataError(f"{path}: cannot be read as tar ({error}){hint if zipped else ''}") from error
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """The part of a member's path up to the first dot of its file name, and the extension in lower case."""
+    folder, slash, file = name.rpartition("/")
+    stem, _, extension = file.partition(".")
+    return folder + slash + stem, extension.lower() or "file"
+
+
+def _fields(data: bytes, place: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(data) if len(data) <= _MAX_JSON else None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{place}: is no JSON ({error})") from error
+    if not isinstance(fields, dict):
+        raise DataError(f"{place}: an object of fields was expected")
+    return fields
