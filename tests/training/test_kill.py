@@ -139,7 +139,7 @@ def with_config_and_no_spec(argument):
 
 
 def while_measuring(number):
-    at_call(fit.evaluation, "predict", number)
+    at_call(fit.evaluation, "run_model", number)
 
 
 def between_config_and_weights(argument):
@@ -239,7 +239,7 @@ def test_the_command_is_killed_at_random_times(configs, whole, tmp_path):
 def test_the_second_process_is_refused_and_a_dead_ones_lock_is_not_in_the_way(configs, tmp_path):
     path = tmp_path / "run"
     first = FORK.Process(
-        target=child, args=(configs[0], path, lambda _: at_call(fit.evaluation, "predict", 0, wait), 0)
+        target=child, args=(configs[0], path, lambda _: at_call(fit.evaluation, "measure", 0, wait), 0)
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

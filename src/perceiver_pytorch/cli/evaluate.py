@@ -22,9 +22,11 @@ def evaluate(
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="Let file paths in cells leave the table's folder.")
     ] = False,
+    encoding: Annotated[str | None, typer.Option(help="Of a CSV, TSV or JSONL file, if it is not UTF-8.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that decode; 0: the main one.")] = None,
 ) -> int:
     """Measure a trained model on a table, with each combination of its modalities."""
-    from perceiver_pytorch.cli.tables import load_rows, open_run, overridden, prepared
+    from perceiver_pytorch.cli.tables import load_rows, open_run, opened, overridden, tell_bad_rows
     from perceiver_pytorch.training.evaluation import measure
     from perceiver_pytorch.training.files import write_json
     from perceiver_pytorch.training.metrics import metric_lines, modality_lines
@@ -34,15 +36,16 @@ def evaluate(
         return evaluate_language(run, table, output)
     folder = RunFolder.open(run)
     model = open_run(folder)
-    data = overridden(folder.config().data, on_error, allow_outside)
+    data = overridden(folder.config().data, on_error, allow_outside, encoding)
     rows_of, rows, chosen = load_rows(table, data, split, default="test")
-    dataset, bad_rows = prepared(rows_of, rows, folder, data, require_target=True)
+    dataset = opened(rows_of, rows, folder, data, workers, require_target=True)
     with console.reporter().step("measuring") as progress:
         balanced = folder.config().training.class_weights == "balanced"
-        _, result = measure(model, dataset, balanced=balanced, progress=progress)
-    result |= {"table": table, "split": chosen, "bad_rows": len(bad_rows)}
+        predictions, result = measure(model, dataset, balanced=balanced, progress=progress)
+    tell_bad_rows(dataset)
+    result |= {"table": table, "split": chosen, "bad_rows": len(dataset.bad)}
 
-    console.say(f"{len(dataset):,} rows of {table} ({chosen})")
+    console.say(f"{len(predictions.rows):,} rows of {table} ({chosen})")
     for line in metric_lines(dataset.spec.targets, result):
         console.say(line)
     for line in modality_lines(result):

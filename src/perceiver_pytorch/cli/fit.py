@@ -16,7 +16,10 @@ from perceiver_pytorch.training.knobs import read_settings, with_path
 def fit(
     table: Annotated[
         str | None,
-        typer.Argument(help="CSV, TSV, JSONL or Parquet file, or a built-in set: " + ", ".join(builtin_names())),
+        typer.Argument(
+            help="CSV, TSV, JSONL or Parquet file, folder, shards, hf:NAME, or a built-in set: "
+            + ", ".join(builtin_names())
+        ),
     ] = None,
     target: Annotated[
         list[str] | None, typer.Option(help="Column to predict. Repeatable, or several with commas: one model for all.")
@@ -80,6 +83,12 @@ def fit(
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="Let file paths in cells leave the table's folder.")
     ] = False,
+    encoding: Annotated[str | None, typer.Option(help="Of a CSV, TSV or JSONL file, if it is not UTF-8.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Between the cells, if it is not the usual one.")] = None,
+    stream: Annotated[
+        bool | None,
+        typer.Option("--stream/--no-stream", help="Leave rows of Parquet files on the disk; default: from a gigabyte."),
+    ] = None,
     checkpoint_every: Annotated[
         str | None, typer.Option(help="Save this often within an epoch: 5m, '200 steps' or never.")
     ] = None,
@@ -113,6 +122,9 @@ def fit(
         "training.lr": lr,
         "training.optimizer": optimizer,
         "training.seed": seed,
+        "data.encoding": encoding,
+        "data.delimiter": delimiter,
+        "data.stream": stream,
         "training.checkpoint_every": checkpoint_every,
         "training.num_workers": workers,
         "training.task_weights": dict(map(_weight, task_weight)) if task_weight else None,

@@ -14,13 +14,15 @@ def predict(
     table: Annotated[str, typer.Argument(help="Table, with or without the target; cells may be empty.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV or Parquet file to write.")],
     split: Annotated[str, typer.Option(help="Rows to predict: train, val, test, all.")] = "all",
-    on_error: Annotated[str | None, typer.Option(help="For a bad row: raise or skip.")] = None,
+    on_error: Annotated[str | None, typer.Option(help="For a bad row: raise, or skip (the reason is written).")] = None,
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="Let file paths in cells leave the table's folder.")
     ] = False,
+    encoding: Annotated[str | None, typer.Option(help="Of a CSV, TSV or JSONL file, if it is not UTF-8.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that decode; 0: the main one.")] = None,
 ) -> int:
     """Predict with a trained model: per row its class, labels or number, and the probability of each class or label."""
-    from perceiver_pytorch.cli.tables import load_rows, open_run, overridden, prepared
+    from perceiver_pytorch.cli.tables import load_rows, open_run, opened, overridden, tell_bad_rows
     from perceiver_pytorch.training.evaluation import predict as run_model
     from perceiver_pytorch.training.predictions import check_output, write_predictions
     from perceiver_pytorch.training.run_folder import RunFolder
@@ -30,11 +32,12 @@ def predict(
     check_output(output)
     folder = RunFolder.open(run)
     model = open_run(folder)
-    data = overridden(folder.config().data, on_error, allow_outside)
+    data = overridden(folder.config().data, on_error, allow_outside, encoding)
     rows_of, rows, _ = load_rows(table, data, split, default="all")
-    dataset, _ = prepared(rows_of, rows, folder, data, require_target=False)
+    dataset = opened(rows_of, rows, folder, data, workers, require_target=False)
     with console.reporter().step("predicting") as progress:
         predictions = run_model(model, dataset, progress=progress)
-    write_predictions(output, predictions)
+    tell_bad_rows(dataset)
+    write_predictions(output, predictions, dataset.bad if data.on_error == "skip" else None)
     console.say(f"{len(predictions.rows):,} predictions written to {output}")
     return 0

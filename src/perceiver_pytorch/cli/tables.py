@@ -1,18 +1,18 @@
 """What evaluate and predict share: a run's model on rows of another table."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
 from perceiver_pytorch.cli import console
-from perceiver_pytorch.data import BadRow, Table, TableDataset, load_table, split_column
+from perceiver_pytorch.data import TableDataset, TableLike, load_table, split_column
 from perceiver_pytorch.data.splits import SPLIT_NAMES
 from perceiver_pytorch.training.build import TableModel
 from perceiver_pytorch.training.config import DataConfig
-from perceiver_pytorch.training.fit import make_dataset
+from perceiver_pytorch.training.fit import decode_where_it_fits, make_dataset, read_options
 from perceiver_pytorch.training.run_folder import RunFolder
 
 M = TypeVar("M", bound=nn.Module)
@@ -29,7 +29,7 @@ def on_accelerator(model: M) -> M:
     return model.to("cuda") if torch.cuda.is_available() else model
 
 
-def load_rows(source: str, data: DataConfig, split: str | None, default: str) -> tuple[Table, np.ndarray, str]:
+def load_rows(source: str, data: DataConfig, split: str | None, default: str) -> tuple[TableLike, np.ndarray, str]:
     """A table, the chosen rows of it, and the name of the choice.
 
     Args:
@@ -40,7 +40,9 @@ def load_rows(source: str, data: DataConfig, split: str | None, default: str) ->
     """
     if split is not None and split not in SPLITS:
         raise ValueError(f"--split must be one of {', '.join(SPLITS)}, got {split!r}")
-    table = load_table(source)
+    table = load_table(source, read_options(data))
+    for note in table.notes:
+        console.warn(note)
     wanted = split or default
     everything = np.arange(len(table))
     name = data.split if data.split in table.column_names else split_column(table, None)
@@ -57,44 +59,48 @@ def load_rows(source: str, data: DataConfig, split: str | None, default: str) ->
     raise ValueError(f"{source}: the split column {name!r} has no {wanted} rows")
 
 
-def complete(table: Table, columns: Sequence[str]) -> Table:
+def complete(table: TableLike, columns: Sequence[str]) -> TableLike:
     """The table with those of ``columns`` that it lacks, empty; each is warned about.
 
     Raises:
         ValueError: if it has none of them.
     """
-    import pyarrow
-
     missing = [name for name in columns if name not in table.column_names]
     if len(missing) == len(columns):
         raise ValueError(f"{table.source} has none of the columns that the model reads: {', '.join(columns)}")
-    rows = table.rows
     for name in missing:
         console.warn(f"{table.source} has no column {name!r}; it counts as missing in every row")
-        rows = rows.append_column(name, pyarrow.nulls(len(table)))
-    return Table(table.source, table.root, rows)
+    return table.with_empty(missing)
 
 
-def prepared(
-    table: Table, rows: np.ndarray, run: RunFolder, data: DataConfig, *, require_target: bool
-) -> tuple[TableDataset, list[BadRow]]:
-    """The rows, decoded, and those that were left out."""
+def opened(
+    table: TableLike, rows: np.ndarray, run: RunFolder, data: DataConfig, workers: int | None, *, require_target: bool
+) -> TableDataset:
+    """The rows, decoded where they fit into memory."""
     spec = run.spec()
-    dataset = make_dataset(complete(table, spec.columns), rows, spec, data, require_target=require_target)
-    with console.reporter().step("decoding rows") as progress:
-        bad_rows = dataset.prepare(progress)
-    for bad in bad_rows[:10]:
-        console.warn(f"row {bad.row} is left out: {bad.reason}")
-    if len(bad_rows) > 10:
-        console.warn(f".. and {len(bad_rows) - 10} more rows")
-    return dataset, bad_rows
+    table = complete(table, spec.columns)
+    dataset = make_dataset(table, rows, spec, data, require_target=require_target, workers=workers)
+    decode_where_it_fits(dataset, "decoding rows", console.reporter())
+    return dataset
 
 
-def overridden(data: DataConfig, on_error: str | None, allow_outside: bool) -> DataConfig:
-    """The run's data settings with those of the command."""
+def tell_bad_rows(dataset: TableDataset) -> None:
+    """Warns about the rows that were left out."""
+    bad = list(dataset.bad.values())
+    for entry in bad[:10]:
+        console.warn(f"row {entry.row} is left out: {entry.reason}")
+    if len(bad) > 10:
+        console.warn(f".. and {len(bad) - 10} more rows")
+
+
+def overridden(data: DataConfig, on_error: str | None, allow_outside: bool, encoding: str | None) -> DataConfig:
+    """The run's data settings with those of the command; how the train table was written says nothing of another."""
     import dataclasses
 
-    changes: dict[str, Any] = {"allow_outside": data.allow_outside or allow_outside}
-    if on_error is not None:
-        changes["on_error"] = on_error
-    return dataclasses.replace(data, **changes)
+    return dataclasses.replace(
+        data,
+        allow_outside=data.allow_outside or allow_outside,
+        on_error=on_error or data.on_error,
+        encoding=encoding,
+        delimiter=None,
+    )

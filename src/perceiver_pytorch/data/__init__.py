@@ -26,6 +26,7 @@ from .decoders import (
 from .delimited import ReadOptions
 from .errors import DataError
 from .input_spec import InputSpec
+from .loading import BatchLoader, in_order
 from .options import SpecOptions
 from .readers import load_table
 from .sources import ShardedTable
@@ -41,6 +42,7 @@ __all__ = [
     "AudioSpec",
     "BadRow",
     "Batch",
+    "BatchLoader",
     "CategoriesSpec",
     "ClassTarget",
     "DataError",
@@ -71,6 +73,7 @@ __all__ = [
     "builtin_names",
     "builtin_table",
     "collate",
+    "in_order",
     "leaks",
     "load_table",
     "recognise_columns",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from .table import TableLike
 from .target_specs import TargetSpec, is_known
 
 _REPORT_EVERY = 256  # rows between two calls of a progress function
+_MEASURED = 16  # rows decoded to tell how much memory all would take
 _OBJECT_BYTES = 300  # what Python's objects around a small array cost, so that a limit in bytes holds
 
 
@@ -48,6 +49,8 @@ class BadRow:
 class TableDataset(Dataset[Sample]):
     """Encodes rows of a table as an `InputSpec` says; `prepare` does it once and keeps the samples.
 
+    Where `prepare` is not called, rows are decoded when they are asked for, and the first ones are kept.
+
     Args:
         table: the table; it needs the spec's columns.
         rows: int64 row numbers of the table.
@@ -57,8 +60,11 @@ class TableDataset(Dataset[Sample]):
         cache_bytes: keep decoded samples in memory up to this many bytes.
         require_target: a row without any of the targets, or with a class or label that the train rows never had, is an
             error; else such a target is unknown (and no target column need be there).
+        workers: processes that decode; None: as many as are worth it.
 
     Attributes:
+        prepared: all rows have been decoded once.
+        bad: {row: `BadRow`}, the rows that were left out, as far as they were met.
         changes: {modality: {change: rows}}, counted by `prepare`: what was done to cells to make them fit, see
             `decoders.CHANGES`.
 
@@ -76,6 +82,7 @@ class TableDataset(Dataset[Sample]):
         allow_outside: bool = False,
         cache_bytes: int = 1 << 30,
         require_target: bool = True,
+        workers: int | None = None,
     ):
         if on_error not in ("raise", "skip"):
             raise DataError(f"on_error was expected to be 'raise' or 'skip', got {on_error!r}")
@@ -85,6 +92,9 @@ class TableDataset(Dataset[Sample]):
         self.on_error = on_error
         self.allow_outside = allow_outside
         self.require_target = require_target
+        self.workers = workers
+        self.prepared = False
+        self.bad: dict[int, BadRow] = {}
         self.changes: dict[str, Counter[str]] = {}
         targets = [target.name for target in spec.targets if target.name in table.column_names]
         self._columns = spec.columns + (targets or [spec.targets[0].name] if require_target else targets)
@@ -103,11 +113,46 @@ class TableDataset(Dataset[Sample]):
         Raises:
             DataError: a cell cannot be read (the row, the column and the reason are named), or its target is unknown.
         """
-        row = int(self.rows[i])
-        if row in self._samples:
-            return self._samples[row]
-        _, cells = next(self.table.iterate(np.array([row]), self._columns))
-        return self._sample(row, cells)
+        samples, bad = self.samples([i])
+        if bad:
+            raise self.error(bad[0])
+        return samples[0]
+
+    def samples(self, places: Sequence[int]) -> tuple[list[Sample], list[BadRow]]:
+        """The samples at some places, and the rows among them that cannot be read."""
+        wanted = self.rows[np.asarray(places, dtype=np.int64)]
+        unknown = np.array([row for row in wanted.tolist() if row not in self._samples], dtype=np.int64)
+        found: dict[int, Sample] = {}
+        bad: list[BadRow] = []
+        for row, outcome in self._read(unknown):
+            if isinstance(outcome, DataError):
+                bad.append(BadRow(row, outcome.column, outcome.reason))
+            else:
+                found[row] = outcome
+                self._keep(outcome)
+        rows = (self._samples.get(row) or found.get(row) for row in wanted.tolist())
+        return [sample for sample in rows if sample is not None], bad
+
+    def error(self, bad: BadRow) -> DataError:
+        """What a bad row raises."""
+        where = self._where(bad.row)
+        if bad.column is not None:
+            return where.error(bad.column, bad.reason)
+        return DataError(f"{where.source}: row {bad.row}: {bad.reason}", row=bad.row, reason=bad.reason)
+
+    def fits(self) -> bool:
+        """Whether all samples can be kept in memory, judged by some of them."""
+        places = np.unique(np.linspace(0, len(self) - 1, _MEASURED).astype(np.int64))
+        sizes = [
+            _OBJECT_BYTES + sum(_cost(encoded) for encoded in outcome.inputs.values())
+            for _, outcome in self._read(self.rows[places])
+            if isinstance(outcome, Sample)
+        ]
+        return not sizes or len(self) * sum(sizes) / len(sizes) <= self._free_bytes
+
+    def share_cache(self, count: int) -> None:
+        """Keep no more than a part of what may be kept: `count` processes have this data set each."""
+        self._free_bytes //= count
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> list[BadRow]:
         """Decode every row once, keep the samples that fit into memory, and leave out bad rows if that was asked for.
@@ -122,28 +167,57 @@ class TableDataset(Dataset[Sample]):
             DataError: the first bad row, unless `on_error` is `"skip"`; or every row is bad.
         """
         bad: list[BadRow] = []
-        first_error: DataError | None = None
         self.changes = {modality.name: Counter() for modality in self.spec.modalities}
-        for done, (row, cells) in enumerate(self.table.iterate(self.rows, self._columns)):
+        for done, (row, outcome) in enumerate(self._read(self.rows)):
             if progress and done % _REPORT_EVERY == 0:
                 progress(done, len(self.rows))
-            try:
-                self._keep(self._sample(row, cells))
-            except DataError as error:
-                if self.on_error == "raise":
-                    raise
-                first_error = first_error or error
-                bad.append(BadRow(row, error.column, error.reason))
+            if isinstance(outcome, Sample):
+                self._count(outcome)
+                self._keep(outcome)
+            elif self.on_error == "raise":
+                raise outcome
+            else:
+                bad.append(BadRow(row, outcome.column, outcome.reason))
         if progress:
             progress(len(self.rows), len(self.rows))
-        if first_error and len(bad) == len(self.rows):
-            raise DataError(f"{self.table.source}: none of the {len(bad)} rows can be used; the first: {first_error}")
+        if bad and len(bad) == len(self.rows):
+            first = self.error(bad[0])
+            raise DataError(f"{self.table.source}: none of the {len(bad)} rows can be used; the first: {first}")
         self.rows = self.rows[~np.isin(self.rows, [entry.row for entry in bad])]
+        self.bad |= {entry.row: entry for entry in bad}
+        self.prepared = True
         return bad
 
-    def _keep(self, sample: Sample) -> None:
+    def _read(self, rows: np.ndarray) -> Iterator[tuple[int, Sample | DataError]]:
+        """Each row's number and its sample, or why it has none."""
+        for row, cells in self._cells(rows):
+            if isinstance(cells, DataError):
+                yield row, cells
+                continue
+            try:
+                yield row, self._sample(row, cells)
+            except DataError as error:
+                yield row, error
+
+    def _cells(self, rows: np.ndarray) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
+        """Each row's cells; one by one where a block of a table in shards cannot be read."""
+        start = 0
+        try:
+            for row, cells in self.table.iterate(rows, self._columns):
+                start += 1
+                yield row, cells
+        except DataError as error:
+            if len(rows) == 1:
+                yield int(rows[0]), error
+                return
+            for row in rows[start:].tolist():
+                yield from self._cells(np.array([row]))
+
+    def _count(self, sample: Sample) -> None:
         for name, encoded in sample.inputs.items():
             self.changes[name].update(() if encoded is None else encoded.changes)
+
+    def _keep(self, sample: Sample) -> None:
         if sample.row in self._samples:
             return
         own = [sample.inputs[modality.name] for modality in self.spec.modalities if not modality.shared]
@@ -157,13 +231,16 @@ class TableDataset(Dataset[Sample]):
         return fits
 
     def _sample(self, row: int, cells: Mapping[str, Any]) -> Sample:
-        where = Where(self.table.source, self.table.root, row, self.allow_outside)
+        where = self._where(row)
         targets = {target.name: self._target(target, cells.get(target.name), where) for target in self.spec.targets}
         if self.require_target and not any(map(is_known, targets.values())):
             reason = "the target is missing" if len(targets) == 1 else f"all targets are missing ({', '.join(targets)})"
             raise where.error(self.spec.targets[0].name, reason)
         inputs = {modality.name: self._encode(modality, cells, where) for modality in self.spec.modalities}
         return Sample(inputs, targets, row)
+
+    def _where(self, row: int) -> Where:
+        return Where(self.table.place(row), self.table.root, row, self.allow_outside)
 
     def _encode(self, modality: ModalitySpec, cells: Mapping[str, Any], where: Where) -> Encoded | None:
         if not modality.shared:

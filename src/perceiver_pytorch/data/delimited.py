@@ -158,8 +158,8 @@ def _check_utf8(path: Path) -> None:
                 raise refuse(error) from error
             if b"\0" in chunk:
                 raise DataError(
-                    f"{path}: holds zero bytes, so it is not UTF-8 text (UTF-16?); name its encoding (--encoding utf-16-le ..), "
-                    "or save the table as UTF-8"
+                    f"{path}: holds zero bytes, so it is not UTF-8 text (UTF-16?); "
+                    "name its encoding (--encoding utf-16-le ..), or save the table as UTF-8"
                 )
             line += chunk.count(b"\n")
         if not file.tell():

@@ -14,7 +14,7 @@ S = TypeVar("S", bound=Settings)
 class DataConfig(Settings):
     """The table, and how its cells become arrays."""
 
-    table: str = knob("", "CSV, TSV, JSONL or Parquet file, or the name of a built-in set")
+    table: str = knob("", "CSV, TSV, JSONL or Parquet file, folder, shards, hf:NAME, or the name of a built-in set")
     target: str | list[str] = field(default="", metadata={"help": "column to predict, or a list of several"})
     target_kinds: dict[str, str] = field(
         default_factory=dict, metadata={"help": "kind of single targets: class, labels, number; else recognised"}
@@ -27,6 +27,9 @@ class DataConfig(Settings):
     split: str | None = knob(None, "column that says train, val or test; null: 'split' if there is one")
     val_fraction: float = knob(0.1, "share of the train rows to validate on, where no row is marked val")
     on_error: str = knob("raise", "what to do with a bad row", choices=("raise", "skip"))
+    encoding: str | None = knob(None, "of a CSV, TSV or JSONL file; null: UTF-8")
+    delimiter: str | None = knob(None, "between the cells of a CSV or TSV file; null: the one that parts the header")
+    stream: bool | None = knob(None, "leave rows of Parquet files on the disk; null: from a gigabyte on")
     allow_outside: bool = knob(False, "let file paths in cells leave the table's folder")
     cache_mb: int = knob(2048, "decoded samples kept in memory, in MB")
     image_size: int | None = knob(None, "longer side of every image in pixels; null: the most common size")
@@ -120,7 +123,10 @@ class TrainingConfig(Settings):
         "5m", "how often to save within an epoch: a duration, '200 steps', or never; each epoch's end is saved anyway"
     )
     seed: int = knob(0, "fixes weights, order and dropout")
-    num_workers: int = knob(0, "processes that decode; 0: the main one")
+    num_workers: int | None = knob(
+        None,
+        "processes that decode; 0: the main one; null: none where decoded rows fit into memory, else one a core",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

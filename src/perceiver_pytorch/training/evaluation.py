@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from perceiver_pytorch.data import Batch, ClassTarget, LabelsTarget, TableDataset, TargetSpec, collate
+from perceiver_pytorch.data import Batch, ClassTarget, DataError, LabelsTarget, TableDataset, TargetSpec, in_order
 from perceiver_pytorch.training.build import run_model, token_shapes
 from perceiver_pytorch.training.metrics import known, score, score_name, target_metrics
 
@@ -29,12 +28,14 @@ class Predictions:
         targets: what was predicted.
         outputs: {target: float32 ``(rows, size)``}, the model's.
         encoded: {target: of the rows, as in a `Batch`}, unknown where it is missing.
+        present: {modality: bool ``(rows,)``}, which rows have it.
     """
 
     rows: Tensor
     targets: tuple[TargetSpec, ...]
     outputs: dict[str, Tensor]
     encoded: dict[str, Tensor]
+    present: dict[str, Tensor]
 
     def values(self, target: TargetSpec) -> Tensor:
         """float ``(rows, size)``: probabilities of classes or labels, or numbers in their unit."""
@@ -90,9 +91,14 @@ def predict_without(
     targets = dataset.spec.targets
     outputs: list[dict[str, list[Tensor]]] = [{target.name: [] for target in targets} for _ in without]
     encoded: dict[str, list[Tensor]] = {target.name: [] for target in targets}
-    for start in range(0, len(dataset), batch_size):
-        samples = [dataset[i] for i in range(start, min(start + batch_size, len(dataset)))]
-        batch = collate(samples, dataset.spec)
+    rows: list[Tensor] = []
+    present: dict[str, list[Tensor]] = {modality.name: [] for modality in dataset.spec.modalities}
+    done = 0
+    for batch in in_order(dataset, batch_size):
+        rows.append(batch.rows)
+        for name, parts in present.items():
+            there = batch.masks.get(name)
+            parts.append(torch.ones(len(batch.rows), dtype=torch.bool) if there is None else there.flatten(1).any(1))
         for name, values in batch.targets.items():
             encoded[name].append(values)
         batch = batch.to(device)
@@ -100,9 +106,16 @@ def predict_without(
             for name, values in run_model(model, _without(batch, left_out), targets).items():
                 kept[name].append(values.float().cpu())
         if progress is not None:
-            progress(start + len(samples), len(dataset))
-    rows, truth = torch.from_numpy(np.array(dataset.rows)), {name: torch.cat(parts) for name, parts in encoded.items()}
-    return [Predictions(rows, targets, {name: torch.cat(p) for name, p in kept.items()}, truth) for kept in outputs]
+            done += len(batch.rows)
+            progress(done, len(dataset))
+    if not rows:
+        raise DataError(f"{dataset.table.source}: none of the {len(dataset)} rows can be used")
+    truth = {name: torch.cat(parts) for name, parts in encoded.items()}
+    has = {name: torch.cat(parts) for name, parts in present.items()}
+    return [
+        Predictions(torch.cat(rows), targets, {name: torch.cat(p) for name, p in kept.items()}, truth, has)
+        for kept in outputs
+    ]
 
 
 def subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
@@ -141,11 +154,13 @@ def measure(
     chosen = subsets(names)
     absent = [[name for name in names if name not in present] for present in chosen]
     measured = predict_without(model, dataset, absent, batch_size=batch_size, progress=progress)
-    everywhere = _present(dataset)
+    everywhere = measured[0].present
     combined = []
     for present, left_out, predictions in zip(chosen, absent, measured, strict=True):
         entry = {"present": list(present), "absent": left_out, **_scores(predictions, balanced)}
-        combined.append(entry | {"complete_rows": sum(all(row[name] for name in present) for row in everywhere)})
+        combined.append(
+            entry | {"complete_rows": int(torch.stack([everywhere[name] for name in present]).all(0).sum())}
+        )
     tasks = measured[0].metrics()
     metrics = {"tasks": tasks} if len(dataset.spec.targets) > 1 else next(iter(tasks.values()))
     return measured[0], metrics | {
@@ -176,11 +191,6 @@ def modality_scores(measured: Iterable[dict[str, Any]]) -> dict[str, dict[str, f
         if entry["absent"] and len(entry["present"]) == 1:
             results.setdefault(entry["present"][0], {})["alone"] = entry["score"]
     return results
-
-
-def _present(dataset: TableDataset) -> list[dict[str, bool]]:
-    """Per row, which modalities it has."""
-    return [{name: encoded is not None for name, encoded in dataset[i].inputs.items()} for i in range(len(dataset))]
 
 
 def _without(batch: Batch, left_out: Collection[str]) -> Batch:

@@ -3,23 +3,25 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.data import (
     CHANGES,
-    BadRow,
+    BatchLoader,
     InputSpec,
+    ReadOptions,
+    ShardedTable,
     SpecOptions,
     Splits,
     Table,
     TableDataset,
-    collate,
+    TableLike,
+    in_order,
     leaks,
     load_table,
     recognise_columns,
@@ -27,6 +29,7 @@ from perceiver_pytorch.data import (
     split_rows,
     target_names,
 )
+from perceiver_pytorch.data.loading import Waiting
 from perceiver_pytorch.training import evaluation
 from perceiver_pytorch.training.build import build_model
 from perceiver_pytorch.training.callbacks import read_history
@@ -35,13 +38,13 @@ from perceiver_pytorch.training.config import DataConfig, FitConfig, dump_config
 from perceiver_pytorch.training.finetune import Source, adopt, load_source, start_from
 from perceiver_pytorch.training.freezing import merge_lora
 from perceiver_pytorch.training.guard import Guard, guarded
-from perceiver_pytorch.training.interrupts import leave_to_parent
 from perceiver_pytorch.training.loop import INTERRUPTED, run_loop
 from perceiver_pytorch.training.module import TableModule
 from perceiver_pytorch.training.report import ReportFacts, write_report
 from perceiver_pytorch.training.reporter import Reporter
 from perceiver_pytorch.training.run_folder import RunFolder
 from perceiver_pytorch.training.sampler import EpochBatches
+from perceiver_pytorch.training.watch import DataWatch, bad_rows
 
 EVALUATION_BATCH = 256
 
@@ -89,16 +92,18 @@ def fit(
 def _fit(
     config: FitConfig, run: RunFolder, guard: Guard, resume: bool, time_limit: float | None, reporter: Reporter
 ) -> Outcome:
-    table = load_table(config.data.table)
-    kinds, splits = _columns_and_splits(table, config, reporter)
+    table = load_table(config.data.table, read_options(config.data))
+    for note in table.notes:
+        reporter.warn(note)
+    config = with_target(config, table)
     source = load_source(config.start.checkpoint) if config.start.checkpoint else None
-    spec = _spec(table, kinds, splits, config, run, resume, source)
+    splits, spec = _splits_and_spec(table, config, run, resume, source, reporter)
     _check_task_weights(spec, config.training.task_weights)
     for line in describe(spec, splits):
         reporter.say(line)
-    datasets, bad_rows = _datasets(table, splits, spec, config.data, reporter)
-    notes = change_notes(datasets)
-    for note in notes:
+    datasets = _datasets(table, splits, spec, config, reporter)
+    notes = [*table.notes, *reading_notes(table, datasets), *change_notes(datasets)]
+    for note in notes[len(table.notes) :]:
         reporter.say(note)
 
     torch.manual_seed(config.training.seed)
@@ -113,7 +118,7 @@ def _fit(
     guard.begun = True
     if not run.spec_file.is_file():
         run.write_spec(spec)
-    stopped = _train(module, datasets, run, config, resume, time_limit, reporter)
+    stopped, waiting = _train(module, datasets, run, config, resume, time_limit, reporter)
     if stopped == INTERRUPTED:
         return Outcome({}, stopped)
 
@@ -125,13 +130,17 @@ def _fit(
     measured = datasets["test"] if split == "test" else datasets["val"]
     metrics, facts = _measure(module, measured, split, reporter)
     history = read_history(run.history_file)
+    bad = bad_rows(datasets)
     metrics |= {
         "split": split,
         "epochs": len(history),
         "stopped": stopped,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "bad_rows": len(bad_rows),
+        "bad_rows": len(bad),
+        "train_seconds": round(waiting.seconds, 3),
+        "data_wait_share": round(waiting.share, 4),
     }
+    notes.append(_waiting_note(waiting, datasets["train"]))
     run.write_metrics(metrics)
     write_report(
         run,
@@ -141,7 +150,7 @@ def _fit(
             metrics=metrics,
             history=history,
             sizes={name: len(dataset) for name, dataset in datasets.items()},
-            bad_rows=bad_rows,
+            bad_rows=bad,
             notes=_notes(split, stopped),
             data_notes=notes,
             summary=model.summary(),
@@ -164,13 +173,30 @@ def describe(spec: InputSpec, splits: Splits) -> list[str]:
     return lines
 
 
-def _columns_and_splits(table: Table, config: FitConfig, reporter: Reporter) -> tuple[dict[str, Any], Splits]:
-    data = config.data
-    if not data.target:
+def with_target(config: FitConfig, table: TableLike) -> FitConfig:
+    """The configuration with the target that a folder or shards have by themselves, where none is given."""
+    if config.data.target:
+        return config
+    usual = [name for name in ("label", "cls", "class") if name in table.column_names]
+    if Path(config.data.table).is_file() or not usual:
         raise ValueError(f"which column is to be predicted? Columns: {', '.join(table.column_names)}")
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, target=usual[0]))
+
+
+def read_options(data: DataConfig) -> ReadOptions:
+    """How the configuration wants tables read."""
+    return ReadOptions(
+        encoding=data.encoding, delimiter=data.delimiter, skip_bad=data.on_error == "skip", stream=data.stream
+    )
+
+
+def _splits_and_spec(
+    table: TableLike, config: FitConfig, run: RunFolder, resume: bool, source: Source | None, reporter: Reporter
+) -> tuple[Splits, InputSpec]:
+    """The rows of each split, and what is learned from the train rows, or from some where they are in shards."""
+    data = config.data
     targets = target_names(table, data.target)
     split = split_column(table, data.split)
-    kinds = recognise_columns(table, target=targets, split=split, overrides=data.columns)  # type: ignore[arg-type]
     splits = split_rows(
         table,
         target=targets,
@@ -179,13 +205,17 @@ def _columns_and_splits(table: Table, config: FitConfig, reporter: Reporter) -> 
         seed=config.training.seed,
         require_target=data.on_error == "raise",
     )
+    if resume and run.spec_file.is_file():
+        return splits, run.spec()
+    seen, rows = table.sample(splits.train, targets)
+    kinds = recognise_columns(seen, target=targets, split=split, overrides=data.columns)  # type: ignore[arg-type]
     for target in targets:
-        for name in leaks(table, kinds, target, splits.train):
+        for name in leaks(seen, kinds, target, rows):
             reporter.warn(
                 f"column {name!r} settles {target!r} in every train row; if it is the answer itself, "
                 f"leave it out with --column {name}=ignore"
             )
-    return kinds, splits
+    return splits, _spec(seen, kinds, rows, data, source)
 
 
 def _check_task_weights(spec: InputSpec, weights: Mapping[str, Any]) -> None:
@@ -198,53 +228,57 @@ def _check_task_weights(spec: InputSpec, weights: Mapping[str, Any]) -> None:
         raise ValueError("task_weights are all 0; there is nothing to learn")
 
 
-def _spec(
-    table: Table,
-    kinds: dict[str, Any],
-    splits: Splits,
-    config: FitConfig,
-    run: RunFolder,
-    resume: bool,
-    source: Source | None,
-) -> InputSpec:
-    if resume and run.spec_file.is_file():
-        return run.spec()
+def _spec(table: Table, kinds: dict[str, Any], rows: np.ndarray, data: DataConfig, source: Source | None) -> InputSpec:
     names = [field.name for field in dataclasses.fields(SpecOptions)]
-    options = SpecOptions(**{name: getattr(config.data, name) for name in names})
+    options = SpecOptions(**{name: getattr(data, name) for name in names})
     if source is not None and source.spec is not None:
         options = adopt(options, source.spec, kinds)
     return InputSpec.fit(
         table,
         kinds,
-        target=config.data.target,
-        rows=splits.train,
+        target=data.target,
+        rows=rows,
         options=options,
-        allow_outside=config.data.allow_outside,
-        kinds_of_targets=config.data.target_kinds,
-        label_separator=config.data.label_separator,
+        allow_outside=data.allow_outside,
+        kinds_of_targets=data.target_kinds,
+        label_separator=data.label_separator,
     )
 
 
 def _datasets(
-    table: Table, splits: Splits, spec: InputSpec, data: DataConfig, reporter: Reporter
-) -> tuple[dict[str, TableDataset], list[BadRow]]:
-    """One prepared data set per split that has rows, and the rows left out."""
-    datasets: dict[str, TableDataset] = {}
-    bad_rows: list[BadRow] = []
-    for name, rows in (("train", splits.train), ("val", splits.val), ("test", splits.test)):
-        if not len(rows):
-            continue
-        dataset = make_dataset(table, rows, spec, data)
-        with reporter.step(f"decoding {name} rows") as progress:
-            bad_rows += dataset.prepare(progress)
-        datasets[name] = dataset
-    if bad_rows:
-        reporter.warn(f"{len(bad_rows)} bad rows are left out; the report lists them")
-    return datasets, bad_rows
+    table: TableLike, splits: Splits, spec: InputSpec, config: FitConfig, reporter: Reporter
+) -> dict[str, TableDataset]:
+    """One data set per split that has rows."""
+    datasets = {
+        name: make_dataset(table, rows, spec, config.data, workers=config.training.num_workers)
+        for name, rows in (("train", splits.train), ("val", splits.val), ("test", splits.test))
+        if len(rows)
+    }
+    for name, dataset in datasets.items():
+        decode_where_it_fits(dataset, f"decoding {name} rows", reporter)
+    count = len(bad_rows(datasets))
+    if count:
+        reporter.warn(f"{count} bad rows are left out; the report lists them")
+    return datasets
+
+
+def decode_where_it_fits(dataset: TableDataset, title: str, reporter: Reporter) -> None:
+    """Decodes all rows once and keeps them; or none, where they would not fit or are to stay on the disk: then a row is
+    decoded, and found to be bad, when it is needed."""
+    if isinstance(dataset.table, ShardedTable) or not dataset.fits():
+        return
+    with reporter.step(title) as progress:
+        dataset.prepare(progress)
 
 
 def make_dataset(
-    table: Table, rows: np.ndarray, spec: InputSpec, data: DataConfig, *, require_target: bool = True
+    table: TableLike,
+    rows: np.ndarray,
+    spec: InputSpec,
+    data: DataConfig,
+    *,
+    require_target: bool = True,
+    workers: int | None = None,
 ) -> TableDataset:
     """A data set as the configuration says."""
     return TableDataset(
@@ -253,8 +287,9 @@ def make_dataset(
         spec,
         on_error="skip" if data.on_error == "skip" else "raise",
         allow_outside=data.allow_outside,
-        cache_bytes=data.cache_mb << 20,
+        cache_bytes=0 if isinstance(table, ShardedTable) else data.cache_mb << 20,
         require_target=require_target,
+        workers=workers,
     )
 
 
@@ -266,29 +301,19 @@ def _train(
     resume: bool,
     time_limit: float | None,
     reporter: Reporter,
-) -> str | None:
-    """Trains; returns why it stopped before its end, or None."""
+) -> tuple[str | None, Waiting]:
+    """Trains; returns why it stopped before its end (or None), and how long was waited for data."""
     settings = config.training
     train = datasets["train"]
-    together = partial(collate, spec=train.spec)
-    train_loader = DataLoader(
-        train,
-        batch_sampler=EpochBatches(len(train), settings.batch_size, settings.seed),
-        collate_fn=together,
-        num_workers=settings.num_workers,
-        worker_init_fn=leave_to_parent,
-    )
-    val_loader = DataLoader(
-        datasets["val"],
-        batch_size=EVALUATION_BATCH,
-        collate_fn=together,
-        num_workers=settings.num_workers,
-        worker_init_fn=leave_to_parent,
-    )
-    return run_loop(
+    parts, window = None, 0
+    if isinstance(train.table, ShardedTable):
+        parts, window = np.unique(train.table.shard_of(train.rows), return_index=True)[1], train.table.window
+    order = EpochBatches(len(train), settings.batch_size, settings.seed, parts=parts, window=window)
+    loader = BatchLoader(train, order, fill=True)
+    stopped = run_loop(
         module,
-        train_loader,
-        val_loader,
+        loader,
+        in_order(datasets["val"], EVALUATION_BATCH),
         run,
         epochs=settings.epochs,
         precision=settings.precision,
@@ -300,7 +325,9 @@ def _train(
         time_limit=time_limit,
         reporter=reporter,
         checkpoint_every=settings.checkpoint_every,
+        callbacks=[DataWatch(loader, datasets)],
     )
+    return stopped, loader.waiting
 
 
 def _measure(
@@ -322,6 +349,28 @@ def _notes(split: str, stopped: str | None) -> list[str]:
         )
     if stopped:
         notes.append(f"Training stopped before its end: {stopped}.")
+    return notes
+
+
+def _waiting_note(waiting: Waiting, dataset: TableDataset) -> str:
+    where = "kept decoded in memory" if dataset.prepared else "decoded when they were needed"
+    return (
+        f"Training waited for data in {waiting.share:.1%} of its {waiting.seconds:,.0f} s; rows were {where}"
+        f"{'' if dataset.prepared else ', see --workers'}."
+    )
+
+
+def reading_notes(table: TableLike, datasets: dict[str, TableDataset]) -> list[str]:
+    """How a table was read that is too large for memory."""
+    notes = []
+    if isinstance(table, ShardedTable):
+        notes.append(
+            f"The rows stay in {len(table.shards):,} shards. What was learned about the columns comes from some rows "
+            f"spread over them, and one at least of each class; rows are mixed within {table.window:,} at a time."
+        )
+    late = [name for name, dataset in datasets.items() if not dataset.prepared]
+    if late:
+        notes.append(f"The {', '.join(late)} rows are decoded when they are needed; bad ones are met only then.")
     return notes
 
 

@@ -52,9 +52,3 @@ def first_asks(request: Callable[[], None]) -> Handler:
         request()
 
     return handle
-
-
-def leave_to_parent(worker: int = 0) -> None:
-    """For a worker process: signals to the whole group are the main process' matter, which ends its workers."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)

@@ -1,6 +1,6 @@
 """The training loop, whatever is trained: stops between two steps without loss, and goes on exactly."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -59,8 +59,8 @@ class Resumable(pl.LightningModule):
 
     def _sampler(self) -> Any:
         loader = self.trainer.train_dataloader or self.trainer.fit_loop._data_source.instance
-        sampler = getattr(loader, "batch_sampler", None)
-        return sampler if hasattr(sampler, "skip") else None
+        samplers = (getattr(loader, "batch_sampler", None), getattr(loader, "sampler", None))
+        return next((sampler for sampler in samplers if hasattr(sampler, "skip")), None)
 
 
 def run_loop(
@@ -79,6 +79,7 @@ def run_loop(
     time_limit: float | None,
     reporter: Reporter,
     checkpoint_every: str = "5m",
+    callbacks: Sequence[pl.Callback] = (),
 ) -> str | None:
     """Trains, with a history and checkpoints (last, and best by ``monitor``) in the run folder.
 
@@ -96,6 +97,7 @@ def run_loop(
         time_limit: seconds of training, or None.
         reporter: how to tell what happens.
         checkpoint_every: how often to save within an epoch, see `Every`.
+        callbacks: more of them, whose state is saved as well.
 
     Returns:
         Why training stopped before its end, or None.
@@ -115,7 +117,7 @@ def run_loop(
         precision=precision,  # type: ignore[arg-type]
         max_epochs=epochs,
         gradient_clip_val=gradient_clip,
-        callbacks=build_callbacks(checkpoints, history, stopper, patience, bar=reporter.bar),
+        callbacks=[*build_callbacks(checkpoints, history, stopper, patience, bar=reporter.bar), *callbacks],
         plugins=[WholeCheckpoints()],
         logger=_logger(run, resume, progress),
         log_every_n_steps=max(1, min(50, len(train_loader))),

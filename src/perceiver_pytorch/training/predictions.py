@@ -1,12 +1,13 @@
 """Predictions as a table file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from perceiver_pytorch.data import ClassTarget, LabelsTarget, TargetSpec
+from perceiver_pytorch.data import BadRow, ClassTarget, LabelsTarget, TargetSpec
 from perceiver_pytorch.training.evaluation import Predictions
 from perceiver_pytorch.training.files import write_whole
 
@@ -21,12 +22,18 @@ def check_output(path: Path) -> None:
         raise ValueError(f"the folder of {path} does not exist")
 
 
-def write_predictions(path: Path, predictions: Predictions) -> None:
+def write_predictions(path: Path, predictions: Predictions, bad: Mapping[int, BadRow] | None = None) -> None:
     """Writes ``row`` (number in the table, from 0) and the columns of each target.
 
     ``prediction`` holds the most probable class; the labels of probability 0.5 or more, joined as in the train table
     (``|`` where that had lists); or the number. Classes and labels have ``p_NAME`` each. With several targets
     ``TARGET_`` stands before each of these.
+
+    Args:
+        path: CSV or Parquet file.
+        predictions: of the rows that could be read.
+        bad: {row: what is wrong with it}, of those that could not; not None: there is a column ``error``, and bad rows
+            have their place among the others, without a prediction.
     """
     import pyarrow
     import pyarrow.csv
@@ -38,6 +45,12 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         for name, values in _columns(target, predictions.values(target)).items():
             columns[_free_name(prefix + name, columns)] = values
     table = pyarrow.table({name: pyarrow.array(values) for name, values in columns.items()})
+    if bad is not None:
+        reasons = [f"{entry.column}: {entry.reason}" if entry.column else entry.reason for entry in bad.values()]
+        error = pyarrow.nulls(len(table), pyarrow.string())
+        left_out = pyarrow.table({"row": pyarrow.array(list(bad), pyarrow.int64()), "error": reasons})
+        together = pyarrow.concat_tables([table.append_column("error", error), left_out], promote_options="default")
+        table = together.sort_by("row")
     writer = pyarrow.csv.write_csv if path.suffix.lower() == ".csv" else pyarrow.parquet.write_table
     write_whole(path, lambda partial: writer(table, str(partial)))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
 import torch
 
 from perceiver_pytorch.data import BadRow, ClassTarget, LabelsTarget, TableDataset, TargetSpec
@@ -154,7 +155,7 @@ def _spread(values: torch.Tensor, count: int) -> torch.Tensor:
 
 def _example(dataset: TableDataset, predictions: Predictions, place: int) -> dict[str, Any]:
     spec = dataset.spec
-    sample = dataset[place]
+    sample = dataset[int(np.searchsorted(dataset.rows, int(predictions.rows[place])))]
     cells = dataset.table.row(sample.row)
     parts = [
         part for modality in spec.modalities for part in examples.parts(modality, sample.inputs[modality.name], cells)

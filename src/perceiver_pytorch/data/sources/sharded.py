@@ -16,6 +16,7 @@ from ..values import is_missing
 _BLOCK = 256  # rows read at a time
 _SAMPLE_ROWS = 4096
 _SAMPLE_BYTES = 256 << 20
+_WINDOW_BYTES = 128 << 20
 _MAX_VALUES = 2000  # different values of a target that each get a row in the sample
 SPLIT = "split"
 
@@ -76,6 +77,11 @@ class ShardedTable:
     def bytes_per_row(self) -> float:
         """The mean size of a row, unpacked."""
         return sum(shard.nbytes for shard in self.shards) / len(self)
+
+    @property
+    def window(self) -> int:
+        """Rows that are mixed with one another when they are shuffled: so many that their row groups stay at hand."""
+        return max(256, min(4096, int(_WINDOW_BYTES / max(1.0, self.bytes_per_row))))
 
     def require(self, name: str) -> None:
         """Raise a `DataError` that lists the known columns if `name` is none of them."""

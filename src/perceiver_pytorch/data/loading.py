@@ -1,0 +1,156 @@
+"""Batches of a data set's rows, decoded here or in worker processes, and how long they were waited for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+
+from .collate import Batch, collate
+from .dataset import BadRow, TableDataset
+from .errors import DataError
+
+_SEARCHED = 1000  # rows tried where a whole batch is bad
+_MAX_WORKERS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """What was read for one batch: its good rows (None: there is none) and its bad ones."""
+
+    batch: Batch | None
+    bad: list[BadRow]
+
+
+class BatchReader(Dataset[Read]):
+    """Reads a batch at a time.
+
+    Args:
+        dataset: the rows.
+        fill: where all rows of a batch are bad, take the next good one in the data set's order: a training step needs
+            something to learn from.
+    """
+
+    def __init__(self, dataset: TableDataset, fill: bool) -> None:
+        self.dataset = dataset
+        self.fill = fill
+
+    def __getitem__(self, places: Sequence[int]) -> Read:
+        """The batch of the rows at these places; bad rows are told rather than raised, since an error that crosses
+        processes loses what it says."""
+        samples, bad = self.dataset.samples(places)
+        start = places[-1] + 1
+        for place in range(start, start + _SEARCHED) if self.fill and not samples else ():
+            samples, _ = self.dataset.samples([place % len(self.dataset)])
+            if samples:
+                break
+        return Read(collate(samples, self.dataset.spec) if samples else None, bad)
+
+
+class InOrder(Sampler[list[int]]):
+    """Batches of places from first to last."""
+
+    def __init__(self, size: int, batch_size: int) -> None:
+        self.size = size
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-self.size // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for start in range(0, self.size, self.batch_size):
+            yield list(range(start, min(start + self.batch_size, self.size)))
+
+
+@dataclass
+class Waiting:
+    """Seconds waited for data, and in all, between the first batch of an epoch and its end."""
+
+    waited: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """The share of the time that was spent waiting for data; 0 of no time."""
+        return self.waited / self.seconds if self.seconds else 0.0
+
+
+class BatchLoader(DataLoader[Read]):
+    """The batches of a data set, in the order of a sampler; whatever the number of workers, they are the same.
+
+    Args:
+        dataset: the rows.
+        sampler: gives the places of each batch's rows.
+        fill: see `BatchReader`.
+
+    Attributes:
+        waiting: how long was waited for data.
+
+    Raises:
+        DataError: on iteration, for a bad row of a data set that skips none.
+    """
+
+    def __init__(self, dataset: TableDataset, sampler: Sampler[list[int]], *, fill: bool = False) -> None:
+        workers = _workers(dataset)
+        super().__init__(
+            BatchReader(dataset, fill),
+            batch_size=None,
+            sampler=sampler,
+            collate_fn=_as_it_is,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            worker_init_fn=_start_worker,
+        )
+        self.rows = dataset
+        self.waiting = Waiting()
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        source = super().__iter__()
+        start = asked = time.monotonic()
+        before = self.waiting.seconds
+        while True:
+            read = next(source, None)
+            now = time.monotonic()
+            self.waiting.waited += now - asked
+            self.waiting.seconds = before + now - start
+            if read is None:
+                return
+            if read.bad and self.rows.on_error == "raise":
+                raise self.rows.error(read.bad[0])
+            self.rows.bad |= {entry.row: entry for entry in read.bad}
+            if read.batch is not None:
+                yield read.batch
+            elif self.dataset.fill:  # type: ignore[attr-defined]
+                raise DataError(f"{self.rows.table.source}: none of {_SEARCHED} rows can be used: {read.bad[0].reason}")
+            asked = time.monotonic()
+
+
+def in_order(dataset: TableDataset, batch_size: int) -> BatchLoader:
+    """All rows, first to last; those that are bad are left out."""
+    return BatchLoader(dataset, InOrder(len(dataset), batch_size))
+
+
+def _workers(dataset: TableDataset) -> int:
+    """What was asked for; else none where all rows are kept decoded, and one per core where not."""
+    if dataset.workers is not None:
+        return dataset.workers
+    return 0 if dataset.prepared else min(_MAX_WORKERS, os.cpu_count() or 1)
+
+
+def _as_it_is(read: Any) -> Any:
+    return read
+
+
+def _start_worker(worker: int) -> None:
+    """Signals to the whole group are the main process' matter; each worker keeps its part of what may be kept."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    info = get_worker_info()
+    assert info is not None
+    assert isinstance(info.dataset, BatchReader)
+    info.dataset.dataset.share_cache(info.num_workers)

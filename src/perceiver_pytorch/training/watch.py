@@ -1,0 +1,40 @@
+"""What is to be known about the data of a run after it: how long was waited for it, and which rows were bad."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+
+from perceiver_pytorch.data import BadRow, BatchLoader, TableDataset
+
+
+class DataWatch(pl.Callback):
+    """Keeps both in the checkpoints, so that a resumed run tells them of the whole.
+
+    Args:
+        loader: of the train rows.
+        datasets: whose bad rows count.
+    """
+
+    def __init__(self, loader: BatchLoader, datasets: dict[str, TableDataset]) -> None:
+        self.loader = loader
+        self.datasets = datasets
+
+    def state_dict(self) -> dict[str, Any]:
+        waiting = self.loader.waiting
+        bad = {
+            name: [[entry.row, entry.column, entry.reason] for entry in dataset.bad.values()]
+            for name, dataset in self.datasets.items()
+        }
+        return {"waited": waiting.waited, "seconds": waiting.seconds, "bad": bad}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.loader.waiting.waited, self.loader.waiting.seconds = state_dict["waited"], state_dict["seconds"]
+        for name, bad in state_dict["bad"].items():
+            if name in self.datasets:
+                self.datasets[name].bad |= {row: BadRow(row, column, reason) for row, column, reason in bad}
+
+
+def bad_rows(datasets: dict[str, TableDataset]) -> list[BadRow]:
+    """All that were met, by their number."""
+    found = {row: entry for dataset in datasets.values() for row, entry in dataset.bad.items()}
+    return [found[row] for row in sorted(found)]
