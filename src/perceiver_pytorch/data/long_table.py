@@ -42,9 +42,12 @@ def load_long_table(path: Path, key: str, time: str, values: tuple[str, ...]) ->
 
 @lru_cache(maxsize=4)
 def _load(path: Path, changed: int, key: str, time: str, values: tuple[str, ...]) -> LongTable:
-    from .readers import load_table
+    from .readers import ReadOptions, load_table
+    from .table import Table
 
-    table = load_table(path)
+    table = load_table(path, ReadOptions(stream=False if path.suffix.lower() == ".parquet" else None))
+    if not isinstance(table, Table):
+        raise DataError(f"{path}: a CSV, TSV, JSONL or Parquet file was expected")
     for name in (key, *([time] if time else []), *values):
         table.require(name)
     if not values:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,10 +47,11 @@ class ParquetShard:
     def __init__(self, path: Path, kept: RowGroups) -> None:
         self.path = path
         self._kept = kept
-        self._file: tuple[int, Any] | None = None
-        metadata = self._opened().metadata
+        self._metadata: Any = None
+        with self._opened() as file:
+            self._metadata = metadata = file.metadata
+            self.column_names = tuple(file.schema_arrow.names)
         self.num_rows = int(metadata.num_rows)
-        self.column_names = tuple(self._opened().schema_arrow.names)
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         self.nbytes = sum(group.total_byte_size for group in groups)
         self._starts = np.cumsum([0, *(group.num_rows for group in groups)], dtype=np.int64)
@@ -72,25 +72,21 @@ class ParquetShard:
         """Columns of a row group, read from the file."""
         arrow = need("pyarrow", "read tables")
         try:
-            return self._opened().read_row_group(group, columns=list(columns), use_threads=False)
+            with self._opened() as file:
+                return file.read_row_group(group, columns=list(columns), use_threads=False)
         except (arrow.ArrowException, OSError) as error:
             raise DataError(f"{self.path}: row group {group} cannot be read ({error})") from error
 
     def place(self, row: int) -> str:
         return f"{self.path.name}, its row {row}"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None}
-
     def _opened(self) -> Any:
-        """The file, opened once in each process: a forked one must not share the position with its parent."""
-        if self._file is None or self._file[0] != os.getpid():
-            arrow, parquet = need("pyarrow", "read tables"), need("pyarrow.parquet", "read tables")
-            try:
-                self._file = (os.getpid(), parquet.ParquetFile(self.path, memory_map=False, pre_buffer=False))
-            except (arrow.ArrowException, OSError) as error:
-                raise DataError(f"{self.path}: cannot be read as parquet: {error}") from error
-        return self._file[1]
+        """The file; not kept open, since there may be thousands, and worker processes."""
+        arrow, parquet = need("pyarrow", "read tables"), need("pyarrow.parquet", "read tables")
+        try:
+            return parquet.ParquetFile(self.path, metadata=self._metadata)
+        except (arrow.ArrowException, OSError) as error:
+            raise DataError(f"{self.path}: cannot be read as parquet: {error}") from error
 
 
 def parquet_table(source: str, root: Path, paths: Sequence[Path]) -> ShardedTable:

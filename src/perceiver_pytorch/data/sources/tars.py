@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import tarfile
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -57,46 +57,50 @@ class TarShard:
         )
         self.num_rows = len(starts) - 1
         self.nbytes = int(self._sizes.sum())
-        self._file: tuple[int, int] | None = None
         self.column_names = self._columns()
 
     def read(self, rows: np.ndarray, columns: Sequence[str]) -> list[dict[str, Any]]:
         wanted = set(columns)
         fields = bool(wanted - set(self.extensions)) and "json" in self.extensions
-        return [self._row(int(row), columns, wanted | ({"json"} if fields else set())) for row in rows]
+        members = wanted | ({"json"} if fields else set())
+        with self._opened() as file:
+            found = [self._members_of(file, int(row), members) for row in rows]
+        return [{name: row.get(name) for name in columns} for row in found]
 
     def place(self, row: int) -> str:
         return f"{self.path.name}, its sample {row}"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None}
-
     def _columns(self) -> tuple[str, ...]:
         names = dict.fromkeys(extension for extension in self.extensions if extension != "json")
-        for row in range(min(self.num_rows, _LOOKED_AT) if "json" in self.extensions else 0):
-            for name in self._members_of(row, {"json"}):
-                names.setdefault(name)
+        if "json" in self.extensions:
+            with self._opened() as file:
+                for row in range(min(self.num_rows, _LOOKED_AT)):
+                    with contextlib.suppress(DataError):  # told when the row is asked for
+                        names |= dict.fromkeys(self._members_of(file, row, {"json"}))
         return tuple(names)
 
-    def _row(self, row: int, columns: Sequence[str], members: set[str]) -> dict[str, Any]:
-        found = self._members_of(row, members)
-        return {name: found.get(name) for name in columns}
+    def _opened(self) -> BinaryIO:
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be read ({error.strerror})") from error
 
-    def _members_of(self, row: int, wanted: set[str]) -> dict[str, Any]:
+    def _members_of(self, file: BinaryIO, row: int, wanted: set[str]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for i in range(self._starts[row], self._starts[row + 1]):
             extension = self.extensions[self._kinds[i]]
             if extension in wanted:
-                value = self._value(i, extension, row)
+                value = self._value(file, i, extension, row)
                 if extension == "json":
                     found = {**value, **found}
                 else:
                     found[extension] = value
         return found
 
-    def _value(self, member: int, extension: str, row: int) -> Any:
+    def _value(self, file: BinaryIO, member: int, extension: str, row: int) -> Any:
         offset, size = int(self._offsets[member]), int(self._sizes[member])
-        data = os.pread(self._opened(), size, offset) if size else b""
+        file.seek(offset)
+        data = file.read(size)
         place = f"{self.place(row)}, its .{extension} member"
         if len(data) < size:
             raise DataError(f"{place}: the file ends within it")
@@ -109,11 +113,6 @@ class TarShard:
                 raise DataError(f"{place}: is not UTF-8 text ({error.reason})") from error
             return text.strip() if extension in ("cls", "label") else text
         return data
-
-    def _opened(self) -> int:
-        if self._file is None or self._file[0] != os.getpid():
-            self._file = (os.getpid(), os.open(self.path, os.O_RDONLY))
-        return self._file[1]
 
 
 def tar_table(source: str, root: Path, paths: Sequence[Path]) -> ShardedTable:
@@ -144,8 +143,15 @@ def _members(path: Path) -> Iterator[tuple[str, int, int]]:
         if isinstance(error, DataError):
             raise
         hint = "; compressed shards cannot be read by position: unpack them with gunzip"
-        zipped = path.open("rb").read(2) == b"\x1f\x8b" if path.is_file() else False
-        raise DataError(f"{path}: cannot be read as tar ({error}){hint if zipped else ''}") from error
+        raise DataError(f"{path}: cannot be read as tar ({error}){hint if _is_zipped(path) else ''}") from error
+
+
+def _is_zipped(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"\x1f\x8b"
+    except OSError:
+        return False
 
 
 def _parted(name: str) -> tuple[str, str]:
