@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 GROUPS = {
@@ -13,8 +14,14 @@ GROUPS = {
     "d": "text of 512 tokens and an image",
     "e": "length of a 260x260 video (uint8)",
     "f": "number of latents, on one 224x224x3 image",
+    "g": "published image classifier with Fourier positions: 224x224 pixels, 512 latents x 1024",
+    "h": "published masked language model: 2,048 bytes, 256 latents x 1280",
+    "i": "published optical flow: two frames of 368x496, 2,048 latents x 512",
+    "j": "published multi-modal autoencoder: 16 frames of 224x224, 30,720 samples, 784 latents x 512",
 }
+PUBLISHED_GROUPS = "ghij"
 FORWARD, TRAIN = "forward", "training step"
+PUBLISHED = "PublishedPerceiver"
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,8 @@ class Modality:
     """One kind of input.
 
     Args:
-        name: its name.
+        name: its name. In the published cases axes and channels are the input's dimensions in the order of its library,
+            which has the channels of a picture before its axes.
         channels: raw channels of a token; of token ids, 1.
         axes: length of each axis.
         num_freq_bands, max_freq: position encoding of every axis.
@@ -55,6 +63,11 @@ class Modality:
             count *= length
         return count
 
+    @property
+    def frame_points(self) -> int:
+        """Pixels of a published video (frames, 3, height, width)."""
+        return self.axes[0] * self.axes[2] * self.channels
+
 
 @dataclass(frozen=True)
 class Case:
@@ -64,7 +77,7 @@ class Case:
         group: letter of `GROUPS`.
         label: what tells it from the others of its group.
         model: class name in release 1.4.0: ``Perceiver``, ``MultiModalityPerceiver`` or
-            ``MultiModalityWithTextPerceiver``.
+            ``MultiModalityWithTextPerceiver``; or `PUBLISHED`, a model of `benchmarks.published`.
         modalities: what it reads.
         arguments: constructor arguments besides the modalities.
         batch: samples.
@@ -88,8 +101,12 @@ class Case:
         return f"{self.group}: {self.label}"
 
     @property
+    def published(self) -> bool:
+        return self.model == PUBLISHED
+
+    @property
     def depth(self) -> int:
-        return self.arguments["depth"]
+        return self.arguments.get("depth", 1)
 
     @property
     def num_blocks(self) -> int:
@@ -107,6 +124,14 @@ class Case:
         generator = torch.Generator().manual_seed(1)
         return {modality.name: modality.random(self.batch, generator) for modality in self.modalities}
 
+    def loss(self, output: Tensor) -> Tensor:
+        """What is trained: cross-entropy with `targets`, or for the published models, which have no one kind of
+        target, the mean square.
+        """
+        if self.published:
+            return output.float().square().mean()
+        return F.cross_entropy(output.float(), self.targets())
+
     def targets(self) -> Tensor:
         generator = torch.Generator().manual_seed(2)
         return torch.randint(self.arguments["num_classes"], (self.batch,), generator=generator)
@@ -122,7 +147,7 @@ class Case:
 
 def all_cases(quick: bool = False) -> list[Case]:
     """Every case in order; ``quick`` scales them down to fractions of a second."""
-    cases = [*_readme(), *_image(), *_imagenet(), *_text(), *_video(), *_latents()]
+    cases = [*_readme(), *_image(), *_imagenet(), *_text(), *_video(), *_latents(), *_published()]
     return [_scaled_down(case) for case in cases] if quick else cases
 
 
@@ -203,8 +228,90 @@ def _latents() -> list[Case]:
     return [case(number) for number in (12, 64, 256, 1024)]
 
 
+def _published() -> list[Case]:
+    """Published sizes (see `perceiver_pytorch.interop.published`) and inputs, one sample."""
+    image = {
+        "num_latents": 512,
+        "d_latents": 1024,
+        "num_blocks": 8,
+        "num_self_attends_per_block": 6,
+        "num_cross_attention_heads": 1,
+        "num_labels": 1000,
+    }
+    flow = {
+        "num_latents": 2048,
+        "d_latents": 512,
+        "num_self_attends_per_block": 24,
+        "num_self_attention_heads": 16,
+        "num_cross_attention_heads": 1,
+    }
+    clip = {
+        "num_latents": 784,
+        "d_latents": 512,
+        "num_self_attends_per_block": 8,
+        "num_cross_attention_heads": 1,
+        "image_size": 224,
+        "num_labels": 700,
+    }
+
+    def case(group: str, label: str, task: str, sizes: dict[str, Any], *modalities: Modality) -> Case:
+        arguments = {"task": task, "sizes": sizes}
+        return Case(group, label, PUBLISHED, modalities, arguments, contestants=("ours", "transformers"))
+
+    video, audio = Modality("image", 224, (16, 3, 224), 0, 0.0), Modality("audio", 1, (30_720,), 0, 0.0)
+    return [
+        case("g", "224x224", "image-fourier", image, Modality("image", 224, (3, 224), 0, 0.0)),
+        case(
+            "h",
+            "2,048 bytes",
+            "masked-lm",
+            {"qk_channels": 256, "v_channels": 1280},
+            Modality("text", 2048, (), 0, 0.0, vocabulary=262),
+        ),
+        case("i", "368x496", "optical-flow", flow, Modality("frames", 496, (2, 27, 368), 0, 0.0)),
+        case(
+            "j",
+            "a 128th of the points",
+            "multimodal-autoencoding",
+            clip,
+            video,
+            audio,
+            Modality("label", 700, (), 0, 0.0),
+        ),
+    ]
+
+
+def _scaled_down_published(case: Case) -> Case:
+    small = {
+        "num_latents": 8,
+        "d_latents": 32,
+        "num_blocks": 1,
+        "num_self_attends_per_block": 2,
+        "num_self_attention_heads": 4,
+        "max_position_embeddings": 64,
+        "train_size": [12, 16],
+        "image_size": 16,
+        "num_frames": 2,
+        "output_shape": [1, 2, 16, 16],
+        "audio_samples_per_frame": 32,
+        "output_num_channels": 16,
+        "num_labels": 10,
+    }
+    if case.group == "h":
+        small |= {"qk_channels": 32, "v_channels": 32, "d_model": 32}
+    shapes = {"g": [(3, 24, 24)], "h": [(64,)], "i": [(2, 27, 12, 16)], "j": [(2, 3, 16, 16), (64, 1), (10,)]}
+    modalities = tuple(
+        replace(modality, axes=tuple(shape[:-1]), channels=shape[-1])
+        for modality, shape in zip(case.modalities, shapes[case.group], strict=True)
+    )
+    arguments = {**case.arguments, "sizes": {**case.arguments["sizes"], **small}}
+    return replace(case, modalities=modalities, arguments=arguments)
+
+
 def _scaled_down(case: Case) -> Case:
     """A case of the same form with small axes and latents."""
+    if case.published:
+        return _scaled_down_published(case)
 
     def modality(original: Modality) -> Modality:
         limit = {1: 96, 2: 12, 3: 8}[len(original.axes)]

@@ -164,7 +164,7 @@ class Run:
 
     def _kernel(self, case: Case) -> None:
         """Our cross-attend alone."""
-        if "ours" in self.options.contestants:
+        if "ours" in self.options.contestants and not case.published:
             job = {"kind": "kernel", "case": case.to_json(), "repeats": self.options.repeats}
             answer = runner.run({**job, "budget": self.options.budget}, self.limits)
             self.results["kernels"].append({"case": case.name, **answer})

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import FORWARD, GROUPS
-from benchmarks.contestants import SAME_NUMBERS
+from benchmarks.cases import FORWARD, GROUPS, PUBLISHED_GROUPS
+from benchmarks.contestants import PUBLISHED_NUMBERS, SAME_NUMBERS
 from benchmarks.runner import OUT_OF_MEMORY
 
-RELEASE, RIVAL = "release-1.4.0", "rival"
+RELEASE, RIVAL, PUBLISHER = "release-1.4.0", "rival", "transformers"
 COLUMNS = (
     "case", "contestant", "median", "min-max", "calls", "first call", "peak memory",
-    f"x {RELEASE}", f"x {RIVAL}", "difference", "note",
+    f"x {RELEASE}", f"x {RIVAL}", f"x {PUBLISHER}", "difference", "note",
 )  # fmt: skip
 
 
@@ -124,6 +124,7 @@ def _row(measurement: dict[str, Any], beside: dict[str, dict[str, Any]]) -> list
         size(measurement["peak"]),
         _times_as_fast(measurement, beside.get(RELEASE)),
         _times_as_fast(measurement, beside.get(RIVAL)),
+        _times_as_fast(measurement, beside.get(PUBLISHER)),
         _difference(measurement, beside),
         "; ".join(filter(None, (measurement["note"], measurement["error"]))),
     ]
@@ -137,8 +138,9 @@ def _times_as_fast(measurement: dict[str, Any], other: dict[str, Any] | None) ->
 
 def _difference(measurement: dict[str, Any], beside: dict[str, dict[str, Any]]) -> str:
     """From the first contestant with the same weights that ran."""
-    reference = next((name for name in SAME_NUMBERS if name in beside and beside[name]["times"]), None)
-    if measurement["contestant"] not in SAME_NUMBERS or reference is None:
+    same = PUBLISHED_NUMBERS if measurement["group"] in PUBLISHED_GROUPS else SAME_NUMBERS
+    reference = next((name for name in same if name in beside and beside[name]["times"]), None)
+    if measurement["contestant"] not in same or reference is None:
         return ""
     if measurement["contestant"] == reference:
         return "reference"

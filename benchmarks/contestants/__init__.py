@@ -27,6 +27,9 @@ MODULES = {
 SAME_NUMBERS = ("release-1.4.0", "ours", "ours-chunked", "rival")
 """Contestants that have the same weights and must give the same output; the first of them that ran is compared with."""
 
+PUBLISHED_NUMBERS = ("transformers", "ours")
+"""The same for the published models."""
+
 
 def contestant(name: str) -> ModuleType:
     """The contestant's module."""

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from benchmarks import published
 from benchmarks.cases import Case
 
 PEER = "transformers-5.23.0"
@@ -9,7 +10,7 @@ WARM_UPS = 1
 
 
 def unsupported(case: Case) -> str | None:
-    if case.image is not None:
+    if case.image is not None or case.published:
         return None
     if len(case.modalities) > 1:
         return "its multimodal preprocessor patches sound and pads with learned vectors: other tokens"
@@ -17,10 +18,14 @@ def unsupported(case: Case) -> str | None:
 
 
 def note(case: Case) -> str:
+    if case.published:
+        return ""
     return f"reads the input once, not {case.depth} times; cross-attention decoder instead of the mean"
 
 
 def build(case: Case) -> nn.Module:
+    if case.published:
+        return published.theirs(case)
     from transformers import PerceiverConfig, PerceiverModel
     from transformers.models.perceiver.modeling_perceiver import (
         PerceiverClassificationDecoder,
