@@ -33,8 +33,8 @@ MODULES = (
 @cache
 def release() -> SimpleNamespace:
     """Its modules, by name (``release().multi_modality_perceiver``)."""
-    _install()
-    with _another_package(), _without_shape_checks():
+    install(f"perceiver-multi-modality-pytorch=={VERSION}", FOLDER)
+    with another_package(FOLDER):
         return SimpleNamespace(**{name: importlib.import_module(f"{PACKAGE}.{name}") for name in MODULES})
 
 
@@ -75,36 +75,42 @@ def running_release(dtype: torch.dtype) -> Iterator[None]:
         yield
 
 
-def _install() -> None:
+def install(requirement: str, folder: Path) -> None:
     """Installs under a temporary name and renames: workers that start together do not meet a half-written folder."""
-    if (FOLDER / PACKAGE).is_dir():
+    if (folder / PACKAGE).is_dir():
         return
-    FOLDER.parent.mkdir(exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{FOLDER.name}-", dir=FOLDER.parent))
+    folder.parent.mkdir(exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(partial)]
-        subprocess.run([*pip, f"perceiver-multi-modality-pytorch=={VERSION}"], check=True)
+        subprocess.run([*pip, requirement], check=True)
         partial.chmod(0o755)
-        os.rename(partial, FOLDER)
+        os.rename(partial, folder)
     except OSError:
-        if not (FOLDER / PACKAGE).is_dir():  # else another worker was first
+        if not (folder / PACKAGE).is_dir():  # else another worker was first
             raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager
-def _another_package() -> Iterator[None]:
-    """Within the block the package's name stands for the release."""
+def another_package(folder: Path) -> Iterator[None]:
+    """Within the block the package's name stands for the one in a folder."""
+    with _without_shape_checks(), _under_our_name(folder):
+        yield
+
+
+@contextmanager
+def _under_our_name(folder: Path) -> Iterator[None]:
     ours = {name: module for name, module in sys.modules.items() if name.split(".")[0] == PACKAGE}
     for name in ours:
         del sys.modules[name]
-    sys.path.insert(0, str(FOLDER))
+    sys.path.insert(0, str(folder))
     try:
         yield
     finally:
         # Its modules keep working: they hold one another by reference, and ours get their name back.
-        sys.path.remove(str(FOLDER))
+        sys.path.remove(str(folder))
         for name in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
             del sys.modules[name]
         sys.modules.update(ours)

@@ -9,6 +9,9 @@ from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 from safetensors.torch import save_model
 from torch import nn
 
+CLASS = "class"
+"""Where a file of weights names the model's class, in its metadata."""
+
 
 class SavedModel(
     nn.Module,
@@ -42,8 +45,10 @@ class SavedModel(
         return super()._from_pretrained(strict=strict, **arguments)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        """Writes the weights under a temporary name first: a file that is there is whole."""
+        """Writes the weights under a temporary name first: a file that is there is whole. It names the model's class,
+        for `perceiver_pytorch.interop.load`.
+        """
         target = Path(save_directory) / SAFETENSORS_SINGLE_FILE
         partial = target.with_name(target.name + ".partial")
-        save_model(self, str(partial))
+        save_model(self, str(partial), metadata={CLASS: type(self).__name__})
         os.replace(partial, target)

@@ -1,5 +1,6 @@
 """Raw inputs to answers: preprocessing against transformers' own, and answers against the model's logits."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,7 @@ def test_tiles_cover_an_image_and_a_constant_stays_one(size: tuple[int, int]) ->
         starts = flow.tile_starts(length, tile)
         assert starts[0] == 0
         assert starts[-1] + tile == length
-        assert all(b - a <= tile - min(flow.OVERLAP, tile - 1) for a, b in zip(starts, starts[1:], strict=False))
+        assert all(b - a <= tile - min(flow.OVERLAP, tile - 1) for a, b in itertools.pairwise(starts))
     assert seen.shape == size
 
 

@@ -8,6 +8,7 @@ import typer
 
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.cli.config import config
+from perceiver_pytorch.cli.convert import convert
 from perceiver_pytorch.cli.evaluate import evaluate
 from perceiver_pytorch.cli.fit import fit
 from perceiver_pytorch.cli.language import fill, generate, language
@@ -52,5 +53,5 @@ def spelled_out(arguments: list[str]) -> list[str]:
     ]
 
 
-for command in (fit, evaluate, predict, config, language, generate, fill):
+for command in (fit, evaluate, predict, config, language, generate, fill, convert):
     app.command()(worded(command))

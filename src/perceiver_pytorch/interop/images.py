@@ -80,8 +80,8 @@ def open_image(image: Any) -> np.ndarray:
     """Pixels ``(height, width, 3)`` uint8.
 
     Args:
-        image: a path, a Pillow image, or an array or tensor ``(height, width, 3)``, ``(3, height, width)`` or ``(height,
-            width)``: uint8 in [0, 255], or floats in [0, 1].
+        image: a path, a Pillow image, or an array or tensor ``(height, width, 3)``, ``(3, height, width)`` or
+            ``(height, width)``: uint8 in [0, 255], or floats in [0, 1].
 
     Raises:
         FileNotFoundError, ValueError, TypeError: for no file, no image, or an array of another form.
