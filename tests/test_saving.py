@@ -210,7 +210,7 @@ def test_a_file_of_weights_is_whole_or_the_one_before(tmp_path: Path, monkeypatc
     model, batch = build("MultiModalityPerceiver"), inputs("MultiModalityPerceiver")
     model.save_pretrained(tmp_path)
 
-    def fails(model: nn.Module, path: str) -> None:
+    def fails(model: nn.Module, path: str, **_: object) -> None:
         Path(path).write_bytes(b"half")
         raise OSError("disk full")
 
