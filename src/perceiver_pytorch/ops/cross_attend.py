@@ -161,7 +161,7 @@ def _attend_to_all(
     """Weighted values (batch, heads, latents, value_dim_head) without biases, and which of them have a token (None:
     all).
     """
-    if len(contexts) == 1 and _by_keys(query, contexts[0], alone=True):
+    if len(contexts) == 1 and _alone_by_keys(query, contexts[0], key, value):
         mask = contexts[0].mask
         some = None if mask is None else mask.flatten(1).any(-1)[:, None, None]
         return attend_alone(query, contexts[0], key, value, scale, eps), some
@@ -179,12 +179,17 @@ def _attend_to_all(
     return output, lse > float("-inf")
 
 
-def _by_keys(query: Float[Tensor, "batch heads latents dim_head"], context: Context, alone: bool = False) -> bool:
-    """Whether a context is read by keys and values, rather than by rows; ``alone``: it is the only one."""
+def _alone_by_keys(query: Tensor, context: Context, key: Tensor, value: Tensor) -> bool:
+    """Whether a context that is the only one is read by keys and values."""
+    if _selection["backend"] == "auto" and projected.is_wide(context, key.shape[0] * (key.shape[1] + value.shape[1])):
+        return True
+    return _by_keys(query, context)
+
+
+def _by_keys(query: Float[Tensor, "batch heads latents dim_head"], context: Context) -> bool:
+    """Whether a context is read by keys and values, rather than by rows."""
     if _selection["backend"] != "auto":
         return _selection["backend"] == projected.name
-    if alone and projected.is_wide(context):
-        return True
     if not _by_cost(query, context):
         return False
     _, heads, latents, dim_head = query.shape

@@ -14,14 +14,16 @@ from perceiver_pytorch.ops.context import Context
 name = "projected"
 
 WIDE = 64
-"""Channels of data beyond which no compiled loop takes a context, and keys are narrower than the data anyway."""
+"""Channels of data beyond which no compiled loop takes a context."""
 
 
-def is_wide(context: Context) -> bool:
-    """Whether a context is an array of many channels and nothing else, such as latents that a decoder reads: it is
-    there already, and so are keys and values the size of it. Known from widths alone, as a compiled graph needs it.
+def is_wide(context: Context, width: int) -> bool:
+    """Whether a context is an array of many channels and nothing else, such as latents that a decoder reads, of which
+    keys and values (``width`` channels together) are not much larger. Known from widths alone, as a compiled graph
+    needs it.
     """
-    return context.data.shape[-1] > WIDE and context.data.dim() == 3 and not context.tables and context.code is None
+    channels, plain = context.data.shape[-1], context.data.dim() == 3 and not context.tables and context.code is None
+    return plain and channels > WIDE and width <= 4 * channels
 
 
 def attend_projected(
