@@ -370,6 +370,13 @@ WRONG: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: build(outputs=[{"name": "a", "query": 3}]), ValueError, r"an output has no 'query'; .* mean 'queries'"),
     (lambda: build(seq_dropout=1.0), ValueError, "seq_dropout must be less than 1"),
     (lambda: build(freq_scale="mel"), ValueError, "freq_scale must be one of 'linear', 'log'"),
+    (lambda: build(latent_heads=3), ValueError, "latent_heads must divide latent_dim=8, got 3"),
+    (lambda: build(decoder_heads=2, decoder_v_dim=5), ValueError, "decoder_heads must divide decoder_v_dim=5, got 2"),
+    (
+        lambda: build()(batch(), outputs="map"),
+        TypeError,
+        r"outputs must be a sequence of names, got 'map'; use \['map'\]",
+    ),
     (lambda: build(query_dim=5), ValueError, "query_dim must be at least 17, the width of the widest queries, got 5"),
     (lambda: label(name="a.b"), ValueError, "non-empty string without dots"),
     (lambda: label(queries=()), ValueError, "must be one spec, or several"),

@@ -134,6 +134,9 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         _checks.positive_int("num_latent_blocks_per_layer", num_latent_blocks_per_layer, minimum=0)
         if _checks.probability("seq_dropout", seq_dropout) == 1:
             raise ValueError("seq_dropout must be less than 1, else no token is left")
+        _check_heads("cross", cross_heads, latent_dim, cross_qk_dim, cross_v_dim)
+        _check_heads("latent", latent_heads, latent_dim, latent_qk_dim, latent_v_dim)
+        _check_heads("decoder", decoder_heads, latent_dim, decoder_qk_dim, decoder_v_dim)
         self.recompute = False
         self.seq_dropout = seq_dropout
         self._declare(
@@ -268,6 +271,8 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         outputs: Sequence[str] | None,
     ) -> Result:
         """The outputs wanted."""
+        if isinstance(outputs, str):
+            raise TypeError(f"outputs must be a sequence of names, got {outputs!r}; use [{outputs!r}]")
         names = tuple(self.outputs)
         given, at = self._by_output("queries", queries), self._by_output("indices", indices)
         for name in (wanted := names if outputs is None else tuple(outputs)):
@@ -320,7 +325,10 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         if isinstance(value, Tensor) and len(names) == 1:
             return {names[0]: value}
         if not isinstance(value, Mapping):
-            raise TypeError(f"{argument} must be a mapping of outputs to tensors, got {type(value).__name__}")
+            raise TypeError(
+                f"{argument} must be a mapping of outputs to tensors (a tensor, in a model of one output), got "
+                f"{type(value).__name__}"
+            )
         for name, tensor in value.items():
             _checks.tensor(f"{argument}[{_checks.choice(f'an output of {argument}', name, names)!r}]", tensor)
         return dict(value)
@@ -346,6 +354,15 @@ def _drop_tokens(contexts: Sequence[Sequence[Context]], share: float) -> list[li
         lost = ~some.view(-1, *[1] * (keep.dim() - 1))
         thinned.append(mask | lost if context.mask is None else mask | (lost & context.mask))
     return [[replace(c, mask=mask) for c, mask in zip(layer, thinned, strict=True)] for layer in contexts]
+
+
+def _check_heads(kind: str, heads: int, default: int, qk_dim: int | None, v_dim: int | None) -> None:
+    """That heads divide what they share, in the words of the constructor."""
+    _checks.positive_int(f"{kind}_heads", heads)
+    qk = f"latent_dim={default}" if qk_dim is None else f"{kind}_qk_dim={qk_dim}"
+    for name, value in ((qk, default if qk_dim is None else qk_dim), (f"{kind}_v_dim={v_dim}", v_dim)):
+        if isinstance(value, int) and value % heads:
+            raise ValueError(f"{kind}_heads must divide {name}, got {heads}")
 
 
 def _layers(
