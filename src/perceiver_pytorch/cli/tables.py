@@ -10,16 +10,16 @@ from torch import nn
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.data import TableDataset, TableLike, load_table, split_column
 from perceiver_pytorch.data.splits import SPLIT_NAMES
-from perceiver_pytorch.training.build import TableModel
 from perceiver_pytorch.training.config import DataConfig
 from perceiver_pytorch.training.fit import decode_where_it_fits, make_dataset, read_options
+from perceiver_pytorch.training.published import RunModel
 from perceiver_pytorch.training.run_folder import RunFolder
 
 M = TypeVar("M", bound=nn.Module)
 SPLITS = ("train", "val", "test", "all")
 
 
-def open_run(run: RunFolder) -> TableModel:
+def open_run(run: RunFolder) -> RunModel:
     """The run's model, on the accelerator if there is one."""
     return on_accelerator(run.model())
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch.data import CategoriesSpec, InputSpec, SpecOptions
+from perceiver_pytorch.interop import huggingface
+from perceiver_pytorch.interop.model import PublishedPerceiver
 from perceiver_pytorch.modalities import InputModality, InputModalityWithEmbedding
 from perceiver_pytorch.multi_modality_with_text_perceiver import (
     MultiModalityWithTextPerceiver,
@@ -22,8 +24,9 @@ from perceiver_pytorch.multi_task_perceiver import MultiTaskPerceiver
 from perceiver_pytorch.training.build import TableModel, assemble, model_name, table_modality
 from perceiver_pytorch.training.config import ModelConfig, StartConfig
 from perceiver_pytorch.training.freezing import add_lora, freeze
+from perceiver_pytorch.training.published import PublishedTableModel, RunModel, published_table_model
 from perceiver_pytorch.training.run_folder import RunFolder
-from perceiver_pytorch.training.transfer import count_parameters, match_modalities, move_weights
+from perceiver_pytorch.training.transfer import Transfer, count_parameters, match_modalities, move_weights
 
 NOT_SIZES = ("modalities", "num_classes", "style")
 
@@ -34,24 +37,27 @@ class Source:
 
     Attributes:
         place: where it came from, for messages.
-        model: its encoder, as the model that reads modalities.
+        model: its encoder, as the model that reads modalities; or a published model.
         spec: what it read, where that is known.
     """
 
     place: str
-    model: MultiModalityWithTextPerceiver
+    model: MultiModalityWithTextPerceiver | PublishedPerceiver
     spec: InputSpec | None = None
 
 
 def load_source(checkpoint: str) -> Source:
-    """The model to start from: a run folder, or a folder of ``save_pretrained``.
+    """The model to start from: a run folder, a folder of ``save_pretrained``, or a checkpoint in transformers' format
+    (also converted, or the name of a hub repository).
 
     Raises:
         ValueError: there is no such folder, or what it holds is no model that a table can be read by.
     """
     folder = Path(checkpoint)
     if not folder.is_dir():
-        raise ValueError(f"--from {checkpoint}: there is no such folder")
+        if folder.is_absolute() or checkpoint.count("/") != 1 or folder.parent.is_dir():
+            raise ValueError(f"--from {checkpoint}: there is no such folder")
+        return Source(checkpoint, huggingface.load(checkpoint))
     if (folder / "input_spec.json").is_file():
         run = RunFolder.open(folder)
         return Source(checkpoint, _encoder(run.model(), checkpoint), run.spec())
@@ -65,19 +71,19 @@ def load_source(checkpoint: str) -> Source:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON file: {error}") from None
-    kinds = {"tasks": MultiTaskPerceiver, "num_classes": MultiModalityWithTextPerceiver}
+    if config.get("model_type") == "perceiver":
+        return Source(checkpoint, huggingface.load(folder))
+    kinds = {"sizes": PublishedPerceiver, "tasks": MultiTaskPerceiver, "num_classes": MultiModalityWithTextPerceiver}
     kind: Any = next((kind for key, kind in kinds.items() if key in config), MultiModalityWithTextPerceiverNoPooling)
     with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a folder
         try:
             model = kind.from_pretrained(folder, local_files_only=True)
         except (TypeError, RuntimeError) as error:
             raise ValueError(f"--from {checkpoint}: this is no model that a table can start from ({error})") from error
-    return Source(checkpoint, _encoder(model, checkpoint))
+    return Source(checkpoint, model if isinstance(model, PublishedPerceiver) else _encoder(model, checkpoint))
 
 
-def start_from(
-    source: Source, spec: InputSpec, config: ModelConfig, start: StartConfig
-) -> tuple[TableModel, list[str]]:
+def start_from(source: Source, spec: InputSpec, config: ModelConfig, start: StartConfig) -> tuple[RunModel, list[str]]:
     """A model for a table with the sizes and weights of ``source``, and lines that say what was taken over.
 
     Args:
@@ -90,16 +96,11 @@ def start_from(
         ValueError: the source has too few latents for the targets, or nothing is left to train.
         ImportError: LoRA is asked for, and peft is missing.
     """
-    old = source.model
-    model = _assembled(source, spec, config)
-    new = _encoder(model, source.place)
-    matches = match_modalities(new, old)
-    transfer = move_weights(new, old, matches, _embedding_rows(spec, source.spec, matches))
-    prefix = "encoder." if isinstance(model, MultiTaskPerceiver) else ""
-    fresh = {prefix + name for name in transfer.fresh}
+    started = _from_published if isinstance(source.model, PublishedPerceiver) else _from_own
+    model, matches, transfer = started(source, spec, config)
     freeze(model, start.freeze)
     if start.lora:
-        add_lora(model, start.lora, fresh)
+        add_lora(model, start.lora, transfer.fresh)
     taken, total = sum(transfer.taken.values()), count_parameters(model)
     lines = [f"from {source.place}: {taken:,} of {total:,} weights are taken over, {total - taken:,} are fresh"]
     for modality in spec.modalities:
@@ -152,9 +153,40 @@ def _cut(modality: Any) -> dict[str, Any]:
     return {**common, "audio_features": "logmel", "mel_bands": modality.mel_bands, **seconds}
 
 
+def _from_own(source: Source, spec: InputSpec, config: ModelConfig) -> tuple[TableModel, dict[str, str], Transfer]:
+    """A model of the source's sizes, with its weights; which modalities match; and what became of the weights."""
+    model = _assembled(source, spec, config)
+    old, new = _encoder(source.model, source.place), _encoder(model, source.place)
+    matches = match_modalities(new, old)
+    transfer = move_weights(new, old, matches, _embedding_rows(spec, source.spec, matches))
+    prefix = "encoder." if isinstance(model, MultiTaskPerceiver) else ""
+    return model, matches, Transfer(transfer.taken, {prefix + name for name in transfer.fresh})
+
+
+def _from_published(
+    source: Source, spec: InputSpec, config: ModelConfig
+) -> tuple[PublishedTableModel, dict[str, str], Transfer]:
+    """A published model over a table: the first text of bytes or the first image is read as it was there."""
+    assert isinstance(source.model, PublishedPerceiver)
+    model, old = published_table_model(source.model, spec, config, source.place), source.model.state_dict()
+    old["queries"] = old.get("decoder.queries", torch.zeros(0, 0))
+    transfer = Transfer()
+    classified = "decoder.head.weight" in old  # the decoder of a language model answers something else
+    with torch.no_grad():
+        for name, weight in model.state_dict().items():
+            there = old.get(name)
+            head = name.startswith("heads.") or (name.startswith(("decoder.", "queries")) and not classified)
+            if head or there is None or there.shape[1:] != weight.shape[1:]:
+                transfer.fresh.add(name)
+            else:
+                weight.copy_(there.expand_as(weight))
+                transfer.taken[name] = weight.numel() if name in dict(model.named_parameters()) else 0
+    return model, {model.reads["name"]: model.reads["name"]}, transfer
+
+
 def _assembled(source: Source, spec: InputSpec, config: ModelConfig) -> TableModel:
     """A fresh model of the source's sizes; modalities of the same name keep its Fourier bands, whatever their size."""
-    old = source.model
+    old = _encoder(source.model, source.place)
     recorded: Any = old._hub_mixin_config
     sizes = {name: value for name, value in recorded.items() if name not in NOT_SIZES}
     sizes.setdefault("use_gelu", isinstance(old, MultiModalityWithTextPerceiverNoPooling))

@@ -40,6 +40,7 @@ from perceiver_pytorch.training.freezing import merge_lora
 from perceiver_pytorch.training.guard import Guard, guarded
 from perceiver_pytorch.training.loop import INTERRUPTED, run_loop
 from perceiver_pytorch.training.module import TableModule
+from perceiver_pytorch.training.published import RunModel
 from perceiver_pytorch.training.report import ReportFacts, write_report
 from perceiver_pytorch.training.reporter import Reporter
 from perceiver_pytorch.training.run_folder import RunFolder
@@ -107,6 +108,7 @@ def _fit(
         reporter.say(note)
 
     torch.manual_seed(config.training.seed)
+    model: RunModel
     if source is None:
         model = build_model(spec, config.model)
     else:

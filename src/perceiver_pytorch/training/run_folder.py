@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 
 from perceiver_pytorch._saving import SavedModel
 from perceiver_pytorch.data import InputSpec
-from perceiver_pytorch.training.build import TableModel, model_class
+from perceiver_pytorch.training.build import model_class
 from perceiver_pytorch.training.config import FitConfig, dump_config, load_config
 from perceiver_pytorch.training.files import (
     DiskFullError,
@@ -26,6 +26,7 @@ from perceiver_pytorch.training.files import (
 )
 from perceiver_pytorch.training.knobs import Settings
 from perceiver_pytorch.training.lock import locked
+from perceiver_pytorch.training.published import PublishedTableModel, RunModel
 
 M = TypeVar("M", bound=SavedModel)
 R = TypeVar("R", bound="RunFolder")
@@ -159,12 +160,14 @@ class RunFolder:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
-    def model(self) -> TableModel:
+    def model(self) -> RunModel:
         """The trained model, in evaluation mode.
 
         Raises:
             ValueError: if the run has none yet.
         """
+        if "published" in self._read(self.path / "config.json"):
+            return self.load(PublishedTableModel)
         return self.load(model_class(self.spec()))
 
     def load(self, kind: type[M]) -> M:
