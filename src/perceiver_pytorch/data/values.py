@@ -95,8 +95,8 @@ def as_date(value: Any) -> datetime.datetime | None:
             return datetime.datetime(value.year, value.month, value.day)
         if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
             seconds = float(value)
-            while abs(seconds) > _MAX_SECONDS:  # the year 9999
-                seconds /= 1000
+            for _ in ("milli", "micro", "nano"):
+                seconds /= 1000 if abs(seconds) > _MAX_SECONDS else 1
             return _EPOCH + datetime.timedelta(seconds=seconds)
     except (ValueError, OverflowError):
         pass

@@ -14,6 +14,7 @@ from ..errors import need
 from . import av_file
 
 _MARGIN = 0.1  # seconds decoded behind a cut, so that the resampling filter sees the samples there
+_FRAMES = 2500  # samples: two frames of AAC or MP3 and some
 _MAX_RATE = 1 << 20  # Hz; a header that says more is damaged
 
 
@@ -61,15 +62,14 @@ def read_audio(source: bytes | Path, sample_rate: int, max_samples: int, channel
         NoSoundError: it has no sound track.
         ValueError: it is damaged or empty, or has samples that are not finite.
     """
-    wanted = max_samples / sample_rate + 2 * _MARGIN
+    seconds = max_samples / sample_rate
     file = _libsndfile(source)
-    sound, rate = _read_av(source, wanted, channels) if file is None else _read_sndfile(file, wanted, channels)
-    slack = _MARGIN if file is None else 0.0  # FFmpeg's codecs fill their last frame
+    read = _read_av(source, seconds, channels) if file is None else _read_sndfile(file, seconds, channels)
+    sound, rate, longer = read
     if not len(sound):
         raise ValueError("the sound has no samples")
     if not np.isfinite(sound).all():
         raise ValueError("the sound has samples that are not finite numbers")
-    longer = len(sound) / rate > max_samples / sample_rate + slack
     if rate != sample_rate:
         try:
             sound = need("soxr", "resample sound").resample(sound, rate, sample_rate)
@@ -89,42 +89,45 @@ def _libsndfile(source: bytes | Path) -> Any:
         return None
 
 
-def _read_sndfile(file: Any, wanted: float, channels: int) -> tuple[np.ndarray, int]:
+def _read_sndfile(file: Any, seconds: float, channels: int) -> tuple[np.ndarray, int, bool]:
+    """The sound's beginning, its rate, and whether it is longer than `seconds`."""
     with file:
         rate = _checked_rate(file.samplerate)
+        wanted = math.ceil((seconds + _MARGIN) * rate)
         try:
-            sound = file.read(min(file.frames, math.ceil(wanted * rate)), dtype="float32", always_2d=True)
+            sound = file.read(min(file.frames, wanted), dtype="float32", always_2d=True)
         except Exception as error:
             raise ValueError(f"the sound cannot be decoded ({error})") from error
-    return _mixed(sound, channels), rate
+        return _mixed(sound, channels), rate, file.frames / rate > seconds
 
 
-def _read_av(source: bytes | Path, wanted: float, channels: int) -> tuple[np.ndarray, int]:
+def _read_av(source: bytes | Path, seconds: float, channels: int) -> tuple[np.ndarray, int, bool]:
+    """The same; what a codec adds before and behind a sound to fill its frames does not make it longer."""
     av = need("av", "decode sound")
     parts: list[np.ndarray] = []
     with av_file.opened(source, "sound") as container:
         stream = _stream(container)
         rate, length = _checked_rate(stream.rate), 0
+        enough = math.ceil(seconds * rate) + max(_FRAMES, math.ceil(_MARGIN * rate))
         resampler = av.AudioResampler(format="fltp", rate=rate)  # planes of floats, whatever the codec gives
         for frame in container.decode(stream):
             if not parts:
-                lead = _lead(container, frame, wanted)
+                lead = _lead(container, frame, seconds)
                 parts.append(np.zeros((round(lead * rate), channels), np.float32))
             for part in resampler.resample(frame):
                 parts.append(_mixed(part.to_ndarray().T, channels))
                 length += len(parts[-1])
-            if length > wanted * rate:
+            if length > enough:
                 break
-    if not parts:
-        return np.zeros((0, channels), np.float32), rate
-    return np.concatenate(parts)[: math.ceil(wanted * rate)], rate
+    sound = np.concatenate(parts) if parts else np.zeros((0, channels), np.float32)
+    return sound[:enough], rate, length > enough
 
 
-def _lead(container: Any, frame: Any, wanted: float) -> float:
+def _lead(container: Any, frame: Any, at_most: float) -> float:
     """Seconds of silence before a sound track that begins after its picture."""
     if frame.time is None:
         return 0.0
-    return min(max(0.0, frame.time - av_file.start(container)), wanted)
+    return min(max(0.0, frame.time - av_file.start(container)), at_most)
 
 
 def _stream(container: Any) -> Any:

@@ -91,6 +91,7 @@ def _timed(container: Any, stream: Any, rate: float, taken: list[Any]) -> Iterat
     """Decoded frames with their time from the video's beginning; long stretches that nobody wants are skipped."""
     beginning = av_file.start(container)
     frames, seekable, last, count = container.decode(stream), 1 / rate >= _SEEK, 0.0, 0
+    sought = -1  # the wanted frame that was last sought: once is enough, its key frame may lie far before it
     while True:
         frame = next(frames, None)
         if frame is None:
@@ -99,7 +100,8 @@ def _timed(container: Any, stream: Any, rate: float, taken: list[Any]) -> Iterat
         last, count = time, count + 1
         yield frame, max(0.0, time)
         wanted = len(taken) / rate
-        if seekable and stream.time_base and wanted - time > _SEEK:
+        if seekable and stream.time_base and wanted - time > _SEEK and len(taken) > sought:
+            sought = len(taken)
             try:
                 container.seek(round((wanted + beginning) / stream.time_base), stream=stream)
                 frames = container.decode(stream)

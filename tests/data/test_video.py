@@ -1,0 +1,195 @@
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_helpers import fitted, shades, table_of, video
+from perceiver_pytorch.data import DataError, SpecOptions, VideoSpec, Where
+from perceiver_pytorch.data.decoders.video import VideoFacts
+from perceiver_pytorch.data.decoders.video_file import read_video
+
+WHERE = Where("here.csv", Path("/nowhere"), 17)
+
+
+def unchanged(height, width):
+    return height, width
+
+
+def brightness(clip):
+    """Mean of each frame, as the number of the shade it shows."""
+    return clip.frames.reshape(len(clip.frames), -1).mean(1)
+
+
+def reference(data, times):
+    """The picture on display at each time, from all frames decoded by PyAV."""
+    import io
+
+    import av
+
+    with av.open(io.BytesIO(data)) as container:
+        frames = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    shown = [max((f for f in frames if f[0] <= time + 1e-6), key=lambda f: f[0], default=frames[0]) for time in times]
+    return np.stack([pixels for _, pixels in shown])
+
+
+@pytest.mark.parametrize("rate", [1, 4, 5, 10, 25])
+@pytest.mark.parametrize("kind", ["mp4", "matroska", "avi"])
+def test_frames_are_those_on_display(rate, kind):
+    data = video(shades(20), 10, kind=kind)
+    clip = read_video(data, rate, 1000, unchanged)
+    frames = len(clip.frames)
+    assert 2 * rate - rate // 10 <= frames <= 2 * rate  # AVI does not say how long its last frame is shown
+    assert not clip.longer
+    assert np.array_equal(clip.frames, reference(data, np.arange(frames) / rate))
+
+
+def test_a_varying_rate_is_held_between_frames():
+    times = [0, 0.1, 0.2, 1.0, 1.9]
+    data = video(shades(5), 10, times=times)
+    clip = read_video(data, 10, 100, unchanged)
+    assert np.array_equal(clip.frames, reference(data, np.arange(len(clip.frames)) / 10))
+    assert len(clip.frames) >= 20
+    assert len({round(value) for value in brightness(clip)[2:10]}) == 1
+
+
+def test_no_more_than_the_wanted_frames_are_kept():
+    data = video(shades(30), 10)
+    clip = read_video(data, 10, 12, unchanged)
+    assert len(clip.frames) == 12
+    assert clip.longer
+    assert not read_video(data, 10, 30, unchanged).longer
+    assert not read_video(data, 1, 3, unchanged).longer
+
+
+def test_frames_are_resized_as_they_are_decoded():
+    clip = read_video(video(shades(3), 10), 10, 10, lambda h, w: (h // 2, w // 4))
+    assert clip.frames.shape == (3, 16, 12, 3)
+    assert (clip.height, clip.width) == (32, 48)
+
+
+def test_a_long_video_is_read_by_seeking(monkeypatch):
+    """An hour, of which a frame every 20 minutes is wanted."""
+    data = video(shades(60), 10, times=[60 * i for i in range(60)])
+    clip = read_video(data, 1 / 1200, 3, unchanged)
+    assert np.array_equal(clip.frames, reference(data, [0, 1200, 2400]))
+
+
+def test_memory_holds_the_wanted_frames_only():
+    data = video([np.full((240, 320, 3), i % 250, np.uint8) for i in range(150)], 25)
+    tracemalloc.start()
+    read_video(data, 5, 3, lambda h, w: (24, 32))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * 240 * 320 * 3
+
+
+def test_rotation_is_applied():
+    frames = [np.zeros((32, 48, 3), np.uint8) for _ in range(3)]
+    for frame in frames:
+        frame[:16, :24] = 255  # upper left
+    data = video(frames, 10)
+    upright = _matrix(0x10000, 0, 0, 0x10000)
+    assert data.count(upright) >= 2  # of the film and of its track
+    place = data.rindex(upright)
+    turned = data[:place] + _matrix(0, 0x10000, 0xFFFF0000, 0) + data[place + len(upright) :]  # a quarter clockwise
+    clip = read_video(turned, 10, 3, unchanged)
+    assert (clip.height, clip.width) == (48, 32)
+    assert clip.frames[0, :20, 20:].mean() > 200  # upper right
+    assert clip.frames[0, 28:, :12].mean() < 60
+    assert VideoFacts.look(turned).height == 48
+
+
+def _matrix(a, b, c, d):
+    return b"".join(value.to_bytes(4, "big") for value in (a, b, 0, c, d, 0, 0, 0, 0x40000000))
+
+
+class TestSpec:
+    def test_tokens_are_patches_of_frames(self):
+        spec = VideoSpec("x", 10, 4, 32, 48, 8)
+        assert (spec.axes, spec.channels) == ((4, 4, 6), 192)
+        encoded = spec.encode({"x": video(shades(3), 10)}, WHERE)
+        assert encoded.values.shape == (3, 4, 6, 192)
+        assert encoded.values.dtype == np.uint8
+        assert encoded.changes == ()
+
+    def test_other_sizes_and_lengths_are_said(self):
+        cell = {"x": video(shades(12, 32, 32), 10)}
+        assert VideoSpec("x", 10, 4, 16, 48, 8).encode(cell, WHERE).changes == ("resized", "padded", "cut")
+        stretched = VideoSpec("x", 10, 12, 16, 48, 8, "stretch").encode(cell, WHERE)
+        assert stretched.changes == ("resized", "stretched")
+
+    def test_size_length_and_patch_are_learned(self):
+        facts = [VideoFacts(240, 320, 3.0, True)] * 2 + [VideoFacts(100, 100, 2.0, False)]
+        assert VideoSpec.fit("x", facts, SpecOptions()) == VideoSpec("x", 5, 15, 48, 64, 4)
+        long = [VideoFacts(240, 320, float("inf"), False)]
+        options = SpecOptions(video_rate=2, max_video_seconds=60, video_size=32, video_patch=16)
+        assert VideoSpec.fit("x", long, options) == VideoSpec("x", 2, 120, 24, 32, 16)
+
+    @pytest.mark.parametrize("cell", [None, "", {"bytes": None, "path": None}])
+    def test_empty_cells_are_missing(self, cell):
+        assert VideoSpec("x", 10, 4, 32, 48, 8).encode({"x": cell}, WHERE) is None
+
+
+def test_sound_tracks_are_a_modality_of_their_own_on_the_same_clock(tmp_path):
+    sound = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16000) / 8000)
+    cells = [video(shades(20), 10, sound=sound), video(shades(20), 10), None] * 4
+    table = table_of(tmp_path, clip=cells, y=["a", "b", "c"] * 4)
+    spec, _ = fitted(table, "y", kinds={"clip": "video+audio"})
+    assert [(m.name, m.kind, m.columns) for m in spec.modalities] == [
+        ("clip", "video", ("clip",)),
+        ("clip.audio", "audio", ("clip",)),
+    ]
+    film, track = spec.modalities
+    assert film.clock == track.clock >= 2.0
+    with_sound, silent, missing = ([m.encode({"clip": cells[i]}, WHERE) for m in spec.modalities] for i in range(3))
+    assert silent[0] is not None
+    assert silent[1] is None
+    assert missing == [None, None]
+    # After one second: frame 5 of 5 a second, token 250 of 32 samples of 8000 a second.
+    assert film.grid(0)[5] == pytest.approx(track.grid(0)[250]) == pytest.approx(2 / film.clock - 1)
+    values = with_sound[1].values.reshape(-1) * track.std + track.mean
+    np.testing.assert_allclose(values[2000:6000].std(), 0.5 / np.sqrt(2), atol=0.03)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\0\0\0\x18ftypmp42" + b"\0" * 40,
+        b"\x1a\x45\xdf\xa3junk",
+        b"RIFF0000AVI junk",
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+        b"ffconcat version 1.0\nfile /etc/passwd\n",
+        b"junk",
+        video(shades(8), 10)[:400],
+    ],
+)
+def test_damage_is_named_with_its_row(data):
+    with pytest.raises(DataError, match=r"here.csv: row 17, column 'x': the (video|file)") as caught:
+        VideoSpec("x", 10, 4, 32, 48, 8).encode({"x": data}, WHERE)
+    assert (caught.value.row, caught.value.column) == (17, "x")
+
+
+WHOLE = {kind: video(shades(6, 16, 16), 10, sound=np.zeros(2000), kind=kind) for kind in ("mp4", "matroska")}
+
+
+@given(
+    st.sampled_from(sorted(WHOLE)),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=12),
+    st.data(),
+)
+@settings(max_examples=60, deadline=None)
+def test_mutated_files_are_read_or_refused(kind, changes, data):
+    content = bytearray(WHOLE[kind])
+    for place, value in changes:
+        content[place % len(content)] = value
+    content = content[: data.draw(st.integers(1, len(content)))]
+    spec = VideoSpec("x", 10, 4, 16, 16, 8)
+    try:
+        encoded = spec.encode({"x": bytes(content)}, WHERE)
+    except DataError:
+        return
+    assert encoded.values.shape[1:] == (2, 2, 192)
+    assert 1 <= len(encoded.values) <= 4
