@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import perceiver_pytorch as P
+from perceiver_pytorch.masks import drop_tokens
 from perceiver_pytorch.nn import fourier_encode, random_indices, take
-from perceiver_pytorch.perceiver_io import _drop_tokens
 from small_models import audio, image, pictures, sounds, text, words
 
 GRID = (3, 4)
@@ -244,7 +244,7 @@ def test_sequence_dropout_masks_a_share_of_every_sample_in_training_only() -> No
         {"image": torch.rand(3, 50, 40, 3), "audio": torch.rand(3, 2000, 1)},
     )
     contexts = model._contexts(data, {"audio": torch.rand(3, 2000) > 0.5}, None)
-    thinned = _drop_tokens(contexts, 0.4)
+    thinned = drop_tokens(contexts, 0.4)
     for before, after in zip(contexts[0], thinned[0], strict=True):
         assert after.data.data_ptr() == before.data.data_ptr()
         available = torch.ones_like(after.mask) if before.mask is None else before.mask
@@ -261,7 +261,7 @@ def test_sequence_dropout_leaves_something_of_every_sample() -> None:
     model = build(seq_dropout=0.9)
     data = {"image": torch.rand(64, 1, 1, 3), "audio": torch.rand(64, 2, 1)}
     mask = {"image": torch.zeros(64, 1, 1, dtype=torch.bool), "audio": torch.tensor([[True, False]]).expand(64, -1)}
-    (contexts, _) = _drop_tokens(model._contexts(data, mask, None), 0.9)
+    (contexts, _) = drop_tokens(model._contexts(data, mask, None), 0.9)
     kept = torch.cat([context.mask.flatten(1) for context in contexts], 1)
     assert torch.equal(kept, torch.cat([mask[n].flatten(1) for n in ("audio", "image")], 1))
 

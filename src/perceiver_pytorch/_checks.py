@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -26,6 +26,19 @@ def known_keys(name: str, mapping: Mapping[str, Any], known: Iterable[str]) -> M
         if key not in known:
             raise ValueError(f"{name} has no {key!r}; it has {', '.join(known)}{_did_you_mean(key, known)}")
     return mapping
+
+
+def by_name(argument: str, values: Any, kind: type[T], convert: Callable[[Any], T]) -> dict[str, T]:
+    """``values``, each of them converted, by their names, which must differ; in their order."""
+    if isinstance(values, (kind, Mapping, str)) or not isinstance(values, Iterable):
+        raise TypeError(f"{argument} must be an iterable of {kind.__name__}, got {type(values).__name__}")
+    found: dict[str, T] = {}
+    for value in map(convert, values):
+        name = value.name  # type: ignore[attr-defined]
+        if name in found:
+            raise ValueError(f"two {argument} are called {name!r}; names must differ")
+        found[name] = value
+    return found
 
 
 def positive_int(name: str, value: Any, minimum: int = 1) -> int:

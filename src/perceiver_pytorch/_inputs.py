@@ -55,7 +55,9 @@ class ModalityReader(SavedModel):
             code_dim: width of a learned code per modality, or None.
             fourier_encode_positions: give tokens their positions.
         """
-        self.modalities = _by_name(modalities)
+        self.modalities = _checks.by_name("modalities", modalities, InputModality, modality_from_config)
+        if not self.modalities:
+            raise ValueError("modalities is empty; a model needs at least one")
         self.depth = depth
         self._freq_scale, self._encode_positions, self._embed = freq_scale, fourier_encode_positions, embed
         # Codes follow the sorted names, as in release 1.4.0, whatever the order of declaration.
@@ -198,18 +200,3 @@ class ModalityReader(SavedModel):
     def _position_dim(self, modality: InputModality) -> int:
         """Channels of a token's position."""
         return modality.position_dim if self._encode_positions else 0
-
-
-def _by_name(modalities: Iterable[InputModality | Mapping[str, Any]]) -> dict[str, InputModality]:
-    """Declared modalities by name, in order of declaration."""
-    if isinstance(modalities, InputModality | Mapping | str) or not isinstance(modalities, Iterable):
-        raise TypeError(f"modalities must be an iterable of InputModality, got {type(modalities).__name__}")
-    by_name: dict[str, InputModality] = {}
-    for value in modalities:
-        modality = modality_from_config(value)
-        if modality.name in by_name:
-            raise ValueError(f"two modalities are called {modality.name!r}; names must differ")
-        by_name[modality.name] = modality
-    if not by_name:
-        raise ValueError("modalities is empty; a model needs at least one")
-    return by_name

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,15 +10,14 @@ from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch._inputs import ModalityReader
-from perceiver_pytorch.masks import Masks
+from perceiver_pytorch.masks import Masks, drop_tokens
 from perceiver_pytorch.modalities import Coordinates, InputModality
 from perceiver_pytorch.nn.block import AttentionBlock
 from perceiver_pytorch.nn.decoder import QueryDecoder
 from perceiver_pytorch.nn.encoder import encode
 from perceiver_pytorch.nn.init import init_latents, init_linears
-from perceiver_pytorch.nn.io_layer import IOLayer
-from perceiver_pytorch.nn.queries import CodedQueries
-from perceiver_pytorch.nn.sharing import share
+from perceiver_pytorch.nn.io_layer import build_io_layers
+from perceiver_pytorch.nn.queries import CodedQueries, check_indices, check_queries
 from perceiver_pytorch.ops import Context
 from perceiver_pytorch.outputs import Output, output_from_config
 
@@ -148,7 +146,7 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
             code_dim=modality_code_dim,
             fourier_encode_positions=fourier_encode_positions,
         )
-        self.outputs = _by_name(outputs)
+        self.outputs = _checks.by_name("outputs", outputs, Output, output_from_config)
         self._record_config(outputs=[output.to_config() for output in self.outputs.values()])
         self.latents = init_latents(num_latents, latent_dim, "truncated_normal")
         self._init_codes()
@@ -174,7 +172,7 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
             widening_factor=widening_factor,
             **common,
         )
-        self.layers = _layers(
+        self.layers = build_io_layers(
             cross, latent, depth, num_latent_blocks_per_layer, num_latent_block_repeats, weight_tie_layers
         )
         self.queries = nn.ModuleDict()
@@ -238,7 +236,7 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
             multi_modality_data = {next(iter(self.modalities)): multi_modality_data}
         contexts = self._contexts(multi_modality_data, mask, present, coordinates)  # type: ignore[arg-type]
         if self.training and self.seq_dropout:
-            contexts = _drop_tokens(contexts, self.seq_dropout)
+            contexts = drop_tokens(contexts, self.seq_dropout)
         states: list[Tensor] = []
         keep = states if return_hidden_states else None
         layers = [partial(layer, recompute=self.recompute, hidden_states=keep) for layer in self.layers]
@@ -297,7 +295,7 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         assert self.decoder is not None
         axes: tuple[int, ...]
         if given is not None:
-            rows = _checked_queries(name, given, batch, coded.dim)
+            rows = check_queries(name, given, batch, coded.dim)
             axes = (rows.shape[1],)
             build: Callable[[int, int], Tensor] = partial(_slice, rows)
         else:
@@ -305,7 +303,7 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
             if indices is None:
                 places = torch.arange(math.prod(axes), device=latents.device)
             else:
-                places = _checked_indices(name, indices, batch, math.prod(axes))
+                places = check_indices(name, indices, batch, math.prod(axes))
                 axes = (places.shape[-1],)
             build = partial(_at, coded, contexts, places)
         result = self.decoder(
@@ -340,20 +338,12 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         return ", ".join(parts)
 
 
-def _drop_tokens(contexts: Sequence[Sequence[Context]], share: float) -> list[list[Context]]:
-    """The contexts of every layer, with about ``share`` of each sample's tokens masked: the same in all layers.
+def _slice(queries: Tensor, start: int, stop: int) -> Tensor:
+    return queries[:, start:stop]
 
-    Masked tokens stay where they are, so that nothing is copied. A sample that would lose all its tokens keeps them.
-    """
-    first = contexts[0]
-    keeps = [torch.rand(context.data.shape[:-1], device=context.data.device) >= share for context in first]
-    masks = [keep if c.mask is None else keep & c.mask for keep, c in zip(keeps, first, strict=True)]
-    some = torch.stack([mask.flatten(1).any(1) for mask in masks]).any(0)
-    thinned = []
-    for context, keep, mask in zip(first, keeps, masks, strict=True):
-        lost = ~some.view(-1, *[1] * (keep.dim() - 1))
-        thinned.append(mask | lost if context.mask is None else mask | (lost & context.mask))
-    return [[replace(c, mask=mask) for c, mask in zip(layer, thinned, strict=True)] for layer in contexts]
+
+def _at(coded: CodedQueries, contexts: Mapping[str, Context], places: Tensor, start: int, stop: int) -> Tensor:
+    return coded.at(places[..., start:stop], contexts)
 
 
 def _check_heads(kind: str, heads: int, default: int, qk_dim: int | None, v_dim: int | None) -> None:
@@ -363,75 +353,3 @@ def _check_heads(kind: str, heads: int, default: int, qk_dim: int | None, v_dim:
     for name, value in ((qk, default if qk_dim is None else qk_dim), (f"{kind}_v_dim={v_dim}", v_dim)):
         if isinstance(value, int) and value % heads:
             raise ValueError(f"{kind}_heads must divide {name}, got {heads}")
-
-
-def _layers(
-    cross: Callable[[], AttentionBlock],
-    latent: Callable[[], AttentionBlock],
-    depth: int,
-    num_blocks: int,
-    num_repeats: int,
-    tie: bool,
-) -> nn.ModuleList:
-    """Layers whose parts are shared after the paper's rule, where they are tied."""
-    crosses: dict[int, AttentionBlock] = {}
-    blocks: dict[tuple[int, int], AttentionBlock] = {}
-    layers = []
-    for i, shared in enumerate(share(depth, num_blocks, tie=tie, rule="paper")):
-        if shared.cross == i:
-            crosses[i] = cross()
-        for j, owner in enumerate(shared.blocks):
-            if owner == i:
-                blocks[i, j] = latent()
-        parts = [blocks[owner, j] for j, owner in enumerate(shared.blocks)]
-        layers.append(IOLayer(crosses[shared.cross], parts, num_repeats))
-    return nn.ModuleList(layers)
-
-
-def _by_name(outputs: Iterable[Output | Mapping[str, Any]]) -> dict[str, Output]:
-    """Outputs by name, in order of declaration."""
-    if isinstance(outputs, Output | Mapping | str) or not isinstance(outputs, Iterable):
-        raise TypeError(f"outputs must be an iterable of Output, got {type(outputs).__name__}")
-    by_name: dict[str, Output] = {}
-    for value in outputs:
-        output = output_from_config(value)
-        if output.name in by_name:
-            raise ValueError(f"two outputs are called {output.name!r}; names must differ")
-        by_name[output.name] = output
-    return by_name
-
-
-def _slice(queries: Tensor, start: int, stop: int) -> Tensor:
-    return queries[:, start:stop]
-
-
-def _at(coded: CodedQueries, contexts: Mapping[str, Context], places: Tensor, start: int, stop: int) -> Tensor:
-    return coded.at(places[..., start:stop], contexts)
-
-
-def _checked_queries(name: str, queries: Tensor, batch: int, dim: int) -> Tensor:
-    """Queries (1 or batch, queries, dim)."""
-    array = queries.unsqueeze(0) if queries.dim() == 2 else queries
-    if array.dim() != 3 or array.shape[0] not in (1, batch) or array.shape[2] != dim:
-        raise ValueError(
-            f"queries[{name!r}] must be (batch={batch}, queries, dim={dim}) or (queries, {dim}), got "
-            f"{tuple(queries.shape)}"
-        )
-    if not array.is_floating_point():
-        raise TypeError(f"queries[{name!r}] must be of a floating-point dtype, got {queries.dtype}")
-    return array
-
-
-def _checked_indices(name: str, indices: Tensor, batch: int, num_queries: int) -> Tensor:
-    if indices.dtype != torch.int64:
-        raise TypeError(f"indices[{name!r}] must be int64, got {indices.dtype}")
-    if indices.dim() not in (1, 2) or (indices.dim() == 2 and indices.shape[0] != batch):
-        raise ValueError(
-            f"indices[{name!r}] must be (queries,) or (batch={batch}, queries), got {tuple(indices.shape)}"
-        )
-    if torch.compiler.is_compiling() or indices.is_meta:
-        return indices
-    wrong = (indices < 0) | (indices >= num_queries)
-    if wrong.any():
-        raise ValueError(f"indices[{name!r}] must lie in [0, {num_queries}), got {int(indices[wrong][0])}")
-    return indices

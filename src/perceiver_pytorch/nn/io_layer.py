@@ -1,6 +1,6 @@
 """One layer of a Perceiver IO encoder, of `AttentionBlock`s."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from perceiver_pytorch.nn.block import AttentionBlock
+from perceiver_pytorch.nn.sharing import share
 from perceiver_pytorch.ops import Context
 
 
@@ -59,3 +60,26 @@ def _run(block: nn.Module, *arguments: object, recompute: bool) -> Tensor:
     if recompute and torch.is_grad_enabled():
         return checkpoint(block, *arguments, use_reentrant=False)
     return block(*arguments)
+
+
+def build_io_layers(
+    cross: Callable[[], AttentionBlock],
+    latent: Callable[[], AttentionBlock],
+    depth: int,
+    num_blocks: int,
+    num_repeats: int,
+    tie: bool,
+) -> nn.ModuleList:
+    """Layers whose parts are shared after the paper's rule, where they are tied."""
+    crosses: dict[int, AttentionBlock] = {}
+    blocks: dict[tuple[int, int], AttentionBlock] = {}
+    layers = []
+    for i, shared in enumerate(share(depth, num_blocks, tie=tie, rule="paper")):
+        if shared.cross == i:
+            crosses[i] = cross()
+        for j, owner in enumerate(shared.blocks):
+            if owner == i:
+                blocks[i, j] = latent()
+        parts = [blocks[owner, j] for j, owner in enumerate(shared.blocks)]
+        layers.append(IOLayer(crosses[shared.cross], parts, num_repeats))
+    return nn.ModuleList(layers)

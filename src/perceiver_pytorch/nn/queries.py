@@ -312,6 +312,35 @@ def random_indices(axes: Sequence[int], count: int, device: torch.device | None 
     return torch.randperm(math.prod(axes), device=device)[:count]
 
 
+def check_queries(name: str, queries: Tensor, batch: int, dim: int) -> Tensor:
+    """What a caller gives for output ``name``, as queries ``(1 or batch, queries, dim)``, if it is that."""
+    array = queries.unsqueeze(0) if queries.dim() == 2 else queries
+    if array.dim() != 3 or array.shape[0] not in (1, batch) or array.shape[2] != dim:
+        raise ValueError(
+            f"queries[{name!r}] must be (batch={batch}, queries, dim={dim}) or (queries, {dim}), got "
+            f"{tuple(queries.shape)}"
+        )
+    if not array.is_floating_point():
+        raise TypeError(f"queries[{name!r}] must be of a floating-point dtype, got {queries.dtype}")
+    return array
+
+
+def check_indices(name: str, indices: Tensor, batch: int, num_queries: int) -> Tensor:
+    """``indices``, if they are places of a grid of ``num_queries`` (not checked in a compiled graph)."""
+    if indices.dtype != torch.int64:
+        raise TypeError(f"indices[{name!r}] must be int64, got {indices.dtype}")
+    if indices.dim() not in (1, 2) or (indices.dim() == 2 and indices.shape[0] != batch):
+        raise ValueError(
+            f"indices[{name!r}] must be (queries,) or (batch={batch}, queries), got {tuple(indices.shape)}"
+        )
+    if torch.compiler.is_compiling() or indices.is_meta:
+        return indices
+    wrong = (indices < 0) | (indices >= num_queries)
+    if wrong.any():
+        raise ValueError(f"indices[{name!r}] must lie in [0, {num_queries}), got {int(indices[wrong][0])}")
+    return indices
+
+
 def _data_at(context: Context, indices: Tensor) -> Tensor:
     """Channels of the tokens at ``indices``, as a cross-attend reads them; zeros for masked tokens."""
     data = take(context.data, indices)
