@@ -1,0 +1,198 @@
+import contextlib
+import datetime
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_helpers import fitted, npy, table_of, write_table
+from perceiver_pytorch.data import (
+    DataError,
+    SeriesSpec,
+    SpecOptions,
+    TableDataset,
+    Where,
+    collate,
+    load_table,
+    recognise_columns,
+)
+
+WHERE = Where("here.csv", Path("/nowhere"), 17)
+PLAIN = SeriesSpec("x", 4, (0.0,), (1.0,))
+WIDE = SeriesSpec("x", 4, (0.0, 1.0), (1.0, 2.0), gaps=True)
+TIMED = SeriesSpec("x", 4, (0.0,), (1.0,), span=10.0, step=1.0, time="t")
+
+
+def rows_of(count, width=None, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=(3 + i % 5,) if width is None else (3 + i % 5, width)).cumsum(0) for i in range(count)]
+
+
+@pytest.mark.parametrize(
+    "cell", [[1.0, 2, 3], (1, 2, 3), "[1, 2, 3]", npy(np.array([1, 2, 3])), np.array([1.0, 2, 3]), [[1], [2], [3]]]
+)
+def test_every_form_of_an_array_is_read(cell):
+    encoded = PLAIN.encode({"x": cell}, WHERE)
+    assert encoded.values.tolist() == [[1], [2], [3]]
+    assert (encoded.mask, encoded.coordinates, encoded.changes) == (None, None, ())
+
+
+def test_files_are_read_where_the_table_is(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([1, 2, 3], np.int16))
+    where = Where("here.csv", tmp_path, 17)
+    assert PLAIN.encode({"x": "a.npy"}, where).values.tolist() == [[1], [2], [3]]
+    with pytest.raises(DataError, match="row 17, column 'x': there is no file"):
+        PLAIN.encode({"x": "b.npy"}, where)
+
+
+def test_values_are_standardised_and_gaps_flagged():
+    encoded = WIDE.encode({"x": [[1.0, 3.0], [None, 1.0], [float("nan")] * 2]}, WHERE)
+    assert encoded.values.tolist() == [[1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]]
+    assert encoded.mask.tolist() == [True, True, False]
+
+
+def test_longer_series_are_cut_and_absurd_values_clipped():
+    encoded = PLAIN.encode({"x": [1, 2, 3, 4, 500]}, WHERE)
+    assert (len(encoded.values), encoded.changes) == (4, ("cut",))
+    assert PLAIN.encode({"x": [500]}, WHERE).changes == ("clipped",)
+
+
+def test_time_stamps_are_places_on_the_axis():
+    row = {"x": [1, 2, 3], "t": [100.0, 105.0, 110.0]}
+    encoded = TIMED.encode(row, WHERE)
+    np.testing.assert_allclose(encoded.coordinates[0], [-1, 0, 1])
+    shuffled = TIMED.encode({"x": [2, 3, 1], "t": [105.0, 110.0, 100.0]}, WHERE)
+    assert np.array_equal(shuffled.values, encoded.values)
+    dates = [datetime.datetime(2020, 1, 1, 0, 0, second) for second in (0, 5, 10)]
+    np.testing.assert_allclose(TIMED.encode(row | {"t": dates}, WHERE).coordinates[0], [-1, 0, 1])
+    iso = [date.isoformat() for date in dates]
+    np.testing.assert_allclose(TIMED.encode(row | {"t": iso}, WHERE).coordinates[0], [-1, 0, 1])
+    later = TIMED.encode(row | {"t": [0.0, 5.0, 11.0]}, WHERE)
+    assert (len(later.values), later.changes) == (2, ("cut",))
+
+
+def test_a_cell_may_bring_its_time_stamps():
+    spec = SeriesSpec("x", 4, (0.0,), (1.0,), span=10.0, step=1.0)
+    encoded = spec.encode({"x": {"values": [1, 2], "time": [0, 5]}}, WHERE)
+    np.testing.assert_allclose(encoded.coordinates[0], [-1, 0])
+
+
+@pytest.mark.parametrize(
+    ("spec", "row", "message"),
+    [
+        (PLAIN, {"x": "[1, 2"}, "no JSON array"),
+        (PLAIN, {"x": [[1, 2], [3]]}, "rows of one length"),
+        (PLAIN, {"x": ["a"]}, "array of numbers"),
+        (PLAIN, {"x": [1, float("inf")]}, "infinite one at step 1"),
+        (PLAIN, {"x": [[1, 2]]}, "series of 1 channels was expected, got 2"),
+        (PLAIN, {"x": [[[1]]]}, r"got one of shape \(1, 1, 1\)"),
+        (PLAIN, {"x": npy(np.array([1, 2, 3]))[:70]}, "cannot be read"),
+        (PLAIN, {"x": npy(np.array(["a"]))}, "array of numbers"),
+        (PLAIN, {"x": 3}, "file was expected"),
+        (TIMED, {"x": [1, 2], "t": [1]}, "got 1 for 2 steps"),
+        (TIMED, {"x": [1, 2], "t": [1, None]}, "time stamp"),
+        (TIMED, {"x": [1, 2], "t": ["now", "then"]}, "a date"),
+        (TIMED, {"x": [1, 2], "t": None}, "time stamps are missing"),
+    ],
+)
+def test_damage_is_named_with_its_row(spec, row, message):
+    with pytest.raises(DataError, match=rf"here.csv: row 17, column '[xt]': .*{message}"):
+        spec.encode(row, WHERE)
+
+
+@pytest.mark.parametrize("cell", [None, "", [], "[]", [None, None], {"bytes": None, "path": None}])
+def test_empty_cells_are_missing(cell):
+    assert PLAIN.encode({"x": cell}, WHERE) is None
+
+
+def test_arrays_are_never_unpickled():
+    data = npy(np.array([{"a": 1}], dtype=object))
+    with pytest.raises(DataError, match="cannot be read"):
+        PLAIN.encode({"x": data}, WHERE)
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8), st.integers(0, 300))
+@settings(max_examples=200, deadline=None)
+def test_mutated_files_are_read_or_refused(changes, length):
+    content = bytearray(npy(np.arange(12.0)))
+    for place, value in changes:
+        content[place % len(content)] = value
+    with contextlib.suppress(DataError):
+        PLAIN.encode({"x": bytes(content[: max(1, length)])}, WHERE)
+
+
+def test_moments_length_and_axis_are_learned(tmp_path):
+    values = rows_of(20, 2)
+    times = [np.sort(np.random.default_rng(i).random(len(v)) * 9) + 1000 * i for i, v in enumerate(values)]
+    table = table_of(tmp_path, x=[v.tolist() for v in values], t=[t.tolist() for t in times], y=["a", "b"] * 10)
+    spec, splits = fitted(table, "y", options=SpecOptions(series_time="t"))
+    (series,) = spec.modalities
+    train = np.concatenate([values[i] for i in splits.train])
+    np.testing.assert_allclose(series.means, train.mean(0))
+    np.testing.assert_allclose(series.stds, train.std(0))
+    assert series.length == max(len(values[i]) for i in splits.train)
+    assert series.span == pytest.approx(max(np.ptp(times[i]) for i in splits.train))
+    assert series.columns == ("x", "t")
+    batch = collate([TableDataset(table, splits.train, spec)[i] for i in range(4)], spec)
+    (places,) = batch.coordinates["x"]
+    assert places.shape == batch.inputs["x"].shape[:2]
+
+
+def test_a_table_in_long_format(tmp_path):
+    lines = ["patient,hour,pulse,kind,heat"]
+    for patient in range(12):
+        for hour in (2, 0, 1):
+            lines.append(f"{patient},{hour},{60 + patient},x,{'' if hour == 1 else 37}")
+    (tmp_path / "vitals.csv").write_text("\n".join(lines))
+    table = write_table(tmp_path, "patient,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(14)))
+    options = SpecOptions(column_options={"patient": {"series_file": "vitals.csv", "series_time": "hour"}})
+    spec, _ = fitted(table, "y", kinds={"patient": "series"}, options=options)
+    (series,) = spec.modalities
+    assert (series.length, series.columns, series.span, series.gaps) == (3, ("patient",), 2.0, True)
+    encoded = series.encode({"patient": 3}, Where("here.csv", tmp_path, 0))
+    np.testing.assert_allclose(encoded.coordinates[0], [-1, 0, 1])
+    assert encoded.values[:, 3].tolist() == [0, 1, 0]  # no heat at hour 1
+    assert series.encode({"patient": 13}, Where("here.csv", tmp_path, 0)) is None
+    (tmp_path / "vitals.csv").unlink()
+    with pytest.raises(DataError, match=r"no file 'vitals.csv'"):
+        series.encode({"patient": 3}, Where("here.csv", tmp_path, 0))
+
+
+def test_kinds_by_value(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "arrays.parquet"
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(
+        pa.table(
+            {
+                "flat": [v.tolist() for v in rows_of(20)],
+                "wide": [v.tolist() for v in rows_of(20, 3)],
+                "walk": [rng.normal(size=(40, 3)).cumsum(0).tolist() for _ in range(20)],
+                "scan": [rng.normal(size=(40, 3)).tolist() for _ in range(20)],
+                "lidar_points": [v.tolist() for v in rows_of(20, 3)],
+                "text": [json.dumps(v.tolist()) for v in rows_of(20)],
+                "file": [npy(v) for v in rows_of(20)],
+                "both": [{"values": [1.0, 2.0], "time": [0.0, 1.0]}] * 20,
+                "names": [["a", "b"]] * 20,
+                "deep": [[[[1.0]]]] * 20,
+                "y": ["a", "b"] * 10,
+            }
+        ),
+        path,
+    )
+    assert recognise_columns(load_table(path), target="y", split=None) == {
+        **dict.fromkeys(("flat", "wide", "walk", "text", "file", "both"), "series"),
+        **dict.fromkeys(("scan", "lidar_points"), "points"),
+        **dict.fromkeys(("names", "deep"), "ignore"),
+    }
+
+
+def test_a_clock_needs_time_stamps(tmp_path):
+    table = table_of(tmp_path, x=[v.tolist() for v in rows_of(20)], y=["a", "b"] * 10)
+    with pytest.raises(DataError, match="a clock needs time stamps"):
+        fitted(table, "y", options=SpecOptions(clock=True))
