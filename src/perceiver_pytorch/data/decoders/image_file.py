@@ -109,10 +109,12 @@ def _eight_bit(image: Image) -> Image:
             raise ValueError(f"floating-point pixels of {low} to {high} have no known range; 0 to 1 was expected")
         return _grey(image, 1 / 255)
     if image.mode in ("LA", "La"):
-        return image.convert("LA")
-    if image.mode in ("PA", "RGBA", "RGBa") or "transparency" in image.info:
-        return image.convert("RGBA")
-    return image.convert("L" if image.mode in ("L", "1") else "RGB")
+        mode = "LA"
+    elif image.mode in ("PA", "RGBA", "RGBa") or "transparency" in image.info:
+        mode = "RGBA"
+    else:
+        mode = "L" if image.mode in ("L", "1") else "RGB"
+    return image if image.mode == mode else image.convert(mode)  # convert() copies in any case
 
 
 def _grey(image: Image, divisor: float) -> Image:
