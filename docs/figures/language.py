@@ -38,7 +38,7 @@ def _curve(axes: Axes, run: Path, title: str) -> None:
     }  # fmt: skip
     for name, value in shown.items():
         axes.axhline(value, color=GREY, linewidth=1, linestyle=STYLES[name], label=f"{name}: {value:.2f}")
-    axes.set(title=f"{title}: {metrics['bits_per_byte']:.2f} on the test part", xlabel="step", ylim=(0, None))
+    axes.set(title=f"{title}: {metrics['bits_per_byte']:.2f} on the test part", xlabel="step", ylim=(0, 5.5))
     axes.set_ylabel("bits per byte")
     axes.legend(frameon=False, fontsize=8, loc="lower left")
     axes.spines[["top", "right"]].set_visible(False)
