@@ -4,7 +4,7 @@ import torch
 from perceiver_pytorch import InputModality, MultiModalityWithTextPerceiverNoPooling, MultiTaskPerceiver
 
 ENCODER = {"depth": 2, "num_latents": 5, "latent_dim": 16, "num_latent_blocks_per_layer": 1, "latent_heads": 2}
-TASKS = {"a kind.of": 3, "keys": 1}
+TASKS = {"keys": 3, "a kind.of": 1}  # not in the order of the alphabet
 
 
 def encoder(**changes):
@@ -23,9 +23,9 @@ def test_a_head_reads_the_mean_of_its_own_latents(batch):
     outputs = model(batch)
     latents = model.encoder(batch)
     assert list(outputs) == list(TASKS)
-    torch.testing.assert_close(outputs["a kind.of"], model.heads[0](latents[:, :3].mean(1)))
-    torch.testing.assert_close(outputs["keys"], model.heads[1](latents[:, 3:].mean(1)))
-    assert outputs["keys"].shape == (2, 1)
+    torch.testing.assert_close(outputs["keys"], model.heads[0](latents[:, :3].mean(1)))
+    torch.testing.assert_close(outputs["a kind.of"], model.heads[1](latents[:, 3:].mean(1)))
+    assert outputs["a kind.of"].shape == (2, 1)
 
 
 def test_masks_and_presence_reach_the_encoder(batch):
@@ -43,6 +43,7 @@ def test_a_saved_model_comes_back_whole(batch, tmp_path):
     model.save_pretrained(tmp_path)
     again = MultiTaskPerceiver.from_pretrained(tmp_path).eval()
     assert again.summary() == model.summary()
+    assert list(again.tasks) == list(TASKS)
     for name, values in again(batch).items():
         torch.testing.assert_close(values, model(batch)[name], rtol=0, atol=0)
 
@@ -51,13 +52,13 @@ def test_the_summary_counts_the_heads():
     model = MultiTaskPerceiver(encoder=encoder(), tasks=TASKS)
     first = model.summary().splitlines()[0]
     assert first.startswith(f"{sum(p.numel() for p in model.parameters()):,} parameters")
-    assert first.endswith("output: a kind.of (3), keys (1)")
+    assert first.endswith("output: keys (3), a kind.of (1)")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"tasks": {}}, "one or more"),
+        ({"tasks": {}}, "one or more different names"),
         ({"tasks": {"a": 0}}, r"tasks\['a'\] must be"),
         ({"tasks": dict.fromkeys("abcdef", 1)}, "each of 6 tasks needs a latent of its own, but there are 5"),
         ({"tasks": TASKS, "encoder": torch.nn.Identity()}, "encoder must be"),

@@ -24,7 +24,7 @@ class MultiTaskPerceiver(SavedModel):
 
     Args:
         encoder: a `MultiModalityWithTextPerceiverNoPooling`, or its arguments.
-        tasks: {task: size of its output}, in the order of the groups.
+        tasks: {task: size of its output}, or pairs of them, in the order of the groups.
 
     Raises:
         ValueError, TypeError: no task, a size that is no positive number, or fewer latents than tasks.
@@ -42,7 +42,10 @@ class MultiTaskPerceiver(SavedModel):
     """
 
     def __init__(
-        self, *, encoder: MultiModalityWithTextPerceiverNoPooling | Mapping[str, Any], tasks: Mapping[str, int]
+        self,
+        *,
+        encoder: MultiModalityWithTextPerceiverNoPooling | Mapping[str, Any],
+        tasks: Mapping[str, int] | Sequence[Sequence[Any]],
     ) -> None:
         super().__init__()
         if isinstance(encoder, Mapping):
@@ -52,15 +55,13 @@ class MultiTaskPerceiver(SavedModel):
                 f"encoder must be a MultiModalityWithTextPerceiverNoPooling or its arguments, "
                 f"got {type(encoder).__name__}"
             )
-        if not isinstance(tasks, Mapping) or not tasks:
-            raise ValueError(f"tasks must be a mapping of one or more names to sizes, got {tasks!r}")
         self.encoder = encoder
-        self.tasks = {name: _checks.positive_int(f"tasks[{name!r}]", size) for name, size in tasks.items()}
+        self.tasks = sizes_of_tasks(tasks)
         assert isinstance(encoder.latents, Tensor)
         num_latents, width = encoder.latents.shape
-        if num_latents < len(tasks):
-            raise ValueError(f"each of {len(tasks)} tasks needs a latent of its own, but there are {num_latents}")
-        self._record_config(encoder=encoder._hub_mixin_config, tasks=self.tasks)
+        if num_latents < len(self.tasks):
+            raise ValueError(f"each of {len(self.tasks)} tasks needs a latent of its own, but there are {num_latents}")
+        self._record_config(encoder=encoder._hub_mixin_config, tasks=list(self.tasks.items()))
         # A list, since a task's name may be anything, and a key of a state dict may not.
         self.heads = nn.ModuleList(nn.Sequential(nn.LayerNorm(width), nn.Linear(width, n)) for n in self.tasks.values())
         init_linears(self.heads, encoder.style.linear_init)
@@ -89,3 +90,16 @@ class MultiTaskPerceiver(SavedModel):
 
     def extra_repr(self) -> str:
         return self.summary()
+
+
+def sizes_of_tasks(tasks: Mapping[str, int] | Sequence[Sequence[Any]]) -> dict[str, int]:
+    """{task: size} of a mapping or of pairs, which keep their order in a saved configuration.
+
+    Raises:
+        ValueError, TypeError: there is none, one twice, or a size that is no positive number.
+    """
+    pairs = list(tasks.items()) if isinstance(tasks, Mapping) else [tuple(pair) for pair in tasks]
+    sizes = {name: _checks.positive_int(f"tasks[{name!r}]", size) for name, size in pairs}
+    if not sizes or len(sizes) != len(pairs):
+        raise ValueError(f"tasks must be one or more different names with their sizes, got {tasks!r}")
+    return sizes

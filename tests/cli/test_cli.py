@@ -77,15 +77,15 @@ def test_predict_gives_probabilities_of_every_row(folder, run):
 
 def test_predict_and_evaluate_several_targets(folder):
     write_targets_table(folder)
-    options = ["--target=side,tags", "--target=weight", "--task-weight=tags=2", "--epochs=1", *SETTINGS]
+    options = ["--target=weight,side", "--target=tags", "--task-weight=tags=2", "--epochs=1", *SETTINGS]
     done = perceiver("fit", "targets.csv", *options, "--run=several", cwd=folder)
     for name in ("side: accuracy", "tags: mAP", "weight: MAE"):
         assert name in done.stdout
     perceiver("predict", "several", "targets.csv", "-o", "several.csv", cwd=folder)
     with (folder / "several.csv").open() as file:
         rows = list(csv.DictReader(file))
-    names = ["row", "side_prediction", "side_p_left", "side_p_right", "tags_prediction", "tags_p_high", "tags_p_odd",
-             "tags_p_wide", "weight_prediction"]  # fmt: skip
+    names = ["row", "weight_prediction", "side_prediction", "side_p_left", "side_p_right", "tags_prediction",
+             "tags_p_high", "tags_p_odd", "tags_p_wide"]  # fmt: skip
     assert list(rows[0]) == names
     for row in rows:
         chosen = [label for label in ("high", "odd", "wide") if float(row[f"tags_p_{label}"]) >= 0.5]

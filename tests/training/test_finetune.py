@@ -185,11 +185,11 @@ def test_other_targets_and_columns_start_from_what_is_shared(pretrained, tmp_pat
     """The run read five modalities and gave a class; the new table has one of them, wider, and three targets."""
     path = write_targets_table(tmp_path / "targets")
     said, run = [], RunFolder.create(tmp_path / "run")
-    config = tiny_config(path, ["side", "tags", "weight"], epochs=1)
+    config = tiny_config(path, ["weight", "side", "tags"], epochs=1)
     config = dataclasses.replace(config, start=StartConfig(checkpoint=str(pretrained.path)))
     fit(config, run, reporter=Reporter(say=said.append, warn=said.append))
     assert "  numbers: taken over" in said
-    assert list(run.model().tasks) == ["side", "tags", "weight"]
+    assert list(run.model().tasks) == ["weight", "side", "tags"]
     assert torch.equal(run.model().encoder.latents.isfinite(), torch.ones(4, 16, dtype=torch.bool))
 
 

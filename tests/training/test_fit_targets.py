@@ -18,7 +18,7 @@ from perceiver_pytorch.training.run_folder import RunFolder
 from training_helpers import tiny_config, write_targets_table
 
 SILENT = Reporter(say=lambda text: None, warn=lambda text: None)
-ALL = ["side", "tags", "weight"]
+ALL = ["weight", "side", "tags"]
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +69,9 @@ def test_several_targets_are_learned_by_one_model(together):
     run, _, outcome = together
     model = run.model()
     assert isinstance(model, MultiTaskPerceiver)
-    assert model.tasks == {"side": 2, "tags": 3, "weight": 1}
+    assert list(model.tasks.items()) == [("weight", 1), ("side", 2), ("tags", 3)]
     tasks = outcome.metrics["tasks"]
-    assert [tasks[name]["kind"] for name in ALL] == ["class", "labels", "number"]
+    assert [tasks[name]["kind"] for name in ALL] == ["number", "class", "labels"]
     assert tasks["side"]["accuracy"] > tasks["side"]["majority_accuracy"] + 0.1
     assert tasks["weight"]["r2"] > 0.3
     assert tasks["tags"]["rows"] < tasks["side"]["rows"] == 40

@@ -96,7 +96,9 @@ def combinations(measured: Sequence[Mapping[str, Any]], title: str, baseline: tu
     for place, value in zip(places, scores, strict=True):
         right.text(max(value, 0) + 0.012 * span, place, f"{value:.3f}", va="center", fontsize=8)
     if baseline is not None:
-        right.axvline(baseline[1], color=GREY, linewidth=1, linestyle=":", label=f"{baseline[0]}: {baseline[1]:.3f}")
+        right.axvline(
+            baseline[1], color="#3c4650", linewidth=1.2, linestyle=":", label=f"{baseline[0]}: {baseline[1]:.3f}"
+        )
         right.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     right.set(xlabel=title, yticks=[], xlim=(min(0.0, *scores), max(1.0, *scores) + 0.1 * span))
     for axes in (left, right):

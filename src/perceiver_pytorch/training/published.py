@@ -20,6 +20,7 @@ from perceiver_pytorch.modalities import (
     make_context,
     modality_from_config,
 )
+from perceiver_pytorch.multi_task_perceiver import sizes_of_tasks
 from perceiver_pytorch.ops import Context
 from perceiver_pytorch.training.build import TableModel, model_name, table_modality
 from perceiver_pytorch.training.config import ModelConfig
@@ -42,7 +43,7 @@ class PublishedTableModel(SavedModel):
         reads: ``name`` of the modality that its reader reads; of images also ``axes`` (rows and columns of tokens),
             ``patch``, ``colors``, ``mean`` and ``std`` (per colour, of pixels from 0 to 1).
         modalities: the other modalities.
-        tasks: {target: size of its output}.
+        tasks: {target: size of its output}, or pairs of them.
 
     Raises:
         ValueError: another task than text or image, or a modality whose tokens are wider than the published ones.
@@ -54,12 +55,12 @@ class PublishedTableModel(SavedModel):
         published: Mapping[str, Any],
         reads: Mapping[str, Any],
         modalities: Sequence[InputModality | Mapping[str, Any]],
-        tasks: Mapping[str, int],
+        tasks: Mapping[str, int] | Sequence[Sequence[Any]],
     ) -> None:
         super().__init__()
         task = _checks.choice("the checkpoint's task", published["task"], (*TEXT_TASKS, *IMAGE_TASKS))
         model = PublishedPerceiver(task, published["sizes"])
-        self.task, self.reads, self.tasks = task, dict(reads), dict(tasks)
+        self.task, self.reads, self.tasks = task, dict(reads), sizes_of_tasks(tasks)
         self.reader, self.encoder = model.reader, model.encoder
         self.decoder = model.decoder if isinstance(model.decoder, ClassDecoder) else ClassDecoder(model.config)
         width = model.config.d_latents
@@ -75,7 +76,7 @@ class PublishedTableModel(SavedModel):
             published={"task": task, "sizes": model.config.to_json()},
             reads=self.reads,
             modalities=[modality.to_config() for modality in self.modalities.values()],
-            tasks=self.tasks,
+            tasks=list(self.tasks.items()),
         )
 
     def forward(
