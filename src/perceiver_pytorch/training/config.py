@@ -22,7 +22,7 @@ class DataConfig(Settings):
     label_separator: str | None = knob(None, "what stands between the labels of a text target; null: recognised")
     columns: dict[str, str] = field(
         default_factory=dict,
-        metadata={"help": "kind of single columns: image, audio, text, number, category, ignore"},
+        metadata={"help": "kind of single columns (docs/tables.md lists them), over what is recognised"},
     )
     split: str | None = knob(None, "column that says train, val or test; null: 'split' if there is one")
     val_fraction: float = knob(0.1, "share of the train rows to validate on, where no row is marked val")
