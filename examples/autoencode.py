@@ -208,8 +208,8 @@ def draw(
         row[0].set_ylabel(name, fontsize=9)
     above, below = right.subplots(2, 1)
     draw_curve(above, curve, label="Perceiver IO", baselines=baselines, name="PSNR of the video, dB")
-    sound, ours = clip.audio[0].flatten(), got["audio"][0].flatten()
-    loud = int(sound.square().unfold(0, 400, 100).mean(1).argmax()) * 100
+    sound, ours = clip.audio.flatten(), got["audio"].flatten()
+    loud = int(sound.square().unfold(0, 400, 100).mean(1).argmax()) * 100  # the loudest 50 ms
     times = np.arange(loud, loud + 400) / RATE * 1000
     below.plot(times, sound[loud : loud + 400], color=INK, lw=1, label="sound")
     below.plot(times, ours[loud : loud + 400], color=OURS, lw=1, ls="--", label="Perceiver IO")
