@@ -257,6 +257,15 @@ def test_sequence_dropout_masks_a_share_of_every_sample_in_training_only() -> No
     assert torch.equal(model(data), model(data))
 
 
+def test_sequence_dropout_takes_nothing_from_queries() -> None:
+    model, data = build(seq_dropout=0.9, outputs=OUTPUTS[2:3]), batch()
+    seen: list[Tensor] = []
+    model.decoder.block.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    for training in (True, False):
+        model.train(training)(data)
+    assert torch.equal(seen[0], seen[1])
+
+
 def test_sequence_dropout_leaves_something_of_every_sample() -> None:
     model = build(seq_dropout=0.9)
     data = {"image": torch.rand(64, 1, 1, 3), "audio": torch.rand(64, 2, 1)}

@@ -235,6 +235,7 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         if isinstance(multi_modality_data, Tensor) and len(self.modalities) == 1:
             multi_modality_data = {next(iter(self.modalities)): multi_modality_data}
         contexts = self._contexts(multi_modality_data, mask, present, coordinates)  # type: ignore[arg-type]
+        by_name = dict(zip(sorted(multi_modality_data), contexts[0], strict=True))  # for queries, which lose nothing
         if self.training and self.seq_dropout:
             contexts = drop_tokens(contexts, self.seq_dropout)
         states: list[Tensor] = []
@@ -243,7 +244,6 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         x = encode(layers, [self.latents], contexts)
         result: Result = x
         if self.decoder is not None and not return_embeddings:
-            by_name = dict(zip(sorted(multi_modality_data), contexts[0], strict=True))
             result = self._decode(x, by_name, queries, indices, outputs)
         return (result, states) if return_hidden_states else result
 
