@@ -48,6 +48,8 @@ def fit_modalities(
     Raises:
         DataError: no column is left to learn from, or a column has no cell that can be read.
     """
+    for name in options.column_options:
+        table.require(name)
     columns = _Columns(table, rows, options, allow_outside)
     single: dict[str, Callable[[str], ModalitySpec]] = {
         "image": columns.image,

@@ -1,0 +1,136 @@
+"""Images of every kind that Pillow reads, large ones, and damaged ones."""
+
+import io
+import tracemalloc
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from perceiver_pytorch.data import DataError, ImageSpec, Where
+from perceiver_pytorch.data.decoders.image_file import read_image, to_array
+
+WHERE = Where("here.csv", Path("/nowhere"), 17)
+COLORS = np.zeros((12, 16, 3), np.uint8)
+COLORS[:, :8] = (200, 30, 60)
+COLORS[:, 8:] = (20, 160, 90)
+
+
+def saved(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+FORMATS = {
+    "PNG": "RGB L RGBA P 1 LA",
+    "TIFF": "RGB L RGBA P CMYK 1 LA",
+    "JPEG": "RGB L CMYK",
+    "WEBP": "RGB L RGBA P",
+    "BMP": "RGB L P 1",
+    "GIF": "RGB L RGBA P 1",
+    "PPM": "RGB L 1",
+    "TGA": "RGB L RGBA P LA",
+    "ICO": "RGB RGBA",
+    "JPEG2000": "RGB L RGBA LA",
+    "PCX": "RGB L P 1",
+    "SGI": "RGB L RGBA",
+    "DDS": "RGB L RGBA",
+}
+
+
+@pytest.mark.parametrize(("kind", "mode"), [(kind, mode) for kind in FORMATS for mode in FORMATS[kind].split()])
+def test_every_format_and_mode_is_what_pillow_shows(kind, mode):
+    image = Image.fromarray(COLORS).convert(mode)
+    data = saved(image, kind, **({"lossless": True} if kind == "WEBP" else {}))
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+    got = to_array(read_image(data).image, 3).astype(int)
+    assert got.shape == expected.shape
+    assert np.abs(got - expected).max() <= 2
+
+
+def test_the_first_frame_of_several_is_taken():
+    frames = [Image.fromarray(np.full((8, 8, 3), shade, np.uint8)) for shade in (10, 200)]
+    for kind in ("GIF", "WEBP", "TIFF", "PNG"):
+        options = {"lossless": True} if kind == "WEBP" else {}
+        data = saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+        assert np.abs(to_array(read_image(data).image, 1).astype(int) - 10).max() <= 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_every_orientation_is_that_of_pillows_own_transposition(orientation, kind):
+    from PIL import ImageOps
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    ramp = np.add.outer(np.arange(40) * 3, np.arange(64)).astype(np.uint8)
+    data = saved(Image.fromarray(ramp), kind, exif=exif)
+    with Image.open(io.BytesIO(data)) as file:
+        expected = ImageOps.exif_transpose(file).convert("L")
+    picture = read_image(data)
+    assert (picture.width, picture.height) == expected.size
+    assert np.abs(to_array(picture.image, 1)[..., 0].astype(int) - np.asarray(expected, int)).max() <= 3
+    small = read_image(data, lambda height, width: (height // 4, width // 4))
+    assert small.image.size == (expected.width // 4, expected.height // 4)
+    assert np.abs(to_array(small.image, 1)[..., 0] - np.asarray(expected.reduce(4), float)).max() < 8
+
+
+@pytest.mark.parametrize("shade", [0, 100, 65535])
+def test_16_bits_are_scaled_and_unknown_ranges_refused(shade):
+    data = saved(Image.fromarray(np.full((300, 4), shade, np.uint16)), "PNG")
+    assert (to_array(read_image(data).image, 1) == round(shade / 257)).all()
+    with pytest.raises(ValueError, match="no known range"):
+        read_image(saved(Image.fromarray(np.full((4, 4), 70000, np.int32)), "TIFF"))
+    with pytest.raises(ValueError, match="no known range"):
+        read_image(saved(Image.fromarray(np.full((4, 4), 7, np.float32)), "TIFF"))
+    half = read_image(saved(Image.fromarray(np.full((4, 4), 0.5, np.float32)), "TIFF"))
+    assert np.abs(to_array(half.image, 1) - 127.5).max() <= 0.5
+
+
+def test_a_large_jpeg_is_decoded_small():
+    data = saved(Image.new("RGB", (6000, 4000), (200, 30, 60)), "JPEG")
+    spec = ImageSpec("x", 40, 60, 3, 4)
+    tracemalloc.start()
+    encoded = spec.encode({"x": data}, WHERE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6000 * 4000
+    assert encoded.values.shape == (10, 15, 48)
+    assert np.abs(encoded.values.reshape(-1, 3).astype(int) - (200, 30, 60)).max() <= 3
+
+
+def test_programs_are_not_started_for_an_image():
+    with pytest.raises(DataError, match="cannot be decoded"):
+        ImageSpec("x", 8, 8, 3, 4).encode({"x": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n"}, WHERE)
+
+
+WHOLE = {
+    "PNG": saved(Image.fromarray(COLORS), "PNG"),
+    "JPEG": saved(Image.fromarray(COLORS), "JPEG"),
+    "GIF": saved(Image.fromarray(COLORS), "GIF"),
+    "TIFF": saved(Image.fromarray(COLORS), "TIFF", compression="tiff_lzw"),
+    "WEBP": saved(Image.fromarray(COLORS), "WEBP"),
+    "BMP": saved(Image.fromarray(COLORS), "BMP"),
+}
+CHANGES = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=12)
+
+
+@given(st.sampled_from(sorted(WHOLE)), CHANGES, st.data())
+@settings(max_examples=200, deadline=None)
+def test_mutated_files_are_read_or_refused(kind, changes, data):
+    content = bytearray(WHOLE[kind])
+    for place, value in changes:
+        content[place % len(content)] = value
+    content = content[: data.draw(st.integers(1, len(content)))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            encoded = ImageSpec("x", 8, 8, 3, 4).encode({"x": bytes(content)}, WHERE)
+        except DataError:
+            return
+    assert encoded.values.shape[-1] == 48
