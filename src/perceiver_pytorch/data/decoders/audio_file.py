@@ -134,6 +134,7 @@ def _stream(container: Any) -> Any:
     streams = container.streams.audio
     if not streams:
         raise NoSoundError("the file has no sound track")
+    av_file.check_codec(streams[0], "sound")
     if not streams[0].rate:
         raise ValueError("the sound cannot be decoded (its rate is unknown)")
     return streams[0]

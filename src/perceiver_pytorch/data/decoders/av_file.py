@@ -55,6 +55,12 @@ def start(container: Any) -> float:
     return (container.start_time or 0) / 1e6
 
 
+def check_codec(stream: Any, what: str) -> None:
+    """Raise `ValueError` for a stream that no codec is known for; PyAV gives such a one no size and no rate."""
+    if stream.codec_context is None:
+        raise ValueError(f"the {what} cannot be decoded (its codec is unknown)")
+
+
 def check_pixels(height: int, width: int) -> None:
     """Raise `ValueError` for a frame without pixels, or with more than memory should hold."""
     if height < 1 or width < 1:

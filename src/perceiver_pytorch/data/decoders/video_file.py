@@ -145,5 +145,6 @@ def _stream(container: Any) -> Any:
     if not streams:
         raise ValueError("the file has no pictures")
     stream = streams[0]
+    av_file.check_codec(stream, "video")
     av_file.check_pixels(stream.height or 1, stream.width or 1)
     return stream
