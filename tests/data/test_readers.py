@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_helpers import write_table
-from perceiver_pytorch.data import DataError, load_table, recognise_columns
+from perceiver_pytorch.data import DataError, ReadOptions, load_table, recognise_columns
 
 
 def test_csv_gives_typed_columns_and_empty_cells_are_missing(tmp_path):
@@ -134,3 +134,45 @@ def test_a_missing_library_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "soxr", None)
     with pytest.raises(ImportError, match=r'pip install "perceiver-multi-modality-pytorch\[data\]"'):
         need("soxr", "resample sound")
+
+
+def test_another_encoding_is_read_when_it_is_named(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("name,b\ncafé,1\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"line 2 is not UTF-8 .*--encoding cp1252"):
+        load_table(path)
+    assert load_table(path, ReadOptions(encoding="latin-1")).column("name") == ["café"]
+    (tmp_path / "t.jsonl").write_bytes('{"name": "café"}\n'.encode("latin-1"))
+    assert load_table(tmp_path / "t.jsonl", ReadOptions(encoding="latin-1")).column("name") == ["café"]
+    with pytest.raises(DataError, match="one that Python knows"):
+        ReadOptions(encoding="klingon")
+
+
+def test_utf_16_with_its_mark_is_read(tmp_path):
+    (tmp_path / "t.csv").write_bytes("name,b\ncafé,1\n".encode("utf-16"))
+    assert load_table(tmp_path / "t.csv").row(0) == {"name": "café", "b": 1}
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_another_delimiter_is_seen_in_the_header_and_told(tmp_path, delimiter):
+    (tmp_path / "t.csv").write_text("a,b,c\n1,2,3\n".replace(",", delimiter))
+    table = load_table(tmp_path / "t.csv")
+    assert table.row(0) == {"a": 1, "b": 2, "c": 3}
+    assert repr(delimiter) in table.notes[0]
+    (tmp_path / "t.csv").write_text("a:b\n1:2\n")
+    assert load_table(tmp_path / "t.csv").column_names == ["a:b"]
+    assert load_table(tmp_path / "t.csv", ReadOptions(delimiter=":")).column_names == ["a", "b"]
+
+
+def test_lines_that_do_not_fit_stop_or_are_left_out_and_told(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n3,4,5\n6\n7,8\n")
+    with pytest.raises(DataError, match=r"(?s)Row #3: Expected 2 columns, got 3.*--on-error skip"):
+        load_table(tmp_path / "t.csv")
+    table = load_table(tmp_path / "t.csv", ReadOptions(skip_bad=True))
+    assert table.column("a") == [1, 7]
+    assert "2 lines are left out: line 3 has 3 cells where 2 were expected; line 4" in table.notes[0]
+    (tmp_path / "t.jsonl").write_text('{"a": 1}\n{"a": \n[2]\n{"a": 3}\n')
+    table = load_table(tmp_path / "t.jsonl", ReadOptions(skip_bad=True))
+    assert table.column("a") == [1, 3]
+    assert "line 2 is no JSON" in table.notes[0]
+    assert "line 3 is no JSON object" in table.notes[0]
