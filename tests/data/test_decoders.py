@@ -223,6 +223,7 @@ class TestNumbers:
     def test_values_are_standardised_clipped_and_masked(self):
         encoded = self.spec.encode({"a": 99, "b": "4.5", "c": float("nan")}, WHERE)
         assert encoded.values.tolist() == [[10.0], [-0.5], [0.0]]
+        assert encoded.changes == ("clipped",)
         assert encoded.mask.tolist() == [True, True, False]
         assert self.spec.encode({"a": None, "b": "NA", "c": ""}, WHERE) is None
 

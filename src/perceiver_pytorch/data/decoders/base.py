@@ -47,7 +47,7 @@ CHANGES = {
     "stretched": "were stretched to other proportions",
     "thinned": "were thinned out: they have more points than the model reads",
     "holes": "have points that are not finite numbers, which are left out",
-    "clipped": "lie partly outside what the train rows had, and were clipped to it",
+    "clipped": "lie partly outside what the train rows had, or over 10 deviations from their mean, and were clipped",
 }
 """What decoders do to cells that do not fit, as a report words it after "12 cells of 'photo' "."""
 
@@ -129,6 +129,40 @@ class Spec:
 
     def grid(self, axis: int) -> np.ndarray | None:
         return None
+
+
+@dataclass(frozen=True)
+class ColumnsSpec(Spec):
+    """Several columns of one kind as tokens `(number of columns, channels)`, standardised.
+
+    Attributes:
+        name: the modality's name.
+        columns: the columns, in token order.
+        means, stds: what each column is standardised by.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    means: tuple[float, ...]
+    stds: tuple[float, ...]
+
+    dtype: ClassVar[str] = "float32"
+    shared: ClassVar[bool] = False
+    channels: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not len(self.columns) == len(self.means) == len(self.stds) > 0:
+            raise ValueError("one mean and one std per column were expected")
+        if min(self.stds) <= 0:
+            raise ValueError(f"stds were expected to be positive, got {self.stds}")
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        return (len(self.columns),)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.columns), self.channels)
 
 
 class Timed(Protocol):

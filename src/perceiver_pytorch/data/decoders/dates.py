@@ -13,14 +13,14 @@ import numpy as np
 
 from ..cells import Where
 from ..values import as_date
-from .base import Encoded, Spec
+from .base import ColumnsSpec, Encoded
 
 _CLIP = 10.0  # standard deviations: one absurd date must not swamp a batch
 _EPOCH = datetime.datetime(1970, 1, 1)
 
 
 @dataclass(frozen=True)
-class DatesSpec(Spec):
+class DatesSpec(ColumnsSpec):
     """The date columns as tokens `(number of columns, 12)`.
 
     A token has the elapsed time and the year, standardised, and as sine and cosine the part of the year, the month, the
@@ -32,21 +32,8 @@ class DatesSpec(Spec):
         means, stds: of each column, in days since 1970-01-01 (UTC).
     """
 
-    name: str
-    columns: tuple[str, ...]
-    means: tuple[float, ...]
-    stds: tuple[float, ...]
-
     kind: ClassVar[str] = "date"
-    dtype: ClassVar[str] = "float32"
-    shared: ClassVar[bool] = False
     channels: ClassVar[int] = 12
-
-    def __post_init__(self) -> None:
-        if not len(self.columns) == len(self.means) == len(self.stds) > 0:
-            raise ValueError("one mean and one std per column were expected")
-        if min(self.stds) <= 0:
-            raise ValueError(f"stds were expected to be positive, got {self.stds}")
 
     @classmethod
     def fit(cls, name: str, dates: Mapping[str, Sequence[datetime.datetime | None]]) -> DatesSpec:
@@ -55,14 +42,6 @@ class DatesSpec(Spec):
         means = tuple(float(column.mean()) if len(column) else 0.0 for column in days)
         stds = tuple(float(column.std()) if len(column) and column.std() > 1e-6 else 1.0 for column in days)
         return cls(name, tuple(dates), means, stds)
-
-    @property
-    def axes(self) -> tuple[int, ...]:
-        return (len(self.columns),)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self.columns), self.channels)
 
     def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
         """float32 (columns, 12); a missing date is masked; None if all are missing.

@@ -12,13 +12,13 @@ import numpy as np
 from ..cells import Where
 from ..errors import DataError
 from ..values import as_number
-from .base import Encoded, Spec
+from .base import ColumnsSpec, Encoded
 
 _CLIP = 10.0  # standard deviations: one absurd cell must not swamp a batch
 
 
 @dataclass(frozen=True)
-class NumbersSpec(Spec):
+class NumbersSpec(ColumnsSpec):
     """The number columns as tokens `(number of columns, 1)`.
 
     Attributes:
@@ -27,21 +27,7 @@ class NumbersSpec(Spec):
         means, stds: what each column is standardised by.
     """
 
-    name: str
-    columns: tuple[str, ...]
-    means: tuple[float, ...]
-    stds: tuple[float, ...]
-
     kind: ClassVar[str] = "number"
-    dtype: ClassVar[str] = "float32"
-    shared: ClassVar[bool] = False
-    channels: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        if not len(self.columns) == len(self.means) == len(self.stds) > 0:
-            raise ValueError("one mean and one std per column were expected")
-        if min(self.stds) <= 0:
-            raise ValueError(f"stds were expected to be positive, got {self.stds}")
 
     @classmethod
     def fit(cls, name: str, numbers: Mapping[str, Sequence[float | None]]) -> NumbersSpec:
@@ -49,18 +35,11 @@ class NumbersSpec(Spec):
         moments = [_moments(column, [v for v in values if v is not None]) for column, values in numbers.items()]
         return cls(name, tuple(numbers), tuple(mean for mean, _ in moments), tuple(std for _, std in moments))
 
-    @property
-    def axes(self) -> tuple[int, ...]:
-        return (len(self.columns),)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self.columns), 1)
-
     def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
         """float32 (columns, 1) within ±10; a missing number is 0 and masked; None if all are missing."""
         values = np.zeros((len(self.columns), 1), dtype=np.float32)
         mask = np.ones(len(self.columns), dtype=bool)
+        clipped = False
         for i, column in enumerate(self.columns):
             try:
                 number = as_number(row[column])
@@ -69,10 +48,12 @@ class NumbersSpec(Spec):
             if number is None:
                 mask[i] = False
             else:
-                values[i] = min(max((number - self.means[i]) / self.stds[i], -_CLIP), _CLIP)
+                standard = (number - self.means[i]) / self.stds[i]
+                values[i] = min(max(standard, -_CLIP), _CLIP)
+                clipped |= abs(standard) > _CLIP
         if not mask.any():
             return None
-        return Encoded(values, None if mask.all() else mask)
+        return Encoded(values, None if mask.all() else mask, changes=("clipped",) if clipped else ())
 
     def note(self) -> str:
         return "standardised by the train rows"

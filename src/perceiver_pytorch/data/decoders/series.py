@@ -263,4 +263,4 @@ class SeriesSpec(Spec):
     def note(self) -> str:
         times = f"time stamps over {self.span:g} s" if self.span else "equal steps"
         gaps = ", missing values flagged" if self.gaps else ""
-        return f"{len(self.means)} channels, {times}{gaps}{clock_note(self)}"
+        return f"{len(self.means)} channel{'s' * (len(self.means) != 1)}, {times}{gaps}{clock_note(self)}"
