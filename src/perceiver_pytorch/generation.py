@@ -4,8 +4,10 @@ A window is a context of at most ``max_length`` tokens whose last positions, at 
 opens with ``window_latents`` of them, which leaves room for ``num_latents - window_latents`` further tokens. These are
 read one at a time, each as one more latent, with the keys and values of all before it kept. When the latents are used
 up, a new window opens: the last ``max_length - (num_latents - window_latents)`` tokens are read anew, with
-``window_latents`` latents (as in section 3 and appendix of the Perceiver AR paper, which also starts again from half of
-the latents). So a text may go on for ever, and the logits of a token are those of one plain call of the model with the
+``window_latents`` latents. The default is half of ``num_latents``, as in the sampling code published with the paper:
+merely dropping the oldest would make latents depend on more than they ever did in training.
+
+So a text may go on for ever, and the logits of a token are those of one plain call of the model with the
 window's tokens up to it. Where there are fewer tokens than ``window_latents``, the latents before the first token are
 empty: windows open at the same tokens whatever the length of a prompt, and a prompt's continuation does not depend on
 the other prompts of its batch.
