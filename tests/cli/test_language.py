@@ -1,6 +1,7 @@
 """Language models by command: training, generation, filling, measuring, and wrong calls."""
 
 import json
+import re
 
 import pytest
 from test_cli import perceiver
@@ -90,7 +91,9 @@ def test_a_stopped_run_goes_on(folder):
 def test_settings_of_language_models_are_printed_and_read_back(folder):
     text = perceiver("config", "--objective=masked", "--preset=small", cwd=folder).stdout
     assert "objective: masked" in text
-    (folder / "settings.yaml").write_text(text.replace("context: 2048", "context: 9999"))
+    changed = re.sub(r"context: \d+", "context: 9999", text)
+    assert changed != text
+    (folder / "settings.yaml").write_text(changed)
     done = perceiver("language", "text.txt", "--config=settings.yaml", cwd=folder, check=False)
     assert "context of 9,999 bytes" in done.stderr
 
