@@ -1,3 +1,4 @@
+import contextlib
 import io
 from pathlib import Path
 
@@ -130,6 +131,15 @@ def test_absurd_rates_are_refused():
     data[24:28] = (4_000_000_000).to_bytes(4, "little")
     with pytest.raises(DataError, match="row 17"):
         AudioSpec("x", 8000, 64, 32).encode({"x": bytes(data)}, WHERE)
+
+
+def test_decoders_write_nothing_to_the_terminal(capfd):
+    data = bytearray(sound(TONE, "MP3"))
+    data[200::50] = b"\x55" * len(data[200::50])
+    for cut in range(0, len(data), 97):
+        with contextlib.suppress(DataError):
+            AudioSpec("x", 8000, 640, 32).encode({"x": bytes(data[: cut + 1])}, WHERE)
+    assert capfd.readouterr() == ("", "")
 
 
 WHOLE = {

@@ -26,7 +26,7 @@ _IMAGE_STARTS = (
     *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"qoif", b"8BPS"),
     *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"P1\n", b"P2\n", b"P3\n", b"P4\n", b"P5\n", b"P6\n", b"DDS ", b"icns"),
 )
-_AUDIO_STARTS = (b"fLaC", b"ID3", b".snd", b"caff", b"#!AMR", b"riff\x2e\x91\xcf\x11", b"\x0b\x77")
+_AUDIO_STARTS = (b"fLaC", b".snd", b"caff", b"#!AMR", b"riff\x2e\x91\xcf\x11", b"\x0b\x77")
 _VIDEO_STARTS = (b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11")
 _RIFF = {b"WEBP": "image", b"WAVE": "audio", b"AVI ": "video"}  # what stands at byte 8 of a RIFF file
 _BRANDS = {b"avif": "image", b"avis": "image", b"M4A ": "audio", b"M4B ": "audio"}  # of an ISO media file
@@ -48,7 +48,7 @@ def sniff_bytes(data: bytes) -> Media | None:
         return "image"
     if data.startswith(_VIDEO_STARTS) or data[4:8] in (b"moov", b"mdat", b"wide"):
         return "video"
-    return "audio" if data.startswith(_AUDIO_STARTS) or _is_mpeg_frame(data) else None
+    return "audio" if data.startswith(_AUDIO_STARTS) or is_mpeg_audio(data) else None
 
 
 def sniff_path(path: str) -> Media | Literal["other"] | None:
@@ -66,8 +66,10 @@ def sniff_path(path: str) -> Media | Literal["other"] | None:
     return next((media for media, suffixes in known.items() if suffix in suffixes), None)
 
 
-def _is_mpeg_frame(data: bytes) -> bool:
-    """A frame header of MP3 without an ID3 tag (11 sync bits, a known version, layer III), or of AAC (ADTS)."""
+def is_mpeg_audio(data: bytes) -> bool:
+    """An ID3 tag, a frame header of MP3 (11 sync bits, a known version, layer III), or one of AAC (ADTS)."""
+    if data.startswith(b"ID3"):
+        return True
     if len(data) < 2 or data[0] != 0xFF or data[1] & 0xE0 != 0xE0:
         return False
     return data[1] & 0xF6 == 0xF0 or (data[1] >> 3 & 0b11 != 0b01 and data[1] >> 1 & 0b11 == 0b01)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import need
+from ..sniff import is_mpeg_audio
 from . import av_file
 
 _MARGIN = 0.1  # seconds decoded behind a cut, so that the resampling filter sees the samples there
@@ -81,12 +82,24 @@ def read_audio(source: bytes | Path, sample_rate: int, max_samples: int, channel
 
 
 def _libsndfile(source: bytes | Path) -> Any:
-    """The file opened by libsndfile; None where it cannot, as with AAC and videos."""
+    """The file opened by libsndfile; None where it cannot, as with AAC and videos.
+
+    MP3 is left to FFmpeg: libsndfile's decoder writes what it finds wrong with a file to the terminal.
+    """
     soundfile = need("soundfile", "decode sound")
     try:
+        if is_mpeg_audio(_beginning(source)):
+            return None
         return soundfile.SoundFile(BytesIO(source) if isinstance(source, bytes) else source)
     except Exception:  # libsndfile's own errors and those of its Python face
         return None
+
+
+def _beginning(source: bytes | Path) -> bytes:
+    if isinstance(source, bytes):
+        return source[:16]
+    with source.open("rb") as file:
+        return file.read(16)
 
 
 def _read_sndfile(file: Any, seconds: float, channels: int) -> tuple[np.ndarray, int, bool]:
