@@ -11,11 +11,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ stands beside the package, not in it
 
-from benchmarks import compare, kernel, peers, report, runner, worker
-from benchmarks.cases import FORWARD, GROUPS, TRAIN, Case, all_cases
+from benchmarks import compare, kernel, peers, published, report, runner, worker
+from benchmarks.cases import FORWARD, GROUPS, PUBLISHED_GROUPS, TRAIN, Case, all_cases
 from benchmarks.contestants import MODULES, SAME_NUMBERS, contestant
 from benchmarks.contestants.dense import input_array
 from benchmarks.contestants.libraries import bare
+from perceiver_pytorch.interop.published import PUBLISHED
 
 LIMITS = runner.Limits(threads=1, memory=10**10, seconds=60)
 QUICK = {case.name: case for case in all_cases(quick=True)}
@@ -176,6 +177,24 @@ def test_the_input_array_is_that_of_our_contexts(name: str) -> None:
     (modality,) = (m for m in case.modalities if m.num_tokens == context.num_tokens)
     array = input_array(case, {modality.name: context.data})
     torch.testing.assert_close(array, context.dense())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("group", PUBLISHED_GROUPS)
+def test_published_models_give_transformers_numbers(group: str) -> None:
+    (case,) = (case for case in QUICK.values() if case.group == group)
+    models = [build(case).eval() for build in (published.theirs, published.ours)]
+    theirs, ours = (model(case.inputs()) for model in models)
+    assert report.relative_difference(ours.flatten().tolist(), theirs.flatten().tolist()) < 1e-5
+    assert case.loss(ours).requires_grad
+    assert sum(p.numel() for p in models[0].parameters()) == sum(p.numel() for p in models[1].parameters())
+
+
+@pytest.mark.parametrize("group", PUBLISHED_GROUPS)
+def test_published_cases_have_the_published_sizes(group: str) -> None:
+    (case,) = (case for case in all_cases() if case.group == group)
+    given, sizes = case.arguments["sizes"], dict(PUBLISHED.values())[case.arguments["task"]]
+    assert {name: given[name] for name in given} == {name: sizes[name] for name in given}
 
 
 @pytest.mark.nightly
