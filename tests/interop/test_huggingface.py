@@ -232,3 +232,23 @@ def test_modules_are_whole(folders: dict[str, Path]) -> None:
         model: nn.Module = huggingface.load(folders[task])
         assert all(p.device.type == "cpu" and p.requires_grad for p in model.parameters())
         assert not model.training
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_half_precision_is_close(task: str, folders: dict[str, Path]) -> None:
+    peer, inputs = PEERS[task], PEERS[task].inputs()
+    model = huggingface.load(folders[task])
+    with torch.no_grad():
+        expected = flat(model(inputs, **peer.options()))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            under_autocast = flat(model(inputs, **peer.options()))
+        model.to(torch.bfloat16)
+        narrow = {name: value.bfloat16() if value.is_floating_point() else value for name, value in pairs(inputs)}
+        converted = flat(model(narrow if isinstance(inputs, dict) else narrow["inputs"], **peer.options()))
+    for name, value in expected.items():
+        assert relative_difference(under_autocast[name].float(), value) < 0.1
+        assert relative_difference(converted[name].float(), value) < 0.1
+
+
+def pairs(inputs: Any) -> list[tuple[str, Tensor]]:
+    return list(inputs.items()) if isinstance(inputs, dict) else [("inputs", inputs)]

@@ -16,7 +16,7 @@ from perceiver_pytorch.interop.model import PublishedPerceiver
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 SAFETENSORS, PICKLED = "model.safetensors", "pytorch_model.bin"
-FILES = (CONFIG, PREPROCESSOR, "*.safetensors", "*.bin", "*.index.json")
+FILES = (CONFIG, PREPROCESSOR, "model*.safetensors", "pytorch_model*.bin", "*.index.json")
 
 _PARTS = {
     "attention.self.layernorm1": "norm",

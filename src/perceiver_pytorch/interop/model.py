@@ -128,10 +128,6 @@ class PublishedPerceiver(SavedModel, tags=["perceiver-io"]):
         names = self.config.id2label
         return list(names) if names else [f"LABEL_{i}" for i in range(self.config.num_labels)]
 
-    @torch.no_grad()
-    def num_parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.parameters())
-
 
 def _as_mask(mask: Any) -> Tensor:
     """A mask of bools, or of ones and zeros as tokenizers give it."""

@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from perceiver_pytorch.nn.block import AttentionBlock
 from perceiver_pytorch.ops import Context
+from perceiver_pytorch.ops.precision import full_precision
 
 CHUNK_PAIRS = 1 << 20
 """(query, latent) pairs of a sample that are worked on at a time: 4 MB of scores, which stay in a core's cache."""
@@ -59,19 +60,21 @@ class _Scores:
     """What scores of all queries are worked out from, for the keys of a block's latents."""
 
     def __init__(self, block: AttentionBlock, queries: GridQueries, keys: Tensor) -> None:
-        norm, to_q = block.norm, block.to_q
-        scaled = keys * keys.shape[-1] ** -0.5
-        rows = scaled @ to_q.weight * norm.weight  # (batch, latents, channels)
+        dtype = torch.promote_types(keys.dtype, torch.float32)
+        weight, norm = block.to_q.weight.to(dtype), block.norm
+        scaled = keys.to(dtype) * keys.shape[-1] ** -0.5
+        rows = scaled @ weight * norm.weight.to(dtype)  # (batch, latents, channels)
         rows = rows - rows.mean(-1, keepdim=True)
-        shift = to_q.weight @ norm.bias
-        self.constant = (scaled @ (shift if to_q.bias is None else shift + to_q.bias)).unsqueeze(1)
+        shift = weight @ norm.bias.to(dtype)
+        shift = shift if block.to_q.bias is None else shift + block.to_q.bias.to(dtype)
+        self.constant = (scaled @ shift).unsqueeze(1)
         rows = rows if queries.order is None else rows[..., queries.order]
         data, *by_axis, code = rows.split(queries.widths, -1)
         self.data_rows = data.mT
         # (batch, length of the axis, latents); what the code adds belongs to every coordinate of the first.
-        self.by_axis = [table @ part.mT for table, part in zip(queries.tables, by_axis, strict=True)]
+        self.by_axis = [table.to(dtype) @ part.mT for table, part in zip(queries.tables, by_axis, strict=True)]
         if queries.code is not None:
-            self.by_axis[0] = self.by_axis[0] + (code @ queries.code).unsqueeze(1)
+            self.by_axis[0] = self.by_axis[0] + (code @ queries.code.to(dtype)).unsqueeze(1)
         self.queries, self.eps = queries, norm.eps
         # Sums over a query's channels in float64: a variance is what is left of two of them.
         self.sums = [_sums(table) for table in queries.tables]
@@ -81,7 +84,7 @@ class _Scores:
         """Scores (batch, queries, latents) of the queries at ``places``, one index tensor per axis."""
         scores = sum(part[:, place] for part, place in zip(self.by_axis, places, strict=True))
         if data is not None:
-            scores = torch.baddbmm(scores, data, self.data_rows)
+            scores = torch.baddbmm(scores, data.to(self.data_rows.dtype), self.data_rows)
         return torch.addcmul(self.constant, scores, self._rstd(data, places).to(scores.dtype))
 
     def _rstd(self, data: Tensor | None, places: Sequence[Tensor]) -> Tensor:
@@ -123,7 +126,9 @@ def decode_grid(
     if block.heads != 1 or block.query_residual or block.norm_context is None:
         raise ValueError("decode_grid takes a cross-attend with one head and without query residual")
     normed = block.norm_context(latents)
-    scores = _Scores(block, queries, block.to_k(normed))
+    keys = block.to_k(normed)
+    with full_precision(keys.device):
+        scores = _Scores(block, queries, keys)
     values = _Values(block, block.to_v(normed), head)
     positions = _positions(queries, points, latents.device)
     step = max(1, CHUNK_PAIRS // latents.shape[1])
@@ -171,7 +176,9 @@ class _Values:
 
 
 def _decode(scores: _Scores, values: _Values, data: Tensor | None, places: Sequence[Tensor]) -> Tensor:
-    return values.of(scores.of(data, places).softmax(-1))
+    with full_precision(scores.constant.device):  # rounded to half precision, scores would be far off
+        attention = scores.of(data, places).softmax(-1)
+    return values.of(attention.to(values.values.dtype))
 
 
 def _positions(queries: GridQueries, points: Tensor | None, device: torch.device) -> Tensor:
