@@ -16,6 +16,7 @@ from benchmarks.cases import FORWARD, GROUPS, PUBLISHED_GROUPS, TRAIN, Case, all
 from benchmarks.contestants import MODULES, SAME_NUMBERS, contestant
 from benchmarks.contestants.dense import input_array
 from benchmarks.contestants.libraries import bare
+
 from perceiver_pytorch.interop.published import PUBLISHED
 
 LIMITS = runner.Limits(threads=1, memory=10**10, seconds=60)

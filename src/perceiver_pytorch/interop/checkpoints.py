@@ -10,6 +10,7 @@ import perceiver_pytorch
 from perceiver_pytorch._saving import CLASS, SavedModel
 from perceiver_pytorch.interop import huggingface, upstream
 from perceiver_pytorch.interop.array_perceiver_io import ArrayPerceiverIO, TokenPerceiverIO
+from perceiver_pytorch.interop.files import read_json
 from perceiver_pytorch.interop.model import PublishedPerceiver
 
 _INTEROP = {model.__name__: model for model in (PublishedPerceiver, ArrayPerceiverIO, TokenPerceiverIO)}
@@ -30,7 +31,7 @@ def load(source: str | Path, **arguments: Any) -> nn.Module:
     if Path(source).is_file():
         return upstream.load(source, **arguments)
     folder = huggingface.find(source, arguments.pop("revision", None))
-    values = huggingface.read_json(folder / huggingface.CONFIG)
+    values = read_json(folder / huggingface.CONFIG)
     name = _named_class(folder / huggingface.SAFETENSORS)
     if name is None or "model_type" in values:
         return huggingface.load(folder, **arguments)

@@ -1,16 +1,15 @@
 """Checkpoints in the format of transformers' Perceiver: a folder or a hub repository becomes a model of ours."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.interop.config import CLASSES, PublishedConfig
+from perceiver_pytorch.interop.files import read_json, read_tensors
 from perceiver_pytorch.interop.key_map import Rule, some_of, translate, translate_back
 from perceiver_pytorch.interop.model import PublishedPerceiver
 
@@ -181,17 +180,6 @@ def task_of(values: Mapping[str, Any], task: str | None = None) -> str:
     return CLASSES[known[0]]
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
-    return values
-
-
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """All weights of a folder: in one file, or in several that an index lists; safetensors first."""
     for name in (SAFETENSORS, PICKLED):
@@ -212,13 +200,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def read_file(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, or of what ``torch.save`` wrote, without unpickling anything else."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # each format has exceptions of its own
-        raise ValueError(f"{path} cannot be read as weights: {type(error).__name__}: {error}") from error
+    """The tensors of a file, by name."""
+    weights = read_tensors(path)
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise ValueError(f"{path} must hold a mapping of names to tensors")
     return dict(weights)

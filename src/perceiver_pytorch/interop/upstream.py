@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import perceiver_pytorch
 from perceiver_pytorch.interop.array_perceiver_io import ArrayPerceiverIO, TokenPerceiverIO
+from perceiver_pytorch.interop.files import read_tensors
 from perceiver_pytorch.interop.key_map import Rule, some_of, translate
 from perceiver_pytorch.style import Style
 
@@ -95,10 +96,7 @@ def read(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is no file")
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle's exceptions are many
-        raise ValueError(f"{path} cannot be read as weights: {type(error).__name__}: {error}") from error
+    found = read_tensors(path)
     for name in INSIDE:
         if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):
             found = found[name]
