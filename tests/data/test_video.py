@@ -191,5 +191,5 @@ def test_mutated_files_are_read_or_refused(kind, changes, data):
         encoded = spec.encode({"x": bytes(content)}, WHERE)
     except DataError:
         return
-    assert encoded.values.shape[1:] == (2, 2, 192)
-    assert 1 <= len(encoded.values) <= 4
+    frames, rows, columns, values = encoded.values.shape  # a header may say another size as well
+    assert (1 <= frames <= 4, 1 <= rows <= 2, 1 <= columns <= 2, values) == (True, True, True, 192)
