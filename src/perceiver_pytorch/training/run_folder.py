@@ -166,20 +166,24 @@ class RunFolder:
         Raises:
             ValueError: if the run has none yet.
         """
+        self._require_model()
         if "published" in self._read(self.path / "config.json"):
             return self.load(PublishedTableModel)
         return self.load(model_class(self.spec()))
 
     def load(self, kind: type[M]) -> M:
         """The trained model of class ``kind``; else as `model`."""
-        if not (self.path / "model.safetensors").is_file():
-            raise ValueError(
-                f"run {self.path} has no model yet; go on training with `perceiver {self.command} --resume {self.path}`"
-            )
+        self._require_model()
         with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a folder
             model = kind.from_pretrained(self.path, local_files_only=True)
         assert isinstance(model, kind)
         return model.eval()
+
+    def _require_model(self) -> None:
+        if not (self.path / "model.safetensors").is_file():
+            raise ValueError(
+                f"run {self.path} has no model yet; go on training with `perceiver {self.command} --resume {self.path}`"
+            )
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
