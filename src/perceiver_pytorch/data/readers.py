@@ -113,7 +113,7 @@ def _stays(options: ReadOptions, paths: list[Path]) -> bool:
     parquet, arrow = need("pyarrow.parquet", "read tables"), need("pyarrow", "read tables")
     try:
         metadata = [parquet.read_metadata(path) for path in paths]
-    except (arrow.ArrowException, OSError):
+    except (arrow.ArrowException, OSError, UnicodeError):
         return False  # the reader says what is wrong
     return sum(m.row_group(i).total_byte_size for m in metadata for i in range(m.num_row_groups)) > _IN_MEMORY
 

@@ -59,7 +59,8 @@ class PointsSpec(Spec):
             points = _finite(cloud)
             if len(points):
                 size = np.full(points.shape[1], len(points))
-                rows = np.stack([size, points.min(0), points.max(0), points.sum(0), (points**2).sum(0)])
+                with np.errstate(over="ignore", invalid="ignore"):  # told below
+                    rows = np.stack([size, points.min(0), points.max(0), points.sum(0), (points**2).sum(0)])
                 facts.setdefault(points.shape[1], []).append(rows)
         if not facts:
             raise DataError(f"column {name!r}: no train row has an array (points, 3) with a finite point", column=name)
@@ -68,11 +69,14 @@ class PointsSpec(Spec):
         low, high, total, squares = lows.min(0), highs.max(0), totals.sum(0), powers.sum(0)
         most, count = int(sizes.max()), int(sizes[:, 0].sum())
         dims = min(_DIMS, len(low))
-        centre = (low + high)[:dims] / 2
-        radius = float((high - low)[:dims].max() / 2) or 1.0
-        means = total[dims:] / count
-        stds = np.sqrt(np.maximum(squares[dims:] / count - means**2, 0))
+        centre = low[:dims] / 2 + high[:dims] / 2
+        with np.errstate(over="ignore", invalid="ignore"):
+            radius = float((high - low)[:dims].max() / 2) or 1.0
+            means = total[dims:] / count
+            stds = np.sqrt(np.maximum(squares[dims:] / count - means**2, 0))
         stds[stds < 1e-8] = 1.0
+        if not all(np.isfinite(numbers).all() for numbers in (centre, radius, means, stds)):
+            raise DataError(f"column {name!r}: its numbers are too large to average", column=name)
         return cls(
             name,
             min(most, options.max_points),

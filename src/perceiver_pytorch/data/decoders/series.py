@@ -151,7 +151,8 @@ class SeriesSpec(Spec):
             shapes[values.shape[1]] += 1
             known = np.isfinite(values)
             gaps |= values.shape[1] > 1 and bool((known.any(1) & ~known.all(1)).any())
-            sums = np.stack([known.sum(0), np.nansum(values, 0), np.nansum(values**2, 0)])
+            with np.errstate(over="ignore", invalid="ignore"):  # told below
+                sums = np.stack([known.sum(0), np.nansum(values, 0), np.nansum(values**2, 0)])
             moments[values.shape[1]] = moments.get(values.shape[1], 0) + sums
             lengths.append(len(values))
             if times is not None:
@@ -160,9 +161,13 @@ class SeriesSpec(Spec):
                 spans.append(float(times[-1] - (times[0] if from_first else 0.0)))
         channels, _ = shapes.most_common(1)[0]  # rows with others are reported when they are decoded
         count, total, squares = moments[channels]
-        means = total / np.maximum(count, 1)
-        stds = np.sqrt(np.maximum(squares / np.maximum(count, 1) - means**2, 0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            means = total / np.maximum(count, 1)
+            stds = np.sqrt(np.maximum(squares / np.maximum(count, 1) - means**2, 0))
         stds[stds < 1e-12 * np.maximum(1, np.abs(means))] = 1.0
+        if not (np.isfinite(means).all() and np.isfinite(stds).all()):
+            reason = "its numbers are too large to average"
+            raise DataError(f"column {source.column!r}: {reason}", column=source.column, reason=reason)
         if options.clock and not spans:
             raise DataError(
                 f"column {source.column!r}: a clock needs time stamps; say which column has them with series_time",

@@ -73,8 +73,10 @@ class ParquetShard:
         arrow = need("pyarrow", "read tables")
         try:
             with self._opened() as file:
-                return file.read_row_group(group, columns=list(columns), use_threads=False)
-        except (arrow.ArrowException, OSError) as error:
+                rows = file.read_row_group(group, columns=list(columns), use_threads=False)
+            rows.validate(full=True)  # a damaged file may hold texts that are none, or lists out of bounds
+            return rows
+        except (arrow.ArrowException, OSError, UnicodeError) as error:
             raise DataError(f"{self.path}: row group {group} cannot be read ({error})") from error
 
     def place(self, row: int) -> str:
@@ -85,7 +87,7 @@ class ParquetShard:
         arrow, parquet = need("pyarrow", "read tables"), need("pyarrow.parquet", "read tables")
         try:
             return parquet.ParquetFile(self.path, metadata=self._metadata)
-        except (arrow.ArrowException, OSError) as error:
+        except (arrow.ArrowException, OSError, UnicodeError) as error:
             raise DataError(f"{self.path}: cannot be read as parquet: {error}") from error
 
 
@@ -112,7 +114,8 @@ def whole_parquet(source: str, root: Path, paths: Sequence[Path]) -> Table:
         try:
             with parquet.ParquetFile(path) as file:  # read_table makes columns out of folder names like "year=2020"
                 rows = file.read()
-        except (arrow.ArrowException, OSError) as error:
+            rows.validate(full=True)  # a damaged file may hold texts that are none, or lists out of bounds
+        except (arrow.ArrowException, OSError, UnicodeError) as error:
             raise DataError(f"{path}: cannot be read as parquet: {error}") from error
         if all(splits) and SPLIT not in rows.column_names:
             rows = rows.append_column(SPLIT, arrow.array([split] * len(rows), arrow.string()))
