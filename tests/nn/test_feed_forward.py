@@ -34,3 +34,31 @@ def test_dropout_acts_in_training_alone(part: type) -> None:
     assert not torch.equal(module(x), module(x))
     module.eval()
     assert torch.equal(module(x), module(x))
+
+
+@pytest.mark.parametrize("part", [FeedForward, FeedForwardGELU])
+def test_without_gradients_the_activation_is_computed_within_the_product(part: type) -> None:
+    torch.manual_seed(0)
+    module, x = part(256, dropout=0.1).eval(), torch.randn(2, 80, 256)
+    expected, exact = module(x).detach(), part(256).double()
+    exact.load_state_dict(module.state_dict())
+    truth = exact.eval()(x.double()).detach()
+    with torch.no_grad():
+        assert module.net._fuses(x)
+        fused = module(x)
+    assert (fused - truth).abs().max() <= 2 * (expected - truth).abs().max()
+
+
+def test_whoever_listens_to_a_part_or_replaced_one_is_heard() -> None:
+    module, x = FeedForwardGELU(256), torch.randn(160, 256)
+    heard: list[torch.Size] = []
+    handle = module.net[1].register_forward_hook(lambda part, given, out: heard.append(out.shape))
+    with torch.no_grad():
+        module(x)
+        assert heard == [torch.Size([160, 1024])]
+        handle.remove()
+        module.net[1] = torch.nn.ReLU()
+        torch.testing.assert_close(module(x), module.net[3](module.net[0](x).relu()))
+        module.train()
+        module.net[2].p = 0.5
+        assert not torch.equal(module(x), module(x))

@@ -6,6 +6,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from perceiver_pytorch.nn.linear import Linear
+
 
 class Attention(nn.Module):
     """Scaled dot-product attention with fused key and value projections (parameter names of release 1.4.0).
@@ -25,9 +27,9 @@ class Attention(nn.Module):
         inner_dim = dim_head * heads
         self.scale = dim_head**-0.5
         self.heads = heads
-        self.to_q = nn.Linear(query_dim, inner_dim, bias=False)
-        self.to_kv = nn.Linear(query_dim if context_dim is None else context_dim, inner_dim * 2, bias=False)
-        self.to_out = nn.Sequential(nn.Linear(inner_dim, query_dim), nn.Dropout(dropout))
+        self.to_q = Linear(query_dim, inner_dim, bias=False)
+        self.to_kv = Linear(query_dim if context_dim is None else context_dim, inner_dim * 2, bias=False)
+        self.to_out = nn.Sequential(Linear(inner_dim, query_dim), nn.Dropout(dropout))
 
     def forward(
         self,

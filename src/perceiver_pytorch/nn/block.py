@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.nn.feed_forward import FEED_FORWARD
+from perceiver_pytorch.nn.linear import Linear
 from perceiver_pytorch.ops import Context, cross_attend
 from perceiver_pytorch.ops.projected import masked_attention
 
@@ -81,10 +82,10 @@ class AttentionBlock(nn.Module):
         key_dim = query_dim if context_dim is None else _checks.positive_int("context_dim", context_dim)
         self.norm = nn.LayerNorm(query_dim)
         self.norm_context = None if context_dim is None else nn.LayerNorm(key_dim)
-        self.to_q = nn.Linear(query_dim, qk_dim, bias=bias)
-        self.to_k = nn.Linear(key_dim, qk_dim, bias=bias)
-        self.to_v = nn.Linear(key_dim, v_dim, bias=bias)
-        self.to_out = nn.Linear(v_dim, output_dim)
+        self.to_q = Linear(query_dim, qk_dim, bias=bias)
+        self.to_k = Linear(key_dim, qk_dim, bias=bias)
+        self.to_v = Linear(key_dim, v_dim, bias=bias)
+        self.to_out = Linear(v_dim, output_dim)
         self.dropout = nn.Dropout(dropout)
         self.feed_forward_norm = nn.LayerNorm(output_dim) if feed_forward else None
         self.feed_forward = FEED_FORWARD[activation](output_dim, widening_factor, dropout).net if feed_forward else None

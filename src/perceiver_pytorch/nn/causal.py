@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from perceiver_pytorch.nn.feed_forward import FEED_FORWARD
+from perceiver_pytorch.nn.linear import Linear
 from perceiver_pytorch.nn.residual import PreNorm
 from perceiver_pytorch.nn.rotary import rotate
 
@@ -86,9 +87,9 @@ class CausalAttention(nn.Module):
     def __init__(self, query_dim: int, context_dim: int, *, heads: int, dim_head: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads = heads
-        self.to_q = nn.Linear(query_dim, heads * dim_head, bias=False)
-        self.to_kv = nn.Linear(context_dim, 2 * heads * dim_head, bias=False)
-        self.to_out = nn.Linear(heads * dim_head, query_dim)
+        self.to_q = Linear(query_dim, heads * dim_head, bias=False)
+        self.to_kv = Linear(context_dim, 2 * heads * dim_head, bias=False)
+        self.to_out = Linear(heads * dim_head, query_dim)
         self.dropout = nn.Dropout(dropout)
 
     def forward(

@@ -159,7 +159,7 @@ class _Values:
             self.values, self.project = block.to_out(values), nn.Identity()
         self.weight, self.bias = head
         feed_forward = block.feed_forward
-        self.inner = None if feed_forward is None else feed_forward[:-1]
+        self.inner = None if feed_forward is None else feed_forward.widened
         if feed_forward is not None:
             # The last two linear layers are one.
             last = feed_forward[-1]

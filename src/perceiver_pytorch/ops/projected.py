@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from perceiver_pytorch.ops.context import Context
+from perceiver_pytorch.ops.linear import linear
 
 name = "projected"
 
@@ -93,6 +94,6 @@ def keys_and_values(
         tokens = tokens.masked_fill(~context.mask.flatten(1).unsqueeze(-1), 0.0)
     tokens = F.layer_norm(tokens, tokens.shape[-1:], norm_weight, None, eps)
     weights = torch.cat([key_weight.flatten(0, 1), value_weight.flatten(0, 1)])
-    both = F.linear(tokens, weights).split([key_weight.flatten(0, 1).shape[0], value_weight.flatten(0, 1).shape[0]], -1)
+    both = linear(tokens, weights).split([key_weight.flatten(0, 1).shape[0], value_weight.flatten(0, 1).shape[0]], -1)
     key, value = (part.unflatten(-1, (key_weight.shape[0], -1)).transpose(1, 2) for part in both)
     return key, value

@@ -1,0 +1,96 @@
+"""Linear maps. On x86 CPUs the larger ones in float32 go through oneDNN, which PyTorch brings along.
+
+PyTorch calls MKL for these and adds the bias in a pass of its own. oneDNN's product is a tenth faster where that was
+measured (docs/performance.md), and takes bias, GELU and a factor along while its results are in the cache.
+"""
+
+import platform
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+FEWEST_OPERATIONS = 1 << 25
+"""Multiply-adds below which MKL, whose calls are shorter, is ahead."""
+
+_X86 = platform.machine().lower() in ("x86_64", "amd64")
+_PLAIN = (Tensor, nn.Parameter)
+
+
+def linear(
+    x: Float[Tensor, "*shape in_features"],
+    weight: Float[Tensor, "out_features in_features"],
+    bias: Float[Tensor, " out_features"] | None = None,
+) -> Float[Tensor, "*shape out_features"]:
+    """``F.linear``, the same to float32's rounding."""
+    if not takes(x, weight, bias):
+        return F.linear(x, weight, bias)
+    if needs_gradients(x, weight, bias):
+        return _Product.apply(x, weight, bias)
+    return product(x, weight, bias)
+
+
+def takes(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Whether `product` may, and should, compute this layer."""
+    if torch.compiler.is_compiling() or x.numel() * weight.shape[0] < FEWEST_OPERATIONS or not _available():
+        return False
+    given = (x, weight) if bias is None else (x, weight, bias)
+    if any(type(t) not in _PLAIN or t.dtype != torch.float32 or t.device.type != "cpu" for t in given):
+        return False
+    if x.dim() < 2 or weight.dim() != 2 or x.shape[-1] != weight.shape[1]:  # left to the error of `F.linear`
+        return False
+    if torch.is_autocast_enabled("cpu") or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
+        return False
+    return not any(forward_ad.unpack_dual(t).tangent is not None for t in given)
+
+
+def needs_gradients(*tensors: Tensor | None) -> bool:
+    """Whether autograd will ask for any of them."""
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none") -> Tensor:
+    """``activation(x @ weight.T + bias)`` without gradients; ``activation`` is ``"none"`` or ``"gelu"`` (exact)."""
+    return _operator()(x, weight, bias, activation, [], "none")
+
+
+def product_times(factor: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``(x @ weight.T + bias) * factor`` without gradients."""
+    return _operator().binary(x, factor, weight, bias, "mul")
+
+
+def _available() -> bool:
+    usable = _X86 and torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
+    return usable and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def _operator() -> Any:
+    """oneDNN's linear layer, as PyTorch's own compiler calls it."""
+    return torch.ops.mkldnn._linear_pointwise
+
+
+class _Product(torch.autograd.Function):
+    """`product` with its gradients. That of the weight is a product of two transposes, at which MKL is no slower."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+        rows = grad.flatten(0, -2)
+        grad_x = grad_weight = grad_bias = None
+        if needs_x:
+            twice = torch.is_grad_enabled()  # gradients of gradients are asked for
+            grad_x = F.linear(grad, weight.mT) if twice else product(grad, weight.mT)
+        if needs_weight:
+            grad_weight = rows.mT @ x.flatten(0, -2)
+        if needs_bias:
+            grad_bias = rows.sum(0)
+        return grad_x, grad_weight, grad_bias
