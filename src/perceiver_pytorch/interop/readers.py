@@ -194,8 +194,9 @@ class FlowReader(Reader):
         self.num_channels = self.NUM_CHANNELS + grid_channels(2, IMAGE_BANDS)
         self.patches = nn.Linear(2 * self.PATCH_CHANNELS, self.NUM_CHANNELS)
 
-    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> list[Context]:
-        shape_of("inputs", inputs, ("batch", 2, self.PATCH_CHANNELS, *self.size))
+    def forward(self, inputs: Tensor, mask: Tensor | None = None, *, interpolate: bool = False) -> list[Context]:
+        size = ("height", "width") if interpolate else self.size
+        shape_of("inputs", inputs, ("batch", 2, self.PATCH_CHANNELS, *size))
         pixels = self.patches(inputs.flatten(1, 2).permute(0, 2, 3, 1))
         return [grid_context(pixels, self.size, IMAGE_BANDS, mask=mask)]
 

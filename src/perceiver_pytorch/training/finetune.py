@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch.data import CategoriesSpec, InputSpec, SpecOptions
 from perceiver_pytorch.interop import huggingface
+from perceiver_pytorch.interop.decoders import ClassDecoder
 from perceiver_pytorch.interop.model import PublishedPerceiver
 from perceiver_pytorch.modalities import InputModality, InputModalityWithEmbedding
 from perceiver_pytorch.multi_modality_with_text_perceiver import (
@@ -166,12 +167,12 @@ def _from_own(source: Source, spec: InputSpec, config: ModelConfig) -> tuple[Tab
 def _from_published(
     source: Source, spec: InputSpec, config: ModelConfig
 ) -> tuple[PublishedTableModel, dict[str, str], Transfer]:
-    """A published model over a table: the first text of bytes or the first image is read as it was there."""
+    """A published model over a table: the first columns of the kinds that it knows are read as they were there."""
     assert isinstance(source.model, PublishedPerceiver)
     model, old = published_table_model(source.model, spec, config, source.place), source.model.state_dict()
     old["queries"] = old.get("decoder.queries", torch.zeros(0, 0))
     transfer = Transfer()
-    classified = "decoder.head.weight" in old  # the decoder of a language model answers something else
+    classified = isinstance(source.model.decoder, ClassDecoder)  # others answer something else
     with torch.no_grad():
         for name, weight in model.state_dict().items():
             there = old.get(name)
@@ -181,7 +182,7 @@ def _from_published(
             else:
                 weight.copy_(there.expand_as(weight))
                 transfer.taken[name] = weight.numel() if name in dict(model.named_parameters()) else 0
-    return model, {model.reads["name"]: model.reads["name"]}, transfer
+    return model, {column["name"]: column["name"] for column in model.reads.values()}, transfer
 
 
 def _assembled(source: Source, spec: InputSpec, config: ModelConfig) -> TableModel:

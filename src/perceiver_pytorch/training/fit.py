@@ -30,6 +30,7 @@ from perceiver_pytorch.data import (
     target_names,
 )
 from perceiver_pytorch.data.loading import Waiting
+from perceiver_pytorch.interop.model import PublishedPerceiver
 from perceiver_pytorch.training import evaluation
 from perceiver_pytorch.training.build import build_model
 from perceiver_pytorch.training.callbacks import read_history
@@ -41,6 +42,7 @@ from perceiver_pytorch.training.guard import Guard, guarded
 from perceiver_pytorch.training.loop import INTERRUPTED, run_loop
 from perceiver_pytorch.training.module import TableModule
 from perceiver_pytorch.training.published import RunModel
+from perceiver_pytorch.training.published_inputs import adopt_rates
 from perceiver_pytorch.training.report import ReportFacts, write_report
 from perceiver_pytorch.training.reporter import Reporter
 from perceiver_pytorch.training.run_folder import RunFolder
@@ -235,6 +237,8 @@ def _spec(table: Table, kinds: dict[str, Any], rows: np.ndarray, data: DataConfi
     options = SpecOptions(**{name: getattr(data, name) for name in names})
     if source is not None and source.spec is not None:
         options = adopt(options, source.spec, kinds)
+    elif source is not None and isinstance(source.model, PublishedPerceiver):
+        options = adopt_rates(options, source.model)
     return InputSpec.fit(
         table,
         kinds,

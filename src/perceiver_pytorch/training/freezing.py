@@ -3,13 +3,27 @@
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from perceiver_pytorch.nn.block import AttentionBlock
 from perceiver_pytorch.nn.cross_attend import CrossAttend
 
 PARTS = ("encoder", "embeddings", "latents")
 _HEADS = ("to_logits.", "heads.")
+_SCALE = 2  # of what adapters add
+
+
+class LowRank(nn.Module):
+    """A weight ``(out, in)`` with the product of two thin matrices added, which starts as nothing."""
+
+    def __init__(self, weight: Tensor, rank: int) -> None:
+        super().__init__()
+        self.lora_A = nn.Parameter(nn.init.kaiming_uniform_(weight.new_empty(rank, weight.shape[1]), a=5**0.5))
+        self.lora_B = nn.Parameter(weight.new_zeros(weight.shape[0], rank))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + _SCALE * (self.lora_B @ self.lora_A)
 
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
@@ -42,7 +56,8 @@ def add_lora(model: nn.Module, rank: int, fresh: Iterable[str]) -> None:
     """Freezes a model but for its head and what is ``fresh``, and gives its linear layers LoRA adapters (Hu et al.
     2021, arXiv 2106.09685) of a rank, scaled by 2.
 
-    Keys and values of cross-attends have none: they are never formed, their weights are read as they are.
+    Layers that are called are adapted by peft. Keys and values of cross-attends are never formed, their weights are
+    read: there the weight itself is the sum.
 
     Raises:
         ImportError: peft is missing.
@@ -58,20 +73,30 @@ def add_lora(model: nn.Module, rank: int, fresh: Iterable[str]) -> None:
         raise ValueError("--lora found no linear layer to adapt")
     trained = set(fresh) | {name for name, _ in model.named_parameters() if is_head(name)}
     kept = {name for name, parameter in model.named_parameters() if name in trained and parameter.requires_grad}
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names)
+    read = [layer for name, layer in _weights_read(model).items() if f"{name}.weight" not in kept]
+    config = LoraConfig(r=rank, lora_alpha=_SCALE * rank, target_modules=names)
     inject_adapter_in_model(config, model)
+    for layer in read:
+        parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, rank))
     for name, parameter in model.named_parameters():
-        plain = name.replace(".base_layer.", ".")
+        plain = name.replace(".base_layer.", ".").replace(".parametrizations.weight.original", ".weight")
         parameter.requires_grad_("lora_" in name or plain in kept)
 
 
 def merge_lora(model: nn.Module) -> None:
     """Adds the adapters to the weights that they adapt, and removes them; nothing changes without adapters."""
-    adapted = [(name, module) for name, module in model.named_modules() if hasattr(module, "lora_A")]
+    adapted = [
+        (name, module)
+        for name, module in model.named_modules()
+        if hasattr(module, "lora_A") and hasattr(module, "merge")
+    ]
     for name, module in adapted:
         module.merge()
         parent, _, last = name.rpartition(".")
         setattr(model.get_submodule(parent), last, module.get_base_layer())
+    for module in list(model.modules()):
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight")
 
 
 def is_head(name: str) -> bool:
@@ -92,12 +117,7 @@ def _names(pattern: str, name: str) -> bool:
 
 def _adaptable(model: nn.Module) -> list[str]:
     """Names of the linear layers that are called, heads aside."""
-    read = {
-        id(part)
-        for module in model.modules()
-        if isinstance(module, CrossAttend | AttentionBlock)
-        for part in _weights_read(module)
-    }
+    read = {id(layer) for layer in _weights_read(model).values()}
     return [
         name
         for name, module in model.named_modules()
@@ -105,9 +125,12 @@ def _adaptable(model: nn.Module) -> list[str]:
     ]
 
 
-def _weights_read(module: CrossAttend | AttentionBlock) -> list[nn.Module]:
-    """Linear layers whose weights are taken without calling the layer."""
-    if isinstance(module, CrossAttend):
-        return [module.fn.to_kv]
-    parts: list[nn.Module] = [module.to_k, module.to_v]
-    return parts
+def _weights_read(model: nn.Module) -> dict[str, nn.Linear]:
+    """Linear layers whose weights are taken without calling the layer, by name."""
+    found = {}
+    for name, module in model.named_modules():
+        if isinstance(module, CrossAttend):
+            found[f"{name}.fn.to_kv"] = module.fn.to_kv
+        elif isinstance(module, AttentionBlock) and module.norm_context is not None:
+            found |= {f"{name}.to_k": module.to_k, f"{name}.to_v": module.to_v}
+    return found

@@ -4,11 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from perceiver_pytorch import _checks
 from perceiver_pytorch._saving import SavedModel
 from perceiver_pytorch.data import InputSpec
 from perceiver_pytorch.interop.decoders import ClassDecoder
@@ -24,29 +21,25 @@ from perceiver_pytorch.multi_task_perceiver import sizes_of_tasks
 from perceiver_pytorch.ops import Context
 from perceiver_pytorch.training.build import TableModel, model_name, table_modality
 from perceiver_pytorch.training.config import ModelConfig
-
-TEXT_TASKS = ("masked-lm", "text-classification")
-IMAGE_TASKS = ("image-learned", "image-fourier", "image-conv")
-_PIXELS = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}  # of ImageNet, where a checkpoint names none
-_FIRST_BYTE, _CLS, _SEP = 6, 4, 5  # ids of the published byte vocabulary
+from perceiver_pytorch.training.published_inputs import columns_read, published_contexts
 
 
 class PublishedTableModel(SavedModel):
     """The encoder of a `PublishedPerceiver` over a table's modalities, with a head per target.
 
-    One modality is read as the published model reads it: text as its bytes with learned positions, images with its
-    normalisation and positions, whatever their size. The others' tokens are as wide, and their learned codes fill what
-    data and positions leave free.
+    One modality, or two, are read as the published model reads them: text as its bytes with learned positions; images
+    with its normalisation and positions, whatever their size; two images as the frames of optical flow; video and sound
+    in its patches. The others' tokens are as wide, and their learned codes fill what data and positions leave free.
 
     Args:
         published: ``task`` and ``sizes`` of the `PublishedPerceiver`.
-        reads: ``name`` of the modality that its reader reads; of images also ``axes`` (rows and columns of tokens),
-            ``patch``, ``colors``, ``mean`` and ``std`` (per colour, of pixels from 0 to 1).
+        reads: what its reader reads, by role (``text``, ``image``, ``audio``, ``first`` and ``second``): see
+            `perceiver_pytorch.training.published_inputs.Reads`.
         modalities: the other modalities.
         tasks: {target: size of its output}, or pairs of them.
 
     Raises:
-        ValueError: another task than text or image, or a modality whose tokens are wider than the published ones.
+        ValueError: an unknown task, or a modality whose tokens are wider than the published ones.
     """
 
     def __init__(
@@ -58,9 +51,9 @@ class PublishedTableModel(SavedModel):
         tasks: Mapping[str, int] | Sequence[Sequence[Any]],
     ) -> None:
         super().__init__()
-        task = _checks.choice("the checkpoint's task", published["task"], (*TEXT_TASKS, *IMAGE_TASKS))
-        model = PublishedPerceiver(task, published["sizes"])
-        self.task, self.reads, self.tasks = task, dict(reads), sizes_of_tasks(tasks)
+        model = PublishedPerceiver(published["task"], published["sizes"])
+        self.task, self.tasks = model.task, sizes_of_tasks(tasks)
+        self.reads = {role: dict(column) for role, column in reads.items()}
         self.reader, self.encoder = model.reader, model.encoder
         self.decoder = model.decoder if isinstance(model.decoder, ClassDecoder) else ClassDecoder(model.config)
         width = model.config.d_latents
@@ -73,7 +66,7 @@ class PublishedTableModel(SavedModel):
         for name, modality in self.modalities.items():
             self._add(name, modality)
         self._record_config(
-            published={"task": task, "sizes": model.config.to_json()},
+            published={"task": model.task, "sizes": model.config.to_json()},
             reads=self.reads,
             modalities=[modality.to_config() for modality in self.modalities.values()],
             tasks=list(self.tasks.items()),
@@ -92,13 +85,12 @@ class PublishedTableModel(SavedModel):
             ``{target: (batch, size)}``.
         """
         masks, places = mask or {}, coordinates or {}
-        contexts: list[Context] = []
-        for name, data in multi_modality_data.items():
-            if name == self.reads["name"]:
-                read = self._text if self.task in TEXT_TASKS else self._image
-                contexts += self.reader(*read(data, masks.get(name)), **self._options())
-            else:
-                contexts.append(self._context(self.modalities[name], data, masks.get(name), places.get(name)))
+        contexts = published_contexts(self.task, self.reader, self.reads, multi_modality_data, masks)
+        for name, modality in self.modalities.items():
+            if name in multi_modality_data:
+                contexts.append(self._context(modality, multi_modality_data[name], masks.get(name), places.get(name)))
+        if not contexts:
+            raise ValueError(f"the batch has no modality that this model reads, got {', '.join(multi_modality_data)}")
         latents = self.encoder(contexts)
         answers = self.decoder.block(self.queries.expand(len(latents), -1, -1), latents)
         return {name: head(answers[:, i]) for i, (name, head) in enumerate(zip(self.tasks, self.heads, strict=True))}
@@ -116,14 +108,12 @@ class PublishedTableModel(SavedModel):
         num_latents, width = self.encoder.latents.shape
         outputs = ", ".join(f"{name} ({size})" for name, size in self.tasks.items())
         others = ", ".join(self.modalities) or "none"
+        read = ", ".join(column["name"] for column in self.reads.values())
         return (
             f"{parameters:,} parameters; latents {num_latents} x {width}; published as {self.task}; output: {outputs}\n"
             f"{self.reader.num_channels} channels per token\n"
-            f"  {self.reads['name']}: as published\n  other modalities: {others}"
+            f"  {read}: as published\n  other modalities: {others}"
         )
-
-    def _options(self) -> dict[str, Any]:
-        return {"interpolate": True} if self.task == "image-learned" else {}
 
     def _add(self, name: str, modality: InputModality) -> None:
         """A further modality's embedding, and the learned code that fills its tokens."""
@@ -155,34 +145,6 @@ class PublishedTableModel(SavedModel):
             coordinates=coordinates,
         )
 
-    def _text(self, ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The published ids of a table's bytes (1 and up), between the tokens that begin and end a text."""
-        there = ids > 0 if mask is None else mask
-        published = torch.where(there, ids - 1 + _FIRST_BYTE, 0)
-        lengths = there.sum(1, keepdim=True)
-        framed = F.pad(published, (1, 1))
-        framed[:, 0] = _CLS
-        framed.scatter_(1, lengths + 1, _SEP)
-        return framed, (torch.arange(framed.shape[1], device=ids.device) < lengths + 2) & (lengths > 0)
-
-    def _image(self, patches: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Normalised pixels (batch, 3, height, width) of the whole box, and where they are real."""
-        rows, columns = self.reads["axes"]
-        there = patches.new_ones(patches.shape[:3], dtype=torch.bool) if mask is None else mask
-        missing = (0, columns - patches.shape[2], 0, rows - patches.shape[1])
-        patches, there = F.pad(patches, (0, 0, *missing)), F.pad(there, missing)
-        p = self.reads["patch"]
-        pixels = rearrange(patches, "b h w (p q c) -> b c (h p) (w q)", p=p, q=p).float() / 255
-        mean, std = (torch.tensor(self.reads[name], device=pixels.device).view(3, 1, 1) for name in ("mean", "std"))
-        pixels = (pixels.expand(-1, 3, -1, -1) - mean) / std
-        if there.all():
-            return pixels, None
-        fine = repeat(there, "b h w -> b (h p) (w q)", p=p, q=p)
-        if self.task == "image-conv":
-            side = [((size - 1) // 2 + 1 - 3) // 2 + 1 for size in fine.shape[1:]]
-            fine = F.interpolate(fine[:, None].float(), side, mode="nearest")[:, 0] > 0
-        return pixels, fine.flatten(1)
-
 
 RunModel = TableModel | PublishedTableModel
 """What a run trains."""
@@ -196,24 +158,12 @@ def published_table_model(
     Raises:
         ValueError: the table has nothing that the published model can read, or a text longer than its positions.
     """
-    kind = "text" if model.task in TEXT_TASKS else "image"
-    if model.task not in (*TEXT_TASKS, *IMAGE_TASKS):
-        raise ValueError(f"--from {place}: a model of {model.task} cannot be fine-tuned on a table")
-    found = [m for m in spec.modalities if m.kind == kind and not getattr(m, "tokenizer", "")]
-    if not found:
-        words = "text that is read as bytes" if kind == "text" else "images"
-        raise ValueError(f"--from {place}: this model reads {kind}, but the table has no column of {words}")
-    read: Any = found[0]
-    reads: dict[str, Any] = {"name": model_name(read.name)}
-    longest = model.config.max_position_embeddings - 2  # the text stands between two tokens
-    if kind == "text" and read.length > longest:
-        raise ValueError(f"--from {place}: it reads {longest} bytes of text; use --set data.max_text_bytes={longest}")
-    if kind == "image":
-        means, stds = (model.preprocessing.get(f"image_{name}", value) for name, value in _PIXELS.items())
-        reads |= {"axes": list(read.axes), "patch": read.patch, "colors": read.colors, "mean": means, "std": stds}
+    reads = columns_read(model, spec, place)
+    read = {column["name"] for column in reads.values()}
+    others = [modality for modality in spec.modalities if model_name(modality.name) not in read]
     return PublishedTableModel(
         published={"task": model.task, "sizes": model.config.to_json()},
         reads=reads,
-        modalities=[table_modality(modality, config) for modality in spec.modalities if modality is not read],
+        modalities=[table_modality(modality, config) for modality in others],
         tasks={target.name: target.size for target in spec.targets},
     )
