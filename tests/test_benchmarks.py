@@ -11,13 +11,14 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ stands beside the package, not in it
 
-from benchmarks import compare, kernel, peers, published, report, runner, worker
+from benchmarks import choice, compare, kernel, peers, published, report, runner, worker
 from benchmarks.cases import FORWARD, GROUPS, PUBLISHED_GROUPS, TRAIN, Case, all_cases
 from benchmarks.contestants import MODULES, SAME_NUMBERS, contestant
 from benchmarks.contestants.dense import input_array
 from benchmarks.contestants.libraries import bare
 
 from perceiver_pytorch.interop.published import PUBLISHED
+from perceiver_pytorch.ops import cost
 
 LIMITS = runner.Limits(threads=1, memory=10**10, seconds=60)
 QUICK = {case.name: case for case in all_cases(quick=True)}
@@ -212,3 +213,20 @@ def test_all_that_ran_give_the_same_numbers(tmp_path: Path, capsys: pytest.Captu
         if name in SAME_NUMBERS and reference and "bfloat16" not in case:
             assert report.relative_difference(measurement["output"], reference["output"]) < 1e-5
     assert "reference" in capsys.readouterr().out
+
+
+def test_factors_of_the_choice_are_fitted_to_what_was_measured() -> None:
+    """On a machine where one way is ten times as fast as here, the fit finds that it is to be chosen."""
+    pytest.importorskip("scipy")
+    shapes = [shape for shape in choice.shapes() if not shape.training and max(shape.axes) <= 512][::3]
+    for shape in shapes:
+        context, inner = shape.context(), shape.heads * shape.dim_head
+        for way in cost.WAYS:
+            seconds = 1e-6 * cost.estimate(way, context, shape.rows, inner, training=False)
+            shape.seconds[way] = seconds / 10 if way == "chunked" else seconds
+    factors = choice.fit(shapes, training=False, steps=300)
+    for shape in shapes:
+        context, inner = shape.context(), shape.heads * shape.dim_head
+        estimates = {way: factors[way] @ cost.counts(way, context, shape.rows, inner) for way in cost.WAYS}
+        chosen = min(estimates, key=lambda way: estimates[way])
+        assert shape.seconds[chosen] <= 1.2 * min(shape.seconds.values())

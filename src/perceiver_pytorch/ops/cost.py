@@ -1,7 +1,7 @@
 """What a cross-attend costs, by counted operations: how the way to compute it is chosen.
 
 A way's cost is a sum of counts (calls, rows, (row, token) pairs, tokens, and the last two times channels) times what
-each takes on a CPU. The factors were fitted to the times of a grid of shapes on two cores; on other processors they
+each takes on a CPU. The factors were fitted to the choice over a grid of shapes on two cores; on other processors they
 differ, but much less so their ratios, on which the choice depends. ``python -m benchmarks.choice`` measures the grid,
 compares the choice with the best, and prints factors fitted anew.
 """
@@ -19,16 +19,16 @@ WAYS = ("compiled", "chunked", "reference", "projected")
 
 # Microseconds per count of `counts`, without and with a backward pass.
 FORWARD: dict[str, tuple[float, ...]] = {
-    "compiled": (657, 287e-3, 0.233e-3, 0.149e-3, 0.114e-3, 0.385e-3),
-    "chunked": (861, 151e-3, 2.67e-3, 0.060e-3, 1.92e-3),
-    "reference": (232, 3.01e-3, 0.037e-3, 1.62e-3),
-    "projected": (193, 5.17e-3, 3.85e-3, 0.00125e-3),
+    "compiled": (547, 144e-3, 0.136e-3, 0.0683e-3, 0.115e-3, 0.116e-3),
+    "chunked": (709, 157e-3, 0.946e-3, 0.0332e-3, 0.952e-3),
+    "reference": (213, 1.84e-3, 0.0269e-3, 0.932e-3),
+    "projected": (156, 1.16e-3, 1.97e-3, 0.0130e-3),
 }
 TRAINING: dict[str, tuple[float, ...]] = {
-    "compiled": (1630, 691e-3, 0.781e-3, 0.297e-3, 0.291e-3, 0.829e-3),
-    "chunked": (2010, 457e-3, 5.99e-3, 0.144e-3, 4.13e-3),
-    "reference": (523, 5.35e-3, 0.079e-3, 1.74e-3),
-    "projected": (405, 13.0e-3, 1.68e-3, 0.0455e-3),
+    "compiled": (1220, 369e-3, 0.303e-3, 0.127e-3, 0.224e-3, 0.327e-3),
+    "chunked": (1590, 551e-3, 2.14e-3, 0.0798e-3, 2.41e-3),
+    "reference": (500, 3.34e-3, 0.0437e-3, 1.06e-3),
+    "projected": (292, 4.38e-3, 3.04e-3, 0.0397e-3),
 }
 
 
