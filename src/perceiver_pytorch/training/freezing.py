@@ -127,7 +127,7 @@ def _adaptable(model: nn.Module) -> list[str]:
 
 def _weights_read(model: nn.Module) -> dict[str, nn.Linear]:
     """Linear layers whose weights are taken without calling the layer, by name."""
-    found = {}
+    found: dict[str, nn.Linear] = {}
     for name, module in model.named_modules():
         if isinstance(module, CrossAttend):
             found[f"{name}.fn.to_kv"] = module.fn.to_kv
