@@ -71,12 +71,17 @@ def from_state_dict(
             f"{where} is neither of release 1.4.0 nor of perceiver-pytorch 0.11.0; its weights are {some_of(weights)}"
         )
     if any(".attn_residuals." in f".{name}" for name in weights):
-        raise ValueError(f"{where} has attention residuals (attn_residual=True), which there are none of here")
+        raise ValueError(
+            f"{where} has attention residuals (attn_residual=True of perceiver-pytorch), which no model here has; "
+            "checkpoints trained without them can be loaded"
+        )
     try:
         ours = translate(weights, kind.rules) if kind.rules else dict(weights)
         build = kind.model or _class_of(weights, model)
         inferred = kind.infer(weights) | _widths_of_heads(weights, build, arguments)
         made = _built(build, {**_known(build, inferred), **arguments}, where)
+    except KeyError as error:
+        raise ValueError(f"{where} has no {error.args[0]}; {kind.origin} writes one") from error
     except ValueError as error:
         raise error if where in str(error) else ValueError(f"{where}: {error}") from error
     expected = made.state_dict()
@@ -111,6 +116,10 @@ def read(path: str | Path) -> dict[str, Tensor]:
 
 
 def _built(build: Callable[..., nn.Module], arguments: dict[str, Any], where: str) -> nn.Module:
+    known = [name for name in inspect.signature(build).parameters if name != "self"]
+    unknown = [name for name in arguments if name not in known]
+    if unknown:
+        raise TypeError(f"{where}: its model here takes no {', '.join(unknown)}; it takes {', '.join(known)}")
     try:
         return build(**arguments)
     except TypeError as error:
@@ -179,8 +188,13 @@ def _of_release(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     found: dict[str, Any] = {"depth": _count(weights, "layers"), "num_classes": None}
     if "to_logits.1.weight" in weights:
         found["num_classes"] = weights["to_logits.1.weight"].shape[0]
-    if "latents" in weights:  # the hierarchical form has several
+    if "latents" in weights:
         found |= dict(zip(("num_latents", "latent_dim"), weights["latents"].shape, strict=True))
+    else:  # the hierarchical form has some for each layer
+        shapes = [weights[f"latents.{i}"].shape for i in range(max(1, _count(weights, "latents")))]
+        found["configurator"] = {"num_latents": [s[0] for s in shapes], "latent_dims": [s[1] for s in shapes]}
+    inner, width = weights["layers.0.1.fn.net.0.weight"].shape
+    found["use_gelu"] = inner == 4 * width  # GEGLU's is twice as wide
     blocks = _count(weights, "layers.0.2.latent_blocks")
     if not blocks:
         return found | {"weight_tie_layers": _are_tied(weights, 1)}
