@@ -11,6 +11,7 @@ from perceiver_pytorch.masks import Masks
 from perceiver_pytorch.modalities import Coordinates
 from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiverNoPooling
 from perceiver_pytorch.nn.init import init_linears
+from perceiver_pytorch.perceiver_io import PerceiverIO
 from perceiver_pytorch.summary import summarise
 
 __all__ = ["MultiTaskPerceiver"]
@@ -23,7 +24,8 @@ class MultiTaskPerceiver(SavedModel):
     and each other; a task's head reads the mean of its group.
 
     Args:
-        encoder: a `MultiModalityWithTextPerceiverNoPooling`, or its arguments.
+        encoder: a `MultiModalityWithTextPerceiverNoPooling` or a `PerceiverIO` without outputs, or the arguments of
+            either.
         tasks: {task: size of its output}, or pairs of them, in the order of the groups.
 
     Raises:
@@ -44,15 +46,18 @@ class MultiTaskPerceiver(SavedModel):
     def __init__(
         self,
         *,
-        encoder: MultiModalityWithTextPerceiverNoPooling | Mapping[str, Any],
+        encoder: MultiModalityWithTextPerceiverNoPooling | PerceiverIO | Mapping[str, Any],
         tasks: Mapping[str, int] | Sequence[Sequence[Any]],
     ) -> None:
         super().__init__()
         if isinstance(encoder, Mapping):
-            encoder = MultiModalityWithTextPerceiverNoPooling(**encoder)
-        if not isinstance(encoder, MultiModalityWithTextPerceiverNoPooling):
+            io = "num_latent_block_repeats" in encoder  # a saved configuration has all arguments
+            encoder = (PerceiverIO if io else MultiModalityWithTextPerceiverNoPooling)(**encoder)
+        if isinstance(encoder, PerceiverIO) and encoder.outputs:
+            raise ValueError(f"encoder must have no outputs of its own, got {', '.join(encoder.outputs)}")
+        if not isinstance(encoder, MultiModalityWithTextPerceiverNoPooling | PerceiverIO):
             raise TypeError(
-                f"encoder must be a MultiModalityWithTextPerceiverNoPooling or its arguments, "
+                "encoder must be a MultiModalityWithTextPerceiverNoPooling, a PerceiverIO or its arguments, "
                 f"got {type(encoder).__name__}"
             )
         self.encoder = encoder
@@ -64,7 +69,7 @@ class MultiTaskPerceiver(SavedModel):
         self._record_config(encoder=encoder._hub_mixin_config, tasks=list(self.tasks.items()))
         # A list, since a task's name may be anything, and a key of a state dict may not.
         self.heads = nn.ModuleList(nn.Sequential(nn.LayerNorm(width), nn.Linear(width, n)) for n in self.tasks.values())
-        init_linears(self.heads, encoder.style.linear_init)
+        init_linears(self.heads, "variance_scaling" if isinstance(encoder, PerceiverIO) else encoder.style.linear_init)
 
     def forward(
         self,
@@ -80,6 +85,7 @@ class MultiTaskPerceiver(SavedModel):
             ``{task: (batch, size)}``.
         """
         latents = self.encoder(multi_modality_data, mask, present=present, coordinates=coordinates)
+        assert isinstance(latents, Tensor)
         groups = latents.tensor_split(len(self.tasks), dim=1)
         return {name: head(group.mean(dim=1)) for name, head, group in zip(self.tasks, self.heads, groups, strict=True)}
 

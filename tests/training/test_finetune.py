@@ -10,8 +10,23 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from perceiver_pytorch import InputModality, InputModalityWithEmbedding, MultiModalityWithTextPerceiver
+from perceiver_pytorch import (
+    HierarchicalConfigurator,
+    HierarchicalMultiModalityPerceiver,
+    InputModality,
+    InputModalityWithEmbedding,
+    LearnedQueries,
+    MultiModalityPerceiver,
+    MultiModalityPerceiverNoPooling,
+    MultiModalityWithTextPerceiver,
+    MultiTaskPerceiver,
+    Output,
+    Perceiver,
+    PerceiverIO,
+)
 from perceiver_pytorch.data import CategoriesSpec
+from perceiver_pytorch.modalities import modality_from_config
+from perceiver_pytorch.training import finetune
 from perceiver_pytorch.training.build import build_model
 from perceiver_pytorch.training.callbacks import Stopper, read_history
 from perceiver_pytorch.training.config import StartConfig
@@ -203,7 +218,7 @@ def test_a_saved_model_is_a_source_as_well(table, pretrained, tmp_path):
 def test_channels_are_moved_block_by_block():
     """A modality of few channels leaves, another one comes, and a wider one: positions and codes keep their weights."""
     old, new = small(image(3), text()), small(image(3), text(), image(7, "map"))
-    matches = match_modalities(new, old)
+    matches = match_modalities(new.modalities, old.modalities)
     assert matches == {"image": "image", "text": "text"}
     move_weights(new, old, matches)
     # Widths: old 5 + 5 (text) = 13 with image 3 + 10; codes of 2 and 3 modalities, sorted: image, (map,) text.
@@ -218,8 +233,8 @@ def test_channels_are_moved_block_by_block():
 
 def test_a_renamed_modality_is_found_by_what_it_reads():
     old, new = small(image(3), text("note")), small(image(3, "photo"), text("note"))
-    assert match_modalities(new, old) == {"photo": "image", "note": "note"}
-    assert match_modalities(small(image(4, "photo")), old) == {}
+    assert match_modalities(new.modalities, old.modalities) == {"photo": "image", "note": "note"}
+    assert match_modalities(small(image(4, "photo")).modalities, old.modalities) == {}
 
 
 def test_rows_of_an_embedding_follow_their_values():
@@ -262,4 +277,76 @@ def test_a_checkpoint_that_cannot_be_used_is_named(pretrained, tmp_path):
     shutil.copy(pretrained.path / "config.json", tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match="no JSON file"):
+        load_source(str(tmp_path))
+    torch.save({}, tmp_path / "weights.pt")
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"perceiver convert .*weights\.pt FOLDER .* --from FOLDER"):
+        load_source(str(tmp_path / "weights.pt"))
+    for file in (pretrained.path / "model.safetensors", pretrained.best):
+        with pytest.raises(ValueError, match=f"a folder was expected; give --from {pretrained.path}$"):
+            load_source(str(file))
+
+
+def other_models():
+    modalities = [image(), InputModality("sound", 2, 1, num_freq_bands=3, max_freq=8.0)]
+    options = {key: value for key, value in SIZES.items() if key != "num_classes"}
+    single = {key: value for key, value in options.items() if key != "num_latent_blocks_per_layer"}
+    io = {"depth": 2, "num_latents": 4, "latent_dim": 16, "latent_heads": 2, "num_latent_blocks_per_layer": 1}
+    return {
+        "multi": lambda: MultiModalityPerceiver(modalities=modalities, num_classes=5, **options),
+        "bare": lambda: MultiModalityPerceiverNoPooling(modalities=modalities, weight_tie_layers=True, **options),
+        "single": lambda: Perceiver(num_freq_bands=2, max_freq=4.0, input_channels=1, weight_tie_layers=True, **single),
+        "io": lambda: PerceiverIO(
+            modalities=modalities, outputs=[Output("class", LearnedQueries(8), 5)], weight_tie_layers=True, **io
+        ),
+    }
+
+
+@pytest.mark.parametrize("kind", list(other_models()))
+@pytest.mark.parametrize("target", ["label", ["label", "place"]], ids=str)
+def test_saved_models_of_every_kind_are_sources(kind, target, tmp_path):
+    """The column `image` is the modality `image`, or the only one that reads pictures."""
+    table = write_mixed_table(tmp_path / "mixed", rows=36)
+    table.write_text(table.read_text().replace("picture", "image", 1))
+    torch.manual_seed(3)
+    old = other_models()[kind]()
+    old.save_pretrained(tmp_path / "saved")
+    start = StartConfig(
+        checkpoint=str(tmp_path / "saved"), **({"lora": 2} if isinstance(target, list) else {"freeze": ["encoder"]})
+    )
+    config = dataclasses.replace(tiny_config(table, target, epochs=1), start=start)
+    run, said = RunFolder.create(tmp_path / "run"), []
+    fit(config, run, reporter=Reporter(say=said.append, warn=said.append))
+    assert any(line.startswith("  image: taken over from") for line in said)
+    model = run.model()
+    encoder = model.encoder if isinstance(model, MultiTaskPerceiver) else model
+    assert torch.equal(encoder.latents, old.latents)
+    again, _ = start_from(load_source(str(run.path)), run.spec(), run.config().model, StartConfig())
+    assert type(again) is type(model)
+
+
+@pytest.mark.parametrize("kind", list(other_models()))
+def test_a_model_that_starts_from_another_kind_gives_its_latents(kind, pretrained):
+    """Where the modalities are the same, so are the latents; a modality more than `Perceiver` has is a code more."""
+    torch.manual_seed(3)
+    old = other_models()[kind]().eval()
+    modalities = [modality_from_config(modality.to_config()) for modality in old.modalities.values()]
+    model = finetune._assembled(old, pretrained.spec(), modalities).eval()
+    new = model.encoder if isinstance(model, MultiTaskPerceiver) else model
+    transfer = move_weights(new, old, match_modalities(new.modalities, old.modalities))
+    data = {name: torch.randn(2, *(6,) * m.input_axis, m.input_channels) for name, m in old.modalities.items()}
+    if kind == "single":
+        assert {name.rpartition(".")[0] for name in transfer.fresh} == {
+            f"layers.{i}.0.{part}" for i in range(2) for part in ("norm_context", "fn.to_kv")
+        } | {"to_logits.0", "to_logits.1"}
+        return
+    expected = old(data, return_embeddings=True)
+    torch.testing.assert_close(new(data, return_embeddings=True), expected)
+
+
+def test_a_model_that_no_table_can_be_read_by_is_refused(tmp_path):
+    HierarchicalMultiModalityPerceiver(
+        modalities=[image()], depth=1, configurator=HierarchicalConfigurator(1, 4, 8), num_classes=2
+    ).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"HierarchicalMultiModalityPerceiver cannot be fine-tuned .* PerceiverIO"):
         load_source(str(tmp_path))

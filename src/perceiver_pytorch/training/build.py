@@ -55,11 +55,6 @@ def assemble(spec: InputSpec, arguments: Mapping[str, Any]) -> TableModel:
     return MultiTaskPerceiver(encoder=encoder, tasks={target.name: target.size for target in spec.targets})
 
 
-def model_class(spec: InputSpec) -> type[TableModel]:
-    """The class of `build_model`'s model."""
-    return MultiModalityWithTextPerceiver if len(spec.targets) == 1 else MultiTaskPerceiver
-
-
 def run_model(model: nn.Module, batch: Batch, targets: Sequence[TargetSpec]) -> dict[str, Tensor]:
     """{target: ``(batch, size)``}, the outputs of `build_model`'s model on a batch."""
     outputs = model(

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch.data import CategoriesSpec, InputSpec, SpecOptions
-from perceiver_pytorch.interop import huggingface
+from perceiver_pytorch.interop import checkpoints, huggingface
 from perceiver_pytorch.interop.decoders import ClassDecoder
 from perceiver_pytorch.interop.model import PublishedPerceiver
 from perceiver_pytorch.modalities import InputModality, InputModalityWithEmbedding
+from perceiver_pytorch.multi_modality_perceiver import MultiModalityPerceiver
 from perceiver_pytorch.multi_modality_with_text_perceiver import (
     MultiModalityWithTextPerceiver,
     MultiModalityWithTextPerceiverNoPooling,
 )
 from perceiver_pytorch.multi_task_perceiver import MultiTaskPerceiver
+from perceiver_pytorch.perceiver import Perceiver
+from perceiver_pytorch.perceiver_io import PerceiverIO
 from perceiver_pytorch.training.build import TableModel, assemble, model_name, table_modality
 from perceiver_pytorch.training.config import ModelConfig, StartConfig
 from perceiver_pytorch.training.freezing import add_lora, freeze
@@ -29,7 +31,21 @@ from perceiver_pytorch.training.published import PublishedTableModel, RunModel, 
 from perceiver_pytorch.training.run_folder import RunFolder
 from perceiver_pytorch.training.transfer import Transfer, count_parameters, match_modalities, move_weights
 
-NOT_SIZES = ("modalities", "num_classes", "style")
+Encoder = Perceiver | MultiModalityPerceiver | MultiModalityWithTextPerceiver | PerceiverIO
+"""Models of ours whose encoder can be a table's model's."""
+
+NOT_SIZES = ("modalities", "num_classes", "style", "outputs")
+OF_PERCEIVER = (
+    "num_freq_bands",
+    "max_freq",
+    "freq_base",
+    "input_channels",
+    "input_axis",
+    "fourier_encode_data",
+    "self_per_cross_attn",
+    "final_classifier_head",
+)
+"""Arguments that a `Perceiver` alone has."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +54,12 @@ class Source:
 
     Attributes:
         place: where it came from, for messages.
-        model: its encoder, as the model that reads modalities; or a published model.
+        model: what of it reads modalities; or a published model.
         spec: what it read, where that is known.
     """
 
     place: str
-    model: MultiModalityWithTextPerceiver | PublishedPerceiver
+    model: Encoder | PublishedPerceiver
     spec: InputSpec | None = None
 
 
@@ -55,6 +71,8 @@ def load_source(checkpoint: str) -> Source:
         ValueError: there is no such folder, or what it holds is no model that a table can be read by.
     """
     folder = Path(checkpoint)
+    if folder.is_file():
+        raise ValueError(_about_file(folder))
     if not folder.is_dir():
         if folder.is_absolute() or checkpoint.count("/") != 1 or folder.parent.is_dir():
             raise ValueError(f"--from {checkpoint}: there is no such folder")
@@ -62,26 +80,28 @@ def load_source(checkpoint: str) -> Source:
     if (folder / "input_spec.json").is_file():
         run = RunFolder.open(folder)
         return Source(checkpoint, _encoder(run.model(), checkpoint), run.spec())
-    path = folder / "config.json"
-    if not path.is_file():
+    if not (folder / "config.json").is_file():
         raise ValueError(
             f"--from {checkpoint}: a run folder, a folder of save_pretrained, or one in transformers' format was "
             "expected; it has no config.json"
         )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON file: {error}") from None
-    if config.get("model_type") == "perceiver":
-        return Source(checkpoint, huggingface.load(folder))
-    kinds = {"sizes": PublishedPerceiver, "tasks": MultiTaskPerceiver, "num_classes": MultiModalityWithTextPerceiver}
-    kind: Any = next((kind for key, kind in kinds.items() if key in config), MultiModalityWithTextPerceiverNoPooling)
     with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a folder
         try:
-            model = kind.from_pretrained(folder, local_files_only=True)
-        except (TypeError, RuntimeError) as error:
-            raise ValueError(f"--from {checkpoint}: this is no model that a table can start from ({error})") from error
+            model = checkpoints.load(folder)
+        except (TypeError, ValueError, RuntimeError, OSError) as error:
+            raise ValueError(f"--from {checkpoint}: {error}") from error
     return Source(checkpoint, model if isinstance(model, PublishedPerceiver) else _encoder(model, checkpoint))
+
+
+def _about_file(file: Path) -> str:
+    """What to do instead of naming a file."""
+    for folder in (file.parent, file.parent.parent):
+        if (folder / "config.json").is_file():
+            return f"--from {file}: a folder was expected; give --from {folder}"
+    return (
+        f"--from {file}: weights alone do not tell what their model reads; say so once with perceiver convert {file} "
+        "FOLDER -a max_freq=10 (docs/checkpoints.md), then give --from FOLDER"
+    )
 
 
 def start_from(source: Source, spec: InputSpec, config: ModelConfig, start: StartConfig) -> tuple[RunModel, list[str]]:
@@ -156,9 +176,15 @@ def _cut(modality: Any) -> dict[str, Any]:
 
 def _from_own(source: Source, spec: InputSpec, config: ModelConfig) -> tuple[TableModel, dict[str, str], Transfer]:
     """A model of the source's sizes, with its weights; which modalities match; and what became of the weights."""
-    model = _assembled(source, spec, config)
-    old, new = _encoder(source.model, source.place), _encoder(model, source.place)
-    matches = match_modalities(new, old)
+    old = source.model
+    assert not isinstance(old, PublishedPerceiver)
+    modalities = [table_modality(modality, config) for modality in spec.modalities]
+    matches = match_modalities({modality.name: modality for modality in modalities}, old.modalities)
+    for modality in modalities:
+        if modality.name in matches:
+            _read_as(modality, old.modalities[matches[modality.name]])
+    model = _assembled(old, spec, modalities)
+    new = _encoder(model, source.place)
     transfer = move_weights(new, old, matches, _embedding_rows(spec, source.spec, matches))
     prefix = "encoder." if isinstance(model, MultiTaskPerceiver) else ""
     return model, matches, Transfer(transfer.taken, {prefix + name for name in transfer.fresh})
@@ -185,33 +211,38 @@ def _from_published(
     return model, {column["name"]: column["name"] for column in model.reads.values()}, transfer
 
 
-def _assembled(source: Source, spec: InputSpec, config: ModelConfig) -> TableModel:
-    """A fresh model of the source's sizes; modalities of the same name keep its Fourier bands, whatever their size."""
-    old = _encoder(source.model, source.place)
+def _assembled(old: Encoder, spec: InputSpec, modalities: list[InputModality]) -> TableModel:
+    """A fresh model of the old one's sizes; of the same kind, but that it looks up embeddings."""
     recorded: Any = old._hub_mixin_config
     sizes = {name: value for name, value in recorded.items() if name not in NOT_SIZES}
+    tasks = {target.name: target.size for target in spec.targets}
+    if isinstance(old, PerceiverIO):
+        return MultiTaskPerceiver(encoder=PerceiverIO(**sizes, modalities=modalities), tasks=tasks)
+    style = old.style
+    if isinstance(old, Perceiver):
+        # It never had the second residual. What it ties is tied differently there; untied weights compute the same.
+        style = dataclasses.replace(style, double_residual=False)
+        sizes |= {"num_latent_blocks_per_layer": sizes["self_per_cross_attn"], "weight_tie_layers": False}
+        sizes = {name: value for name, value in sizes.items() if name not in OF_PERCEIVER}
     sizes.setdefault("use_gelu", isinstance(old, MultiModalityWithTextPerceiverNoPooling))
-    modalities = [_like_old(table_modality(modality, config), old) for modality in spec.modalities]
-    return assemble(spec, {**sizes, "style": old.style, "modalities": modalities})
+    return assemble(spec, {**sizes, "style": style, "modalities": modalities})
 
 
-def _like_old(modality: InputModality, old: MultiModalityWithTextPerceiver) -> InputModality:
-    """The modality with the old one's bands and width of embedding, where there is one of its name."""
-    other = old.modalities.get(modality.name)
-    if other is None or other.input_axis != modality.input_axis:
-        return modality
+def _read_as(modality: InputModality, other: InputModality) -> None:
+    """Gives a modality the bands and the width of embedding of the one whose weights it gets, whatever their sizes."""
     modality.num_freq_bands, modality.max_freq, modality.freq_base = (
         other.num_freq_bands,
         other.max_freq,
         other.freq_base,
     )
+    if (other.scale, other.offset) != (1.0, 0.0):  # else it was given numbers of a range that is not known
+        modality.scale, modality.offset = other.scale, other.offset
     if isinstance(modality, InputModalityWithEmbedding) and isinstance(other, InputModalityWithEmbedding):
         assert modality.embedding is not None
         assert other.embedding is not None
         width = other.embedding.embedding_dim
         modality.split_embedding = other.split_embedding
         modality.embedding = nn.Embedding(modality.embedding.num_embeddings, width)
-    return modality
 
 
 def _embedding_rows(spec: InputSpec, old: InputSpec | None, matches: dict[str, str]) -> dict[str, Tensor]:
@@ -235,8 +266,17 @@ def _values(spec: CategoriesSpec) -> list[tuple[str, str | None]]:
     return [(column, value) for column, values in pairs for value in (*values, None)]
 
 
-def _encoder(model: nn.Module, place: str) -> MultiModalityWithTextPerceiver:
+def _encoder(model: nn.Module, place: str) -> Encoder:
+    """What of a model reads modalities.
+
+    Raises:
+        ValueError: nothing does, or not as a table's model can.
+    """
     encoder = model.encoder if isinstance(model, MultiTaskPerceiver) else model
-    if not isinstance(encoder, MultiModalityWithTextPerceiver):
-        raise ValueError(f"--from {place}: {type(model).__name__} cannot be fine-tuned on a table")
+    if not isinstance(encoder, Encoder):
+        raise ValueError(
+            f"--from {place}: {type(model).__name__} cannot be fine-tuned on a table; Perceiver, PerceiverIO, "
+            "MultiModalityPerceiver and MultiModalityWithTextPerceiver (also without pooling), MultiTaskPerceiver and "
+            "the published models can"
+        )
     return encoder

@@ -14,7 +14,8 @@ from typing import Any, ClassVar, TypeVar
 
 from perceiver_pytorch._saving import SavedModel
 from perceiver_pytorch.data import InputSpec
-from perceiver_pytorch.training.build import model_class
+from perceiver_pytorch.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
+from perceiver_pytorch.multi_task_perceiver import MultiTaskPerceiver
 from perceiver_pytorch.training.config import FitConfig, dump_config, load_config
 from perceiver_pytorch.training.files import (
     DiskFullError,
@@ -167,9 +168,12 @@ class RunFolder:
             ValueError: if the run has none yet.
         """
         self._require_model()
-        if "published" in self._read(self.path / "config.json"):
+        config = self._read(self.path / "config.json")
+        if "published" in config:
             return self.load(PublishedTableModel)
-        return self.load(model_class(self.spec()))
+        if "tasks" in config:
+            return self.load(MultiTaskPerceiver)
+        return self.load(MultiModalityWithTextPerceiver)
 
     def load(self, kind: type[M]) -> M:
         """The trained model of class ``kind``; else as `model`."""

@@ -4,14 +4,19 @@ Tokens have their data channels first, their positions and modality code last, a
 token channels are moved block by block: data from the front, positions and codes from the back.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch._inputs import ModalityReader
+from perceiver_pytorch.modalities import InputModality
+from perceiver_pytorch.nn.block import AttentionBlock
 from perceiver_pytorch.nn.cross_attend import CrossAttend
+from perceiver_pytorch.perceiver import Perceiver
+from perceiver_pytorch.training.build import model_name
 
 
 @dataclass
@@ -27,19 +32,22 @@ class Transfer:
     fresh: set[str] = field(default_factory=set)
 
 
-def match_modalities(new: ModalityReader, old: ModalityReader) -> dict[str, str]:
+def match_modalities(new: Mapping[str, InputModality], old: Mapping[str, InputModality]) -> dict[str, str]:
     """{modality of the new model: that of the old one}: of the same name, else the only one left that reads the same.
 
     Of the same name they need as many axes, and to be embedded or not; else the size of the vocabulary or the number of
-    channels must agree as well.
+    channels must agree as well. What a model calls ``image`` has the name of the column ``image`` too.
     """
-    matches = {
-        name: name for name in new.modalities if name in old.modalities and _form(new, name)[:2] == _form(old, name)[:2]
-    }
-    for name in new.modalities:
-        form = _form(new, name)
-        theirs = [other for other in old.modalities if other not in matches.values() and _form(old, other) == form]
-        ours = [other for other in new.modalities if other not in matches and _form(new, other) == form]
+    columns = {model_name(name): name for name in old}
+    matches = {}
+    for name, modality in new.items():
+        other = name if name in old else columns.get(name)
+        if other is not None and _form(modality)[:2] == _form(old[other])[:2]:
+            matches[name] = other
+    for name, modality in new.items():
+        form = _form(modality)
+        theirs = [other for other in old if other not in matches.values() and _form(old[other]) == form]
+        ours = [other for other in new if other not in matches and _form(new[other]) == form]
         if ours == [name] and len(theirs) == 1:
             matches[name] = theirs[0]
     return matches
@@ -66,13 +74,8 @@ def move_weights(
         ValueError: the latents differ in number or width.
     """
     channels = _channel_map(new, old, matches)
-    over_tokens = {
-        f"{name}.{part}"
-        for name, module in new.named_modules()
-        if isinstance(module, CrossAttend)
-        for part in ("norm_context.weight", "norm_context.bias", "fn.to_kv.weight")
-    }
-    theirs, result = old.state_dict(), Transfer()
+    over_tokens = {f"{name}.{part}" for name, module in new.named_modules() for part in _over_tokens(module)}
+    theirs, result = _names_of_layers(old.state_dict()) if isinstance(old, Perceiver) else old.state_dict(), Transfer()
     with torch.no_grad():
         for name, weight in new.named_parameters():
             if name.startswith("to_logits."):
@@ -89,6 +92,25 @@ def move_weights(
                 index = _row_map(new, old, matches)
             _copy(name, weight, source, index, columns=name in over_tokens, result=result)
     return result
+
+
+def _over_tokens(module: nn.Module) -> Sequence[str]:
+    """Names of a module's weights that have a column per channel of a token."""
+    if isinstance(module, CrossAttend):
+        return ("norm_context.weight", "norm_context.bias", "fn.to_kv.weight")
+    if isinstance(module, AttentionBlock) and module.norm_context is not None:
+        return ("norm_context.weight", "norm_context.bias", "to_k.weight", "to_v.weight")
+    return ()
+
+
+def _names_of_layers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a `Perceiver`, whose blocks' parts stand in the layer itself, by the other models' names."""
+    return {re.sub(r"^(layers\.\d+)\.(\d+)\.", _part_of_block, name): weight for name, weight in weights.items()}
+
+
+def _part_of_block(match: re.Match[str]) -> str:
+    block, part = divmod(int(match[2]) - 2, 2)  # after the cross-attend and its feed-forward
+    return match[0] if block < 0 else f"{match[1]}.2.latent_blocks.{block}.{part}."
 
 
 def _copy(
@@ -127,6 +149,8 @@ def _channel_map(new: ModalityReader, old: ModalityReader, matches: Mapping[str,
         free = found[size - places : size] < 0  # where tokens got narrower, data goes first
         found[size - places : size][free] = torch.arange(before - places, before)[free]
     codes = _row_map(new, old, matches)
+    if not old._code_dim:
+        return found
     if new.modality_codes is None and old.modality_codes is None:
         found[size:] = torch.where(codes >= 0, before + codes, -1)[: new._code_dim]
     elif new._code_dim == old._code_dim and new.modality_codes is not None and old.modality_codes is not None:
@@ -139,9 +163,8 @@ def _row_map(new: ModalityReader, old: ModalityReader, matches: Mapping[str, str
     return torch.tensor([old._code_index[matches[name]] if name in matches else -1 for name in new._code_index])
 
 
-def _form(model: ModalityReader, name: str) -> tuple[bool, int, int]:
+def _form(modality: InputModality) -> tuple[bool, int, int]:
     """Whether ids are embedded, the number of axes, and the size of the vocabulary or of a token."""
-    modality = model.modalities[name]
     embedding = getattr(modality, "embedding", None)
     size = modality.input_channels if embedding is None else embedding.num_embeddings
     return embedding is not None, modality.input_axis, size
