@@ -126,6 +126,36 @@ def test_a_stopped_run_goes_on_to_the_same_weights(finished, tmp_path, monkeypat
     assert histories[0] == histories[1]
 
 
+def test_a_run_goes_on_with_the_table_that_it_began_with_alone(tmp_path, monkeypatch):
+    table = write_mixed_table(tmp_path / "data")
+    run = RunFolder.create(tmp_path / "run")
+    steps = iter(range(1000))
+
+    def stop_early(self, trainer, module, batch, batch_idx):
+        if next(steps) == 3:
+            self.request("enough")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stopper, "on_train_batch_start", stop_early)
+        fit(tiny_config(table), run, reporter=SILENT)
+    text = table.read_text()
+    table.write_text(text.replace("here", "away", 1))
+    last = run.last.read_bytes()
+    with pytest.raises(
+        ValueError, match=r"mixed\.csv is not what it was when .*run began: the cells of 'place' have changed"
+    ):
+        fit(run.config(), run, resume=True, reporter=SILENT)
+    assert run.last.read_bytes() == last  # nothing is lost by it
+    table.write_text(text)
+    taken = run.table_file.read_bytes()
+    run.table_file.unlink()  # as runs of earlier versions
+    assert fit(run.config(), run, resume=True, reporter=SILENT).stopped is None
+    assert run.table_file.read_bytes() == taken
+    (tmp_path / "data/1.wav").write_bytes(b"RIFF")
+    with pytest.raises(ValueError, match="the files of 'sound' have changed"):
+        fit(run.config(), run, resume=True, reporter=SILENT)
+
+
 def test_a_seed_fixes_the_weights_and_another_changes_them(finished, table, tmp_path):
     whole, config, _ = finished
     again = RunFolder.create(tmp_path / "again")

@@ -25,6 +25,7 @@ from .decoders import (
 )
 from .delimited import ReadOptions
 from .errors import DataError
+from .fingerprint import differences, fingerprint
 from .input_spec import InputSpec
 from .loading import BatchLoader, in_order
 from .options import SpecOptions
@@ -73,6 +74,8 @@ __all__ = [
     "builtin_names",
     "builtin_table",
     "collate",
+    "differences",
+    "fingerprint",
     "in_order",
     "leaks",
     "load_table",

@@ -21,6 +21,8 @@ from perceiver_pytorch.data import (
     Table,
     TableDataset,
     TableLike,
+    differences,
+    fingerprint,
     in_order,
     leaks,
     load_table,
@@ -102,6 +104,9 @@ def _fit(
     source = load_source(config.start.checkpoint) if config.start.checkpoint else None
     splits, spec = _splits_and_spec(table, config, run, resume, source, reporter)
     _check_task_weights(spec, config.training.task_weights)
+    taken = fingerprint(table, splits, spec)
+    if resume:
+        _check_table(run, taken, config)
     for line in describe(spec, splits):
         reporter.say(line)
     datasets = _datasets(table, splits, spec, config, reporter)
@@ -121,6 +126,7 @@ def _fit(
     module = TableModule(model, spec, config.training, config.augment)
     guard.begun = True
     if not run.spec_file.is_file():
+        run.write_table(taken)
         run.write_spec(spec)
     stopped, waiting = _train(module, datasets, run, config, resume, time_limit, reporter)
     if stopped == INTERRUPTED:
@@ -220,6 +226,21 @@ def _splits_and_spec(
                 f"leave it out with --column {name}=ignore"
             )
     return splits, _spec(seen, kinds, rows, data, source)
+
+
+def _check_table(run: RunFolder, now: dict[str, Any], config: FitConfig) -> None:
+    """Raise a `ValueError` if the table is not what it was when the run began: other rows lead to other weights."""
+    if not run.spec_file.is_file():  # nothing has been learned yet
+        return
+    if not run.table_file.is_file():  # of an earlier version of this package
+        run.write_table(now)
+        return
+    found = differences(run.table(), now)
+    if found:
+        raise ValueError(
+            f"{config.data.table} is not what it was when {run.path} began: {'; '.join(found)}. "
+            "Going on would not give the model of that run; bring the table back, or begin anew in another folder"
+        )
 
 
 def _check_task_weights(spec: InputSpec, weights: Mapping[str, Any]) -> None:

@@ -38,6 +38,7 @@ class RunFolder:
     """A run's files.
 
     ``config.yaml`` (what was asked for, in full) · ``input_spec.json`` (what was learned about the table) ·
+    ``table.json`` (what tells whether the table is still the same) ·
     ``model.safetensors`` and ``config.json`` (the best model; a folder for ``from_pretrained``) · ``metrics.json`` ·
     ``history.csv`` (per epoch) · ``report.html`` · ``checkpoints/best.ckpt`` and ``last.ckpt`` · ``tensorboard/`` ·
     while a process trains: ``.lock``
@@ -53,6 +54,10 @@ class RunFolder:
     @property
     def spec_file(self) -> Path:
         return self.path / "input_spec.json"
+
+    @property
+    def table_file(self) -> Path:
+        return self.path / "table.json"
 
     @property
     def metrics_file(self) -> Path:
@@ -126,7 +131,7 @@ class RunFolder:
 
     def forget(self) -> None:
         """Removes what was written before training began."""
-        for path in (self.config_file, self.spec_file):
+        for path in (self.config_file, self.spec_file, self.table_file):
             path.unlink(missing_ok=True)
 
     def write_config(self, config: Settings) -> None:
@@ -140,6 +145,12 @@ class RunFolder:
 
     def spec(self) -> InputSpec:
         return InputSpec.from_dict(self._read(self.spec_file))
+
+    def write_table(self, fingerprint: Mapping[str, Any]) -> None:
+        write_json(self.table_file, fingerprint)
+
+    def table(self) -> dict[str, Any]:
+        return self._read(self.table_file)
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         write_json(self.metrics_file, metrics)

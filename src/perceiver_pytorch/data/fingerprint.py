@@ -1,0 +1,159 @@
+"""What a table was like when a run began: small, cheap to take, and other where the run's data are other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import need
+from .input_spec import InputSpec
+from .sources import ShardedTable
+from .splits import Splits
+from .table import Table, TableLike
+
+_VERSION = 1
+_ROWS = 1024  # looked at together
+_END = 512  # bytes at either end of a cell of bytes
+_SHARD_END = 1 << 16  # bytes at either end of a shard: a Parquet file's summary of its row groups stands there
+_FILES = ("image", "audio", "video", "series", "points")
+
+
+def fingerprint(table: TableLike, splits: Splits, spec: InputSpec) -> dict[str, Any]:
+    """JSON values that say what the rows are, for `differences`.
+
+    - of a table in memory: every value of the columns that are read (of cells of bytes their length and ends), and the
+      sizes of the files that cells lead to
+    - of a table in shards: names, sizes and ends of the shards
+    - of both: which rows are in which split
+    """
+    found: dict[str, Any] = {"version": _VERSION, "rows": len(table), "splits": {}}
+    for field in fields(splits):
+        rows = getattr(splits, field.name)
+        found["splits"][field.name] = {"rows": len(rows), "digest": _hex(np.ascontiguousarray(rows, dtype="<i8"))}
+    if isinstance(table, ShardedTable):
+        found["shards"] = [[_name(shard.path, table.root), *_shard(shard.path)] for shard in table.shards]
+        return found
+    assert isinstance(table, Table)
+    names = dict.fromkeys([*spec.columns, *(target.name for target in spec.targets)])
+    found["columns"] = {name: _column(table, name) for name in names if name in table.column_names}
+    leading = [name for modality in spec.modalities if modality.kind in _FILES for name in modality.columns]
+    found["files"] = {name: _sizes(table, name) for name in dict.fromkeys(leading)}
+    long = {modality.file for modality in spec.modalities if getattr(modality, "file", "")}  # type: ignore[attr-defined]
+    found["files"] |= {name: _whole(table.root / name) for name in sorted(long)}
+    return found
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What is other now, a phrase each; empty where nothing is, or where another version of this package took one."""
+    if before.get("version") != now["version"]:
+        return []
+    if before["rows"] != now["rows"]:
+        return [f"it has {now['rows']:,} rows, and had {before['rows']:,}"]
+    found = []
+    if before.get("shards") != now.get("shards"):
+        found.append(_shards_differ(before.get("shards"), now.get("shards")))
+    elif "shards" not in now:
+        for part, what in (("columns", "the cells of {} have changed"), ("files", "the files of {} have changed")):
+            names = [name for name, digest in before[part].items() if now[part].get(name) != digest]
+            found += [what.format(", ".join(map(repr, names)))] if names else []
+    if before["splits"] != now["splits"]:
+        found.append("other rows are train, validation and test rows")
+    return found
+
+
+def _shards_differ(before: list[list[Any]] | None, now: list[list[Any]] | None) -> str:
+    if before is None or now is None:
+        return "its rows were in memory and now stay on the disk, or the other way round"
+    old, new = ({name: rest for name, *rest in shards} for shards in (before, now))
+    for what, names in (
+        ("are gone", [name for name in old if name not in new]),
+        ("are new", [name for name in new if name not in old]),
+        ("hold something else", [name for name in new if old.get(name) != new[name]]),
+    ):
+        if names:
+            more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+            return f"shards {what}: {', '.join(names[:3])}{more}"
+    return "its shards are in another order"
+
+
+def _hex(data: Any) -> str:
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def _column(table: Table, name: str) -> str:
+    digest = blake2b(digest_size=16)
+    column = table.rows.column(name)
+    for start in range(0, len(column), _ROWS):
+        for piece in _pieces(column.slice(start, _ROWS)):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _pieces(part: Any) -> Iterator[bytes]:
+    """Some cells as bytes that depend on their values alone, not on how Arrow keeps them."""
+    types, compute = need("pyarrow.types", "read tables"), need("pyarrow.compute", "read tables")
+    type_ = part.type
+    if types.is_struct(type_):
+        for field in part.flatten():
+            yield from _pieces(field)
+    elif types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_):
+        yield repr(compute.list_value_length(part).to_pylist()).encode()
+        yield from _pieces(compute.list_flatten(part))
+    elif types.is_floating(type_) or types.is_integer(type_):
+        yield part.is_valid().to_numpy().tobytes()
+        yield part.drop_null().to_numpy().tobytes()
+    elif types.is_binary(type_) or types.is_large_binary(type_):
+        ends = (compute.binary_slice(part, 0, _END), compute.binary_slice(part, -_END, None))
+        for values in (compute.binary_length(part), *ends):
+            yield repr(values.to_pylist()).encode()
+    else:
+        yield repr(part.to_pylist()).encode()
+
+
+def _sizes(table: Table, name: str) -> str:
+    """Of the files that a column's cells lead to; a cell that is no path counts as one that leads nowhere."""
+    digest = blake2b(digest_size=16)
+    for _, cells in table.iterate(np.arange(len(table)), [name]):
+        cell = cells[name]
+        if isinstance(cell, Mapping):
+            cell = None if cell.get("bytes") else cell.get("path")
+        if isinstance(cell, str):
+            digest.update(b"%d " % _size(os.path.join(table.root, cell)))
+    return digest.hexdigest()
+
+
+def _size(path: str | Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except (OSError, ValueError):  # ValueError: a text with a zero byte in it
+        return -1
+
+
+def _whole(path: Path) -> str:
+    digest = blake2b(digest_size=16)
+    try:
+        with path.open("rb") as file:
+            while data := file.read(1 << 20):
+                digest.update(data)
+    except OSError:  # told when the series are read
+        return ""
+    return digest.hexdigest()
+
+
+def _shard(path: Path) -> list[Any]:
+    """A shard's size, and a digest of its ends."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(_SHARD_END)
+        file.seek(max(0, size - _SHARD_END))
+        return [size, _hex(start + file.read(_SHARD_END))]
+
+
+def _name(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

@@ -1,0 +1,144 @@
+"""What a run notices of a table that has changed, and what it does not mind."""
+
+import json
+import os
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from data_helpers import fitted, npy, png, table_of
+from perceiver_pytorch.data import (
+    InputSpec,
+    ReadOptions,
+    SpecOptions,
+    Splits,
+    differences,
+    fingerprint,
+    load_table,
+    recognise_columns,
+)
+from perceiver_pytorch.data.table import Table
+
+LABELS = ["a", "b"] * 8
+
+
+def taken(table, spec, splits=None):
+    splits = splits or Splits(np.arange(12), np.arange(12, 16), np.arange(0))
+    return json.loads(json.dumps(fingerprint(table, splits, spec)))
+
+
+def columns(**changed):
+    """A column of every kind of value."""
+    arrow = {
+        "number": [float(i) if i % 3 else None for i in range(16)],
+        "count": list(range(16)),
+        "word": [f"some words {i * 37}" if i % 5 else None for i in range(16)],
+        "yes": [i % 2 == 0 for i in range(16)],
+        "series": [[float(i), 2.0, None] if i % 4 else None for i in range(16)],
+        "steps": [[[float(i), 1.0], [2.0, 3.0]] for i in range(16)],
+        "picture": [{"bytes": png(np.full((6, 6), i, np.uint8)), "path": None} for i in range(16)],
+        "label": LABELS,
+    }
+    return {**arrow, **changed}
+
+
+def test_equal_tables_are_equal_however_arrow_keeps_them(tmp_path):
+    table = table_of(tmp_path, **columns())
+    spec, _ = fitted(table, "label")
+    pieces = pyarrow.concat_tables([table.rows.slice(start, 5) for start in (0, 5, 10, 15)])
+    assert pieces.column("number").num_chunks == 4
+    assert not differences(taken(table, spec), taken(Table("again", tmp_path, pieces), spec))
+
+
+@pytest.mark.parametrize("name", ["number", "count", "word", "yes", "series", "steps", "picture", "label"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_another_value_is_noticed_and_its_column_named(tmp_path, name, gone):
+    table = table_of(tmp_path, **columns())
+    spec, _ = fitted(table, "label")
+    cells = columns()[name]
+    cells = [*cells[:7], None if gone else cells[8], *cells[8:]]
+    other = table_of(tmp_path, **columns(**{name: cells}))
+    assert differences(taken(table, spec), taken(other, spec)) == [f"the cells of {name!r} have changed"]
+
+
+def test_values_that_move_from_row_to_row_are_noticed(tmp_path):
+    table = table_of(tmp_path, x=[1.0, None, 3.0, 4.0] * 4, label=LABELS)
+    spec, _ = fitted(table, "label")
+    for cells in ([None, 1.0, 3.0, 4.0] * 4, [1.0, None, 4.0, 3.0] * 4):
+        assert differences(taken(table, spec), taken(table_of(tmp_path, x=cells, label=LABELS), spec))
+
+
+def test_columns_that_are_not_read_do_not_matter(tmp_path):
+    table = table_of(tmp_path, x=list(range(16)), id=list(range(16)), label=LABELS)
+    spec, _ = fitted(table, "label")
+    other = table_of(tmp_path, more=["new"] * 16, x=list(range(16)), label=LABELS)
+    assert not differences(taken(table, spec), taken(other, spec))
+
+
+def test_more_rows_and_other_splits_are_noticed(tmp_path):
+    table = table_of(tmp_path, x=list(range(16)), label=LABELS)
+    spec, splits = fitted(table, "label")
+    more = table_of(tmp_path, x=list(range(17)), label=[*LABELS, "a"])
+    assert differences(taken(table, spec), taken(more, spec)) == ["it has 17 rows, and had 16"]
+    swapped = Splits(splits.val, splits.train, splits.test)
+    found = differences(taken(table, spec, splits), taken(table, spec, swapped))
+    assert found == ["other rows are train, validation and test rows"]
+
+
+def test_files_that_cells_lead_to_count_by_their_size(tmp_path):
+    for i in range(16):
+        (tmp_path / f"{i}.npy").write_bytes(npy(np.full(5, float(i))))
+    lines = [f"{i},{hour},{i + hour}" for i in range(16) for hour in (1, 2)]
+    (tmp_path / "vitals.csv").write_text("\n".join(["who,hour,pulse", *lines]))
+    cells = {"wave": [f"{i}.npy" for i in range(16)], "who": list(range(16)), "label": LABELS}
+    table = table_of(tmp_path, **cells)
+    options = {"series_file": "vitals.csv", "series_time": "hour"}
+    kinds = {"wave": "series", "who": "series"}
+    spec = InputSpec.fit(
+        table,
+        recognise_columns(table, target="label", split=None, overrides=kinds),
+        target="label",
+        rows=np.arange(16),
+        options=SpecOptions(column_options={"who": options}),
+    )
+    before = taken(table, spec)
+    os.utime(tmp_path / "3.npy", (1, 1))  # a copy has other times
+    assert not differences(before, taken(table, spec))
+    (tmp_path / "3.npy").write_bytes(npy(np.full(6, 3.0)))
+    assert differences(before, taken(table, spec)) == ["the files of 'wave' have changed"]
+    (tmp_path / "3.npy").write_bytes(npy(np.full(5, 3.0)))
+    text = (tmp_path / "vitals.csv").read_text()
+    (tmp_path / "vitals.csv").write_text(text.replace("3,1,4", "3,1,5"))
+    assert differences(before, taken(table, spec)) == ["the files of 'vitals.csv' have changed"]
+
+
+def test_shards_count_by_names_sizes_and_ends(tmp_path):
+    def write(name, start):
+        rows = pyarrow.table({"x": [float(i) for i in range(start, start + 8)], "label": LABELS[:8]})
+        pyarrow.parquet.write_table(rows, tmp_path / name)
+
+    def now(pattern="*.parquet"):
+        table = load_table(str(tmp_path / pattern), ReadOptions(stream=True))
+        return taken(table, spec)
+
+    for i in range(3):
+        write(f"{i}.parquet", 8 * i)
+    spec, _ = fitted(load_table(str(tmp_path / "0.parquet")), "label")
+    before = now()
+    assert not differences(before, now())
+    write("1.parquet", 9)
+    assert differences(before, now()) == ["shards hold something else: 1.parquet"]
+    write("1.parquet", 8)
+    (tmp_path / "1.parquet").rename(tmp_path / "3.parquet")
+    assert differences(before, now()) == ["shards are gone: 1.parquet"]
+    (tmp_path / "3.parquet").rename(tmp_path / "1.parquet")
+    assert differences(before, now("{1,0,2}.parquet")) == ["its shards are in another order"]
+    assert not differences(before, now("{0,1,2}.parquet"))
+
+
+def test_what_another_version_took_is_not_compared(tmp_path):
+    table = table_of(tmp_path, x=list(range(16)), label=LABELS)
+    spec, _ = fitted(table, "label")
+    assert not differences({"version": 0}, taken(table, spec))
