@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -168,13 +169,45 @@ def test_wrong_calls_of_predict(folder, run):
         assert message in done.stderr
 
 
-def test_resume_keeps_the_runs_own_configuration(folder, run):
-    done = perceiver("fit", "--resume=first", "--epochs=9", cwd=folder, check=False)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs=9"], "leave out training.epochs=9 (it has 2): the model would be another"),
+        (["--set=model.depth=3", "--workers=1"], "leave out model.depth=3 (it has 2): the model"),
+        (["--preset=small"], "model.depth=3 (it has 2)"),
+        (["--column=note=ignore"], "data.columns={'note': 'ignore'} (it has {})"),
+        (["--on-error=skip"], "data.on_error='skip' (it has 'raise')"),
+        (["--epochs=9"], "What can change: the place of the table, --workers, --checkpoint-every, --set data.cache_mb"),
+        (["--workers=-1"], "num_workers"),
+    ],
+)
+def test_resume_keeps_what_the_weights_depend_on(folder, run, options, message):
+    done = perceiver("fit", "--resume=first", *options, cwd=folder, check=False)
     assert done.returncode == 2
-    assert "leave the other options out" in done.stderr
+    assert message in done.stderr
+
+
+def test_resume_needs_a_folder(folder):
     done = perceiver("fit", "--resume", cwd=folder, check=False)
     assert done.returncode == 2
     assert "needs the folder" in done.stderr
+
+
+def test_workers_and_the_like_may_change_when_a_run_goes_on(folder, run, monkeypatch):
+    shutil.copytree(folder / "first", folder / "halted")
+    shutil.rmtree(folder / "halted/checkpoints")
+    (folder / "halted/model.safetensors").unlink()
+    options = ["--workers=2", "--checkpoint-every=1 steps", "--set=data.cache_mb=0", "--time-limit=1h"]
+    perceiver("fit", "--resume=halted", *options, cwd=folder)
+    assert (folder / "halted/model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+
+
+def test_the_cache_decides_which_rows_are_bad_before_training_where_they_are_skipped(folder):
+    options = ["--target=label", "--epochs=1", "--on-error=skip", "--run=skipping", *SETTINGS]
+    perceiver("fit", "mixed.csv", *options, cwd=folder)
+    done = perceiver("fit", "--resume=skipping", "--set=data.cache_mb=0", cwd=folder, check=False)
+    assert done.returncode == 2
+    assert "leave out data.cache_mb=0 (it has 2048)" in done.stderr
 
 
 def test_a_run_goes_on_by_the_command_that_began_it(folder):

@@ -7,6 +7,7 @@ import typer
 
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.cli.arguments import free_folder, pair, remove_if_empty
+from perceiver_pytorch.cli.resuming import check_harmless
 from perceiver_pytorch.data import KINDS, builtin_names
 from perceiver_pytorch.training.config import PRESETS, FitConfig, load_config, preset
 from perceiver_pytorch.training.durations import seconds
@@ -96,7 +97,10 @@ def fit(
     time_limit: Annotated[str | None, typer.Option(help="Train no longer than this: 90s, 5m, 1h30m.")] = None,
     resume: Annotated[
         str | None,
-        typer.Option(metavar="[RUN]", help="Go on with a stopped run (default: that of --run), as it was configured."),
+        typer.Option(
+            metavar="[RUN]",
+            help="Go on with a stopped run (default: that of --run), as configured but for --workers and the like.",
+        ),
     ] = None,
 ) -> int:
     """Train on a table: recognises the columns, trains, measures, and writes a report.
@@ -104,7 +108,6 @@ def fit(
     Settings come from the preset, then the --config file, then the options.
     """
     from perceiver_pytorch.training import fit as training
-    from perceiver_pytorch.training.language.run import LanguageRun
     from perceiver_pytorch.training.run_folder import RunFolder
 
     limit = None if time_limit is None else seconds(time_limit)
@@ -136,26 +139,20 @@ def fit(
         "training.modality_dropout": modality_dropout,
     }
     given = {path: value for path, value in options.items() if value is not None}
+    base, folder = preset(preset_name, table), None
     if resume is not None:
-        if not resume and run is None:
-            raise ValueError("--resume needs the folder of the run to go on with")
-        folder = RunFolder.open(Path(resume) if resume else run)  # type: ignore[arg-type]
-        if LanguageRun.is_at(folder.path):
-            raise ValueError(f"{folder.path} is a run of a language model: perceiver language --resume {folder.path}")
-        configured = folder.config()
-        settings = read_settings(FitConfig, _tree(given), base=configured)
-        moved = read_settings(FitConfig, {"data": {"table": settings.data.table}}, base=configured)
-        if settings != moved or column or set_ or config:
-            raise ValueError(f"--resume goes on with {folder.path} as it was configured; leave the other options out")
-    else:
-        base = preset(preset_name, table)
-        if config is not None:
-            base = load_config(config, base)
-        given |= {f"data.columns.{name}": kind for name, kind in map(pair, column or [])}
-        settings = read_settings(FitConfig, _tree(given, map(pair, set_ or []), base), base=base)
-        if not settings.data.table:
-            raise ValueError("which table? perceiver fit TABLE --target COLUMN, or perceiver fit digits")
+        folder = _stopped_run(resume, run)
+        base = read_settings(FitConfig, PRESETS[preset_name], base=folder.config())
+    if config is not None:
+        base = load_config(config, base)
+    given |= {f"data.columns.{name}": kind for name, kind in map(pair, column or [])}
+    settings = read_settings(FitConfig, _tree(given, map(pair, set_ or []), base), base=base)
+    if folder is not None:
+        check_harmless(folder.config(), settings, folder.path)
+    elif settings.data.table:
         folder = RunFolder.create(run or free_folder(settings.data.table))
+    else:
+        raise ValueError("which table? perceiver fit TABLE --target COLUMN, or perceiver fit digits")
     try:
         outcome = training.fit(
             settings, folder, resume=resume is not None, time_limit=limit, reporter=console.reporter()
@@ -171,6 +168,19 @@ def fit(
         return 130
     _print_outcome(outcome, folder)
     return 0
+
+
+def _stopped_run(resume: str, run: Path | None) -> Any:
+    """The run folder that --resume names, or --run where it names none."""
+    from perceiver_pytorch.training.language.run import LanguageRun
+    from perceiver_pytorch.training.run_folder import RunFolder
+
+    if not resume and run is None:
+        raise ValueError("--resume needs the folder of the run to go on with")
+    folder = RunFolder.open(Path(resume) if resume else run)  # type: ignore[arg-type]
+    if LanguageRun.is_at(folder.path):
+        raise ValueError(f"{folder.path} is a run of a language model: perceiver language --resume {folder.path}")
+    return folder
 
 
 def _print_outcome(outcome: Any, folder: Any) -> None:
