@@ -3,8 +3,8 @@ import datetime
 import numpy as np
 import pytest
 
-from data_helpers import png, table_of, wav, write_table
-from perceiver_pytorch.data import DataError, leaks, recognise_columns
+from data_helpers import png, shades, table_of, video, wav, write_table
+from perceiver_pytorch.data import DataError, leaks, recognise_columns, unheard
 from perceiver_pytorch.data.sniff import sniff_bytes, sniff_path
 
 
@@ -133,3 +133,19 @@ def test_columns_that_are_the_answer_are_named(av_table, tmp_path):
     )
     assert leaks(table, {"x": "category", "score": "number"}, "y", np.arange(12)) == ["score"]
     assert leaks(table, {"x": "category", "score": "number"}, "y", np.arange(13)) == []
+
+
+def test_films_whose_sound_is_not_read_are_found(tmp_path):
+    mute, loud = video(shades(4)), video(shades(4), sound=np.zeros(4000))
+    (tmp_path / "loud.mp4").write_bytes(loud)
+    table = table_of(
+        tmp_path,
+        mute=[mute] * 6,
+        loud=[None, mute, b"no film", loud, None, None],
+        path=["nowhere.mp4", "loud.mp4"] * 3,
+        asked=[loud] * 6,
+    )
+    kinds = kinds_of(table, loud="video", asked="video+audio")
+    assert kinds == {"mute": "video", "loud": "video", "path": "video", "asked": "video+audio"}
+    assert unheard(table, kinds, np.arange(6)) == ["loud", "path"]
+    assert unheard(table, kinds, np.arange(2)) == ["path"]

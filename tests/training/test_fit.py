@@ -1,12 +1,17 @@
 """Whole runs on a small table: what they leave behind, and that a stopped run goes on to the same result."""
 
+import dataclasses
 import json
 import re
 
+import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from data_helpers import shades, video
 from perceiver_pytorch import MultiModalityWithTextPerceiver
 from perceiver_pytorch.data import DataError
 from perceiver_pytorch.training import fit as fitting
@@ -203,6 +208,21 @@ def test_training_learns_what_a_picture_shows(table, tmp_path):
     outcome = fit(tiny_config(table, epochs=30), RunFolder.create(tmp_path / "run"), reporter=SILENT)
     assert outcome.metrics["accuracy"] >= 0.8
     assert outcome.metrics["modalities"]["picture"]["without"] < outcome.metrics["accuracy"]
+
+
+def test_films_with_sound_that_is_not_read_are_told_of_once(tmp_path):
+    data = video(shades(4), sound=np.zeros(4000))
+    rows = pyarrow.table({"film": [data, None] * 8, "label": ["a", "b"] * 8})
+    pyarrow.parquet.write_table(rows, tmp_path / "films.parquet")
+    config = tiny_config(tmp_path / "films.parquet", epochs=1)
+    told = {}
+    for kind in (None, "video", "video+audio"):
+        said: list[str] = []
+        data = dataclasses.replace(config.data, columns={"film": kind} if kind else {})
+        run = RunFolder.create(tmp_path / str(kind))
+        fit(dataclasses.replace(config, data=data), run, reporter=Reporter(said.append, said.append))
+        told[kind] = [line for line in said if "--column film=video+audio reads it" in line]
+    assert {kind: len(lines) for kind, lines in told.items()} == {None: 1, "video": 0, "video+audio": 0}
 
 
 def test_a_full_folder_is_not_written_into(tmp_path):

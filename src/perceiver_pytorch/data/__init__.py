@@ -7,7 +7,7 @@ are first needed.
 from .builtin import builtin_names, builtin_table
 from .cells import Where
 from .collate import Batch, collate
-from .columns import KINDS, Kind, leaks, recognise_columns
+from .columns import KINDS, Kind, leaks, recognise_columns, unheard
 from .dataset import BadRow, Sample, TableDataset
 from .decoders import (
     CHANGES,
@@ -84,4 +84,5 @@ __all__ = [
     "split_rows",
     "target_kinds",
     "target_names",
+    "unheard",
 ]

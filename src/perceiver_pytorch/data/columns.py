@@ -1,4 +1,4 @@
-"""Recognise what each column of a table holds, and which ones may give the answer away."""
+"""Recognise what each column of a table holds, which ones may give the answer away, and what would stay unread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from .arrays import looks_like_array, timed_cell
-from .cells import Where, media_cell
+from .cells import Where, media_cell, media_source
+from .decoders.audio_file import AudioFacts
 from .errors import DataError, did_you_mean, need
 from .sniff import Media, sniff_bytes, sniff_path
 from .splits import split_column
@@ -34,6 +35,7 @@ _MEDIA_KINDS: dict[Media | Literal["other"], Kind] = {
 }
 _SAMPLE = 300  # cells looked at per column
 _NUM_ARRAYS = 32  # arrays looked at per column
+_NUM_TRACKS = 8  # videos looked at for a sound track
 _NEARLY_ALL = 0.95
 _MOST = 0.9
 _MAX_WORDS, _MAX_LENGTH = 3, 40  # a category's name is short
@@ -121,6 +123,30 @@ def _settles(cells: list[Any], answers: list[str]) -> bool:
         if known.setdefault(as_label(cell), answer) != answer:
             return False
     return 2 <= len(known) <= len(cells) / 3 and 2 * present >= len(cells)
+
+
+def unheard(table: Table, kinds: Mapping[str, Kind], rows: np.ndarray, *, allow_outside: bool = False) -> list[str]:
+    """Columns of kind `video` whose films have sound, as far as some of them tell.
+
+    Args:
+        table: the table.
+        kinds: each column's kind.
+        rows: int64 row numbers of the train split.
+        allow_outside: let paths in cells lead out of the table's folder.
+    """
+    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, _NUM_TRACKS).astype(np.int64))]
+
+    def sounds(name: str) -> bool:
+        for row, cells in table.iterate(chosen, [name]):
+            try:
+                source = media_source(cells[name], name, Where(table.source, table.root, row, allow_outside))
+                if source is not None and AudioFacts.look(source):
+                    return True
+            except ValueError:  # no sound track; or a bad cell, which is told when it is decoded
+                continue
+        return False
+
+    return [name for name, kind in kinds.items() if kind == "video" and sounds(name)]
 
 
 def _recognise(table: Table, name: str) -> Kind:

@@ -30,6 +30,7 @@ from perceiver_pytorch.data import (
     split_column,
     split_rows,
     target_names,
+    unheard,
 )
 from perceiver_pytorch.data.loading import Waiting
 from perceiver_pytorch.interop.model import PublishedPerceiver
@@ -225,6 +226,9 @@ def _splits_and_spec(
                 f"column {name!r} settles {target!r} in every train row; if it is the answer itself, "
                 f"leave it out with --column {name}=ignore"
             )
+    for name in unheard(seen, kinds, rows, allow_outside=data.allow_outside):
+        if name not in data.columns:
+            reporter.say(f"column {name!r} has sound too, which is not read; --column {name}=video+audio reads it")
     return splits, _spec(seen, kinds, rows, data, source)
 
 
