@@ -1,8 +1,11 @@
+import multiprocessing
+import warnings
+
 import numpy as np
 import pytest
 
 from data_helpers import fitted, png, table_of, write_table
-from perceiver_pytorch.data import DataError, ImageSpec, InputSpec, Table, TableDataset
+from perceiver_pytorch.data import DataError, ImageSpec, InputSpec, Table, TableDataset, dataset
 
 
 def test_samples_are_those_of_the_rows(av_table):
@@ -49,7 +52,86 @@ def test_progress_ends_with_all_rows(av_table):
     spec, splits = fitted(av_table, "label")
     seen = []
     TableDataset(av_table, splits.train, spec).prepare(lambda done, total: seen.append((done, total)))
-    assert seen == [(0, 40), (40, 40)]
+    assert (seen[0], seen[-1]) == ((0, 40), (40, 40))
+
+
+@pytest.fixture
+def always_worth(monkeypatch):
+    """Processes are started however little there is to decode."""
+    monkeypatch.setattr(dataset, "_WORTH_WORKERS", -1.0)
+    monkeypatch.setattr(dataset, "_PORTION_BYTES", 3000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # about forking where there are threads
+        yield
+
+
+def prepared(table, rows, spec, workers, **options):
+    data = TableDataset(table, rows, spec, workers=workers, **options)
+    seen = []
+    bad = data.prepare(lambda done, total: seen.append((done, total, len(multiprocessing.active_children()))))
+    assert (seen[0][2], seen[-1][:2]) == (workers, (len(rows), len(rows)))
+    return data, bad
+
+
+@pytest.mark.parametrize("cache_bytes", [1 << 30, 20_000, 0])
+def test_workers_prepare_what_one_process_does(tmp_path, always_worth, cache_bytes):
+    rng = np.random.default_rng(0)
+    pictures = [png(rng.integers(0, 255, (9, 7 + i), dtype=np.uint8)) for i in range(6)]
+    table = table_of(
+        tmp_path,
+        x=[b"no picture" if i in (5, 50) else None if i == 9 else pictures[i % 6] for i in range(60)],
+        size=[float(i) for i in range(60)],
+        y=[None if i == 20 else "ab"[i % 2] for i in range(60)],
+    )
+    spec = InputSpec.fit(table, {"x": "image", "size": "number"}, target="y", rows=np.arange(20))
+    (one, bad), (two, same_bad) = (
+        prepared(table, np.arange(60), spec, workers, on_error="skip", cache_bytes=cache_bytes) for workers in (0, 2)
+    )
+    assert bad == same_bad
+    assert [entry.row for entry in bad] == [5, 20, 50]
+    assert (one.changes, one._free_bytes, list(one._samples)) == (two.changes, two._free_bytes, list(two._samples))
+    for i in range(len(one)):
+        assert (one[i].row, one[i].targets) == (two[i].row, two[i].targets)
+        for name, encoded in one[i].inputs.items():
+            other = two[i].inputs[name]
+            assert encoded is other is None or np.array_equal(encoded.values, other.values)
+    if cache_bytes == 1 << 30:
+        for data in (one, two):  # equal cells are one array, whoever decoded them
+            assert data._samples[0].inputs["x"] is data._samples[54].inputs["x"]
+    assert not multiprocessing.active_children()
+
+
+def test_a_bad_row_that_a_worker_meets_stops_as_in_one_process(av_table, always_worth):
+    spec, splits = fitted(av_table, "label")
+    (av_table.root / "images/7.png").write_bytes(b"broken")
+    (av_table.root / "images/30.png").write_bytes(b"broken")
+    told = []
+    for workers in (0, 2):
+        with pytest.raises(DataError) as error:
+            TableDataset(av_table, splits.train, spec, workers=workers).prepare()
+        told.append((str(error.value), error.value.row, error.value.column, error.value.reason))
+    assert told[0] == told[1]
+    assert told[0][1:3] == (7, "image")
+    assert not multiprocessing.active_children()
+
+
+def test_an_interrupt_ends_the_workers(av_table, always_worth):
+    spec, splits = fitted(av_table, "label")
+
+    def interrupt(done, total):
+        assert len(multiprocessing.active_children()) == 2
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        TableDataset(av_table, splits.train, spec, workers=2).prepare(interrupt)
+    assert not multiprocessing.active_children()
+
+
+def test_little_to_decode_starts_no_process(av_table):
+    spec, splits = fitted(av_table, "label")
+    for workers in (None, 0, 2):
+        data = TableDataset(av_table, splits.train, spec, workers=workers)
+        data.prepare(lambda done, total: pytest.fail("a process") if multiprocessing.active_children() else None)
 
 
 def test_cut_cells_are_counted(tmp_path):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -16,9 +21,14 @@ from .errors import DataError
 from .input_spec import InputSpec
 from .table import TableLike
 from .target_specs import TargetSpec, is_known
+from .workers import MAX_WORKERS, in_workers
 
-_REPORT_EVERY = 256  # rows between two calls of a progress function
+_REPORT_EVERY = 0.2  # seconds between two calls of a progress function
 _MEASURED = 16  # rows decoded to tell how much memory all would take
+_WORTH_WORKERS = 2.0  # seconds that decoding should take, if processes are to be started for it
+_PORTION_BYTES = 4 << 20  # of the samples that a process hands over at a time
+_MAX_PORTION = 256  # rows
+_WORKER_BYTES = 64 << 20  # of decoded cells that a process keeps while it prepares rows, for rows with equal cells
 _OBJECT_BYTES = 300  # what Python's objects around a small array cost, so that a limit in bytes holds
 
 
@@ -44,6 +54,20 @@ class BadRow:
     row: int
     column: str | None
     reason: str
+
+
+Outcomes = Generator[tuple[int, "Sample | DataError"], None, None]
+"""Each row's number and its sample, or why it has none."""
+Keys = list[tuple[str, Hashable]]
+"""Modalities of a row whose cells may be those of other rows, each with its cell's key."""
+
+
+@dataclass(frozen=True)
+class UsualRow:
+    """What a row costs: bytes of its sample, and seconds to decode it."""
+
+    nbytes: float
+    seconds: float
 
 
 class TableDataset(Dataset[Sample]):
@@ -142,13 +166,19 @@ class TableDataset(Dataset[Sample]):
 
     def fits(self) -> bool:
         """Whether all samples can be kept in memory, judged by some of them."""
+        return len(self) * self._usual_row.nbytes <= self._free_bytes
+
+    @cached_property
+    def _usual_row(self) -> UsualRow:
+        """The mean of some rows that can be read."""
         places = np.unique(np.linspace(0, len(self) - 1, _MEASURED).astype(np.int64))
-        sizes = [
-            _OBJECT_BYTES + sum(_cost(encoded) for encoded in outcome.inputs.values())
-            for _, outcome in self._read(self.rows[places])
-            if isinstance(outcome, Sample)
-        ]
-        return not sizes or len(self) * sum(sizes) / len(sizes) <= self._free_bytes
+        sizes, times = [], [time.monotonic()]
+        for _, outcome in self._read(self.rows[places]):
+            times.append(time.monotonic())
+            if isinstance(outcome, Sample):
+                sizes.append(_OBJECT_BYTES + sum(_cost(encoded) for encoded in outcome.inputs.values()))
+        seconds = float(np.median(np.diff(times)))  # the first row also loads libraries
+        return UsualRow(sum(sizes) / max(1, len(sizes)), seconds)
 
     def share_cache(self, count: int) -> None:
         """Keep no more than a part of what may be kept: `count` processes have this data set each."""
@@ -168,16 +198,19 @@ class TableDataset(Dataset[Sample]):
         """
         bad: list[BadRow] = []
         self.changes = {modality.name: Counter() for modality in self.spec.modalities}
-        for done, (row, outcome) in enumerate(self._read(self.rows)):
-            if progress and done % _REPORT_EVERY == 0:
-                progress(done, len(self.rows))
-            if isinstance(outcome, Sample):
-                self._count(outcome)
-                self._keep(outcome)
-            elif self.on_error == "raise":
-                raise outcome
-            else:
-                bad.append(BadRow(row, outcome.column, outcome.reason))
+        workers, told = self._preparing_workers(), -_REPORT_EVERY
+        with closing(self._read_in_workers(workers) if workers else self._read(self.rows)) as outcomes:
+            for done, (row, outcome) in enumerate(outcomes):
+                if progress and (now := time.monotonic()) - told >= _REPORT_EVERY:
+                    progress(done, len(self.rows))
+                    told = now
+                if isinstance(outcome, Sample):
+                    self._count(outcome)
+                    self._keep(outcome)
+                elif self.on_error == "raise":
+                    raise outcome
+                else:
+                    bad.append(BadRow(row, outcome.column, outcome.reason))
         if progress:
             progress(len(self.rows), len(self.rows))
         if bad and len(bad) == len(self.rows):
@@ -188,16 +221,55 @@ class TableDataset(Dataset[Sample]):
         self.prepared = True
         return bad
 
-    def _read(self, rows: np.ndarray) -> Iterator[tuple[int, Sample | DataError]]:
+    def _preparing_workers(self) -> int:
+        """Processes that are worth starting to decode all rows."""
+        workers = min(MAX_WORKERS, os.cpu_count() or 1) if self.workers is None else self.workers
+        if workers < (2 if self.workers is None else 1) or len(self) <= _MEASURED:
+            return 0
+        return workers if len(self) * self._usual_row.seconds > _WORTH_WORKERS else 0
+
+    def _read_in_workers(self, workers: int) -> Outcomes:
+        """What `_read` gives for all rows."""
+        rows = int(np.clip(_PORTION_BYTES / max(1.0, self._usual_row.nbytes), 1, _MAX_PORTION))
+        portions = [self.rows[start : start + rows] for start in range(0, len(self.rows), rows)]
+        with closing(in_workers(self._for_worker()._portion, portions, workers)) as found:
+            for row, outcome, keys in (entry for portion in found for entry in portion):
+                if isinstance(outcome, BadRow):
+                    yield row, self.error(outcome)
+                else:
+                    inputs = outcome.inputs | {name: self._once(key, outcome.inputs[name]) for name, key in keys}
+                    yield row, replace(outcome, inputs=inputs)
+
+    def _for_worker(self) -> TableDataset:
+        """A copy that keeps a few decoded cells, and no samples."""
+        there = copy.copy(self)
+        there._samples, there._decoded, there._free_bytes = {}, {}, min(self._free_bytes, _WORKER_BYTES)
+        return there
+
+    def _portion(self, rows: np.ndarray) -> list[tuple[int, Sample | BadRow, Keys]]:
+        """Some rows, as they are handed from a process to another: an error that crosses over loses what it says."""
+        found: list[tuple[int, Sample | BadRow, Keys]] = []
+        shared = [modality for modality in self.spec.modalities if modality.shared]
+        for row, cells in self._cells(rows):
+            outcome = self._outcome(row, cells)
+            if isinstance(outcome, Sample):
+                found.append((row, outcome, [(modality.name, _key(modality, cells)) for modality in shared]))
+            else:
+                found.append((row, BadRow(row, outcome.column, outcome.reason), []))
+        return found
+
+    def _read(self, rows: np.ndarray) -> Outcomes:
         """Each row's number and its sample, or why it has none."""
         for row, cells in self._cells(rows):
-            if isinstance(cells, DataError):
-                yield row, cells
-                continue
-            try:
-                yield row, self._sample(row, cells)
-            except DataError as error:
-                yield row, error
+            yield row, self._outcome(row, cells)
+
+    def _outcome(self, row: int, cells: dict[str, Any] | DataError) -> Sample | DataError:
+        if isinstance(cells, DataError):
+            return cells
+        try:
+            return self._sample(row, cells)
+        except DataError as error:
+            return error
 
     def _cells(self, rows: np.ndarray) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
         """Each row's cells; one by one where a block of a table in shards cannot be read."""
@@ -245,13 +317,14 @@ class TableDataset(Dataset[Sample]):
     def _encode(self, modality: ModalitySpec, cells: Mapping[str, Any], where: Where) -> Encoded | None:
         if not modality.shared:
             return modality.encode(cells, where)
-        key = (modality.name, cell_key(cells[modality.columns[0]]))
-        if key not in self._decoded:
-            encoded = modality.encode(cells, where)
-            if not self._claim(_cost(encoded)):
-                return encoded
+        key = _key(modality, cells)
+        return self._decoded[key] if key in self._decoded else self._once(key, modality.encode(cells, where))
+
+    def _once(self, key: Hashable, encoded: Encoded | None) -> Encoded | None:
+        """The one array of all cells that are equal, kept if there is room."""
+        if key not in self._decoded and self._claim(_cost(encoded)):
             self._decoded[key] = encoded
-        return self._decoded[key]
+        return self._decoded.get(key, encoded)
 
     def _target(self, target: TargetSpec, value: Any, where: Where) -> np.ndarray:
         try:
@@ -260,6 +333,11 @@ class TableDataset(Dataset[Sample]):
             if self.require_target:
                 raise where.error(target.name, str(error)) from error
             return target.unknown()
+
+
+def _key(modality: ModalitySpec, cells: Any) -> Hashable:
+    """Equal for cells that need decoding once."""
+    return modality.name, cell_key(cells[modality.columns[0]])
 
 
 def _cost(encoded: Encoded | None) -> int:

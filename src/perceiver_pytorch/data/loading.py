@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from .collate import Batch, collate
 from .dataset import BadRow, TableDataset
 from .errors import DataError
+from .workers import MAX_WORKERS, as_it_is, leave_signals
 
 _SEARCHED = 1000  # rows tried where a whole batch is bad
-_MAX_WORKERS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +99,7 @@ class BatchLoader(DataLoader[Read]):
             BatchReader(dataset, fill),
             batch_size=None,
             sampler=sampler,
-            collate_fn=_as_it_is,
+            collate_fn=as_it_is,
             num_workers=workers,
             persistent_workers=workers > 0,
             worker_init_fn=_start_worker,
@@ -139,17 +137,12 @@ def _workers(dataset: TableDataset) -> int:
     """What was asked for; else none where all rows are kept decoded, and one per core where not."""
     if dataset.workers is not None:
         return dataset.workers
-    return 0 if dataset.prepared else min(_MAX_WORKERS, os.cpu_count() or 1)
-
-
-def _as_it_is(read: Any) -> Any:
-    return read
+    return 0 if dataset.prepared else min(MAX_WORKERS, os.cpu_count() or 1)
 
 
 def _start_worker(worker: int) -> None:
-    """Signals to the whole group are the main process' matter; each worker keeps its part of what may be kept."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    """Each worker keeps its part of what may be kept."""
+    leave_signals(worker)
     info = get_worker_info()
     assert info is not None
     assert isinstance(info.dataset, BatchReader)

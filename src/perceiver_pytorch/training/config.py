@@ -125,7 +125,7 @@ class TrainingConfig(Settings):
     seed: int = knob(0, "fixes weights, order and dropout")
     num_workers: int | None = knob(
         None,
-        "processes that decode; 0: the main one; null: none where decoded rows fit into memory, else one a core",
+        "processes that decode; 0: the main one; null: one a core where there is much to decode",
     )
 
 

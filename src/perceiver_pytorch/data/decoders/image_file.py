@@ -58,6 +58,8 @@ def read_image(source: bytes | Path, fit: Fit | None = None) -> Picture:
                 return _upright(file, fit or (lambda height, width: (height, width)))
         except pil.DecompressionBombError as error:
             raise ValueError(f"the image is suspiciously large ({error})") from error
+        except pil.UnidentifiedImageError as error:
+            raise ValueError("the image cannot be decoded (it is in no format that Pillow reads)") from error
         except Exception as error:  # Pillow's plugins raise whatever their parsing runs into
             raise ValueError(f"the image cannot be decoded ({error})") from error
 

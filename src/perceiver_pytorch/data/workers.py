@@ -1,0 +1,50 @@
+"""Processes that decode rows."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+MAX_WORKERS = 8  # where nobody says how many
+
+T = TypeVar("T")
+
+
+class _Portions(Dataset[Any]):
+    def __init__(self, decode: Callable[[np.ndarray], Any], portions: Sequence[np.ndarray]) -> None:
+        self.decode = decode
+        self.portions = portions
+
+    def __len__(self) -> int:
+        return len(self.portions)
+
+    def __getitem__(self, i: int) -> Any:
+        return self.decode(self.portions[i])
+
+
+def in_workers(
+    decode: Callable[[np.ndarray], T], portions: Sequence[np.ndarray], workers: int
+) -> Generator[T, None, None]:
+    """What `decode` makes of each portion of rows, in order; each of the processes is up to two portions ahead."""
+    yield from DataLoader(
+        _Portions(decode, portions),
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=as_it_is,
+        worker_init_fn=leave_signals,
+    )
+
+
+def as_it_is(read: Any) -> Any:
+    """What a worker read, not made into tensors."""
+    return read
+
+
+def leave_signals(worker: int) -> None:
+    """Signals to the whole group are the main process' matter."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
