@@ -1,4 +1,5 @@
 import datetime
+import gzip
 import re
 import subprocess
 import sys
@@ -41,6 +42,47 @@ def test_other_formats_hold_the_same_rows(tmp_path):
     parquet = load_table(tmp_path / "year=2020/t.parquet")
     for table in (tsv, jsonl, parquet):
         assert [table.row(i) for i in range(2)] == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", b"a,b\n1,x\n2,\n"),
+        ("t.tsv", b"a\tb\n1\tx\n2\t\n"),
+        ("T.CSV", "a;b\n1;x\n2;\n".encode("utf-16")),
+        ("t.jsonl", b'{"a": 1, "b": "x"}\n{"a": 2, "b": null}\n'),
+        ("t.ndjson", b'{"a": 1, "b": "x"}\nno JSON\n{"a": 2, "b": null}\n'),
+    ],
+)
+def test_text_tables_may_be_packed_by_gzip(tmp_path, name, content):
+    options = ReadOptions(skip_bad=True)
+    (tmp_path / name).write_bytes(content)
+    packed = tmp_path / f"{name}.gz"
+    packed.write_bytes(gzip.compress(content))
+    plain, table = load_table(tmp_path / name, options), load_table(packed, options)
+    assert table.rows == plain.rows
+    assert [note.replace(".gz", "") for note in table.notes] == list(plain.notes)
+    packed.write_bytes(gzip.compress(content)[:-9])
+    with pytest.raises(DataError, match=r"\.gz: cannot be unpacked \(.*ended"):
+        load_table(packed)
+    packed.write_bytes(content)
+    with pytest.raises(DataError, match=r"\.gz: cannot be unpacked \(Not a gzipped file"):
+        load_table(packed)
+
+
+def test_what_cannot_be_streamed_or_unpacked_says_so(tmp_path):
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"a\n1\n"))
+    with pytest.raises(DataError, match=r"only Parquet and tar files can be streamed; a \.csv file is read whole"):
+        load_table(tmp_path / "t.csv.gz", ReadOptions(stream=True))
+    (tmp_path / "shards").mkdir()
+    for name in ("shards/1.tar.gz", "shards/2.tar.gz"):
+        (tmp_path / name).write_bytes(b"\x1f\x8b")
+    for source in ("shards", "shards/1.tar.gz", "shards/*.tar.gz", "shards/{1..2}.tar.gz", "shards/3.tgz"):
+        with pytest.raises(DataError, match=r"compressed tar files cannot be read by position; unpack them"):
+            load_table(str(tmp_path / source))
+    (tmp_path / "t.csv.bz2").write_bytes(b"BZh")
+    with pytest.raises(DataError, match=r"unknown suffix '\.bz2'; table files end in \.csv, .*; \.gz behind a text"):
+        load_table(tmp_path / "t.csv.bz2")
 
 
 def test_times_in_nanoseconds_and_string_views_become_python_values(tmp_path):

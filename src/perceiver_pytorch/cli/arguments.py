@@ -13,7 +13,7 @@ def pair(text: str) -> tuple[str, str]:
 
 def free_folder(table: str) -> Path:
     """runs/NAME, or runs/NAME-2, .. where there is one."""
-    name = Path(table).stem
+    name = Path(table.removesuffix(".gz")).stem
     number = 1
     while True:
         path = Path("runs") / (name if number == 1 else f"{name}-{number}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import gzip
 import io
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from .errors import DataError, need
 
@@ -47,11 +49,57 @@ class ReadOptions:
             raise DataError(f"delimiter was expected to be a single ASCII character, got {self.delimiter!r}")
 
 
+@dataclass(frozen=True, eq=False)
+class TextFile:
+    """A file of text; one that ends in .gz is unpacked into memory.
+
+    Attributes:
+        path: its place.
+        data: what was unpacked; None: it is read from its place.
+    """
+
+    path: Path
+    data: bytes | None = None
+
+    @classmethod
+    def of(cls, path: Path) -> TextFile:
+        """The file at `path`.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        if path.suffix.lower() != ".gz":
+            return cls(path)
+        try:
+            return cls(path, gzip.decompress(path.read_bytes()))
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{path}: cannot be unpacked ({error})") from error
+
+    def open(self) -> BinaryIO:
+        """Its bytes, from the beginning."""
+        return self.path.open("rb") if self.data is None else io.BytesIO(self.data)
+
+    def text(self, encoding: str) -> TextIO:
+        """Its lines, from the first one."""
+        return io.TextIOWrapper(self.open(), encoding)
+
+    @property
+    def source(self) -> Path | BinaryIO:
+        """What pyarrow reads fastest."""
+        return self.path if self.data is None else self.open()
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.path.stat().st_size if self.data is None else len(self.data)
+
+
 def read_separated(path: Path, usual: str, options: ReadOptions) -> tuple[pyarrow.Table, list[str]]:
     """A CSV or TSV file, and what is to be known about how it was read."""
     csv = need("pyarrow.csv", "read tables")
-    encoding, notes = _encoding(path, options), []
-    delimiter = options.delimiter or _delimiter(path, encoding, usual)
+    file, notes = TextFile.of(path), []
+    encoding = _encoding(file, options)
+    delimiter = options.delimiter or _delimiter(file, encoding, usual)
     if delimiter != (options.delimiter or usual):
         notes.append(f"{path}: its cells are parted by {delimiter!r}, as the header shows")
     bad: list[str] = []
@@ -64,10 +112,10 @@ def read_separated(path: Path, usual: str, options: ReadOptions) -> tuple[pyarro
         return "error"
 
     rows = csv.read_csv(
-        path,
+        file.source,
         # One block: column types are inferred from the whole file, so a number column whose first megabyte happens to
         # look like integers does not fail later. One thread: errors then carry the row.
-        read_options=csv.ReadOptions(use_threads=False, block_size=_one_block(path), encoding=encoding),
+        read_options=csv.ReadOptions(use_threads=False, block_size=_one_block(file), encoding=encoding),
         parse_options=csv.ParseOptions(
             delimiter=delimiter, newlines_in_values=True, invalid_row_handler=left_out if options.skip_bad else None
         ),
@@ -80,17 +128,18 @@ def read_separated(path: Path, usual: str, options: ReadOptions) -> tuple[pyarro
 def read_jsonl(path: Path, options: ReadOptions) -> tuple[pyarrow.Table, list[str]]:
     """A file of JSON objects, one a line, and what is to be known about how it was read."""
     arrow, reader = need("pyarrow", "read tables"), need("pyarrow.json", "read tables")
-    encoding = _encoding(path, options)
-    source: Any = path if encoding in ("utf-8", "utf8") else io.BytesIO(path.read_text(encoding).encode())
+    file = TextFile.of(path)
+    encoding = _encoding(file, options)
     try:
-        settings = reader.ReadOptions(use_threads=False, block_size=_one_block(path))
+        source = file.source if encoding in ("utf-8", "utf8") else io.BytesIO(_in_utf8(file, encoding))
+        settings = reader.ReadOptions(use_threads=False, block_size=_one_block(file))
         return reader.read_json(source, read_options=settings), []
     except arrow.ArrowException:
         if not options.skip_bad:
             raise
     good, bad = [], []
-    with path.open(encoding=encoding) as file:
-        for number, line in enumerate(file, start=1):
+    with file.text(encoding) as lines:
+        for number, line in enumerate(lines, start=1):
             try:
                 value = json.loads(line) if line.strip() else None
             except (ValueError, RecursionError) as error:
@@ -103,6 +152,11 @@ def read_jsonl(path: Path, options: ReadOptions) -> tuple[pyarrow.Table, list[st
     return arrow.Table.from_pylist(good), _told(path, bad)
 
 
+def _in_utf8(file: TextFile, encoding: str) -> bytes:
+    with file.text(encoding) as lines:
+        return lines.read().encode()
+
+
 def _told(path: Path, bad: list[str]) -> list[str]:
     if not bad:
         return []
@@ -110,22 +164,22 @@ def _told(path: Path, bad: list[str]) -> list[str]:
     return [f"{path}: {len(bad)} lines are left out: {'; '.join(bad[:_TOLD])}{more}"]
 
 
-def _encoding(path: Path, options: ReadOptions) -> str:
+def _encoding(file: TextFile, options: ReadOptions) -> str:
     """The encoding to read with; a `DataError` where none is given and the file is not UTF-8."""
     if options.encoding is not None:
         return codecs.lookup(options.encoding).name
-    with path.open("rb") as file:
-        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+    with file.open() as content:
+        if content.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             return "utf-16"
-    _check_utf8(path)
+    _check_utf8(file)
     return "utf-8"
 
 
-def _delimiter(path: Path, encoding: str, usual: str) -> str:
+def _delimiter(file: TextFile, encoding: str, usual: str) -> str:
     """The usual one, unless it leaves the header whole, and another one parts it and the next line alike."""
     try:
-        with path.open(encoding=encoding) as file:
-            header, first = file.readline(1 << 20), file.readline(1 << 20)
+        with file.text(encoding) as lines:
+            header, first = lines.readline(1 << 20), lines.readline(1 << 20)
     except UnicodeDecodeError:
         return usual
     if usual in header or not first:
@@ -134,23 +188,23 @@ def _delimiter(path: Path, encoding: str, usual: str) -> str:
     return alike[0] if len(alike) == 1 else usual
 
 
-def _one_block(path: Path) -> int:
-    return min(max(2 * path.stat().st_size + 1, _MIN_BLOCK), _MAX_BLOCK)
+def _one_block(file: TextFile) -> int:
+    return min(max(2 * file.size + 1, _MIN_BLOCK), _MAX_BLOCK)
 
 
-def _check_utf8(path: Path) -> None:
+def _check_utf8(file: TextFile) -> None:
     """Raise a `DataError` that names the line where the file stops being UTF-8, or if it has no content at all."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     line = 1
 
     def refuse(error: UnicodeDecodeError) -> DataError:
         return DataError(
-            f"{path}: line {line} is not UTF-8 text ({error.reason}). If the file is in another encoding, name it "
+            f"{file.path}: line {line} is not UTF-8 text ({error.reason}). If the file is in another encoding, name it "
             "(--encoding cp1252, latin-1, utf-16 ..), or save it as UTF-8"
         )
 
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
+    with file.open() as content:
+        while chunk := content.read(1 << 20):
             try:
                 decoder.decode(chunk)
             except UnicodeDecodeError as error:
@@ -158,12 +212,12 @@ def _check_utf8(path: Path) -> None:
                 raise refuse(error) from error
             if b"\0" in chunk:
                 raise DataError(
-                    f"{path}: holds zero bytes, so it is not UTF-8 text (UTF-16?); "
+                    f"{file.path}: holds zero bytes, so it is not UTF-8 text (UTF-16?); "
                     "name its encoding (--encoding utf-16-le ..), or save the table as UTF-8"
                 )
             line += chunk.count(b"\n")
-        if not file.tell():
-            raise DataError(f"{path}: the file is empty")
+        if not content.tell():
+            raise DataError(f"{file.path}: the file is empty")
     try:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:

@@ -26,6 +26,8 @@ from .table import Table
 if TYPE_CHECKING:
     import pyarrow
 
+_PACKED_TAR = re.compile(r"\.(tgz|tar\.(gz|bz2|xz|zst|lz4))$", re.IGNORECASE)
+_UNPACK = "compressed tar files cannot be read by position; unpack them, with gunzip for .tar.gz, into .tar files"
 _IN_MEMORY = 1 << 30  # bytes of Parquet rows, unpacked, that are read whole where nobody says
 
 
@@ -35,7 +37,8 @@ def load_table(source: str | Path, options: ReadOptions | None = None) -> Table 
     Args:
         source: one of
 
-            - a file ending in .csv, .tsv, .jsonl, .ndjson or .parquet; empty cells of a CSV or TSV file are missing
+            - a file ending in .csv, .tsv, .jsonl, .ndjson or .parquet; empty cells of a CSV or TSV file are missing;
+              text tables also with .gz behind it
             - a folder of media files, `class/name.jpg` or `train/class/name.jpg`; or of Parquet or tar files; or
               written by `datasets`' `save_to_disk`
             - several Parquet or tar files, by `*` or a range: `data/*.parquet`, `shard-{000..009}.tar`
@@ -57,6 +60,8 @@ def load_table(source: str | Path, options: ReadOptions | None = None) -> Table 
     if name.startswith("hf:"):
         return _checked(hub_table(name))
     path = Path(source)
+    if _PACKED_TAR.search(name):
+        raise DataError(f"{name}: {_UNPACK}")
     if path.is_dir():
         return _folder(name, path, options)
     if not path.exists() and re.search(r"[*?\[{]", name):
@@ -64,11 +69,12 @@ def load_table(source: str | Path, options: ReadOptions | None = None) -> Table 
         return _shards(name, Path(*_plain_start(name)).resolve(), paths, options)
     if path.suffix.lower() == ".tar" and path.is_file():
         return tar_table(name, path.resolve().parent, [path.resolve()])
-    reader = _READERS.get(path.suffix.lower())
+    suffix = _table_suffix(path)
+    reader = _READERS.get(suffix)
     if reader is None or not path.is_file():
         raise DataError(_why_not(path))
     if reader is not _parquet and options.stream:
-        raise DataError(f"{path}: only Parquet and tar files can be streamed; a {path.suffix} file is read whole")
+        raise DataError(f"{path}: only Parquet and tar files can be streamed; a {suffix} file is read whole")
     if reader is _parquet and _stays(options, [path]):
         return parquet_table(name, path.resolve().parent, [path.resolve()])
     arrow = need("pyarrow", "read tables")
@@ -76,8 +82,15 @@ def load_table(source: str | Path, options: ReadOptions | None = None) -> Table 
         rows, notes = reader(path, options)
     except (arrow.ArrowException, UnicodeError, OSError) as error:
         hint = "; --on-error skip leaves such lines out" if "Expected" in str(error) and "columns" in str(error) else ""
-        raise DataError(f"{path}: cannot be read as {path.suffix.lower()[1:]}: {error}{hint}") from error
+        raise DataError(f"{path}: cannot be read as {suffix[1:]}: {error}{hint}") from error
     return _checked(Table(name, path.resolve().parent, rows, tuple(notes)))
+
+
+def _table_suffix(path: Path) -> str:
+    """What a table file's name says of its format: its suffix, in lower case, without .gz behind that of a text."""
+    suffix = path.suffix.lower()
+    inner = path.with_suffix("").suffix.lower() if suffix == ".gz" else ""
+    return inner if inner in _TEXTS else suffix
 
 
 def _folder(name: str, path: Path, options: ReadOptions) -> Table | ShardedTable:
@@ -88,7 +101,7 @@ def _folder(name: str, path: Path, options: ReadOptions) -> Table | ShardedTable
         shards = sorted(path.rglob(f"*{suffix}"))
         if shards:
             return _shards(name, path.resolve(), [shard.resolve() for shard in shards], options)
-    tables = sorted(p.name for p in path.iterdir() if p.suffix.lower() in _READERS)
+    tables = sorted(p.name for p in path.iterdir() if _table_suffix(p) in _READERS)
     table = None if tables else folder_table(name, path.resolve())
     if table is None:
         raise DataError(_why_not(path))
@@ -155,15 +168,17 @@ def _why_not(path: Path) -> str:
     """What to tell someone whose source is not a table file."""
     sets = f"the built-in sets are {', '.join(builtin_names())}"
     if path.is_dir():
-        inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in _READERS)
+        inside = sorted(p.name for p in path.iterdir() if _table_suffix(p) in _READERS)
         if inside:
             return f"{path}: is a folder; give the table in it: it holds {', '.join(inside[:5])}"
+        if any(_PACKED_TAR.search(p.name) for p in path.iterdir()):
+            return f"{path}: {_UNPACK}"
         return f"{path}: is a folder without files of images, sounds or videos (class/name.jpg), and without shards"
     if path.exists():
-        return f"{path}: unknown suffix {path.suffix!r}; table files end in {', '.join(_READERS)}"
+        return f"{path}: unknown suffix {path.suffix!r}; table files end in {', '.join(_READERS)}; .gz behind a text"
     hint = did_you_mean(str(path), builtin_names())
     if path.parent.is_dir() and not hint:
-        hint = did_you_mean(path.name, [p.name for p in path.parent.iterdir() if p.suffix.lower() in _READERS])
+        hint = did_you_mean(path.name, [p.name for p in path.parent.iterdir() if _table_suffix(p) in _READERS])
     return f"{path}: no such file{hint}; {sets}"
 
 
@@ -220,6 +235,7 @@ def _parquet(path: Path, options: ReadOptions) -> tuple[pyarrow.Table, list[str]
     return whole_parquet(str(path), path.parent, [path]).rows, []
 
 
+_TEXTS = (".csv", ".tsv", ".jsonl", ".ndjson")
 _READERS: dict[str, Reader] = {
     ".csv": _csv,
     ".tsv": _tsv,
