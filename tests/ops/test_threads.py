@@ -85,3 +85,36 @@ def test_errors_come_back(num_threads: int) -> None:
 def test_nothing_is_recorded_for_gradients() -> None:
     x = torch.ones(3, requires_grad=True)
     assert not any(y.requires_grad for y in threads.in_order(lambda i: x * i, range(4)))
+
+
+def test_alone_keeps_operations_in_their_thread_but_not_loops(num_threads: int) -> None:
+    seen: list[int] = []
+    with threads.alone():
+        within = torch.get_num_threads()
+        with threads.alone():
+            threads.run(lambda counter: (time.sleep(0.05), seen.append(1)), num_parts=10)
+        assert torch.get_num_threads() == within
+        with threads.together():
+            assert torch.get_num_threads() == num_threads
+        assert torch.get_num_threads() == within
+    assert len(seen) == num_threads
+    assert torch.get_num_threads() == num_threads
+    if threads._openmp() is not None:
+        assert within == 1
+
+
+def test_alone_concerns_small_work_and_ends_with_an_error(num_threads: int) -> None:
+    with threads.alone(threads.SMALL + 1):
+        assert torch.get_num_threads() == num_threads
+    with pytest.raises(RuntimeError, match="broken"), threads.alone():
+        raise RuntimeError("broken")
+    assert torch.get_num_threads() == num_threads
+
+
+def test_alone_concerns_no_other_thread(num_threads: int) -> None:
+    seen: list[int] = []
+    with threads.alone():
+        other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+    assert seen == [num_threads]

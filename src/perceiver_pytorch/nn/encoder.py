@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from perceiver_pytorch.nn.layer import LatentTransformer, LayerParts, PerceiverLayer, SingleBlockLayer
 from perceiver_pytorch.nn.sharing import LayerSharing
-from perceiver_pytorch.ops import Context
+from perceiver_pytorch.ops import Context, threads
 
 
 def build_layers(
@@ -63,10 +63,16 @@ def encode(
         if 0 < i < len(latents):
             x = _enter(x, latents[i])
         if recompute and torch.is_grad_enabled():
-            x = checkpoint(layer, x, context, use_reentrant=False)
+            x = checkpoint(_again, layer, x, context, use_reentrant=False)
         else:
             x = layer(x, context)
     return x
+
+
+def _again(layer: Callable[..., Tensor], x: Tensor, context: Sequence[Context]) -> Tensor:
+    """The layer, which the backward pass may run within a part that has one thread."""
+    with threads.together():
+        return layer(x, context)
 
 
 def _enter(x: Tensor, latents: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from perceiver_pytorch.nn import alone
 from perceiver_pytorch.nn.attention import Attention
 from perceiver_pytorch.nn.cross_attend import CrossAttend
 from perceiver_pytorch.nn.feed_forward import FEED_FORWARD
@@ -79,8 +80,8 @@ class PerceiverLayer(nn.ModuleList):
         self, x: Float[Tensor, "batch latents latent_dim"], context: Sequence[Context]
     ) -> Float[Tensor, "batch latents latent_dim"]:
         x = self.cross_attend(x, context=context) + x
-        x = self.feed_forward(x) + x
-        out = self.latent_transformer(x)
+        x = alone.run(self.feed_forward, x) + x
+        out = alone.run(self.latent_transformer, x)
         return out + x if self.double_residual else out
 
 
@@ -95,9 +96,8 @@ class SingleBlockLayer(nn.ModuleList):
     ) -> Float[Tensor, "batch latents latent_dim"]:
         cross_attend, feed_forward, *latent_parts = self
         x = cross_attend(x, context=context) + x
-        x = feed_forward(x) + x
-        for part in latent_parts:
-            x = part(x) + x
+        for part in (feed_forward, *latent_parts):
+            x = alone.run(part, x) + x
         return x
 
 

@@ -1,13 +1,18 @@
-"""Compiled loops on several cores: whoever is free takes the next part.
+"""Compiled loops on several cores: whoever is free takes the next part. And small operations on one core alone.
 
 The threads are PyTorch's own where they can be had, those of GNU OpenMP. They are awake from PyTorch's last operation
 (OpenMP's threads spin for a while before they sleep), and with threads of our own beside them there would be more
 threads than cores. Elsewhere a pool of our own does the same.
+
+PyTorch wakes all threads even for products of a few thousand numbers, and waits for the last of them. That gains
+nothing, and where another process has a core, the wait for it may be a hundred times as long as the product.
 """
 
+import contextlib
 import ctypes
 import os
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -18,6 +23,9 @@ import torch
 
 MAX_PYTHON_THREADS = 4
 """Threads that run Python beside one another: between operations they wait for Python's lock."""
+
+SMALL = 1 << 22
+"""Multiply-adds of an operation up to which one thread does it about as fast as several."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,6 +45,63 @@ _forked: list[bool] = []
 os.register_at_fork(after_in_child=_after_fork)
 
 
+class _Alone(threading.local):
+    """What holds for a thread within `alone`: how many threads it had before, or 0 outside."""
+
+    before = 0
+
+
+_alone = _Alone()
+
+
+@contextlib.contextmanager
+def alone(work: int = 0) -> Iterator[None]:
+    """Within the block PyTorch's operations of this thread stay in it, if ``work`` is small; `run` has all threads.
+
+    Args:
+        work: multiply-adds of the largest operation.
+    """
+    begun = work <= SMALL and begin_alone()
+    try:
+        yield
+    finally:
+        if begun:
+            end_alone()
+
+
+def begin_alone() -> bool:
+    """What `alone` does first; False where it holds already, or nothing is to be done."""
+    if _alone.before or _openmp() is None or torch.get_num_threads() == 1:
+        return False
+    _alone.before = torch.get_num_threads()
+    _set_num_threads(1)
+    return True
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """The opposite of `alone`, within it."""
+    before = _alone.before
+    end_alone()
+    try:
+        yield
+    finally:
+        if before:
+            begin_alone()
+
+
+def _num_threads() -> int:
+    """Whether or not within `alone`."""
+    return _alone.before or torch.get_num_threads()
+
+
+def end_alone() -> None:
+    """What `alone` does last; nothing outside it."""
+    if _alone.before:
+        _set_num_threads(_alone.before)
+        _alone.before = 0
+
+
 def run(loop: Callable[..., Any], *arguments: Any, num_parts: int) -> None:
     """Calls ``loop(counter, *arguments)`` in as many threads as PyTorch uses, this one included, and waits for all.
 
@@ -46,7 +111,7 @@ def run(loop: Callable[..., Any], *arguments: Any, num_parts: int) -> None:
         num_parts: how many there are; there is no use for more threads.
     """
     counter = np.zeros(1, np.int64)
-    _together(lambda: loop(counter, *arguments), min(torch.get_num_threads(), num_parts))
+    _together(lambda: loop(counter, *arguments), min(_num_threads(), num_parts))
 
 
 def in_order(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
@@ -63,7 +128,7 @@ def in_order(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
             for i, item in remaining:
                 results[i] = function(item)
 
-    num_threads = min(torch.get_num_threads(), len(todo), MAX_PYTHON_THREADS)
+    num_threads = min(_num_threads(), len(todo), MAX_PYTHON_THREADS)
     _together(work, num_threads if _openmp() is not None else 1)
     return results
 
@@ -79,24 +144,45 @@ def _together(work: Callable[[], Any], num_threads: int) -> None:
 
 
 @cache
-def _openmp() -> Callable[..., None] | None:
-    """GNU OpenMP's "parallel" of the library that PyTorch brings along."""
+def _openmp() -> ctypes.CDLL | None:
+    """GNU OpenMP, the library that PyTorch brings along."""
     if _forked:
         return None
     for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")):
         try:
-            parallel = ctypes.CDLL(str(path)).GOMP_parallel
+            library = ctypes.CDLL(str(path))
+            parallel = library.GOMP_parallel
         except (OSError, AttributeError):
             continue
         parallel.argtypes = [_CALLBACK, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
         parallel.restype = None
-        return parallel
+        return library
     return None
 
 
+@cache
+def _mkl() -> Callable[[int], int] | None:
+    """MKL's number of threads for the calling thread, 0 for the common one: it goes before OpenMP's once somebody has
+    called ``torch.set_num_threads``.
+    """
+    for path in (Path(torch.__file__).parent / "lib").glob("libtorch_cpu.so"):
+        with contextlib.suppress(OSError, AttributeError):
+            return ctypes.CDLL(str(path)).MKL_Set_Num_Threads_Local
+    return None
+
+
+def _set_num_threads(number: int) -> None:
+    """Of the calling thread alone, unlike ``torch.set_num_threads``."""
+    library, mkl = _openmp(), _mkl()
+    assert library is not None
+    library.omp_set_num_threads(number)
+    if mkl is not None:
+        mkl(1 if number == 1 else 0)
+
+
 def _in_openmp(work: Callable[[], Any], num_threads: int) -> None:
-    parallel = _openmp()
-    assert parallel is not None
+    library = _openmp()
+    assert library is not None
     errors: list[BaseException] = []
 
     def call(data: object) -> None:
@@ -105,7 +191,7 @@ def _in_openmp(work: Callable[[], Any], num_threads: int) -> None:
         except BaseException as error:  # nothing may pass through OpenMP
             errors.append(error)
 
-    parallel(_CALLBACK(call), None, num_threads, 0)
+    library.GOMP_parallel(_CALLBACK(call), None, num_threads, 0)
     if errors:
         raise errors[0]
 

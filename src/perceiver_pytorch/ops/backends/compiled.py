@@ -4,10 +4,12 @@ The loops are in `kernels`, in Numba, compiled on first use and kept on disk. He
 read, and what becomes of their sums.
 """
 
+import functools
 import importlib.util
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -42,6 +44,8 @@ TINY = 1e-30
 
 NO_TOKEN = -1e29
 """Peaks below are those of rows without any token."""
+
+Result = TypeVar("Result")
 
 _INSTALLED = importlib.util.find_spec("numba") is not None
 
@@ -270,6 +274,19 @@ def _collect(
     return total, fixed.collected(sums, total.clamp_min(TINY))
 
 
+def _alone(function: Callable[..., Result]) -> Callable[..., Result]:
+    """What surrounds the loops is mostly small."""
+
+    @functools.wraps(function)
+    def wrapped(rows: Tensor, context: Context, *arguments: Any) -> Result:
+        products = 0 if features_as_channels(context) else rows.numel() * max(context.axes)
+        with threads.alone(products):
+            return function(rows, context, *arguments)
+
+    return wrapped
+
+
+@_alone
 def _forward(rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
     rows = centred(rows.detach())
     fixed = _Fixed.of(context, rows.shape[1])
@@ -285,6 +302,7 @@ def _forward(rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor
     return mixed, (total.log() + shift.double() / LOG2_E).float()
 
 
+@_alone
 def _backward(
     rows: Tensor,
     context: Context,

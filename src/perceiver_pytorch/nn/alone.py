@@ -1,0 +1,66 @@
+"""Parts whose operations are so small that one thread does them, forward and backward."""
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd import Variable, forward_ad
+
+from perceiver_pytorch.ops import threads
+
+_PLAIN = (Tensor, nn.Parameter)
+_largest_weights: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+
+
+def run(part: nn.Module, x: Float[Tensor, "batch latents dim"]) -> Float[Tensor, "batch latents dim"]:
+    """``part(x)``, in one thread where the latents are few and narrow; see `perceiver_pytorch.ops.threads`."""
+    if torch.compiler.is_compiling() or not _takes(part, x):
+        return part(x)
+    if torch._C._current_graph_task_id() == -1:
+        threads.end_alone()  # left over where a backward pass broke off
+    follows = torch.is_grad_enabled() and x.requires_grad
+    with threads.alone():
+        x = part(_End.apply(x) if follows else x)
+    return _Begin.apply(x) if follows else x
+
+
+def _takes(part: nn.Module, x: Tensor) -> bool:
+    if type(x) not in _PLAIN or x.device.type != "cpu":
+        return False
+    if torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
+        return False
+    if forward_ad.unpack_dual(x).tangent is not None:
+        return False
+    if part not in _largest_weights:
+        _largest_weights[part] = max((weight.numel() for weight in part.parameters()), default=0)
+    return x.shape[:-1].numel() * _largest_weights[part] <= threads.SMALL
+
+
+class _Begin(torch.autograd.Function):
+    """Behind the part: the first of it in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        if threads.begin_alone():
+            # However much of the part is asked for: at the end of the pass at the latest all is as it was.
+            Variable._execution_engine.queue_callback(threads.end_alone)
+        return grad
+
+
+class _End(torch.autograd.Function):
+    """In front of the part."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        threads.end_alone()
+        return grad

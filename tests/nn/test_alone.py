@@ -1,0 +1,91 @@
+"""Small parts in one thread, forward and backward."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from perceiver_pytorch.nn import alone
+from perceiver_pytorch.ops import threads
+
+
+@pytest.fixture(autouse=True)
+def three_threads() -> Iterator[None]:
+    if threads._openmp() is None:
+        pytest.skip("this PyTorch brings no GNU OpenMP along")
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(1)
+
+
+class Watched(torch.autograd.Function):
+    """Notes the number of threads, forward and backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, seen: list[int]) -> Tensor:
+        seen.append(torch.get_num_threads())
+        ctx.seen = seen
+        return x * 1
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        ctx.seen.append(torch.get_num_threads())
+        if len(ctx.seen) > 2:
+            raise RuntimeError("broken")
+        return grad, None
+
+
+class Part(nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, dim)
+        self.seen: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(Watched.apply(self.linear(x), self.seen))
+
+
+def test_a_small_part_runs_in_one_thread() -> None:
+    part = Part(4)
+    x = torch.randn(2, 3, 4, requires_grad=True)
+    y = alone.run(part, x * 1)
+    assert torch.get_num_threads() == 3
+    grads = torch.autograd.grad(y.square().sum(), [x, *part.parameters()])
+    assert part.seen == [1, 1]
+    assert torch.get_num_threads() == 3
+    part.seen.clear()
+    for grad, expected in zip(grads, torch.autograd.grad(part(x).square().sum(), [x, *part.parameters()]), strict=True):
+        torch.testing.assert_close(grad, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("asked_for", ["a weight", "everything"])
+def test_threads_are_back_after_a_part_of_the_pass(asked_for: str) -> None:
+    part = Part(4)
+    x = torch.randn(2, 3, 4, requires_grad=asked_for == "everything")
+    alone.run(part, x).sum().backward(inputs=[part.linear.weight])
+    assert torch.get_num_threads() == 3
+
+
+def test_threads_are_back_after_a_pass_that_broke_off() -> None:
+    part = Part(4)
+    x = torch.randn(2, 3, 4, requires_grad=True)
+    y = alone.run(part, x).sum()
+    part.seen.append(0)
+    with pytest.raises(RuntimeError, match="broken"):
+        y.backward()
+    alone.run(Part(4), x)
+    assert torch.get_num_threads() == 3
+
+
+def test_a_large_part_keeps_all_threads() -> None:
+    part = Part(64)
+    alone.run(part, torch.randn(1, threads.SMALL // 64**2 + 1, 64))
+    assert part.seen == [3]
+
+
+def test_gradients_of_gradients() -> None:
+    part = nn.Sequential(nn.Linear(3, 3), nn.Tanh()).double()
+    x = torch.randn(1, 2, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x: alone.run(part, x), x)
