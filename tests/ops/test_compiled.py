@@ -148,3 +148,13 @@ def test_equals_float64_for_any_shape(drawn: list[Spec], batch: int, latents: in
     largest = max(value.abs().max().item() for value in found["reference"].values() if value.numel())
     for key, expected in found["reference"].items():
         torch.testing.assert_close(found["compiled"][key].double(), expected, rtol=1e-3, atol=1e-5 * max(1.0, largest))
+
+
+@pytest.mark.parametrize("axes", [(40,), (3, 20)])
+def test_what_is_kept_of_a_table_follows_its_changes(axes: tuple[int, ...]) -> None:
+    tables = tuple(torch.randn(length, 4) for length in axes)
+    data, rows = torch.randn(2, *axes, 3), torch.randn(2, 5, 3 + 4 * len(axes))
+    for _ in range(2):
+        context = Context(data, tables)
+        torch.testing.assert_close(compiled.attend(rows, context, 1e-5), reference.attend(rows, context, 1e-5))
+        tables[-1].mul_(-2.0)

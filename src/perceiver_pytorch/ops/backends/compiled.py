@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from perceiver_pytorch.ops import threads
 from perceiver_pytorch.ops.backends.grid import Grid, features_as_channels
@@ -95,20 +96,19 @@ class _Fixed:
         self.grid = grid = Grid.of(context, num_rows)
         inner = grid.order[-len(grid.inner) :]
         self.channels = Channels(context, inner)
-        tables = [per_sample(table.detach(), torch.float32) for table in context.tables]
-        tables = tables or [torch.zeros(1, length, 0) for length in context.axes]
-        near = combinations([tables[axis] for axis in inner])
+        tables = list(context.tables) or [torch.zeros(1, length, 0) for length in context.axes]
         self.by_position = by_position
-        self.near = F.pad(near, (0, 0, 0, grid.padded - grid.length))  # (S, padded, P)
+        along = _Along.of([tables[axis] for axis in inner], grid.padded)
+        self.near = along.features
+        tables = [per_sample(table.detach(), torch.float32) for table in tables]
         outer = [tables[axis] for axis in grid.order[: -len(grid.inner)]] or [torch.zeros(1, 1, 0)]
         code = torch.zeros(0) if context.code is None else context.code.detach().float()
         self.far = _side_by_side(outer, code)  # (S, ΣL_a, Q)
         samples = max(table.shape[0] for table in tables)
-        channels = self.near[..., :0] if by_position else self.near
         statistics = (
-            _statistics([self.near], samples).numpy(),
-            near.shape[-1],
-            channels.mT.expand(samples, -1, -1).contiguous().numpy(),
+            along.statistics.numpy(),
+            self.near.shape[-1],
+            (along.by_feature[:, :0] if by_position else along.by_feature).numpy(),
             _statistics([table.double() for table in outer], samples).numpy(),
             _code_statistics(context),
         )
@@ -121,7 +121,7 @@ class _Fixed:
         affine[1] = 0.0 if context.offset is None else context.offset.numpy()
         strides = _strides(context, grid, [table.shape[-1] for table in outer])
         self.num_data = data.shape[-1]
-        self.num_channels = data.shape[-1] + channels.shape[-1]
+        self.num_channels = data.shape[-1] + (0 if by_position else self.near.shape[-1])
         self.arguments = (
             grid.numbers(data.shape[0], num_rows),
             (_flat(data), _flat(mask), *strides, affine, context.num_channels),
@@ -168,6 +168,41 @@ class _Fixed:
             data, near = data.split([self.num_data, self.near.shape[-1]], -1)
         mixed = centred(self.channels.merge(data, near, outer.float() @ self.far))
         return mixed if total is None else mixed / total.float().unsqueeze(-1)
+
+
+@dataclass(frozen=True)
+class _Along:
+    """What is known of the inner axis, kept as long as its table is: models read with the same tables again and again.
+
+    Attributes:
+        features: (S, padded, P), zeros beyond the axis' end; by_feature: (S, P, padded), the same.
+        statistics: (S, 2, padded), see `kernels.Statistics`.
+    """
+
+    features: Tensor
+    by_feature: Tensor
+    statistics: Tensor
+
+    @classmethod
+    def of(cls, tables: list[Tensor], padded: int) -> "_Along":
+        table = tables[0]
+        if len(tables) > 1 or table.is_inference():
+            return cls._make(tables, padded)
+        known = _ALONG.setdefault(table, {})
+        key = table._version, padded
+        if key not in known:
+            known.clear()
+            known[key] = cls._make(tables, padded)
+        return known[key]
+
+    @classmethod
+    def _make(cls, tables: list[Tensor], padded: int) -> "_Along":
+        features = combinations([per_sample(table.detach(), torch.float32) for table in tables])
+        features = F.pad(features, (0, 0, 0, padded - features.shape[1]))
+        return cls(features, features.mT.contiguous(), _statistics([features], features.shape[0]))
+
+
+_ALONG: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 
 def _side_by_side(tables: list[Tensor], code: Tensor) -> Tensor:
