@@ -108,7 +108,7 @@ def test_predict_takes_tables_without_target_and_without_a_modality(folder, run)
         writer.writeheader()
         writer.writerows(rows[:5])
     done = perceiver("predict", "first", "bare.csv", "-o", "out.parquet", cwd=folder)
-    assert "has no column 'sound'" in done.stderr
+    assert "has no columns sound, size, place; they count as missing in every row" in done.stderr
     table = pyarrow.parquet.read_table(folder / "out.parquet")
     assert table.num_rows == 5
     assert table.column_names == ["row", "prediction", "p_dark", "p_light"]

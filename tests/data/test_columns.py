@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_helpers import png, shades, table_of, video, wav, write_table
-from perceiver_pytorch.data import DataError, leaks, recognise_columns, unheard
+from perceiver_pytorch.data import DataError, leaks, recognise_columns, unheard, unnamed_splits
 from perceiver_pytorch.data.sniff import sniff_bytes, sniff_path
 
 
@@ -149,3 +149,17 @@ def test_films_whose_sound_is_not_read_are_found(tmp_path):
     assert kinds == {"mute": "video", "loud": "video", "path": "video", "asked": "video+audio"}
     assert unheard(table, kinds, np.arange(6)) == ["loud", "path"]
     assert unheard(table, kinds, np.arange(2)) == ["path"]
+
+
+def test_columns_that_may_be_the_split_are_found(tmp_path):
+    table = table_of(
+        tmp_path,
+        set=["train", "train", "Test ", "dev"] * 5,
+        part=["train", "train", "test", "holdout"] * 5,
+        only=["test", "val", "val", "test"] * 5,
+        gap=["train", "test", None, "val"] * 5,
+        word=[f"word {i}" for i in range(20)],
+    )
+    kinds = dict.fromkeys(table.column_names, "category")
+    assert unnamed_splits(table, kinds) == ["set"]
+    assert unnamed_splits(table, {**kinds, "set": "ignore"}) == []

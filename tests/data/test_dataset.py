@@ -149,8 +149,9 @@ def test_the_first_bad_row_stops(av_table):
     spec, splits = fitted(av_table, "label")
     (av_table.root / "images/7.png").write_bytes(b"broken")
     data = TableDataset(av_table, splits.train, spec)
-    with pytest.raises(DataError, match=r"manifest\.csv: row 7, column 'image': the image cannot be decoded"):
+    with pytest.raises(DataError, match=r"manifest\.csv: row 7, column 'image': the image cannot be decoded") as error:
         data.prepare()
+    assert str(error.value).endswith(", file 'images/7.png'; --on-error skip leaves such rows out")
 
 
 def test_bad_rows_are_skipped_and_told(av_table):

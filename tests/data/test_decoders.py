@@ -12,8 +12,10 @@ from perceiver_pytorch.data import (
     DataError,
     ImageSpec,
     NumbersSpec,
+    SeriesSpec,
     SpecOptions,
     TextSpec,
+    VideoSpec,
     Where,
 )
 from perceiver_pytorch.data.decoders.image import ImageFacts
@@ -153,6 +155,34 @@ class TestFiles:
     def test_unusable_cells_are_named(self, tmp_path, cell, message):
         with pytest.raises(DataError, match=f"row 17, column 'x': .*({message})"):
             picture().encode({"x": cell}, self.where(tmp_path))
+
+    def test_a_path_as_windows_writes_it_is_found(self, tmp_path):
+        (tmp_path / "some").mkdir()
+        (tmp_path / "some/5.png").write_bytes(png(np.full((8, 8), 5, np.uint8)))
+        assert picture().encode({"x": "some\\5.png"}, self.where(tmp_path)) is not None
+        with pytest.raises(DataError, match="leads out of the table's folder"):
+            picture().encode({"x": "some\\..\\..\\5.png"}, self.where(tmp_path))
+
+    def test_an_address_is_told_from_a_path(self, tmp_path):
+        with pytest.raises(DataError, match=r"column 'x': 'https://here\.example/1\.png' is an address; download"):
+            picture().encode({"x": "https://here.example/1.png"}, self.where(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("spec", "reason"),
+        [
+            (picture(), r"the image cannot be decoded \(it is in no format that Pillow reads\)"),
+            (AudioSpec("x", 8000, 64, 32), r"the sound cannot be decoded \(.*\)"),
+            (VideoSpec("x", 5.0, 4, 8, 8, 2), r"the video cannot be decoded \(.*\)"),
+            (SeriesSpec("x", 8, (0.0,), (1.0,)), r"the array cannot be read \(.*\)"),
+        ],
+    )
+    def test_a_damaged_file_is_named(self, tmp_path, spec, reason):
+        (tmp_path / "bad.npy").write_bytes(b"no such thing")
+        for cell in ("bad.npy", {"bytes": None, "path": "bad.npy"}):
+            with pytest.raises(DataError, match=rf"row 17, column 'x': {reason}, file 'bad\.npy'$"):
+                spec.encode({"x": cell}, self.where(tmp_path))
+        with pytest.raises(DataError, match=rf"row 17, column 'x': {reason}$"):
+            spec.encode({"x": {"bytes": b"no such thing", "path": "bad.npy"}}, self.where(tmp_path))
 
 
 class TestAudio:

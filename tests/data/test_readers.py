@@ -141,9 +141,12 @@ def test_a_missing_source_suggests_what_there_is(tmp_path):
 
 
 def test_an_unknown_suffix_lists_the_known_ones(tmp_path):
-    (tmp_path / "t.xlsx").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"'\.xlsx'.*\.csv.*\.parquet"):
-        load_table(tmp_path / "t.xlsx")
+    (tmp_path / "t.dat").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"'\.dat'.*\.csv.*\.parquet"):
+        load_table(tmp_path / "t.dat")
+    (tmp_path / "t.XLSX").write_bytes(b"PK")
+    with pytest.raises(DataError, match="spreadsheets are not read; save the sheet as a CSV file"):
+        load_table(tmp_path / "t.XLSX")
 
 
 def test_an_unknown_column_suggests_the_nearest(tmp_path):

@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_helpers import table_of
-from perceiver_pytorch.data import DataError, split_rows
+from perceiver_pytorch.data import DataError, split_column, split_rows
 
 
 def split(table, **changes):
@@ -16,6 +16,16 @@ def test_names_of_splits_in_any_case(tmp_path):
     splits = split(table_of(tmp_path, y=[0, 1] * 4, split=names))
     assert (splits.train.tolist(), splits.val.tolist(), splits.test.tolist()) == ([0, 1], [2, 3, 4, 5], [6, 7])
     assert splits.train.dtype == np.int64
+
+
+@pytest.mark.parametrize("name", ["Split", "SPLIT", " split"])
+def test_the_split_column_may_be_written_in_capitals(tmp_path, name):
+    parts = ["train", "train", "test", "val"]
+    splits = split(table_of(tmp_path, y=[0, 1, 0, 1], **{name: parts}))
+    assert (splits.train.tolist(), splits.val.tolist(), splits.test.tolist()) == ([0, 1], [3], [2])
+    both = table_of(tmp_path, y=[0, 1, 0, 1], **{name: ["test"] * 4, "split": parts})
+    assert split_column(both, None) == "split"
+    assert split_column(table_of(tmp_path, **{name: parts, "sPLIT": parts}), None) is None
 
 
 def test_val_is_drawn_from_train_where_there_is_none(tmp_path):

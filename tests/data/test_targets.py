@@ -34,6 +34,8 @@ GENRES = ["Drama, Crime", "Drama", "Crime", "Comedy, Drama", "Comedy"]
         (list(range(40)), "number"),
         ([i / 7 for i in range(12)], "number"),
         (["1.5", "", "2.25", "7.1", "8", "9.5"], "number"),
+        ([i / 7 if i else math.inf for i in range(30)], "number"),  # the row is named later
+        (["1.5", "-inf", "2.25", "7.1", "8", "9.5"], "number"),
         (GENRES * 4, "labels"),
         ([["a"], ["a", "b"], []], "labels"),
         (['["a"]', "[]"], "labels"),

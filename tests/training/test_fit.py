@@ -225,6 +225,25 @@ def test_films_with_sound_that_is_not_read_are_told_of_once(tmp_path):
     assert {kind: len(lines) for kind, lines in told.items()} == {None: 1, "video": 0, "video+audio": 0}
 
 
+def test_a_table_of_many_columns_is_described_in_a_few_words(tmp_path):
+    rng = np.random.default_rng(0)
+    columns = {f"n{i}": rng.normal(size=20) for i in range(600)}
+    columns |= {f"c{i}": ["u", "v", "w", "w"] * 5 for i in range(30)} | {f"e{i}": [None] * 20 for i in range(30)}
+    pyarrow.parquet.write_table(
+        pyarrow.table({**columns, "": [None] * 20, "y": ["a", "b"] * 10}), tmp_path / "t.parquet"
+    )
+    said: list[str] = []
+    config = tiny_config(tmp_path / "t.parquet", target="y", epochs=1)
+    fit(config, RunFolder.create(tmp_path / "run"), reporter=Reporter(said.append, said.append))
+    assert max(map(len, said)) < 250
+    text = "\n".join(said)
+    assert "n7 .. and 592 more" in text
+    assert "(3 to 3 values)" in text
+    assert "not used: e0, e1" in text
+    with pytest.raises(DataError, match=r"no column 'z'.*n19 \.\. and 642 more$"):
+        fit(tiny_config(tmp_path / "t.parquet", target="z"), RunFolder.create(tmp_path / "other"), reporter=SILENT)
+
+
 def test_a_full_folder_is_not_written_into(tmp_path):
     (tmp_path / "something").write_text("mine")
     with pytest.raises(ValueError, match="not empty"):

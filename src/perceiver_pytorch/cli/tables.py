@@ -9,6 +9,7 @@ from torch import nn
 
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.data import TableDataset, TableLike, load_table, split_column
+from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.splits import SPLIT_NAMES
 from perceiver_pytorch.training.config import DataConfig
 from perceiver_pytorch.training.fit import decode_where_it_fits, make_dataset, read_options
@@ -60,16 +61,17 @@ def load_rows(source: str, data: DataConfig, split: str | None, default: str) ->
 
 
 def complete(table: TableLike, columns: Sequence[str]) -> TableLike:
-    """The table with those of ``columns`` that it lacks, empty; each is warned about.
+    """The table with those of ``columns`` that it lacks, empty; they are warned about.
 
     Raises:
         ValueError: if it has none of them.
     """
     missing = [name for name in columns if name not in table.column_names]
     if len(missing) == len(columns):
-        raise ValueError(f"{table.source} has none of the columns that the model reads: {', '.join(columns)}")
-    for name in missing:
-        console.warn(f"{table.source} has no column {name!r}; it counts as missing in every row")
+        raise ValueError(f"{table.source} has none of the columns that the model reads: {listed(columns)}")
+    if missing:
+        which = f"column {missing[0]!r}; it counts" if len(missing) == 1 else f"columns {listed(missing)}; they count"
+        console.warn(f"{table.source} has no {which} as missing in every row")
     return table.with_empty(missing)
 
 

@@ -7,7 +7,7 @@ are first needed.
 from .builtin import builtin_names, builtin_table
 from .cells import Where
 from .collate import Batch, collate
-from .columns import KINDS, Kind, leaks, recognise_columns, unheard
+from .columns import KINDS, Kind, leaks, recognise_columns, unheard, unnamed_splits
 from .dataset import BadRow, Sample, TableDataset
 from .decoders import (
     CHANGES,
@@ -27,6 +27,7 @@ from .delimited import ReadOptions
 from .errors import DataError
 from .fingerprint import differences, fingerprint
 from .input_spec import InputSpec
+from .labels import look_alikes
 from .loading import BatchLoader, in_order
 from .options import SpecOptions
 from .readers import load_table
@@ -79,10 +80,12 @@ __all__ = [
     "in_order",
     "leaks",
     "load_table",
+    "look_alikes",
     "recognise_columns",
     "split_column",
     "split_rows",
     "target_kinds",
     "target_names",
     "unheard",
+    "unnamed_splits",
 ]

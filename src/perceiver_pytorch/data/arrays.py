@@ -37,7 +37,7 @@ def array_cell(value: Any, column: str, where: Where) -> np.ndarray | None:
         except (ValueError, RecursionError) as error:
             raise where.error(column, f"{value[:40]!r} is no JSON array ({error})") from error
     source = media_source(value, column, where)
-    return None if source is None else _floats(_numpy_file(source, column, where), column, where)
+    return None if source is None else _floats(_numpy_file(source, value, column, where), column, where)
 
 
 def timed_cell(value: Any, column: str, where: Where) -> tuple[np.ndarray | None, Any]:
@@ -90,15 +90,16 @@ def _is_json_array(text: str) -> bool:
     return array.ndim in (1, 2)
 
 
-def _numpy_file(source: bytes | Path, column: str, where: Where) -> Any:
+def _numpy_file(source: bytes | Path, cell: Any, column: str, where: Where) -> Any:
     try:
         if isinstance(source, bytes):
             return np.load(BytesIO(source), allow_pickle=False)
         array = np.load(source, allow_pickle=False, mmap_mode="r")
     except Exception as error:  # a damaged header is parsed with whatever errors that gives
-        raise where.error(column, f"the array cannot be read ({str(error)[:200]})") from error
+        raise where.error(column, f"the array cannot be read ({str(error)[:200]})", cell) from error
     if not isinstance(array, np.ndarray):
-        raise where.error(column, "an archive of arrays (.npz) was found where one array (.npy) was expected")
+        reason = "an archive of arrays (.npz) was found where one array (.npy) was expected"
+        raise where.error(column, reason, cell)
     return array
 
 

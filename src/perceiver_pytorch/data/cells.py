@@ -1,5 +1,7 @@
 """Find the bytes behind an image or sound cell, and where a cell stands."""
 
+import os
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -8,6 +10,8 @@ from typing import Any
 
 from .errors import DataError
 from .values import is_missing
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # a single letter would be a drive of Windows
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,12 @@ class Where:
     row: int
     allow_outside: bool = False
 
-    def error(self, column: str, reason: str) -> DataError:
-        """A `DataError` that says the table, the row, the column and the reason."""
+    def error(self, column: str, reason: str, cell: Any = None) -> DataError:
+        """A `DataError` that says the table, the row, the column and the reason, and the file that a cell leads to."""
+        if isinstance(cell, Mapping):
+            cell = cell.get("path") if is_missing(cell.get("bytes")) else None
+        if isinstance(cell, str):
+            reason = f"{reason}, file {cell[:200]!r}"
         message = f"{self.source}: row {self.row}, column {column!r}: {reason}"
         return DataError(message, row=self.row, column=column, reason=reason)
 
@@ -75,10 +83,18 @@ def media_source(value: Any, column: str, where: Where) -> bytes | Path | None:
         raise where.error(column, str(error)) from error
     if not isinstance(cell, str):
         return cell
+    if _ADDRESS.match(cell):
+        raise where.error(column, f"{cell[:200]!r} is an address; download the files first and give their paths")
     path = _resolve(cell, column, where)
     if not path.is_file():
         raise where.error(column, f"there is no file {cell!r}, looked for at {path}")
     return path
+
+
+def file_path(root: Path, cell: str) -> Path:
+    """Where the file of a cell lies; a path as Windows writes it is understood everywhere."""
+    path = root / cell
+    return root / cell.replace("\\", "/") if "\\" in cell and not os.path.lexists(path) else path
 
 
 def media_bytes(value: Any, column: str, where: Where) -> bytes | None:
@@ -97,7 +113,7 @@ def media_bytes(value: Any, column: str, where: Where) -> bytes | None:
 
 
 def _resolve(cell: str, column: str, where: Where) -> Path:
-    path = where.root / cell
+    path = file_path(where.root, cell)
     if where.allow_outside:
         return path
     try:

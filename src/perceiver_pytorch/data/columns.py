@@ -12,9 +12,9 @@ import numpy as np
 from .arrays import looks_like_array, timed_cell
 from .cells import Where, media_cell, media_source
 from .decoders.audio_file import AudioFacts
-from .errors import DataError, did_you_mean, need
+from .errors import DataError, did_you_mean, listed, need
 from .sniff import Media, sniff_bytes, sniff_path
-from .splits import split_column
+from .splits import SPLIT_NAMES, split_column
 from .table import Table
 from .targets import target_names
 from .values import as_date, as_label, as_number, is_missing
@@ -83,9 +83,7 @@ def recognise_columns(
     for name, kind in overrides.items():
         if name not in names:
             why = f"{name!r} is the target or split column" if name in left_out else f"no column {name!r}"
-            raise DataError(
-                f"{table.source}: {why}{did_you_mean(name, names)}; kinds can be given for {', '.join(names)}"
-            )
+            raise DataError(f"{table.source}: {why}{did_you_mean(name, names)}; kinds can be given for {listed(names)}")
         if kind not in KINDS:
             raise DataError(
                 f"column {name!r}: unknown kind {kind!r}{did_you_mean(str(kind), list(KINDS))}; "
@@ -147,6 +145,18 @@ def unheard(table: Table, kinds: Mapping[str, Kind], rows: np.ndarray, *, allow_
         return False
 
     return [name for name, kind in kinds.items() if kind == "video" and sounds(name)]
+
+
+def unnamed_splits(table: Table, kinds: Mapping[str, Kind]) -> list[str]:
+    """Columns to learn from that say which rows are train and which are not."""
+    found = []
+    for name, kind in kinds.items():
+        if kind in ("category", "text"):
+            values = table.rows.column(name).unique().to_pylist()
+            parts = {SPLIT_NAMES.get(str(value).strip().lower()) for value in values[: len(SPLIT_NAMES)]}
+            if "train" in parts and len(parts) > 1 and None not in parts and len(values) <= len(SPLIT_NAMES):
+                found.append(name)
+    return found
 
 
 def _recognise(table: Table, name: str) -> Kind:

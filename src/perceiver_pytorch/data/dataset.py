@@ -160,9 +160,10 @@ class TableDataset(Dataset[Sample]):
     def error(self, bad: BadRow) -> DataError:
         """What a bad row raises."""
         where = self._where(bad.row)
-        if bad.column is not None:
-            return where.error(bad.column, bad.reason)
-        return DataError(f"{where.source}: row {bad.row}: {bad.reason}", row=bad.row, reason=bad.reason)
+        column = "" if bad.column is None else f", column {bad.column!r}"
+        message = f"{where.source}: row {bad.row}{column}: {bad.reason}"
+        remedy = "; --on-error skip leaves such rows out" if self.on_error == "raise" else ""
+        return DataError(message + remedy, row=bad.row, column=bad.column, reason=bad.reason)
 
     def fits(self) -> bool:
         """Whether all samples can be kept in memory, judged by some of them."""
@@ -207,10 +208,10 @@ class TableDataset(Dataset[Sample]):
                 if isinstance(outcome, Sample):
                     self._count(outcome)
                     self._keep(outcome)
-                elif self.on_error == "raise":
-                    raise outcome
                 else:
                     bad.append(BadRow(row, outcome.column, outcome.reason))
+                    if self.on_error == "raise":
+                        raise self.error(bad[0]) from outcome
         if progress:
             progress(len(self.rows), len(self.rows))
         if bad and len(bad) == len(self.rows):

@@ -1,6 +1,7 @@
 """The one error of the data modules, and the message for a library that is not installed."""
 
 import importlib
+from collections.abc import Sequence
 from types import ModuleType
 
 
@@ -34,6 +35,12 @@ def need(module: str, purpose: str, *, extra: str = "data") -> ModuleType:
     except ImportError as error:
         remedy = f'pip install "perceiver-multi-modality-pytorch[{extra}]"'
         raise ImportError(f"{module} is needed to {purpose} and could not be imported ({error}): {remedy}") from error
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Names for a message, as many as one reads: `a, b, c` or `a, b .. and 998 more`; one without a name says so."""
+    shown = [name or "(unnamed)" for name in names[:most]]
+    return ", ".join(shown) + (f" .. and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def did_you_mean(given: str, known: list[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from hashlib import blake2b
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .cells import file_path
 from .errors import need
 from .input_spec import InputSpec
 from .sources import ShardedTable
@@ -124,13 +124,13 @@ def _sizes(table: Table, name: str) -> str:
         if isinstance(cell, Mapping):
             cell = None if cell.get("bytes") else cell.get("path")
         if isinstance(cell, str):
-            digest.update(b"%d " % _size(os.path.join(table.root, cell)))
+            digest.update(b"%d " % _size(file_path(table.root, cell)))
     return digest.hexdigest()
 
 
-def _size(path: str | Path) -> int:
+def _size(path: Path) -> int:
     try:
-        return os.stat(path).st_size
+        return path.stat().st_size
     except (OSError, ValueError):  # ValueError: a text with a zero byte in it
         return -1
 

@@ -240,7 +240,7 @@ class _Columns:
                 first_error = first_error or error
                 continue
             except ValueError as error:
-                first_error = first_error or where.error(name, str(error))
+                first_error = first_error or where.error(name, str(error), cells[name])
                 continue
             if fact is not None:
                 found = True

@@ -22,7 +22,7 @@ from .decoders import (
     VideoSpec,
 )
 from .decoders.base import from_json, to_json
-from .errors import DataError, did_you_mean
+from .errors import DataError, did_you_mean, listed
 from .fitting import fit_modalities
 from .options import SpecOptions
 from .table import Table
@@ -110,9 +110,9 @@ class InputSpec:
         known = [modality.name for modality in self.modalities]
         raise DataError(f"no modality {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
 
-    def describe(self) -> list[tuple[str, str, str, str, str]]:
-        """Rows of (modality, kind, columns, shape, what was learned), as text, for a report."""
-        return [(m.name, m.kind, ", ".join(m.columns), _shape_text(m), m.note()) for m in self.modalities]
+    def describe(self, most: int = 1000) -> list[tuple[str, str, str, str, str]]:
+        """Rows of (modality, kind, columns, shape, what was learned), as text; of the columns no more than `most`."""
+        return [(m.name, m.kind, listed(m.columns, most), _shape_text(m), m.note()) for m in self.modalities]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values from which `from_dict` builds an equal spec."""

@@ -17,6 +17,14 @@ _LONGEST = 60  # characters of a label; a longer part is prose
 _MAX_LITERAL = 100_000  # characters of a list written as text
 
 
+def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Classes or labels that differ in spaces or capitals alone."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(" ".join(name.casefold().split()), []).append(name)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
 def labels_of(value: Any, separator: str | None) -> tuple[str, ...] | None:
     """The labels of a cell, each once, in its order; None where the cell is missing. An empty list has none.
 

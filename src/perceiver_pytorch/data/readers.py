@@ -175,6 +175,8 @@ def _why_not(path: Path) -> str:
             return f"{path}: {_UNPACK}"
         return f"{path}: is a folder without files of images, sounds or videos (class/name.jpg), and without shards"
     if path.exists():
+        if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
+            return f"{path}: spreadsheets are not read; save the sheet as a CSV file"
         return f"{path}: unknown suffix {path.suffix!r}; table files end in {', '.join(_READERS)}; .gz behind a text"
     hint = did_you_mean(str(path), builtin_names())
     if path.parent.is_dir() and not hint:

@@ -34,7 +34,7 @@ class Splits:
 
 
 def split_column(table: TableLike, split: str | None) -> str | None:
-    """The split column: the named one, else `split` if the table has it, else None.
+    """The split column: the named one, else `split` (in any capitals) if the table has it, else None.
 
     Raises:
         DataError: there is no such column.
@@ -42,7 +42,8 @@ def split_column(table: TableLike, split: str | None) -> str | None:
     if split is not None:
         table.require(split)
         return split
-    return "split" if "split" in table.column_names else None
+    found = [name for name in table.column_names if name.strip().lower() == "split"]
+    return "split" if "split" in found else found[0] if len(found) == 1 else None
 
 
 def split_rows(
@@ -101,7 +102,8 @@ def _named_parts(table: TableLike, column: str | None) -> np.ndarray:
             given = "is empty" if is_missing(value) else f"says {value!r}"
             raise DataError(
                 f"{table.source}: row {row}: the split column {column!r} {given}; "
-                f"one of {', '.join(SPLIT_NAMES)} was expected. If it is no split, rename it or name another column",
+                f"one of {', '.join(SPLIT_NAMES)} was expected. "
+                "If it is no split, rename it or name another column (--split)",
                 row=row,
                 column=column,
             )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .errors import DataError, did_you_mean, need
+from .errors import DataError, did_you_mean, listed, need
 
 if TYPE_CHECKING:
     import pyarrow
@@ -63,12 +64,17 @@ class Table:
         """The columns, in the table's order."""
         return list(self.rows.column_names)
 
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        """For tables of many columns: Arrow makes a list of all names each time."""
+        return frozenset(self.rows.column_names)
+
     def require(self, name: str) -> None:
         """Raise a `DataError` that lists the known columns if `name` is none of them."""
-        if name not in self.rows.column_names:
+        if name not in self._known:
             known = self.column_names
             raise DataError(
-                f"{self.source}: no column {name!r}{did_you_mean(name, known)}; its columns are {', '.join(known)}",
+                f"{self.source}: no column {name!r}{did_you_mean(name, known)}; its columns are {listed(known)}",
                 column=name,
             )
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from .errors import DataError
+from .errors import DataError, listed
 from .labels import labels_of
 from .values import as_label, as_number, is_missing
 
@@ -71,7 +71,7 @@ class ClassTarget:
         index = self._index.get(as_label(value))
         if index is None:
             raise ValueError(
-                f"the class {as_label(value)!r} is none of the train rows' classes ({_listed(self.classes)})"
+                f"the class {as_label(value)!r} is none of the train rows' classes ({listed(self.classes)})"
             )
         return np.array(index)
 
@@ -153,7 +153,7 @@ class LabelsTarget:
         encoded = np.zeros(len(self.labels), dtype=np.float32)
         for label in given:
             if label not in self._index:
-                raise ValueError(f"the label {label!r} is none of the train rows' labels ({_listed(self.labels)})")
+                raise ValueError(f"the label {label!r} is none of the train rows' labels ({listed(self.labels)})")
             encoded[self._index[label]] = 1
         return encoded
 
@@ -270,7 +270,3 @@ def _order(label: str) -> tuple[bool, float, str]:
 def _check_counts(counts: tuple[int, ...], size: int) -> None:
     if len(counts) != size or min(counts) < 0:
         raise ValueError(f"one count per name was expected, {size} in all, got {counts}")
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:20]) + (", .." if len(names) > 20 else "")

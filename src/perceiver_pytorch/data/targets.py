@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import filterfalse
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -11,7 +12,7 @@ from .errors import DataError, did_you_mean
 from .labels import find_separator, is_list_text
 from .table import TableLike
 from .target_specs import ClassTarget, LabelsTarget, NumberTarget, TargetSpec
-from .values import as_label, as_number, is_missing
+from .values import as_label, as_number, is_infinite, is_missing
 
 TargetKind = Literal["class", "labels", "number"]
 TARGET_KINDS: tuple[TargetKind, ...] = get_args(TargetKind)
@@ -155,7 +156,7 @@ def _measured(cells: list[Any]) -> bool:
     if any(isinstance(cell, bool) for cell in cells):
         return False
     try:
-        numbers = [number for number in map(as_number, cells) if number is not None]
+        numbers = [number for number in map(as_number, filterfalse(is_infinite, cells)) if number is not None]
     except ValueError:
         return False
     distinct = len(set(numbers))

@@ -20,6 +20,14 @@ def is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
+def is_infinite(value: Any) -> bool:
+    """An infinite number, or a text that spells one."""
+    try:
+        return math.isinf(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
 def as_label(value: Any) -> str:
     """The string form of a class or category: `true`/`false`, whole numbers without a decimal point, else `str`.
 

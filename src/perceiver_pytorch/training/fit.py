@@ -24,14 +24,13 @@ from perceiver_pytorch.data import (
     differences,
     fingerprint,
     in_order,
-    leaks,
     load_table,
     recognise_columns,
     split_column,
     split_rows,
     target_names,
-    unheard,
 )
+from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.loading import Waiting
 from perceiver_pytorch.interop.model import PublishedPerceiver
 from perceiver_pytorch.training import evaluation
@@ -39,6 +38,7 @@ from perceiver_pytorch.training.build import build_model
 from perceiver_pytorch.training.callbacks import read_history
 from perceiver_pytorch.training.checkpoints import best_state
 from perceiver_pytorch.training.config import DataConfig, FitConfig, dump_config
+from perceiver_pytorch.training.doubts import tell_doubts
 from perceiver_pytorch.training.finetune import Source, adopt, load_source, start_from
 from perceiver_pytorch.training.freezing import merge_lora
 from perceiver_pytorch.training.guard import Guard, guarded
@@ -175,11 +175,11 @@ def _fit(
 def describe(spec: InputSpec, splits: Splits) -> list[str]:
     """What was recognised, a line per modality."""
     lines = [f"{target.name}: {target.note()}" for target in spec.targets]
-    for name, kind, columns, shape, note in spec.describe():
+    for name, kind, columns, shape, note in spec.describe(most=8):
         lines.append(f"  {name}: {kind}, {shape} ({note})" + (f" of {columns}" if columns != name else ""))
     ignored = [name for name, kind in spec.kinds.items() if kind == "ignore"]
     if ignored:
-        lines.append(f"  not used: {', '.join(ignored)}")
+        lines.append(f"  not used: {listed(ignored)}")
     lines.append(f"rows: {len(splits.train):,} train, {len(splits.val):,} validation, {len(splits.test):,} test")
     return lines
 
@@ -190,7 +190,7 @@ def with_target(config: FitConfig, table: TableLike) -> FitConfig:
         return config
     usual = [name for name in ("label", "cls", "class") if name in table.column_names]
     if Path(config.data.table).is_file() or not usual:
-        raise ValueError(f"which column is to be predicted? Columns: {', '.join(table.column_names)}")
+        raise ValueError(f"which column is to be predicted? Columns: {listed(table.column_names)}")
     return dataclasses.replace(config, data=dataclasses.replace(config.data, target=usual[0]))
 
 
@@ -220,16 +220,9 @@ def _splits_and_spec(
         return splits, run.spec()
     seen, rows = table.sample(splits.train, targets)
     kinds = recognise_columns(seen, target=targets, split=split, overrides=data.columns)  # type: ignore[arg-type]
-    for target in targets:
-        for name in leaks(seen, kinds, target, rows):
-            reporter.warn(
-                f"column {name!r} settles {target!r} in every train row; if it is the answer itself, "
-                f"leave it out with --column {name}=ignore"
-            )
-    for name in unheard(seen, kinds, rows, allow_outside=data.allow_outside):
-        if name not in data.columns:
-            reporter.say(f"column {name!r} has sound too, which is not read; --column {name}=video+audio reads it")
-    return splits, _spec(seen, kinds, rows, data, source)
+    spec = _spec(seen, kinds, rows, data, source)
+    tell_doubts(seen, spec, rows, data, reporter)
+    return splits, spec
 
 
 def _check_table(run: RunFolder, now: dict[str, Any], config: FitConfig) -> None:
@@ -289,7 +282,7 @@ def _datasets(
         decode_where_it_fits(dataset, f"decoding {name} rows", reporter)
     count = len(bad_rows(datasets))
     if count:
-        reporter.warn(f"{count} bad rows are left out; the report lists them")
+        reporter.warn(f"{count:,} bad row{' is' if count == 1 else 's are'} left out; the report lists them")
     return datasets
 
 

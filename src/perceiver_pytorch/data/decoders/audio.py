@@ -133,9 +133,9 @@ class AudioSpec(Spec):
         except NoSoundError as error:
             if self.track_of:
                 return None
-            raise where.error(column, str(error)) from error
+            raise where.error(column, str(error), row[column]) from error
         except ValueError as error:
-            raise where.error(column, str(error)) from error
+            raise where.error(column, str(error), row[column]) from error
         return Encoded(self.standardised(self.features(sound)), changes=("cut",) if longer else ())
 
     def features(self, sound: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ from ..cells import Where
 from ..values import as_label, is_missing
 from .base import Encoded, Spec
 
+_MOST = 8  # columns whose number of values is told of each
+
 
 @dataclass(frozen=True)
 class CategoriesSpec(Spec):
@@ -89,4 +91,6 @@ class CategoriesSpec(Spec):
         ]
 
     def note(self) -> str:
-        return f"{', '.join(str(len(values)) for values in self.values)} values"
+        counts = [len(values) for values in self.values]
+        each = ", ".join(map(str, counts)) if len(counts) <= _MOST else f"{min(counts)} to {max(counts)}"
+        return f"{each} values"

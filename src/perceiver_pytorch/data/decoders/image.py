@@ -80,7 +80,7 @@ class ImageSpec(Spec):
         try:
             picture = read_image(source, lambda h, w: fitted(h, w, self.height, self.width, self.filling))
         except ValueError as error:
-            raise where.error(self.name, str(error)) from error
+            raise where.error(self.name, str(error), row[self.name]) from error
         pixels = to_array(picture.image, self.colors)
         changes = box_changes(
             (picture.height, picture.width), pixels.shape[:2], (self.height, self.width), self.filling

@@ -67,5 +67,6 @@ def _moments(column: str, values: list[float]) -> tuple[float, float]:
     with np.errstate(over="ignore", invalid="ignore"):
         mean, std = float(array.mean()), float(array.std())
     if not (math.isfinite(mean) and math.isfinite(std)):
-        raise DataError(f"column {column!r}: its numbers are too large to average", column=column)
+        reason = f"its numbers are too large to average; --column {column}=ignore leaves it out"
+        raise DataError(f"column {column!r}: {reason}", column=column, reason=reason)
     return mean, std if std > 1e-12 * max(1.0, abs(mean)) else 1.0

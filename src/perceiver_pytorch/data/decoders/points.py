@@ -76,7 +76,8 @@ class PointsSpec(Spec):
             stds = np.sqrt(np.maximum(squares[dims:] / count - means**2, 0))
         stds[stds < 1e-8] = 1.0
         if not all(np.isfinite(numbers).all() for numbers in (centre, radius, means, stds)):
-            raise DataError(f"column {name!r}: its numbers are too large to average", column=name)
+            reason = f"its numbers are too large to average; --column {name}=ignore leaves it out"
+            raise DataError(f"column {name!r}: {reason}", column=name, reason=reason)
         return cls(
             name,
             min(most, options.max_points),

@@ -166,7 +166,7 @@ class SeriesSpec(Spec):
             stds = np.sqrt(np.maximum(squares / np.maximum(count, 1) - means**2, 0))
         stds[stds < 1e-12 * np.maximum(1, np.abs(means))] = 1.0
         if not (np.isfinite(means).all() and np.isfinite(stds).all()):
-            reason = "its numbers are too large to average"
+            reason = f"its numbers are too large to average; --column {source.column}=ignore leaves it out"
             raise DataError(f"column {source.column!r}: {reason}", column=source.column, reason=reason)
         if options.clock and not spans:
             raise DataError(

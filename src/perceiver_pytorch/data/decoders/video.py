@@ -94,7 +94,7 @@ class VideoSpec(Spec):
                 source, self.rate, self.num_frames, lambda h, w: fitted(h, w, self.height, self.width, self.filling)
             )
         except ValueError as error:
-            raise where.error(self.name, str(error)) from error
+            raise where.error(self.name, str(error), row[self.name]) from error
         after = clip.frames.shape[1:3]
         changes = box_changes((clip.height, clip.width), after, (self.height, self.width), self.filling)
         return Encoded(patches(clip.frames, self.patch), changes=changes + (("cut",) if clip.longer else ()))

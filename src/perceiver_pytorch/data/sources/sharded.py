@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import DataError, did_you_mean, need
+from ..errors import DataError, did_you_mean, listed, need
 from ..splits import SPLIT_NAMES
 from ..table import Table
 from ..values import is_missing
@@ -88,7 +88,7 @@ class ShardedTable:
         if name not in self._names:
             raise DataError(
                 f"{self.source}: no column {name!r}{did_you_mean(name, self._names)}; "
-                f"its columns are {', '.join(self._names)}",
+                f"its columns are {listed(self._names)}",
                 column=name,
             )
 
