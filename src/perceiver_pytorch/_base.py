@@ -176,4 +176,6 @@ class PerceiverBase(ModalityReader, tags=["multimodal"]):
         return x if self.num_classes is None else x.mean(dim=-2)
 
     def _output_words(self) -> str:
-        return "latents" if self.num_classes is None else f"{self.num_classes} classes"
+        if self.num_classes is None:
+            return "latents"
+        return "one value" if self.num_classes == 1 else f"{self.num_classes} classes"

@@ -50,6 +50,15 @@ def positive_int(name: str, value: Any, minimum: int = 1) -> int:
     return value
 
 
+def within(name: str, value: Any, least: float | None = None, most: float | None = None) -> Any:
+    """``value``, if it is not below ``least`` and not above ``most``, as far as these are given."""
+    fits = (least is None or value >= least) and (most is None or value <= most)
+    if not fits:
+        bounds = f"be at least {least:g}" if most is None else f"lie between {least:g} and {most:g}"
+        raise ValueError(f"{name} must {bounds}, got {value}")
+    return value
+
+
 def number(name: str, value: Any) -> float:
     """``value``, if it is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_helpers import png, shades, table_of, video, wav, write_table
-from perceiver_pytorch.data import DataError, leaks, recognise_columns, unheard, unnamed_splits
+from perceiver_pytorch.data import DataError, leaks, recognise_columns, unheard, unnamed_splits, unopened
 from perceiver_pytorch.data.sniff import sniff_bytes, sniff_path
 
 
@@ -163,3 +163,34 @@ def test_columns_that_may_be_the_split_are_found(tmp_path):
     kinds = dict.fromkeys(table.column_names, "category")
     assert unnamed_splits(table, kinds) == ["set"]
     assert unnamed_splits(table, {**kinds, "set": "ignore"}) == []
+
+
+def test_files_of_several_kinds_are_what_most_of_them_are(tmp_path):
+    table = table_of(
+        tmp_path,
+        film=["a.mp4", "b.gif", "c.mov", "d.webm"] * 5,
+        picture=["a.png", "b.jpg", "c.pdf", "d.mp4"] * 5,
+        paper=["a.pdf", "b.pdf", "c.png", "d.zip"] * 5,
+        data=[png(np.zeros((4, 4), np.uint8)), wav(np.zeros(50)), wav(np.ones(50)), wav(np.zeros(60))] * 5,
+        prose=["see a.mp4", "b.gif", "nothing to see here", "d.webm"] * 5,
+    )
+    kinds = kinds_of(table)
+    assert kinds.pop("prose") != "video"
+    assert kinds == {"film": "video", "picture": "image", "paper": "ignore", "data": "audio"}
+
+
+def test_text_files_that_are_not_opened_are_found(tmp_path):
+    (tmp_path / "docs").mkdir()
+    for i in range(20):
+        (tmp_path / f"docs/{i}.txt").write_text("hello")
+    table = table_of(
+        tmp_path,
+        doc=[f"docs/{i}.txt" for i in range(20)],
+        windows=[f"docs\\{i}.txt" for i in range(20)],
+        gone=[f"{i}.txt" for i in range(20)],
+        prose=[f"number {i}.txt and more" if i else "docs/0.txt" for i in range(20)],
+        none=[None] * 20,
+    )
+    kinds = dict.fromkeys(table.column_names, "text")
+    assert unopened(table, kinds, np.arange(20)) == ["doc", "windows"]
+    assert unopened(table, {**kinds, "doc": "ignore"}, np.arange(20)) == ["windows"]

@@ -135,7 +135,7 @@ def test_classes_are_sorted_strings(tmp_path, target, classes):
 def test_nothing_to_learn_from_is_an_error(tmp_path, av_table):
     table = table_of(tmp_path, y=[0, 1], x=[1, 1])
     kinds = recognise_columns(table, target="y", split=None)
-    with pytest.raises(DataError, match="no column is left"):
+    with pytest.raises(DataError, match=r"no column is left to learn from: .*--column NAME=KIND"):
         InputSpec.fit(table, kinds, target="y", rows=np.arange(2))
     with pytest.raises(DataError, match=r"row 0, column 'audio': the image cannot be decoded"):
         InputSpec.fit(av_table, {"audio": "image"}, target="label", rows=np.arange(5))

@@ -70,6 +70,32 @@ def test_text_tables_may_be_packed_by_gzip(tmp_path, name, content):
         load_table(packed)
 
 
+def test_decimal_commas_are_read_where_semicolons_part_the_cells(tmp_path):
+    text = "x;y;word;price;gap;count\n1,5;2,25;a,b;1,000;NA;3\n-2,5e3;3;4,5;2,000;1,5;4\n;4,125;c;3,5;2;5\n"
+    table = write_table(tmp_path, text)
+    assert table.column("x") == [1.5, -2500.0, None]
+    assert table.column("y") == [2.25, 3.0, 4.125]
+    assert table.column("word") == ["a,b", "4,5", "c"]
+    assert table.column("gap") == ["NA", "1.5", "2"]
+    assert table.column("count") == [3, 4, 5]
+    assert recognise_columns(table, target=None, split=None)["gap"] == "number"
+    assert "numbers with a decimal comma are read in x, y, price, gap" in table.notes[1]
+    commas = write_table(tmp_path, 'x,y\n"1,5",a\n"2,5",b\n')  # it may part thousands here
+    assert commas.column("x") == ["1,5", "2,5"]
+    assert not commas.notes
+
+
+def test_lines_of_json_with_columns_of_their_own_or_of_two_types(tmp_path):
+    options = ReadOptions(skip_bad=True)
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"a": 1}\nnothing\n{"a": 2, "b": "x"}\n')
+    table = load_table(path, options)
+    assert [table.row(i) for i in range(2)] == [{"a": 1, "b": None}, {"a": 2, "b": "x"}]
+    path.write_text('{"a": 1, "x": 1.5}\nnothing\n{"a": 2, "x": "2.5"}\n')
+    with pytest.raises(DataError, match="column 'x' has values of different types"):
+        load_table(path, options)
+
+
 def test_what_cannot_be_streamed_or_unpacked_says_so(tmp_path):
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"a\n1\n"))
     with pytest.raises(DataError, match=r"only Parquet and tar files can be streamed; a \.csv file is read whole"):

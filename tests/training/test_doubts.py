@@ -40,6 +40,15 @@ def test_a_split_by_another_name(tmp_path):
     assert told(table, columns={"set": "category"}) == []
 
 
+def test_files_that_are_not_opened(tmp_path):
+    for i in range(20):
+        (tmp_path / f"{i}.txt").write_text("hello")
+    table = table_of(tmp_path, doc=[f"{i}.txt" for i in range(20)], y=["yes", "no"] * 10)
+    (line,) = told(table)
+    assert line.startswith("column 'doc' has paths of files that are not opened")
+    assert told(table, columns={"doc": "text"}) == []
+
+
 def test_a_column_that_has_the_answer(tmp_path):
     table = table_of(tmp_path, x=NUMBERS, word=["ja", "nein"] * 10, y=["yes", "no"] * 10)
     (line,) = told(table)

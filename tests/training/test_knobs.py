@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import yaml
 
@@ -32,6 +34,15 @@ def test_every_knob_has_help_and_stands_in_the_file():
         ({"training": {"seed": True}}, "seed must be int"),
         ({"data": {"image_size": "big"}}, "image_size must be int or none"),
         ({"model": 3}, "model must be a mapping"),
+        ({"training": {"batch_size": 0}}, "training.batch_size must be at least 1, got 0"),
+        ({"training": {"num_workers": -1}}, "training.num_workers must be at least 0, got -1"),
+        ({"training": {"label_smoothing": 2}}, "training.label_smoothing must lie between 0 and 1, got 2"),
+        ({"training": {"lr": math.nan}}, "training.lr must be at least 0, got nan"),
+        ({"training": {"checkpoint_every": "soon"}}, "training.checkpoint_every must be like 5m"),
+        ({"model": {"num_latents": 0}}, "model.num_latents must be at least 1, got 0"),
+        ({"data": {"cache_mb": -5}}, "data.cache_mb must be at least 0, got -5"),
+        ({"augment": {"image_flip": 1.5}}, "augment.image_flip must lie between 0 and 1, got 1.5"),
+        ({"start": {"lora": -1}}, "start.lora must be at least 0, got -1"),
     ],
 )
 def test_wrong_settings_are_named(given, message):

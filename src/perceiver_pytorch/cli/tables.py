@@ -90,7 +90,8 @@ def tell_bad_rows(dataset: TableDataset) -> None:
     """Warns about the rows that were left out."""
     bad = list(dataset.bad.values())
     for entry in bad[:10]:
-        console.warn(f"row {entry.row} is left out: {entry.reason}")
+        column = "" if entry.column is None else f"column {entry.column!r}: "
+        console.warn(f"row {entry.row} is left out: {column}{entry.reason}")
     if len(bad) > 10:
         console.warn(f".. and {len(bad) - 10} more rows")
 

@@ -7,7 +7,7 @@ are first needed.
 from .builtin import builtin_names, builtin_table
 from .cells import Where
 from .collate import Batch, collate
-from .columns import KINDS, Kind, leaks, recognise_columns, unheard, unnamed_splits
+from .columns import KINDS, Kind, leaks, recognise_columns, unheard, unnamed_splits, unopened
 from .dataset import BadRow, Sample, TableDataset
 from .decoders import (
     CHANGES,
@@ -88,4 +88,5 @@ __all__ = [
     "target_names",
     "unheard",
     "unnamed_splits",
+    "unopened",
 ]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from .arrays import looks_like_array, timed_cell
-from .cells import Where, media_cell, media_source
+from .cells import Where, file_path, media_cell, media_source
 from .decoders.audio_file import AudioFacts
 from .errors import DataError, did_you_mean, listed, need
 from .sniff import Media, sniff_bytes, sniff_path
@@ -33,9 +35,10 @@ _MEDIA_KINDS: dict[Media | Literal["other"], Kind] = {
     "video": "video",
     "other": "ignore",
 }
+_TEXT_SUFFIXES = (".txt", ".md", ".html", ".htm", ".xml", ".json", ".rtf", ".doc", ".docx", ".odt", ".tex", ".srt")
 _SAMPLE = 300  # cells looked at per column
 _NUM_ARRAYS = 32  # arrays looked at per column
-_NUM_TRACKS = 8  # videos looked at for a sound track
+_NUM_FILES = 8  # files of a column looked at for what would stay unread
 _NEARLY_ALL = 0.95
 _MOST = 0.9
 _MAX_WORDS, _MAX_LENGTH = 3, 40  # a category's name is short
@@ -132,7 +135,7 @@ def unheard(table: Table, kinds: Mapping[str, Kind], rows: np.ndarray, *, allow_
         rows: int64 row numbers of the train split.
         allow_outside: let paths in cells lead out of the table's folder.
     """
-    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, _NUM_TRACKS).astype(np.int64))]
+    chosen = _some(rows)
 
     def sounds(name: str) -> bool:
         for row, cells in table.iterate(chosen, [name]):
@@ -145,6 +148,22 @@ def unheard(table: Table, kinds: Mapping[str, Kind], rows: np.ndarray, *, allow_
         return False
 
     return [name for name, kind in kinds.items() if kind == "video" and sounds(name)]
+
+
+def unopened(table: Table, kinds: Mapping[str, Kind], rows: np.ndarray) -> list[str]:
+    """Columns of text that are paths of text files, which are not opened; as far as some of the given rows tell."""
+    chosen = _some(rows)
+
+    def leads_to_texts(name: str) -> bool:
+        cells = [cell for cell in table.take(name, chosen) if isinstance(cell, str) and cell]
+        paths = [file_path(table.root, cell) for cell in cells if cell.lower().endswith(_TEXT_SUFFIXES)]
+        return bool(cells) and len(paths) == len(cells) and any(map(os.path.isfile, paths))
+
+    return [name for name, kind in kinds.items() if kind in ("text", "category") and leads_to_texts(name)]
+
+
+def _some(rows: np.ndarray) -> np.ndarray:
+    return rows[np.unique(np.linspace(0, len(rows) - 1, _NUM_FILES).astype(np.int64))]
 
 
 def unnamed_splits(table: Table, kinds: Mapping[str, Kind]) -> list[str]:
@@ -191,12 +210,14 @@ def _files(table: Table, name: str, sample: list[Any]) -> Kind:
             return "ignore"
         if cell is not None:
             found.append(sniff_path(cell) if isinstance(cell, str) else sniff_bytes(cell))
-    for media, kind in _MEDIA_KINDS.items():
-        if found and found.count(media) >= _NEARLY_ALL * len(found):
-            return kind
-    if found and found.count("array") >= _NEARLY_ALL * len(found):
-        return _arrays(table, name, sample)
-    return "ignore"
+    media = _usual(found)
+    return "ignore" if media is None else _MEDIA_KINDS.get(media) or _arrays(table, name, sample)
+
+
+def _usual(found: list[Media | Literal["other"] | None]) -> Media | Literal["other"] | None:
+    """What most files of a column are, so that an odd one is told by its row; None if they are no files."""
+    known = Counter(media for media in found if media is not None)
+    return known.most_common(1)[0][0] if found and known.total() >= _NEARLY_ALL * len(found) else None
 
 
 def _arrays(table: Table, name: str, sample: list[Any]) -> Kind:
@@ -237,10 +258,9 @@ def _is_list(type_: pyarrow.DataType) -> bool:
 
 def _strings(table: Table, name: str, column: pyarrow.ChunkedArray, sample: list[str]) -> Kind:
     sample = [value for value in sample if value]
-    suffixes = [sniff_path(value) for value in sample]
-    for media, kind in _MEDIA_KINDS.items():
-        if sample and suffixes.count(media) >= _NEARLY_ALL * len(sample):
-            return kind
+    media = _usual([sniff_path(value) for value in sample])
+    if media in _MEDIA_KINDS:
+        return _MEDIA_KINDS[media]
     if sample and sum(map(looks_like_array, sample)) >= _NEARLY_ALL * len(sample):
         return _arrays(table, name, sample)
     if not sample or _tells_nothing(name, column):

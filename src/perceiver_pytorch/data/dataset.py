@@ -93,7 +93,7 @@ class TableDataset(Dataset[Sample]):
             `decoders.CHANGES`.
 
     Raises:
-        DataError: the table has no such column.
+        DataError: the table has no such column, or an argument is not as expected.
     """
 
     def __init__(
@@ -110,6 +110,8 @@ class TableDataset(Dataset[Sample]):
     ):
         if on_error not in ("raise", "skip"):
             raise DataError(f"on_error was expected to be 'raise' or 'skip', got {on_error!r}")
+        if workers is not None and workers < 0:
+            raise DataError(f"workers was expected to be 0 or more, got {workers}")
         self.table = table
         self.rows = np.asarray(rows, dtype=np.int64)
         self.spec = spec

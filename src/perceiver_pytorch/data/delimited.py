@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import gzip
 import io
 import json
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
-from .errors import DataError, need
+from .errors import DataError, listed, need
 
 if TYPE_CHECKING:
     import pyarrow
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _MIN_BLOCK = 1 << 20
 _MAX_BLOCK = (1 << 31) - 1  # pyarrow counts a block's bytes in int32
 _DELIMITERS = (",", ";", "\t", "|")
+_DECIMAL_COMMA = r"^\s*([+-]?\d+(,\d+)?(e[+-]?\d+)?|na|n/a|#n/a|nan|null|none|nil|-|\?)\s*$"
 _TOLD = 20  # lines that were left out and are named
 
 
@@ -122,7 +124,27 @@ def read_separated(path: Path, usual: str, options: ReadOptions) -> tuple[pyarro
         # Only the empty cell is missing: "None", "NA" or "null" may well be text.
         convert_options=csv.ConvertOptions(null_values=[""], strings_can_be_null=True),
     )
+    if delimiter == ";":
+        rows, names = _with_points(rows)
+        notes += [f"{path}: numbers with a decimal comma are read in {listed(names)}"] if names else []
     return rows, notes + _told(path, bad)
+
+
+def _with_points(rows: pyarrow.Table) -> tuple[pyarrow.Table, list[str]]:
+    """Rows with a point in numbers that have a decimal comma, and the columns of which all cells are such numbers."""
+    types, compute = need("pyarrow.types", "read tables"), need("pyarrow.compute", "read tables")
+    arrow, names = need("pyarrow", "read tables"), []
+    for i, field in enumerate(rows.schema):
+        column = rows.column(i)
+        if not types.is_string(field.type) or not compute.any(compute.match_substring(column, ",")).as_py():
+            continue
+        if compute.all(compute.match_substring_regex(column, _DECIMAL_COMMA, ignore_case=True)).as_py():
+            column = compute.replace_substring(column, ",", ".")
+            with contextlib.suppress(arrow.ArrowInvalid):  # a missing number that is spelled: left as text
+                column = column.cast(arrow.float64())
+            rows = rows.set_column(i, field.name, column)
+            names.append(field.name)
+    return rows, names
 
 
 def read_jsonl(path: Path, options: ReadOptions) -> tuple[pyarrow.Table, list[str]]:
@@ -149,7 +171,13 @@ def read_jsonl(path: Path, options: ReadOptions) -> tuple[pyarrow.Table, list[st
                 good.append(value)
             elif value is not None:
                 bad.append(f"line {number} is no JSON object")
-    return arrow.Table.from_pylist(good), _told(path, bad)
+    arrays = {}
+    for name in dict.fromkeys(name for row in good for name in row):
+        try:
+            arrays[name] = arrow.array([row.get(name) for row in good])
+        except (arrow.ArrowException, OverflowError) as error:
+            raise DataError(f"{path}: column {name!r} has values of different types ({error})", column=name) from error
+    return arrow.table(arrays), _told(path, bad)
 
 
 def _in_utf8(file: TextFile, encoding: str) -> bytes:

@@ -28,7 +28,7 @@ from .decoders.audio_file import AudioFacts, NoSoundError
 from .decoders.image import ImageFacts
 from .decoders.series import SeriesSource
 from .decoders.video_file import VideoFacts
-from .errors import DataError
+from .errors import DataError, listed
 from .options import SpecOptions
 from .table import Table
 from .values import as_date, as_number
@@ -80,7 +80,10 @@ def fit_modalities(
         if names:
             modalities.append(learn(_free_name(name, taken), names))
     if not modalities:
-        raise DataError(f"{table.source}: no column is left to learn from; the kinds are {dict(kinds)}")
+        raise DataError(
+            f"{table.source}: no column is left to learn from: {listed(list(kinds))} look like identifiers, or are "
+            "empty, constant or of no known kind; --column NAME=KIND reads one all the same"
+        )
     return tuple(modalities)
 
 
@@ -247,7 +250,8 @@ class _Columns:
                 yield fact
         if not found:
             raise first_error or DataError(
-                f"{self.table.source}: column {name!r} has no {what} in the train rows looked at; is its kind ignore?",
+                f"{self.table.source}: column {name!r} has no {what} in the train rows looked at; "
+                f"--column {name}=ignore leaves it out",
                 column=name,
             )
 

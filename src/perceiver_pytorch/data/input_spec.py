@@ -98,6 +98,11 @@ class InputSpec:
         """All columns that the modalities are made of."""
         return [column for modality in self.modalities for column in modality.columns]
 
+    @property
+    def unused(self) -> list[str]:
+        """Columns that nothing is learned from."""
+        return [name for name, kind in self.kinds.items() if kind == "ignore" and name not in self.columns]
+
     def modality(self, name: str) -> ModalitySpec:
         """The modality of that name.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from perceiver_pytorch import _checks
+from perceiver_pytorch.training.durations import Every
 from perceiver_pytorch.training.knobs import Settings, knob, read_settings, to_yaml
 
 S = TypeVar("S", bound=Settings)
@@ -31,7 +32,7 @@ class DataConfig(Settings):
     delimiter: str | None = knob(None, "between the cells of a CSV or TSV file; null: the one that parts the header")
     stream: bool | None = knob(None, "leave rows of Parquet files on the disk; null: from a gigabyte on")
     allow_outside: bool = knob(False, "let file paths in cells leave the table's folder")
-    cache_mb: int = knob(2048, "decoded samples kept in memory, in MB")
+    cache_mb: int = knob(2048, "decoded samples kept in memory, in MB", least=0)
     image_size: int | None = knob(None, "longer side of every image in pixels; null: the most common size")
     max_image_size: int = knob(64, "longest side chosen without image_size")
     image_fit: str = knob("pad", "images and frames of other proportions", choices=("pad", "stretch"))
@@ -80,19 +81,19 @@ class DataConfig(Settings):
 class ModelConfig(Settings):
     """Sizes of the model, a `MultiModalityWithTextPerceiver`."""
 
-    depth: int = knob(2, "layers; each reads the whole input once")
-    num_latents: int = knob(16, "latents")
-    latent_dim: int = knob(64, "width of a latent")
-    cross_heads: int = knob(4, "heads of a cross-attend")
-    cross_dim_head: int = knob(16, "channels of a cross-attend head")
-    latent_heads: int = knob(4, "heads of the self-attention")
-    latent_dim_head: int = knob(16, "channels of a self-attention head")
-    num_latent_blocks_per_layer: int = knob(2, "self-attention blocks per layer")
+    depth: int = knob(2, "layers; each reads the whole input once", least=1)
+    num_latents: int = knob(16, "latents", least=1)
+    latent_dim: int = knob(64, "width of a latent", least=1)
+    cross_heads: int = knob(4, "heads of a cross-attend", least=1)
+    cross_dim_head: int = knob(16, "channels of a cross-attend head", least=1)
+    latent_heads: int = knob(4, "heads of the self-attention", least=1)
+    latent_dim_head: int = knob(16, "channels of a self-attention head", least=1)
+    num_latent_blocks_per_layer: int = knob(2, "self-attention blocks per layer", least=1)
     weight_tie_layers: bool = knob(False, "share weights between layers")
-    attn_dropout: float = knob(0.0, "dropout after attention")
-    ff_dropout: float = knob(0.0, "dropout in feed-forward parts")
+    attn_dropout: float = knob(0.0, "dropout after attention", least=0, most=1)
+    ff_dropout: float = knob(0.0, "dropout in feed-forward parts", least=0, most=1)
     num_freq_bands: int = knob(8, "Fourier bands per axis (fewer on a short axis)")
-    embedding_dim: int = knob(32, "width of the embedding of text bytes and categories, as a layer sees it")
+    embedding_dim: int = knob(32, "width of the embedding of text bytes and categories, as a layer sees it", least=1)
     split_embedding: bool = knob(False, "a chunk of the embedding per layer instead of all of it")
     modality_code_dim: int | None = knob(None, "width of learned modality codes; null: one-hot codes")
     style: str = knob("paper", "design of the model, see docs/design.md", choices=("paper", "release"))
@@ -102,31 +103,36 @@ class ModelConfig(Settings):
 class TrainingConfig(Settings):
     """Optimisation."""
 
-    epochs: int = knob(30, "passes over the train rows, at most")
-    batch_size: int = knob(64, "rows per step")
+    epochs: int = knob(30, "passes over the train rows, at most", least=1)
+    batch_size: int = knob(64, "rows per step", least=1)
     optimizer: str = knob("adamw", "optimiser", choices=("adamw", "lamb"))
-    lr: float = knob(4e-3, "peak learning rate")
-    weight_decay: float = knob(0.1, "decoupled weight decay of weight matrices")
-    warmup: float = knob(0.05, "share of the steps in which the learning rate rises")
-    min_lr: float = knob(0.01, "learning rate at the end of the cosine, as a share of lr")
-    gradient_clip: float = knob(1.0, "largest norm of the gradient")
-    token_dropout: float = knob(0.0, "share of the tokens of every modality that a step does not see")
-    modality_dropout: float = knob(0.0, "share of the rows from which a step takes a modality, each by itself")
-    label_smoothing: float = knob(0.05, "label smoothing of the cross-entropy of classes")
+    lr: float = knob(4e-3, "peak learning rate", least=0)
+    weight_decay: float = knob(0.1, "decoupled weight decay of weight matrices", least=0)
+    warmup: float = knob(0.05, "share of the steps in which the learning rate rises", least=0, most=1)
+    min_lr: float = knob(0.01, "learning rate at the end of the cosine, as a share of lr", least=0, most=1)
+    gradient_clip: float = knob(1.0, "largest norm of the gradient", least=0)
+    token_dropout: float = knob(0.0, "share of the tokens of every modality that a step does not see", least=0, most=1)
+    modality_dropout: float = knob(
+        0.0, "share of the rows from which a step takes a modality, each by itself", least=0, most=1
+    )
+    label_smoothing: float = knob(0.05, "label smoothing of the cross-entropy of classes", least=0, most=1)
     class_weights: str = knob("none", "make up for skewed classes and labels in the loss", choices=("none", "balanced"))
     task_weights: dict[str, float] = field(
         default_factory=dict, metadata={"help": "weight of single targets in the loss; 1 where none is given"}
     )
-    patience: int = knob(15, "epochs without a better validation score before training stops")
+    patience: int = knob(15, "epochs without a better validation score before training stops", least=0)
     precision: str = knob("32-true", "Lightning's precision: 32-true, bf16-mixed, 16-mixed")
     checkpoint_every: str = knob(
         "5m", "how often to save within an epoch: a duration, '200 steps', or never; each epoch's end is saved anyway"
     )
-    seed: int = knob(0, "fixes weights, order and dropout")
+    seed: int = knob(0, "fixes weights, order and dropout", least=0)
     num_workers: int | None = knob(
-        None,
-        "processes that decode; 0: the main one; null: one a core where there is much to decode",
+        None, "processes that decode; 0: the main one; null: one a core where there is much to decode", least=0
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        Every.of(self.checkpoint_every)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,23 +140,25 @@ class AugmentConfig(Settings):
     """Random changes of the train rows, anew in every step; validation and test rows stay as they are."""
 
     enabled: bool = knob(True, "change train rows at random as said below")
-    image_shift: float = knob(0.1, "images and videos: moved by up to this share of a side, the edge repeated")
-    image_flip: float = knob(0.0, "share of images and videos that are mirrored; not where left and right differ")
-    image_color: float = knob(0.2, "brightness, contrast and saturation change by up to this share")
-    audio_shift: float = knob(0.1, "raw sounds: earlier or later by up to this share of their length")
-    audio_gain: float = knob(6.0, "raw sounds: louder or softer by up to this many decibels")
-    audio_noise: float = knob(0.05, "raw sounds: white noise of up to this share of the usual deviation")
-    spec_time: float = knob(0.1, "log-mel sounds: a stretch of up to this share of the time is blanked")
-    spec_bands: float = knob(0.2, "log-mel sounds: a range of up to this share of the bands is blanked")
-    mixup: float = knob(0.0, "mix pairs of rows by a share drawn from Beta(mixup, mixup); 0: no rows are mixed")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("image_shift", "image_flip", "image_color", "audio_shift", "spec_time", "spec_bands"):
-            _checks.probability(name, getattr(self, name))
-        for name in ("audio_gain", "audio_noise", "mixup"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
+    image_shift: float = knob(
+        0.1, "images and videos: moved by up to this share of a side, the edge repeated", least=0, most=1
+    )
+    image_flip: float = knob(
+        0.0, "share of images and videos that are mirrored; not where left and right differ", least=0, most=1
+    )
+    image_color: float = knob(0.2, "brightness, contrast and saturation change by up to this share", least=0, most=1)
+    audio_shift: float = knob(0.1, "raw sounds: earlier or later by up to this share of their length", least=0, most=1)
+    audio_gain: float = knob(6.0, "raw sounds: louder or softer by up to this many decibels", least=0)
+    audio_noise: float = knob(0.05, "raw sounds: white noise of up to this share of the usual deviation", least=0)
+    spec_time: float = knob(
+        0.1, "log-mel sounds: a stretch of up to this share of the time is blanked", least=0, most=1
+    )
+    spec_bands: float = knob(
+        0.2, "log-mel sounds: a range of up to this share of the bands is blanked", least=0, most=1
+    )
+    mixup: float = knob(
+        0.0, "mix pairs of rows by a share drawn from Beta(mixup, mixup); 0: no rows are mixed", least=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,12 +170,10 @@ class StartConfig(Settings):
         default_factory=list,
         metadata={"help": "what stays as it is: encoder, embeddings, latents, or names of weights as layers.0.*"},
     )
-    lora: int = knob(0, "rank of LoRA adapters, the only part of the encoder that is trained then; 0: none")
+    lora: int = knob(0, "rank of LoRA adapters, the only part of the encoder that is trained then; 0: none", least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.lora < 0:
-            raise ValueError(f"lora must be 0 or more, got {self.lora}")
         if (self.freeze or self.lora) and not self.checkpoint:
             raise ValueError("freeze and lora go with a checkpoint to start from (--from)")
 

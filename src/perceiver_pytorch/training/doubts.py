@@ -12,13 +12,14 @@ from perceiver_pytorch.data import (
     split_column,
     unheard,
     unnamed_splits,
+    unopened,
 )
 from perceiver_pytorch.training.config import DataConfig
 from perceiver_pytorch.training.reporter import Reporter
 
 
 def tell_doubts(table: Table, spec: InputSpec, rows: np.ndarray, data: DataConfig, reporter: Reporter) -> None:
-    """Tells of answers among the inputs, of a split that is none, of classes that are one, and of sound left unread.
+    """Tells of answers among the inputs, of a split that is none, of classes that are one, and of files left unread.
 
     Args:
         table: what was looked at.
@@ -43,6 +44,12 @@ def tell_doubts(table: Table, spec: InputSpec, rows: np.ndarray, data: DataConfi
     for name in unnamed_splits(table, spec.kinds) if split_column(table, data.split) is None else ():
         if name not in data.columns:
             reporter.warn(f"column {name!r} tells train rows from others, but is read as input; is it --split {name}?")
+    for name in unopened(table, spec.kinds, rows):
+        if name not in data.columns:
+            reporter.warn(
+                f"column {name!r} has paths of files that are not opened: the paths are read as text. "
+                "Put the texts themselves into the table"
+            )
     for name in unheard(table, spec.kinds, rows, allow_outside=data.allow_outside):
         if name not in data.columns:
             reporter.say(f"column {name!r} has sound too, which is not read; --column {name}=video+audio reads it")

@@ -177,9 +177,8 @@ def describe(spec: InputSpec, splits: Splits) -> list[str]:
     lines = [f"{target.name}: {target.note()}" for target in spec.targets]
     for name, kind, columns, shape, note in spec.describe(most=8):
         lines.append(f"  {name}: {kind}, {shape} ({note})" + (f" of {columns}" if columns != name else ""))
-    ignored = [name for name, kind in spec.kinds.items() if kind == "ignore"]
-    if ignored:
-        lines.append(f"  not used: {listed(ignored)}")
+    if spec.unused:
+        lines.append(f"  not used: {listed(spec.unused)}")
     lines.append(f"rows: {len(splits.train):,} train, {len(splits.val):,} validation, {len(splits.test):,} test")
     return lines
 

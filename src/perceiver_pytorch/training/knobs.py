@@ -12,14 +12,21 @@ from perceiver_pytorch import _checks
 S = TypeVar("S")
 
 
-def knob(default: Any, help: str, *, choices: tuple[Any, ...] | None = None) -> Any:
-    """A dataclass field with a one-line help, and the values it may take."""
-    return field(default=default, metadata={"help": help, "choices": choices})
+def knob(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[Any, ...] | None = None,
+    least: float | None = None,
+    most: float | None = None,
+) -> Any:
+    """A dataclass field with a one-line help, and the values it may take: some, or a number within bounds."""
+    return field(default=default, metadata={"help": help, "choices": choices, "least": least, "most": most})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Base of a group of knobs: checks the type of every value, and the choices."""
+    """Base of a group of knobs: checks the type of every value, the choices and the bounds."""
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
@@ -27,6 +34,8 @@ class Settings:
             value = _typed(f.name, getattr(self, f.name), hints[f.name])
             if f.metadata.get("choices"):
                 _checks.choice(f.name, value, f.metadata["choices"])
+            if value is not None:
+                _checks.within(f.name, value, f.metadata.get("least"), f.metadata.get("most"))
             object.__setattr__(self, f.name, value)
 
 

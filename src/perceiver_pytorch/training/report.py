@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from perceiver_pytorch.data import BadRow, ClassTarget, LabelsTarget, TableDataset, TargetSpec
+from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.training import examples, figures
 from perceiver_pytorch.training.answers import answer
 from perceiver_pytorch.training.evaluation import Predictions
@@ -81,7 +82,7 @@ def write_report(run: RunFolder, facts: ReportFacts) -> None:
         best_epoch=int(best["epoch"]) if best else None,
         inputs=spec.describe(),
         rows_note=", ".join(f"{count:,} {name} rows" for name, count in facts.sizes.items()) + ".",
-        ignored=", ".join(name for name, kind in spec.kinds.items() if kind == "ignore"),
+        ignored=listed(spec.unused, 1000),
         data_notes=facts.data_notes,
         bad_rows=facts.bad_rows,
         examples=_examples(facts.dataset, facts.predictions),

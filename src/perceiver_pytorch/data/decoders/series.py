@@ -266,6 +266,14 @@ class SeriesSpec(Spec):
         )
 
     def note(self) -> str:
-        times = f"time stamps over {self.span:g} s" if self.span else "equal steps"
+        times = f"time stamps over {_span(self.span)}" if self.span else "equal steps"
         gaps = ", missing values flagged" if self.gaps else ""
         return f"{len(self.means)} channel{'s' * (len(self.means) != 1)}, {times}{gaps}{clock_note(self)}"
+
+
+def _span(seconds: float) -> str:
+    """A length of time in the unit that one would say it in."""
+    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 3 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
