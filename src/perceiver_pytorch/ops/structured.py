@@ -75,12 +75,12 @@ def largest_score(rows: Tensor, context: Context) -> float:
     return rows.norm(dim=-1).amax().item() * context.num_channels**0.5 if rows.numel() else 0.0
 
 
-def mean_and_squares(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean over the last dimension and sum of squares about it; zeros where there is nothing."""
-    if not values.shape[-1]:
-        return values.sum(-1), values.sum(-1)
-    mean = values.mean(-1)
-    return mean, (values - mean.unsqueeze(-1)).square().sum(-1)
+def mean_and_squares(values: Tensor, dim: int = -1) -> tuple[Tensor, Tensor]:
+    """Mean over a dimension and sum of squares about it; zeros where there is nothing."""
+    if not values.shape[dim]:
+        return values.sum(dim), values.sum(dim)
+    mean = values.mean(dim)
+    return mean, (values - mean.unsqueeze(dim)).square_().sum(dim)
 
 
 def finite(values: Tensor) -> Tensor:

@@ -2,11 +2,12 @@
 
 The mathematics is that of docs/design.md, "Cross-attend without the input array". The tokens of a sample form *lines*
 along the inner axis. Their raw channels and the features of that axis differ within a line (*near* channels); features
-of the outer axes and the modality code do not (*far* channels), and are a constant per row and line. With r, a token's
-inverse deviation, scores and sums of a box of tokens are two matrix products of few columns, however many channels
-there are:
+of the outer axes and the modality code do not (*far* channels), and are a constant per row and line. Features of the
+inner axis are the same for lines that differ on the outer axes alone. With r, a token's inverse deviation, scores and
+sums of a box of tokens are two matrix products of few columns, however many channels there are, and a few passes:
 
-    X = [r · near | r | 1]        E = exp([row's near part | row's constant | shift] Xᵀ)        sums = E X
+    E = exp(r · (row's [data part | constant] [data | 1]ᵀ + row's scores along the inner axis) - shift)
+    sums = (r E) [data | 1 | 1/r]      sums along the inner axis = Σ_lines r E
 
 Nothing of size tokens x channels outlives its box, and the backward pass recomputes E from the saved log-sum-exp.
 """
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from perceiver_pytorch.ops import threads
@@ -57,27 +59,49 @@ def unsupported(rows: Tensor, context: Context) -> str | None:
 
 @dataclass(frozen=True)
 class _Lines:
-    """The tokens of a box, line by line; K near channels, Q far ones."""
+    """The tokens of a box, line by line; c channels of data, P features of the inner axes, Q far channels.
 
-    tokens: Tensor  # (samples, lines, K + 2, J): near channels times r, r, and 1
+    Lines are numbered by the outer axes, then by where on the inner axis they begin.
+    """
+
+    columns: Tensor  # (samples, lines, c + 2, J): data, or all near channels, then 1 and the deviation 1/r
+    features: Tensor  # (1 or samples, lines by the inner axis, P, J)
     far: Tensor  # (1 or samples, lines, Q)
+    rstd: Tensor  # (samples, lines, J): r of each token
     mean: Tensor  # (samples, lines, J), of each token's channels
     mask: Tensor | None  # (samples, lines, J)
 
     @property
-    def rstd(self) -> Tensor:
-        return self.tokens[:, :, -2]
+    def num_data(self) -> int:
+        return self.columns.shape[2] - 2
 
-    def coefficients(self, near: Tensor, far: Tensor) -> Tensor:
-        """What ``[r · near | r]`` is multiplied by for rows' parts (samples, R, K or Q): (samples, lines, R, K + 1)."""
-        constant = (far @ self.far.mT).mT.unsqueeze(-1)
-        return torch.cat([near.unsqueeze(1).expand(-1, constant.shape[1], -1, -1), constant], -1)
+    def constants(self, far: Tensor) -> Tensor:
+        """What rows' far parts (samples, R, Q) add to the scores of each line's tokens: (samples, lines, R, 1)."""
+        return (far @ self.far.mT).mT.unsqueeze(-1)
 
-    def products(self, near: Tensor, far: Tensor, shift: Tensor) -> Tensor:
-        """``row · normalised token - shift`` as (samples, lines, R, J)."""
-        coefficients = self.coefficients(near, far)
-        down = -shift[:, None, :, None].expand(-1, coefficients.shape[1], -1, -1)
-        return torch.cat([coefficients, down], -1) @ self.tokens
+    def products(self, near: Tensor, far: Tensor, shift: Tensor | None) -> Tensor:
+        """``row · normalised token - shift`` as (samples, lines, R, J), for rows' parts (samples, R, c + P or Q)."""
+        data, inner = near.split([self.num_data, self.features.shape[2]], -1)
+        coefficients = torch.cat([data.unsqueeze(1).expand(-1, self.columns.shape[1], -1, -1), self.constants(far)], -1)
+        scores = coefficients @ self.columns[:, :, :-1]
+        if inner.shape[-1]:
+            self.by_axes(scores).add_((inner.unsqueeze(1) @ self.features).unsqueeze(1))
+        scores *= self.rstd.unsqueeze(2)
+        if shift is not None:
+            scores -= shift[:, None, :, None]
+        return scores
+
+    def by_axes(self, values: Tensor) -> Tensor:
+        """Values (samples, lines, …) as (samples, lines by the outer axes, lines by the inner one, …)."""
+        return values.unflatten(1, (-1, self.features.shape[1]))
+
+    def normalised(self) -> Tensor:
+        """Near channels and 1, times r: (samples, lines, c + P + 1, J)."""
+        lines = self.columns.shape[1]
+        features = self.features.unsqueeze(1).expand(-1, lines // self.features.shape[1], -1, -1, -1).flatten(1, 2)
+        features = features.expand(self.columns.shape[0], -1, -1, -1)
+        data, one = self.columns[:, :, :-2], self.columns[:, :, -2:-1]
+        return torch.cat([data, features, one], 2) * self.rstd.unsqueeze(2)
 
 
 class _Tokens:
@@ -169,40 +193,44 @@ class _Tokens:
             mask = context.mask[box].reshape(shape)
             data = data.masked_fill(~context.mask[box].unsqueeze(-1), 0.0)
         # Channels first: whatever runs over tokens then runs over neighbours in memory.
-        data = data.reshape(*shape, data.shape[-1]).mT.contiguous()
-        features = self.near_features(box).unflatten(1, (1, inner, length)).mT.contiguous()
+        data = data.reshape(*shape, data.shape[-1]).mT
+        features = self.near_features(box).unflatten(1, (inner, length)).mT.contiguous()
+        num_data, num_features = data.shape[2], features.shape[2]
+        # Features that no two lines have in common are channels like the data's.
+        alone = num_features if outer == 1 else 0
+        columns = data.new_empty(samples, outer * inner, num_data + alone + 2, length)
+        columns[:, :, :num_data] = data
+        columns[:, :, num_data:-2] = features[:, :, :alone]
+        columns[:, :, -2] = 1.0
+        mean, variance = self._moments(columns[:, :, :num_data], features, box)
+        torch.sqrt(variance, out=columns[:, :, -1])
+        features = features[:, :, alone:]
         far = self.far_features(box).unsqueeze(2).expand(-1, -1, inner, -1).flatten(1, 2)
-        mean, rstd = self._normalisers(data, box, (outer, inner, length))
-        num_data = data.shape[2]
-        tokens = data.new_empty(samples, outer * inner, num_data + features.shape[3] + 2, length)
-        torch.mul(data, rstd.unsqueeze(2), out=tokens[:, :, :num_data])
-        scaled = tokens.unflatten(1, (outer, inner))[:, :, :, num_data:-2]
-        torch.mul(features, rstd.unflatten(1, (outer, inner)).unsqueeze(3), out=scaled)
-        tokens[:, :, -2] = rstd
-        tokens[:, :, -1] = 1.0
-        return _Lines(tokens, far, mean, mask)
+        return _Lines(columns, features, far, variance.rsqrt_(), mean, mask)
 
-    def _normalisers(self, data: Tensor, box: Box, sizes: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
-        """Mean and inverse deviation of tokens whose data are (samples, lines, c, J), each (samples, lines, J).
+    def _moments(self, data: Tensor, features: Tensor, box: Box) -> tuple[Tensor, Tensor]:
+        """Mean and variance (with epsilon) of tokens, each (samples, lines, J).
 
         Squares are summed about the token's mean part by part, so that nothing cancels for data far from zero.
+
+        Args:
+            data, features: (samples, lines, c, J) and (1 or samples, lines by the inner axis, P, J).
         """
-        outer, inner, length = sizes
+        _, outer, inner, _ = self.shape(box)
         size = self.context.num_channels
-        far = torch.nn.functional.pad(self.far_features(box), (0, self.context.padding))
-        near = self.near_features(box)
+        far = F.pad(self.far_features(box), (0, self.context.padding))
         far_mean, far_squares = (v.view(-1, outer, 1, 1).expand(-1, -1, inner, -1) for v in mean_and_squares(far))
-        near_mean, near_squares = (v.view(-1, 1, inner, length) for v in mean_and_squares(near))
+        near_mean, near_squares = (v.unsqueeze(1) for v in mean_and_squares(features, 2))
         data = data.unflatten(1, (outer, inner))
         mean = data.sum(3).div_(size)
         mean += far_mean * (far.shape[-1] / size)
-        mean += near_mean * (near.shape[-1] / size)
+        mean += near_mean * (features.shape[2] / size)
         squares = (data - mean.unsqueeze(3)).square_().sum(3)
         squares += (far_mean - mean).square_().mul_(far.shape[-1])
-        squares += (near_mean - mean).square_().mul_(near.shape[-1])
+        squares += (near_mean - mean).square_().mul_(features.shape[2])
         squares += far_squares
         squares += near_squares
-        return mean.flatten(1, 2), squares.div_(size).add_(self.eps).rsqrt_().flatten(1, 2)
+        return mean.flatten(1, 2), squares.div_(size).add_(self.eps).flatten(1, 2)
 
 
 @dataclass(frozen=True)
@@ -213,10 +241,15 @@ class _Sums:
     far: Tensor
 
     @classmethod
-    def of(cls, weights: Tensor, lines: _Lines) -> tuple["_Sums", Tensor]:
-        """Those of weights (samples, lines, R, J); and their sums times r for each line, (samples, lines, R)."""
-        sums = weights @ lines.tokens.mT
-        return cls(sums.sum(1), sums[..., -2].mT @ lines.far), sums[..., -2]
+    def of(cls, weights: Tensor, lines: _Lines) -> "_Sums":
+        """Those of weights (samples, lines, R, J), which become their products with r."""
+        weights *= lines.rstd.unsqueeze(2)
+        sums = weights @ lines.columns.mT
+        data, last = sums.sum(1).split([lines.num_data, 2], -1)
+        inner = data[..., :0]
+        if lines.features.shape[2]:
+            inner = (lines.by_axes(weights).sum(1) @ lines.features.mT).sum(1)
+        return cls(torch.cat([data, inner, last], -1), sums[..., -2].mT @ lines.far)
 
     @classmethod
     def joined(cls, parts: Iterable[tuple[slice, "_Sums"]], near: Tensor, far: Tensor) -> "_Sums":
@@ -244,11 +277,10 @@ def _each(work: Callable[[Box], Result], tokens: _Tokens, num_rows: int) -> list
 def _peaks(rows: Tensor, tokens: _Tokens) -> Tensor:
     """Each row's largest score, (batch, R); -inf without any token."""
     near, far = tokens.split(rows)
-    zero = rows.new_zeros(rows.shape[:-1])
 
     def work(box: Box) -> tuple[slice, Tensor]:
         samples, lines = box[0], tokens.read(box)
-        scores = lines.products(near[samples], far[samples], zero[samples])
+        scores = lines.products(near[samples], far[samples], None)
         if lines.mask is not None:
             scores.masked_fill_(~lines.mask.unsqueeze(2), float("-inf"))
         return samples, scores.amax((1, 3))
@@ -259,14 +291,14 @@ def _peaks(rows: Tensor, tokens: _Tokens) -> Tensor:
     return peaks
 
 
-def _collect(rows: Tensor, tokens: _Tokens, shift: Tensor) -> tuple[Tensor, Tensor]:
+def _collect(rows: Tensor, tokens: _Tokens, shift: Tensor | None) -> tuple[Tensor, Tensor]:
     """The sum of ``exp(score - shift)``, (batch, R), and the mean of normalised tokens so weighted, (batch, R, C)."""
     near, far = tokens.split(rows)
 
     def work(box: Box) -> tuple[slice, _Sums]:
         samples, lines = box[0], tokens.read(box)
-        products = lines.products(near[samples], far[samples], shift[samples])
-        return samples, _Sums.of(_weights(products, lines), lines)[0]
+        products = lines.products(near[samples], far[samples], None if shift is None else shift[samples])
+        return samples, _Sums.of(_weights(products, lines), lines)
 
     sums = _Sums.joined(_each(work, tokens, rows.shape[1]), near, far)
     total = sums.near[..., -1]
@@ -276,9 +308,10 @@ def _collect(rows: Tensor, tokens: _Tokens, shift: Tensor) -> tuple[Tensor, Tens
 
 def _forward(rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
     rows, tokens = centred(rows), _Tokens(context, rows.dtype, eps)
-    shift = rows.new_zeros(rows.shape[:-1])
-    if not largest_score(rows, context) <= LARGEST_SCORE:
-        shift = finite(_peaks(rows, tokens))
+    if largest_score(rows, context) <= LARGEST_SCORE:
+        total, mixed = _collect(rows, tokens, None)
+        return mixed, total.log()
+    shift = finite(_peaks(rows, tokens))
     total, mixed = _collect(rows, tokens, shift)
     return mixed, shift + total.log()
 
@@ -312,11 +345,10 @@ def _backward(
         if scale is not None:
             attention *= scale[samples]
         score_grads = lines.products(grad_near[samples], grad_far[samples], offset[samples]).mul_(attention)
-        sums, line_sums = _Sums.of(score_grads, lines)
-        if to_tokens is not None:
-            parts = (near[samples], far[samples]), (grad_near[samples], grad_far[samples])
-            to_tokens.add(box, lines, attention, score_grads, line_sums, *parts)
-        return samples, sums
+        if to_tokens is None:
+            return samples, _Sums.of(score_grads, lines)
+        parts = (near[samples], far[samples]), (grad_near[samples], grad_far[samples])
+        return samples, to_tokens.add(box, lines, attention, score_grads, *parts)
 
     if needs_constants:  # what all boxes add to, one after the other
         sums = _Sums.joined([work(box) for box in tokens.boxes(rows.shape[1])], near, far)
@@ -338,20 +370,23 @@ class _TokenGradients:
         self.code = torch.zeros_like(tokens.code)
         self.tables = [torch.zeros_like(table) for table in tokens.tables]
 
-    def add(self, box: Box, lines: _Lines, attention: Tensor, score_grads: Tensor, line_sums: Tensor,
-            rows: tuple[Tensor, Tensor], grads: tuple[Tensor, Tensor]) -> None:  # fmt: skip
-        """Adds those of a box.
+    def add(self, box: Box, lines: _Lines, attention: Tensor, score_grads: Tensor,
+            rows: tuple[Tensor, Tensor], grads: tuple[Tensor, Tensor]) -> "_Sums":  # fmt: skip
+        """Adds those of a box, and gives the score gradients' sums (without that of themselves).
 
         Args:
-            attention, score_grads: (samples, lines, R, J); line_sums: the latter's sums times r, (samples, lines, R).
+            attention, score_grads: (samples, lines, R, J).
             rows, grads: near and far parts of the rows, and of the gradients of what they collected.
         """
-        grad = lines.coefficients(*grads).mT @ attention
-        grad += lines.coefficients(*rows).mT @ score_grads
+        normalised = lines.normalised()
+        sums = score_grads @ normalised.mT
+        line_sums = sums[..., -1]
+        grad = self._coefficients(lines, *grads).mT @ attention
+        grad += self._coefficients(lines, *rows).mT @ score_grads
         # How far the gradient of a normalised token points along the token: LayerNorm's backward removes it.
-        along = (grad * lines.tokens[:, :, :-1]).sum(2, keepdim=True).div_(self.tokens.context.num_channels)
+        along = (grad * normalised).sum(2, keepdim=True).div_(self.tokens.context.num_channels)
         rstd, mean = lines.rstd.unsqueeze(2), lines.mean.unsqueeze(2)
-        normalised = lines.tokens[:, :, :-2] - mean * rstd
+        normalised = normalised[:, :, :-1] - mean * rstd
         grad = grad[:, :, :-1].sub_(normalised.mul_(along)).mul_(rstd)
         num_data = self.tokens.context.data.shape[-1]
         if self.needs_data:
@@ -362,6 +397,13 @@ class _TokenGradients:
             far = (attention @ rstd.mT).squeeze(-1) @ grads[1] + line_sums @ rows[1]
             far += (along * mean).sum(-1) - along.sum(-1) * lines.far
             self._add_far(box, far)
+        return _Sums(F.pad(sums.sum(1), (0, 1)), line_sums.mT @ lines.far)
+
+    @staticmethod
+    def _coefficients(lines: _Lines, near: Tensor, far: Tensor) -> Tensor:
+        """What `_Lines.normalised` is multiplied by for rows' parts: (samples, lines, R, c + P + 1)."""
+        constants = lines.constants(far)
+        return torch.cat([near.unsqueeze(1).expand(-1, constants.shape[1], -1, -1), constants], -1)
 
     def _add_inner(self, box: Box, grad: Tensor) -> None:
         """Of the features along a line, (samples, lines, features, J)."""
