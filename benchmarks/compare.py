@@ -23,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = peers.without_paths(shlex.join(["python", "-m", "benchmarks.compare", *given]))
     run = Run(options, command)
     try:
-        run.everything()
+        with runner.busy(options.busy):
+            run.everything()
     except KeyboardInterrupt:
         print("\ninterrupted: what has been measured is kept", file=sys.stderr)
     for table in report.tables(run.results):
@@ -44,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--time-limit", type=float, default=1200.0, help="seconds after which a process is ended")
     made.add_argument("--memory-limit", type=float, help="GB after which a process is ended (default: 80 %% of free)")
     made.add_argument("--threads", type=int, default=num_cores(), help="threads of PyTorch (default: all cores)")
+    made.add_argument("--busy", type=int, default=0, help="cores that other processes keep busy meanwhile")
     made.add_argument("--output", type=Path, default=peers.ROOT / "benchmarks" / "results", help="folder of results")
     return made
 
@@ -72,6 +74,7 @@ class Run:
             "calls": f"{options.repeats} in {options.rounds} rounds, none added after {options.budget:.0f} s",
             "memory limit": report.size(limit),
             "time limit": f"{options.time_limit:.0f} s",
+            "busy cores": options.busy,
             "sizes": "quick: tiny cases, times say nothing" if options.quick else "full",
             "columns x ...": "how many times as fast as that contestant",
         }

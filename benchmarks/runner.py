@@ -1,5 +1,6 @@
 """Runs a worker and watches it: memory, time, how it ended."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +32,18 @@ class Limits:
     threads: int
     memory: int
     seconds: float
+
+
+@contextlib.contextmanager
+def busy(cores: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Other processes that do nothing but keep cores busy, for the duration of the block."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores)]
+    try:
+        yield others
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 def run(job: dict[str, Any], limits: Limits) -> dict[str, Any]:

@@ -148,6 +148,12 @@ def test_a_worker_over_a_limit_is_ended_and_says_so() -> None:
     assert time.monotonic() - start < 10
 
 
+def test_other_processes_are_busy_and_end_with_the_run() -> None:
+    with runner.busy(2) as others:
+        assert [other.poll() for other in others] == [None, None]
+    assert all(other.poll() is not None for other in others)
+
+
 def test_a_worker_that_fails_gives_the_reason_without_folders() -> None:
     answer = runner.run({"kind": "measure", "contestant": "ours", "case": QUICK["a: batch 1"].to_json()}, LIMITS)
     assert answer == {"error": "KeyError: 'mode'"}
