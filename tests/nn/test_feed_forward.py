@@ -49,6 +49,22 @@ def test_without_gradients_the_activation_is_computed_within_the_product(part: t
     assert (fused - truth).abs().max() <= 2 * (expected - truth).abs().max()
 
 
+@pytest.mark.parametrize("autocast", [True, False])
+@pytest.mark.parametrize("part", [FeedForward, FeedForwardGELU])
+def test_the_same_in_bfloat16(part: type, autocast: bool) -> None:
+    torch.manual_seed(0)
+    module, x = part(256).eval(), torch.randn(2, 80, 256)
+    exact = module.double()(x.double()).detach()
+    module, x = (module.float(), x) if autocast else (module.bfloat16(), x.bfloat16())
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        plain = module(x)
+        with torch.no_grad():
+            assert module.net._fuses(x)
+            fused = module(x)
+    assert fused.dtype == plain.dtype == torch.bfloat16
+    assert (fused - exact).abs().max() <= 2 * (plain - exact).abs().max()
+
+
 def test_whoever_listens_to_a_part_or_replaced_one_is_heard() -> None:
     module, x = FeedForwardGELU(256), torch.randn(160, 256)
     heard: list[torch.Size] = []

@@ -76,8 +76,9 @@ def test_leaves_to_pytorch_what_it_does_better_or_alone() -> None:
     assert not takes(x.double(), weight.double(), bias.double())
     assert not takes(x.to("meta"), weight.to("meta"), bias.to("meta"))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert not takes(x, weight, bias)
         assert linear(x, weight, bias).dtype == torch.bfloat16
+    with torch.autocast("cpu", dtype=torch.float16):
+        assert not takes(x, weight, bias)
     with forward_ad.dual_level():
         dual = forward_ad.make_dual(x, torch.ones_like(x))
         assert forward_ad.unpack_dual(linear(dual, weight, bias)).tangent is not None

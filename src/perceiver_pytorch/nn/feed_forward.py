@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from perceiver_pytorch.nn.linear import Linear
-from perceiver_pytorch.ops.linear import needs_gradients, product, product_times, takes
+from perceiver_pytorch.ops.linear import as_autocast, needs_gradients, product, product_times, takes
 
 
 class GEGLU(nn.Module):
@@ -32,7 +32,7 @@ class WidenedNet(nn.Sequential):
         if not self._fuses(x):
             return dropout(activation(widen(x)))
         assert isinstance(widen, Linear)
-        weight, bias = widen.weight, widen.bias
+        x, weight, bias = as_autocast(x, widen.weight, widen.bias)
         if isinstance(activation, nn.GELU):
             return product(x, weight, bias, "gelu")
         (value_weight, gate_weight), (value_bias, gate_bias) = weight.chunk(2), bias.chunk(2)

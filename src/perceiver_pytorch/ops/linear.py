@@ -5,6 +5,7 @@ measured (docs/performance.md), and takes bias, GELU and a factor along while it
 """
 
 import platform
+from functools import cache
 from typing import Any
 
 import torch
@@ -26,25 +27,37 @@ def linear(
     bias: Float[Tensor, " out_features"] | None = None,
 ) -> Float[Tensor, "*shape out_features"]:
     """``F.linear``, the same to float32's rounding."""
-    if not takes(x, weight, bias):
-        return F.linear(x, weight, bias)
+    if x.dtype != torch.float32 or torch.is_autocast_enabled("cpu") or not takes(x, weight, bias):
+        return F.linear(x, weight, bias)  # in bfloat16 it calls oneDNN, too
     if needs_gradients(x, weight, bias):
         return _Product.apply(x, weight, bias)
     return product(x, weight, bias)
 
 
 def takes(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    """Whether `product` may, and should, compute this layer."""
+    """Whether `product` may, and should, compute this layer, after `as_autocast`."""
     if torch.compiler.is_compiling() or x.numel() * weight.shape[0] < FEWEST_OPERATIONS or not _available():
         return False
     given = (x, weight) if bias is None else (x, weight, bias)
-    if any(type(t) not in _PLAIN or t.dtype != torch.float32 or t.device.type != "cpu" for t in given):
+    if any(type(t) not in _PLAIN or t.device.type != "cpu" for t in given):
+        return False
+    dtypes = {t.dtype for t in given}
+    if torch.is_autocast_enabled("cpu") and dtypes <= {torch.float32, torch.bfloat16}:
+        dtypes = {torch.get_autocast_dtype("cpu")}
+    if dtypes != {torch.float32} and not (dtypes == {torch.bfloat16} and _bfloat16()):
         return False
     if x.dim() < 2 or weight.dim() != 2 or x.shape[-1] != weight.shape[1]:  # left to the error of `F.linear`
         return False
-    if torch.is_autocast_enabled("cpu") or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
+    if torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
         return False
     return not any(forward_ad.unpack_dual(t).tangent is not None for t in given)
+
+
+def as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Tensors in the dtype that autocast, where it is on, would give a linear layer."""
+    if not torch.is_autocast_enabled("cpu"):
+        return tensors
+    return tuple(t.to(torch.get_autocast_dtype("cpu")) for t in tensors)
 
 
 def needs_gradients(*tensors: Tensor | None) -> bool:
@@ -65,6 +78,11 @@ def product_times(factor: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None
 def _available() -> bool:
     usable = _X86 and torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
     return usable and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+@cache
+def _bfloat16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _operator() -> Any:
