@@ -50,6 +50,8 @@ SHORT = 32
 Result = TypeVar("Result")
 Box = tuple[slice, ...]
 """Ranges of samples and of every axis."""
+Share = tuple[Tensor, Tensor]
+"""A part of a gradient, and what a box adds to it."""
 
 
 def unsupported(rows: Tensor, context: Context) -> str | None:
@@ -339,21 +341,22 @@ def _backward(
     grad_near, grad_far = tokens.split(grads)
     to_tokens = _TokenGradients(tokens, needs_data, needs_constants) if needs_data or needs_constants else None
 
-    def work(box: Box) -> tuple[slice, _Sums]:
+    def work(box: Box) -> tuple[slice, _Sums, list[Share]]:
         samples, lines = box[0], tokens.read(box)
         attention = _weights(lines.products(near[samples], far[samples], lse[samples]), lines)
         if scale is not None:
             attention *= scale[samples]
         score_grads = lines.products(grad_near[samples], grad_far[samples], offset[samples]).mul_(attention)
         if to_tokens is None:
-            return samples, _Sums.of(score_grads, lines)
+            return samples, _Sums.of(score_grads, lines), []
         parts = (near[samples], far[samples]), (grad_near[samples], grad_far[samples])
-        return samples, to_tokens.add(box, lines, attention, score_grads, *parts)
+        return samples, *to_tokens.of(box, lines, attention, score_grads, *parts)
 
-    if needs_constants:  # what all boxes add to, one after the other
-        sums = _Sums.joined([work(box) for box in tokens.boxes(rows.shape[1])], near, far)
-    else:
-        sums = _Sums.joined(_each(work, tokens, rows.shape[1]), near, far)
+    boxes = _each(work, tokens, rows.shape[1])
+    for _, _, shares in boxes:
+        for gradient, share in shares:
+            gradient += share
+    sums = _Sums.joined([(samples, part) for samples, part, _ in boxes], near, far)
     grad_rows = centred(tokens.merge(sums.near[..., :-2], sums.far))
     if to_tokens is None:
         # One empty tensor each: the outputs of an operator may not be the same tensor.
@@ -370,9 +373,10 @@ class _TokenGradients:
         self.code = torch.zeros_like(tokens.code)
         self.tables = [torch.zeros_like(table) for table in tokens.tables]
 
-    def add(self, box: Box, lines: _Lines, attention: Tensor, score_grads: Tensor,
-            rows: tuple[Tensor, Tensor], grads: tuple[Tensor, Tensor]) -> "_Sums":  # fmt: skip
-        """Adds those of a box, and gives the score gradients' sums (without that of themselves).
+    def of(self, box: Box, lines: _Lines, attention: Tensor, score_grads: Tensor,
+           rows: tuple[Tensor, Tensor], grads: tuple[Tensor, Tensor]) -> tuple["_Sums", list[Share]]:  # fmt: skip
+        """The score gradients' sums (without that of themselves) of a box, and its shares of gradients that boxes add
+        to. Its data's gradient is written.
 
         Args:
             attention, score_grads: (samples, lines, R, J).
@@ -391,13 +395,14 @@ class _TokenGradients:
         num_data = self.tokens.context.data.shape[-1]
         if self.needs_data:
             self.data[box] = grad[:, :, :num_data].mT.reshape(self.data[box].shape)
+        shares: list[Share] = []
         if self.needs_constants:
-            self._add_inner(box, grad[:, :, num_data:])
+            shares += self._of_inner(box, grad[:, :, num_data:])
             along *= rstd.square()
             far = (attention @ rstd.mT).squeeze(-1) @ grads[1] + line_sums @ rows[1]
             far += (along * mean).sum(-1) - along.sum(-1) * lines.far
-            self._add_far(box, far)
-        return _Sums(F.pad(sums.sum(1), (0, 1)), line_sums.mT @ lines.far)
+            shares += self._of_far(box, far)
+        return _Sums(F.pad(sums.sum(1), (0, 1)), line_sums.mT @ lines.far), shares
 
     @staticmethod
     def _coefficients(lines: _Lines, near: Tensor, far: Tensor) -> Tensor:
@@ -405,20 +410,20 @@ class _TokenGradients:
         constants = lines.constants(far)
         return torch.cat([near.unsqueeze(1).expand(-1, constants.shape[1], -1, -1), constants], -1)
 
-    def _add_inner(self, box: Box, grad: Tensor) -> None:
+    def _of_inner(self, box: Box, grad: Tensor) -> Iterator[Share]:
         """Of the features along a line, (samples, lines, features, J)."""
         first, (_, outer, inner, _) = self.tokens.first_inner, self.tokens.shape(box)
         grad = grad.unflatten(1, (outer, inner)).sum(1).transpose(1, 2).flatten(2).mT
-        self._add_to_tables(grad, range(first, len(self.tables)), box)
+        return self._of_tables(grad, range(first, len(self.tables)), box)
 
-    def _add_far(self, box: Box, grad: Tensor) -> None:
+    def _of_far(self, box: Box, grad: Tensor) -> Iterator[Share]:
         """Of the features that a line's tokens share, (samples, lines, Q)."""
         first, (_, outer, inner, _) = self.tokens.first_inner, self.tokens.shape(box)
         grad = grad.unflatten(1, (outer, inner)).sum(2)
-        self.code += grad[..., grad.shape[-1] - len(self.code) :].sum((0, 1))
-        self._add_to_tables(grad, range(first), box)
+        yield self.code, grad[..., grad.shape[-1] - len(self.code) :].sum((0, 1))
+        yield from self._of_tables(grad, range(first), box)
 
-    def _add_to_tables(self, grad: Tensor, axes: range, box: Box) -> None:
+    def _of_tables(self, grad: Tensor, axes: range, box: Box) -> Iterator[Share]:
         """Gradients (samples, coordinates of the axes, features of the axes and any more)."""
         sizes = [box[1 + axis].stop - box[1 + axis].start for axis in axes]
         start = 0
@@ -429,9 +434,9 @@ class _TokenGradients:
             others = [1 + other for other in range(len(sizes)) if other != axis - axes.start]
             part = part.sum(others) if others else part
             if table.shape[0] > 1:
-                table[box[0], box[1 + axis]] += part
+                yield table[box[0], box[1 + axis]], part
             else:
-                table[:, box[1 + axis]] += part.sum(0, keepdim=True)
+                yield table[:, box[1 + axis]], part.sum(0, keepdim=True)
 
     def finish(self) -> list[Tensor]:
         """Of data, code and each table; empty tensors for those not asked for."""
