@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
+from importlib import metadata
 from types import SimpleNamespace
 
 import pytest
@@ -247,6 +248,15 @@ def test_config_prints_what_fit_reads(folder):
     written = (folder / "configured/config.yaml").read_text()
     assert "epochs: 1" in written
     assert "table: mixed.csv" in written
+
+
+def test_without_a_command_there_is_help(tmp_path):
+    done = perceiver(cwd=tmp_path, check=False)
+    assert done.returncode == 2 and "evaluate" in done.stdout + done.stderr
+
+
+def test_version(tmp_path):
+    assert perceiver("--version", cwd=tmp_path).stdout.strip() == metadata.version("perceiver-multi-modality-pytorch")
 
 
 def test_help_is_there_for_every_command(folder):

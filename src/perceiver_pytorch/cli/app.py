@@ -3,6 +3,8 @@
 import functools
 import sys
 from collections.abc import Callable
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -22,6 +24,21 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(metadata.version("perceiver-multi-modality-pytorch"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What stands before the command."""
 
 
 def worded(command: Callable[..., int]) -> Callable[..., None]:
@@ -46,7 +63,7 @@ def worded(command: Callable[..., int]) -> Callable[..., None]:
 
 def spelled_out(arguments: list[str]) -> list[str]:
     """The arguments, with ``--resume=`` for a ``--resume`` that is followed by no value."""
-    following = [*arguments[1:], "-"]
+    following = [*arguments, "-"][1:]
     return [
         "--resume=" if word == "--resume" and after.startswith("-") else word
         for word, after in zip(arguments, following, strict=True)
