@@ -252,7 +252,8 @@ def test_config_prints_what_fit_reads(folder):
 
 def test_without_a_command_there_is_help(tmp_path):
     done = perceiver(cwd=tmp_path, check=False)
-    assert done.returncode == 2 and "evaluate" in done.stdout + done.stderr
+    assert done.returncode == 2
+    assert "evaluate" in done.stdout + done.stderr
 
 
 def test_version(tmp_path):
