@@ -91,6 +91,29 @@ def test_what_padding_holds_does_not_matter():
     torch.testing.assert_close(model(ids, mask)[:, :9], model(ids[:, :9]))
 
 
+def test_chosen_positions_have_the_logits_that_all_have():
+    model = build()
+    ids, chosen = tokens(2, 14), torch.tensor([[3, 0, 13], [5, 5, 1]])
+    everywhere = model(ids)
+    expected = torch.stack([everywhere[i, chosen[i]] for i in range(2)])
+    torch.testing.assert_close(model(ids, positions=chosen), expected)
+
+
+def test_things_near_one_another_attend_to_one_another_from_the_start():
+    """Of a fresh model, the latent in the middle reads the middle of the text, and a query the latents there."""
+    torch.manual_seed(0)
+    model = PerceiverLM(max_length=32, embedding_dim=64, num_latents=16, latent_dim=64, depth=1, qk_dim=64, v_dim=64)
+    for part, asks, read in (
+        (model.cross_attend, model.latents, model.positions.weight),
+        (model.decoder, model.queries, model.latents),
+    ):
+        query, key = part.to_q(norm(part.norm, asks)), part.to_k(norm(part.norm_context, read))
+        weights = (query @ key.T / math.sqrt(query.shape[-1] / part.heads)).softmax(-1)
+        centre = (weights * torch.linspace(0, 1, len(read))).sum(-1)
+        assert torch.corrcoef(torch.stack([centre, torch.linspace(0, 1, len(asks))]))[0, 1] > 0.95
+        assert torch.equal(part.to_q.weight, part.to_k.weight)
+
+
 def test_filling_replaces_gaps_by_bytes_and_nothing_else():
     model = build()
     ids, _ = ByteTokenizer().batch(["ab[MASK]d[MASK]", "ab[MASK]"], specials=True)
@@ -143,6 +166,13 @@ def test_every_parameter_has_a_gradient_and_autocast_works():
         (lambda m: m(tokens(1, 4).float()), "tokens must hold integer token ids"),
         (lambda m: m(tokens(1, 4) + 300), r"tokens must lie in \[0, 262\)"),
         (lambda m: m(tokens(1, 4), torch.ones(1, 3, dtype=torch.bool)), r"mask must be \(1, 4\)"),
+        (lambda m: m(tokens(1, 4), positions=torch.tensor([[4]])), r"positions must lie in \[0, 4\), got 4 to 4"),
+        (
+            lambda m: m(tokens(2, 4), positions=torch.tensor([[0]])),
+            r"positions must be \(batch=2, number\), got \(1, 1\)",
+        ),
+        (lambda m: m(tokens(1, 4), positions=torch.tensor([[0.0]])), "positions must be int64"),
+        (lambda m: m.fill("some [MASK]"), "tokens must be a torch.Tensor, got str"),
         (lambda m: PerceiverLM(qk_dim=20, heads=8), "heads must divide qk_dim"),
         (lambda m: PerceiverLM(depth=0), "depth must be at least 1"),
     ],

@@ -59,6 +59,13 @@ def within(name: str, value: Any, least: float | None = None, most: float | None
     return value
 
 
+def seed(name: str, value: Any) -> int:
+    """``value``, if it is a whole number that seeds every generator of random numbers here: 0 to 2^32 - 1."""
+    if positive_int(name, value, minimum=0) >= 1 << 32:
+        raise ValueError(f"{name} must be less than 2^32, got {value}")
+    return value
+
+
 def number(name: str, value: Any) -> float:
     """``value``, if it is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -125,6 +132,20 @@ def token_ids(name: str, tokens: Any, vocab_size: int, limit: int | None = None)
         if lowest < 0 or highest >= vocab_size:
             raise ValueError(f"{name} must lie in [0, {vocab_size}), got {lowest} to {highest}")
     return ids
+
+
+def places(name: str, values: Any, batch: int, length: int) -> Tensor:
+    """``values``, if they are int64 ``(batch, number)``, places in ``[0, length)``."""
+    tensor(name, values)
+    if values.dtype != torch.int64:
+        raise TypeError(f"{name} must be int64, got {values.dtype}")
+    if values.dim() != 2 or values.shape[0] != batch or not values.shape[1]:
+        raise ValueError(f"{name} must be (batch={batch}, number), got {tuple(values.shape)}")
+    if not (torch.compiler.is_compiling() or values.is_meta):
+        lowest, highest = (int(value) for value in values.aminmax())
+        if lowest < 0 or highest >= length:
+            raise ValueError(f"{name} must lie in [0, {length}), got {lowest} to {highest}")
+    return values
 
 
 def _did_you_mean(value: Any, options: Iterable[Any]) -> str:

@@ -227,6 +227,8 @@ class PerceiverAR(SavedModel, tags=["text-generation"]):
             mask: ``(batch, length + 1)`` bool, False at padding; what is padding or follows it is not predicted.
             num_latents: as in `forward`.
         """
+        if _checks.tensor("tokens", tokens).dim() != 2 or tokens.shape[1] < 2:
+            raise ValueError(f"tokens must be (batch, 2 or more), each predicts the next, got {tuple(tokens.shape)}")
         logits = self(tokens[:, :-1], None if mask is None else mask[:, :-1], num_latents=num_latents)
         count = logits.shape[1]
         targets = tokens[:, -count:].long()
@@ -291,7 +293,7 @@ class PerceiverAR(SavedModel, tags=["text-generation"]):
         if seed is not None:
             if generator is not None:
                 raise ValueError("give seed or generator, not both")
-            generator = torch.Generator(ids.device).manual_seed(seed)
+            generator = torch.Generator(ids.device).manual_seed(_checks.seed("seed", seed))
         choose = partial(sample, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
         was_training = self.training
         self.eval()

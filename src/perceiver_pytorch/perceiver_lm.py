@@ -9,7 +9,7 @@ from perceiver_pytorch import _checks
 from perceiver_pytorch._saving import SavedModel
 from perceiver_pytorch.byte_tokenizer import FIRST_BYTE, MASK, VOCAB_SIZE
 from perceiver_pytorch.nn.block import AttentionBlock
-from perceiver_pytorch.nn.init import init_linears
+from perceiver_pytorch.nn.init import init_linears, waves
 
 
 class PerceiverLM(SavedModel, tags=["fill-mask"]):
@@ -96,29 +96,50 @@ class PerceiverLM(SavedModel, tags=["fill-mask"]):
             embedding_dim, latent_dim, heads=decoder_heads, v_dim=embedding_dim, query_residual=False, **common
         )
         self.bias = nn.Parameter(torch.zeros(vocab_size))
-        init_linears(self, "variance_scaling")
-        for array in (self.embedding.weight, self.positions.weight, self.latents, self.queries):
-            nn.init.normal_(array, std=0.02)
+        self._init_weights()
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+    def _init_weights(self) -> None:
+        """Lets every latent begin as a reader of a stretch of the text, and every query as one of the latents there.
+
+        Positions, latents and queries start as the same waves over the text, and keys are projected as queries are, so
+        that things near one another attend to one another from the first step. From independent random weights a model
+        needs hundreds of steps to find out which positions concern a query.
+        """
+        init_linears(self, "variance_scaling")
+        nn.init.normal_(self.embedding.weight, std=0.05)
+        span = float(self.max_length)
+        with torch.no_grad():
+            for array in (self.positions.weight, self.latents, self.queries):
+                array.copy_(waves(array.shape[0], array.shape[1], span, amplitude=0.1))
+            for block in (self.cross_attend, *self.latent_blocks, self.decoder):
+                if block.to_k.weight.shape == block.to_q.weight.shape:
+                    block.to_k.weight.copy_(block.to_q.weight)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
         """Logits of the token at each position.
 
         Args:
             tokens: ids ``(batch, length)``, integer, up to ``max_length`` of them; ``[MASK]`` where one is wanted.
             mask: ``(batch, length)`` bool, True where there is a token, False at padding.
+            positions: ``(batch, answers)`` int64, the positions that are asked for; default: all. Training asks for the
+                hidden ones alone.
 
         Returns:
-            ``(batch, length, vocab_size)``.
+            ``(batch, length, vocab_size)``, or ``(batch, answers, vocab_size)``.
 
         Raises:
-            ValueError, TypeError: for wrong shapes, dtypes, lengths or ids.
+            ValueError, TypeError: for wrong shapes, dtypes, lengths, ids or positions.
         """
         ids = _checks.token_ids("tokens", tokens, self.vocab_size, self.max_length)
         if mask is not None:
             _checks.boolean_mask("mask", mask, ids.shape)
         length = ids.shape[1]
         latents = self.encode(self.embedding(ids) + self.positions.weight[:length], mask)
-        out = self.decoder(self.queries[:length].expand(len(ids), -1, -1), latents)
+        if positions is None:
+            queries = self.queries[:length].expand(len(ids), -1, -1)
+        else:
+            queries = self.queries[_checks.places("positions", positions, len(ids), length)]
+        out = self.decoder(queries, latents)
         return out @ self.embedding.weight.T + self.bias
 
     @torch.no_grad()
@@ -128,7 +149,7 @@ class PerceiverLM(SavedModel, tags=["fill-mask"]):
         Args:
             tokens, mask: as in `forward`.
         """
-        ids = tokens.clone()
+        ids = _checks.token_ids("tokens", tokens, self.vocab_size, self.max_length).clone()
         was_training = self.training
         self.eval()
         try:

@@ -113,7 +113,7 @@ def test_settings_of_language_models_are_printed_and_read_back(folder):
         (["language", "text.txt", "--run=causal"], "is not empty"),
         (["generate", "nothing", "a"], "no run folder"),
         (["generate", "masked", "a"], "has a masked model, a causal one is needed"),
-        (["generate", "causal", ""], "PROMPT is empty"),
+        (["generate", "causal", ""], "if only a line break: $'\\n'"),
         (["generate", "causal", "a", "--temperature=-1"], "temperature must be at least 0"),
         (["generate", "causal", "a", "--top-p=2"], "top_p must lie in (0, 1]"),
         (["generate", "causal", "a", "--max-bytes=0"], "--max-bytes must be at least 1"),

@@ -114,7 +114,7 @@ def generate(
 
     tokenizer = ByteTokenizer()
     if not prompt:
-        raise ValueError('PROMPT is empty; give some text to continue, if only a line break: $"\\n"')
+        raise ValueError("PROMPT is empty; give some text to continue, if only a line break: $'\\n'")
     stop_ids = [] if stop is None else tokenizer.encode(stop)
     if stop is not None and len(stop_ids) != 1:
         raise ValueError(f"--stop must be a single byte, got {stop!r} of {len(stop_ids)}")

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 LATENT_INITS = ("normal", "truncated_normal")
 LINEAR_INITS = ("uniform", "variance_scaling")
@@ -22,6 +22,17 @@ def init_latents(num_latents: int, latent_dim: int, init: str) -> nn.Parameter:
     if init == "truncated_normal":
         return nn.Parameter(nn.init.trunc_normal_(torch.empty(num_latents, latent_dim), std=0.02, a=-2.0, b=2.0))
     return nn.Parameter(torch.randn(num_latents, latent_dim))
+
+
+def waves(count: int, width: int, span: float, amplitude: float) -> Tensor:
+    """Sines and cosines ``(count, width)`` of places from 0 to ``span``, of wavelengths from 2 to ``2 * span``.
+
+    Places near one another have similar rows, whatever the count and the width.
+    """
+    places = torch.linspace(0.0, span, count)
+    frequencies = math.pi * max(span, 1.0) ** -torch.linspace(0.0, 1.0, (width + 1) // 2)
+    angles = places.unsqueeze(1) * frequencies
+    return amplitude * torch.cat((angles.sin(), angles.cos()), dim=1)[:, :width]
 
 
 def init_linears(module: nn.Module, init: str) -> None:

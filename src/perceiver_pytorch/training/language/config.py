@@ -110,6 +110,7 @@ class LanguageConfig(Settings):
         if training.epochs is not None and training.epochs <= 0:
             raise ValueError(f"training.epochs must be positive, got {training.epochs}")
         _checks.probability("training.short_contexts", training.short_contexts)
+        _checks.seed("training.seed", training.seed)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -137,14 +138,14 @@ PRESETS: dict[str, dict[str, Any]] = {
 MASKED: dict[str, dict[str, Any]] = {
     "tiny": {
         "data": {"context": 32},
-        "model": {"num_latents": 32, "depth": 2},
-        "training": {"steps": 3000, "batch_size": 64, "lr": 3e-3, "mask_fraction": 0.2},
+        "model": {"num_latents": 16, "depth": 2},
+        "training": {"steps": 5000, "batch_size": 64, "lr": 1.5e-3, "mask_fraction": 0.2, "validate_every": 500},
     },
-    "small": {"data": {"context": 128}, "model": {"num_latents": 128}},
+    "small": {"data": {"context": 128}, "model": {"num_latents": 64}},
     "base": {"data": {"context": 2048}, "model": {"num_latents": 256}},
 }
-"""What the masked objective changes in a preset. Until queries and latents have found which positions concern them, a
-masked model knows no more than how often each byte occurs; that takes the longer, the more positions there are."""
+"""What the masked objective changes in a preset. A step predicts hidden bytes alone, so many short texts teach more
+than few long ones, and half as many latents as bytes are enough. Above a rate of 2e-3 "tiny" learns more slowly."""
 
 
 def language_preset(name: str, objective: str = "causal") -> LanguageConfig:

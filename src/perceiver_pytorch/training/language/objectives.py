@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from perceiver_pytorch.byte_tokenizer import FIRST_BYTE, MASK, PAD, VOCAB_SIZE
+from perceiver_pytorch.byte_tokenizer import MASK, PAD
 from perceiver_pytorch.perceiver_ar import PerceiverAR
 from perceiver_pytorch.perceiver_lm import PerceiverLM
 from perceiver_pytorch.training.language.config import LanguageConfig
@@ -112,18 +112,10 @@ class MaskedObjective:
         )
 
     def loss(self, model: nn.Module, ids: Tensor) -> Tensor:
-        """Training loss of windows ``(batch, length)``, in nats per hidden byte.
-
-        Of the chosen bytes 80 % are hidden, 10 % replaced by any byte and 10 % left as they are (Devlin et al. 2019,
-        section 3.1): the model cannot trust what it reads.
-        """
-        chosen = torch.rand(ids.shape, device=ids.device) < self.fraction
-        chosen[:, 0] |= ~chosen.any(1)
-        way = torch.rand(ids.shape, device=ids.device)
-        read = torch.where(chosen & (way < 0.8), torch.full_like(ids, MASK), ids)
-        read = torch.where(chosen & (way >= 0.9), torch.randint_like(ids, FIRST_BYTE, VOCAB_SIZE), read)
-        total, count = _nats(model(read), ids, chosen)
-        return total / count
+        """Training loss of windows ``(batch, length)``, in nats per hidden byte; as many are hidden in each."""
+        hidden = torch.rand(ids.shape, device=ids.device).topk(self.predicted, dim=1).indices
+        logits = model(ids.scatter(1, hidden, MASK), positions=hidden)
+        return F.cross_entropy(logits.flatten(0, 1).float(), ids.gather(1, hidden).flatten())
 
     def windows(self, text: Bytes) -> MaskedWindows:
         """What to measure on."""
