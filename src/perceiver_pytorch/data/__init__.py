@@ -25,7 +25,6 @@ from .decoders import (
 )
 from .delimited import ReadOptions
 from .errors import DataError
-from .fingerprint import differences, fingerprint
 from .input_spec import InputSpec
 from .labels import look_alikes
 from .loading import BatchLoader, in_order
@@ -34,6 +33,7 @@ from .readers import load_table
 from .sources import ShardedTable
 from .splits import Splits, split_column, split_rows
 from .table import Table, TableLike
+from .table_fingerprint import differences, fingerprint
 from .target_specs import ClassTarget, LabelsTarget, NumberTarget, TargetSpec
 from .targets import TARGET_KINDS, TargetKind, target_kinds, target_names
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from .collate import Batch, collate
 from .dataset import BadRow, TableDataset
 from .errors import DataError
-from .workers import MAX_WORKERS, as_it_is, leave_signals
+from .workers import MAX_WORKERS, as_it_is, begin
 
 _SEARCHED = 1000  # rows tried where a whole batch is bad
 
@@ -142,7 +142,7 @@ def _workers(dataset: TableDataset) -> int:
 
 def _start_worker(worker: int) -> None:
     """Each worker keeps its part of what may be kept."""
-    leave_signals(worker)
+    begin(worker)
     info = get_worker_info()
     assert info is not None
     assert isinstance(info.dataset, BatchReader)

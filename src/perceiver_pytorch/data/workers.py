@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
+import sys
+import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar
 
@@ -10,6 +15,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 MAX_WORKERS = 8  # where nobody says how many
+_LOOK = 1.0  # seconds from one look at the main process to the next
 
 T = TypeVar("T")
 
@@ -35,7 +41,7 @@ def in_workers(
         batch_size=None,
         num_workers=workers,
         collate_fn=as_it_is,
-        worker_init_fn=leave_signals,
+        worker_init_fn=begin,
     )
 
 
@@ -44,7 +50,19 @@ def as_it_is(read: Any) -> Any:
     return read
 
 
-def leave_signals(worker: int) -> None:
-    """Signals to the whole group are the main process' matter."""
+def begin(worker: int) -> None:
+    """Leaves signals to the whole group to the main process, and ends when that is gone.
+
+    A worker of PyTorch's that holds more than a pipe takes would wait for its killed reader for good.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    main = multiprocessing.parent_process()
+    if main is not None and sys.platform != "win32":
+        threading.Thread(target=_end_with, args=(main.pid,), daemon=True).start()
+
+
+def _end_with(main: int | None) -> None:
+    while os.getppid() == main:
+        time.sleep(_LOOK)
+    os._exit(1)

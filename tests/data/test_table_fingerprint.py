@@ -18,6 +18,7 @@ from perceiver_pytorch.data import (
     fingerprint,
     load_table,
     recognise_columns,
+    table_fingerprint,
 )
 from perceiver_pytorch.data.table import Table
 
@@ -77,6 +78,26 @@ def test_columns_that_are_not_read_do_not_matter(tmp_path):
     assert not differences(taken(table, spec), taken(other, spec))
 
 
+def test_of_many_files_some_are_opened(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_fingerprint, "_OPENED", 4)
+    for i in range(16):
+        (tmp_path / f"{i}.npy").write_bytes(npy(np.full(5, float(i))))
+    table = table_of(tmp_path, wave=[f"{i}.npy" for i in range(16)], label=LABELS)
+    spec, _ = fitted(table, "label")
+    before = taken(table, spec)
+    (tmp_path / "3.npy").write_bytes(npy(np.full(5, 9.0)))
+    assert not differences(before, taken(table, spec))
+    (tmp_path / "4.npy").write_bytes(npy(np.full(5, 9.0)))
+    assert differences(before, taken(table, spec)) == ["the files of 'wave' have changed"]
+
+
+def test_a_column_that_is_gone_is_named(tmp_path):
+    table = table_of(tmp_path, x=list(range(16)), word=[f"some words {i}" for i in range(16)], label=LABELS)
+    spec, _ = fitted(table, "label")
+    other = table_of(tmp_path, x=list(range(16)), label=LABELS)
+    assert differences(taken(table, spec), taken(other, spec)) == ["it has no column 'word' any more"]
+
+
 def test_more_rows_and_other_splits_are_noticed(tmp_path):
     table = table_of(tmp_path, x=list(range(16)), label=LABELS)
     spec, splits = fitted(table, "label")
@@ -87,7 +108,7 @@ def test_more_rows_and_other_splits_are_noticed(tmp_path):
     assert found == ["other rows are train, validation and test rows"]
 
 
-def test_files_that_cells_lead_to_count_by_their_size(tmp_path):
+def test_files_that_cells_lead_to_count_by_their_sizes_and_ends(tmp_path):
     for i in range(16):
         (tmp_path / f"{i}.npy").write_bytes(npy(np.full(5, float(i))))
     lines = [f"{i},{hour},{i + hour}" for i in range(16) for hour in (1, 2)]
@@ -108,7 +129,15 @@ def test_files_that_cells_lead_to_count_by_their_size(tmp_path):
     assert not differences(before, taken(table, spec))
     (tmp_path / "3.npy").write_bytes(npy(np.full(6, 3.0)))
     assert differences(before, taken(table, spec)) == ["the files of 'wave' have changed"]
+    (tmp_path / "3.npy").write_bytes(npy(np.full(5, 3.5)))  # of the same size
+    assert differences(before, taken(table, spec)) == ["the files of 'wave' have changed"]
+    (tmp_path / "3.npy").unlink()
+    assert differences(before, taken(table, spec)) == ["the files of 'wave' have changed"]
+    (tmp_path / "3.npy").mkdir()
+    assert differences(before, taken(table, spec)) == ["the files of 'wave' have changed"]
+    (tmp_path / "3.npy").rmdir()
     (tmp_path / "3.npy").write_bytes(npy(np.full(5, 3.0)))
+    assert not differences(before, taken(table, spec))
     text = (tmp_path / "vitals.csv").read_text()
     (tmp_path / "vitals.csv").write_text(text.replace("3,1,4", "3,1,5"))
     assert differences(before, taken(table, spec)) == ["the files of 'vitals.csv' have changed"]

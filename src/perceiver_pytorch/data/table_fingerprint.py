@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from hashlib import blake2b
@@ -17,9 +19,10 @@ from .sources import ShardedTable
 from .splits import Splits
 from .table import Table, TableLike
 
-_VERSION = 1
+_VERSION = 2
 _ROWS = 1024  # looked at together
-_END = 512  # bytes at either end of a cell of bytes
+_END = 512  # bytes at either end of a cell of bytes, or of a file that a cell leads to
+_OPENED = 10_000  # files of a column that are opened for it
 _SHARD_END = 1 << 16  # bytes at either end of a shard: a Parquet file's summary of its row groups stands there
 _FILES = ("image", "audio", "video", "series", "points")
 
@@ -27,8 +30,8 @@ _FILES = ("image", "audio", "video", "series", "points")
 def fingerprint(table: TableLike, splits: Splits, spec: InputSpec) -> dict[str, Any]:
     """JSON values that say what the rows are, for `differences`.
 
-    - of a table in memory: every value of the columns that are read (of cells of bytes their length and ends), and the
-      sizes of the files that cells lead to
+    - of a table in memory: every value of the columns that are read (of cells of bytes their length and ends), and of
+      the files that cells lead to the sizes, and the ends of 10,000
     - of a table in shards: names, sizes and ends of the shards
     - of both: which rows are in which split
     """
@@ -43,7 +46,8 @@ def fingerprint(table: TableLike, splits: Splits, spec: InputSpec) -> dict[str, 
     names = dict.fromkeys([*spec.columns, *(target.name for target in spec.targets)])
     found["columns"] = {name: _column(table, name) for name in names if name in table.column_names}
     leading = [name for modality in spec.modalities if modality.kind in _FILES for name in modality.columns]
-    found["files"] = {name: _sizes(table, name) for name in dict.fromkeys(leading)}
+    leading = [name for name in dict.fromkeys(leading) if name in table.column_names]
+    found["files"] = {name: _files(table, name) for name in leading}
     long = {modality.file for modality in spec.modalities if getattr(modality, "file", "")}  # type: ignore[attr-defined]
     found["files"] |= {name: _whole(table.root / name) for name in sorted(long)}
     return found
@@ -59,8 +63,10 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     if before.get("shards") != now.get("shards"):
         found.append(_shards_differ(before.get("shards"), now.get("shards")))
     elif "shards" not in now:
+        gone = [repr(name) for name in before["columns"] if name not in now["columns"]]
+        found += [f"it has no column {', '.join(gone)} any more"] if gone else []
         for part, what in (("columns", "the cells of {} have changed"), ("files", "the files of {} have changed")):
-            names = [name for name, digest in before[part].items() if now[part].get(name) != digest]
+            names = [name for name, digest in before[part].items() if now[part].get(name, digest) != digest]
             found += [what.format(", ".join(map(repr, names)))] if names else []
     if before["splits"] != now["splits"]:
         found.append("other rows are train, validation and test rows")
@@ -116,23 +122,31 @@ def _pieces(part: Any) -> Iterator[bytes]:
         yield repr(part.to_pylist()).encode()
 
 
-def _sizes(table: Table, name: str) -> str:
-    """Of the files that a column's cells lead to; a cell that is no path counts as one that leads nowhere."""
-    digest = blake2b(digest_size=16)
-    for _, cells in table.iterate(np.arange(len(table)), [name]):
+def _files(table: Table, name: str) -> str:
+    """Sizes of the files that a column's cells lead to, and the ends of some of them, as opening all takes long.
+
+    A cell that is no path counts as one that leads nowhere.
+    """
+    digest, every = blake2b(digest_size=16), -(-len(table) // _OPENED)
+    for row, cells in table.iterate(np.arange(len(table)), [name]):
         cell = cells[name]
         if isinstance(cell, Mapping):
             cell = None if cell.get("bytes") else cell.get("path")
         if isinstance(cell, str):
-            digest.update(b"%d " % _size(file_path(table.root, cell)))
+            path = file_path(table.root, cell)
+            size = _size(path)
+            digest.update(b"%d " % size)
+            digest.update(_ends(path, _END) if size > 0 and row % every == 0 else b"")
     return digest.hexdigest()
 
 
 def _size(path: Path) -> int:
+    """In bytes; -1 where there is no such file."""
     try:
-        return path.stat().st_size
+        found = path.stat()
     except (OSError, ValueError):  # ValueError: a text with a zero byte in it
         return -1
+    return found.st_size if stat.S_ISREG(found.st_mode) else -1
 
 
 def _whole(path: Path) -> str:
@@ -148,11 +162,18 @@ def _whole(path: Path) -> str:
 
 def _shard(path: Path) -> list[Any]:
     """A shard's size, and a digest of its ends."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(_SHARD_END)
-        file.seek(max(0, size - _SHARD_END))
-        return [size, _hex(start + file.read(_SHARD_END))]
+    return [_size(path), _hex(_ends(path, _SHARD_END))]
+
+
+def _ends(path: Path, count: int) -> bytes:
+    """The first and last bytes of a file; none of one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(count)
+            file.seek(max(0, os.fstat(file.fileno()).st_size - count))
+            return start + file.read(count)
+    except (OSError, ValueError):
+        return b""
 
 
 def _name(path: Path, root: Path) -> str:
