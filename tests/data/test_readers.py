@@ -1,5 +1,6 @@
 import datetime
 import gzip
+import json
 import re
 import subprocess
 import sys
@@ -51,6 +52,7 @@ def test_other_formats_hold_the_same_rows(tmp_path):
         ("t.tsv", b"a\tb\n1\tx\n2\t\n"),
         ("T.CSV", "a;b\n1;x\n2;\n".encode("utf-16")),
         ("t.jsonl", b'{"a": 1, "b": "x"}\n{"a": 2, "b": null}\n'),
+        ("t.json", b'[{"a": 1, "b": "x"}, {"a": 2}]'),
         ("t.ndjson", b'{"a": 1, "b": "x"}\nno JSON\n{"a": 2, "b": null}\n'),
     ],
 )
@@ -94,6 +96,30 @@ def test_lines_of_json_with_columns_of_their_own_or_of_two_types(tmp_path):
     path.write_text('{"a": 1, "x": 1.5}\nnothing\n{"a": 2, "x": "2.5"}\n')
     with pytest.raises(DataError, match="column 'x' has values of different types"):
         load_table(path, options)
+
+
+@pytest.mark.parametrize("name", ["t.json", "t.jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_list_of_json_objects_is_a_table(tmp_path, name, encoding):
+    rows = [{"a": 1, "b": "é"}, {"a": 2, "b": None, "c": [1.5]}]
+    path = tmp_path / name
+    path.write_bytes((" \n" * (encoding == "utf-8") + json.dumps(rows, indent=1, ensure_ascii=False)).encode(encoding))
+    table = load_table(path)
+    assert [table.row(i) for i in range(2)] == [{"c": None, **rows[0]}, rows[1]]
+    for text, message in (
+        ("[1, 2]", "row 0: a JSON object was expected, got '1'"),
+        ('[{"a": 1}', "is no JSON"),
+        ('[{"a": 1}, {"a": "x"}]', "column 'a' has values of different types"),
+        ("[]", "no rows"),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError, match=message):
+            load_table(path)
+
+
+def test_utf_32_is_seen_by_its_byte_order_mark(tmp_path):
+    (tmp_path / "t.csv").write_bytes("a,b\n1,é\n".encode("utf-32"))
+    assert load_table(tmp_path / "t.csv").row(0) == {"a": 1, "b": "é"}
 
 
 def test_what_cannot_be_streamed_or_unpacked_says_so(tmp_path):

@@ -18,7 +18,7 @@ def fit(
     table: Annotated[
         str | None,
         typer.Argument(
-            help="CSV, TSV, JSONL or Parquet file, folder, shards, hf:NAME, or a built-in set: "
+            help="CSV, TSV, JSON(L) or Parquet file, folder, shards, hf:NAME, or a built-in set: "
             + ", ".join(builtin_names())
         ),
     ] = None,

@@ -148,10 +148,12 @@ def _with_points(rows: pyarrow.Table) -> tuple[pyarrow.Table, list[str]]:
 
 
 def read_jsonl(path: Path, options: ReadOptions) -> tuple[pyarrow.Table, list[str]]:
-    """A file of JSON objects, one a line, and what is to be known about how it was read."""
+    """A file of JSON objects, one a line or all in one list, and what is to be known about how it was read."""
     arrow, reader = need("pyarrow", "read tables"), need("pyarrow.json", "read tables")
     file = TextFile.of(path)
     encoding = _encoding(file, options)
+    if _begins_with(file, encoding, "["):
+        return _columns(path, _list_of_objects(file, encoding)), []
     try:
         source = file.source if encoding in ("utf-8", "utf8") else io.BytesIO(_in_utf8(file, encoding))
         settings = reader.ReadOptions(use_threads=False, block_size=_one_block(file))
@@ -171,13 +173,38 @@ def read_jsonl(path: Path, options: ReadOptions) -> tuple[pyarrow.Table, list[st
                 good.append(value)
             elif value is not None:
                 bad.append(f"line {number} is no JSON object")
-    arrays = {}
-    for name in dict.fromkeys(name for row in good for name in row):
+    return _columns(path, good), _told(path, bad)
+
+
+def _begins_with(file: TextFile, encoding: str, sign: str) -> bool:
+    """The first character that is no space."""
+    try:
+        with file.text(encoding) as lines:
+            return lines.read(1024).lstrip("\ufeff \t\r\n").startswith(sign)
+    except UnicodeDecodeError:
+        return False  # told by whoever reads it
+
+
+def _list_of_objects(file: TextFile, encoding: str) -> list[dict[str, Any]]:
+    try:
+        rows = json.loads(_in_utf8(file, encoding).decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file.path}: is no JSON ({error})") from error
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise DataError(f"{file.path}: row {number}: a JSON object was expected, got {str(row)[:40]!r}", row=number)
+    return rows
+
+
+def _columns(path: Path, rows: list[dict[str, Any]]) -> pyarrow.Table:
+    """Objects as a table; a column may be in some of them only."""
+    arrow, arrays = need("pyarrow", "read tables"), {}
+    for name in dict.fromkeys(name for row in rows for name in row):
         try:
-            arrays[name] = arrow.array([row.get(name) for row in good])
+            arrays[name] = arrow.array([row.get(name) for row in rows])
         except (arrow.ArrowException, OverflowError) as error:
             raise DataError(f"{path}: column {name!r} has values of different types ({error})", column=name) from error
-    return arrow.table(arrays), _told(path, bad)
+    return arrow.table(arrays)
 
 
 def _in_utf8(file: TextFile, encoding: str) -> bytes:
@@ -197,8 +224,11 @@ def _encoding(file: TextFile, options: ReadOptions) -> str:
     if options.encoding is not None:
         return codecs.lookup(options.encoding).name
     with file.open() as content:
-        if content.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            return "utf-16"
+        start = content.read(4)
+    if start in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        return "utf-32"
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
     _check_utf8(file)
     return "utf-8"
 

@@ -37,8 +37,8 @@ def load_table(source: str | Path, options: ReadOptions | None = None) -> Table 
     Args:
         source: one of
 
-            - a file ending in .csv, .tsv, .jsonl, .ndjson or .parquet; empty cells of a CSV or TSV file are missing;
-              text tables also with .gz behind it
+            - a file ending in .csv, .tsv, .jsonl, .ndjson, .json or .parquet; empty cells of a CSV or TSV file are
+              missing, JSON holds objects, one a line or all in a list; text tables also with .gz behind it
             - a folder of media files, `class/name.jpg` or `train/class/name.jpg`; or of Parquet or tar files; or
               written by `datasets`' `save_to_disk`
             - several Parquet or tar files, by `*` or a range: `data/*.parquet`, `shard-{000..009}.tar`
@@ -70,7 +70,7 @@ def load_table(source: str | Path, options: ReadOptions | None = None) -> Table 
     if path.suffix.lower() == ".tar" and path.is_file():
         return tar_table(name, path.resolve().parent, [path.resolve()])
     suffix = _table_suffix(path)
-    reader = _READERS.get(suffix)
+    reader = read_jsonl if suffix == ".json" else _READERS.get(suffix)  # in a folder, .json may be anything
     if reader is None or not path.is_file():
         raise DataError(_why_not(path))
     if reader is not _parquet and options.stream:
@@ -177,7 +177,8 @@ def _why_not(path: Path) -> str:
     if path.exists():
         if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
             return f"{path}: spreadsheets are not read; save the sheet as a CSV file"
-        return f"{path}: unknown suffix {path.suffix!r}; table files end in {', '.join(_READERS)}; .gz behind a text"
+        known = ", ".join([*_READERS, ".json"])
+        return f"{path}: unknown suffix {path.suffix!r}; table files end in {known}; .gz behind a text"
     hint = did_you_mean(str(path), builtin_names())
     if path.parent.is_dir() and not hint:
         hint = did_you_mean(path.name, [p.name for p in path.parent.iterdir() if _table_suffix(p) in _READERS])
@@ -237,7 +238,7 @@ def _parquet(path: Path, options: ReadOptions) -> tuple[pyarrow.Table, list[str]
     return whole_parquet(str(path), path.parent, [path]).rows, []
 
 
-_TEXTS = (".csv", ".tsv", ".jsonl", ".ndjson")
+_TEXTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 _READERS: dict[str, Reader] = {
     ".csv": _csv,
     ".tsv": _tsv,

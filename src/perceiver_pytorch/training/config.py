@@ -15,7 +15,7 @@ S = TypeVar("S", bound=Settings)
 class DataConfig(Settings):
     """The table, and how its cells become arrays."""
 
-    table: str = knob("", "CSV, TSV, JSONL or Parquet file, folder, shards, hf:NAME, or the name of a built-in set")
+    table: str = knob("", "CSV, TSV, JSON(L) or Parquet file, folder, shards, hf:NAME, or the name of a built-in set")
     target: str | list[str] = field(default="", metadata={"help": "column to predict, or a list of several"})
     target_kinds: dict[str, str] = field(
         default_factory=dict, metadata={"help": "kind of single targets: class, labels, number; else recognised"}
