@@ -78,6 +78,25 @@ def test_columns_that_are_not_read_do_not_matter(tmp_path):
     assert not differences(taken(table, spec), taken(other, spec))
 
 
+def test_files_of_cells_with_bytes_and_paths(tmp_path):
+    for i in range(16):
+        (tmp_path / f"{i}.png").write_bytes(png(np.full((6, 6), i, np.uint8)))
+    data = png(np.zeros((6, 6), np.uint8))
+    mixed = [{"bytes": data if i % 2 else None, "path": f"{i}.png"} if i % 5 else None for i in range(16)]
+    plain = [{"bytes": None, "path": f"{i}.png"} for i in range(16)]
+    only = [{"bytes": data} for _ in range(16)]
+    for cells in (mixed, plain, only, pyarrow.array([f"{i}.png" for i in range(16)]).dictionary_encode()):
+        table = table_of(tmp_path, picture=cells, label=LABELS)
+        spec, _ = fitted(table, "label", kinds={"picture": "image"})
+        before = taken(table, spec)
+        for changed in (2, 3):
+            content = (tmp_path / f"{changed}.png").read_bytes()
+            (tmp_path / f"{changed}.png").write_bytes(content + b"more")
+            noticed = cells is not only and not (cells is mixed and changed == 3)  # there the bytes count
+            assert bool(differences(before, taken(table, spec))) == noticed
+            (tmp_path / f"{changed}.png").write_bytes(content)
+
+
 def test_of_many_files_some_are_opened(tmp_path, monkeypatch):
     monkeypatch.setattr(table_fingerprint, "_OPENED", 4)
     for i in range(16):

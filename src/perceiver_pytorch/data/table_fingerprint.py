@@ -128,16 +128,32 @@ def _files(table: Table, name: str) -> str:
     A cell that is no path counts as one that leads nowhere.
     """
     digest, every = blake2b(digest_size=16), -(-len(table) // _OPENED)
-    for row, cells in table.iterate(np.arange(len(table)), [name]):
-        cell = cells[name]
-        if isinstance(cell, Mapping):
-            cell = None if cell.get("bytes") else cell.get("path")
-        if isinstance(cell, str):
+    for row, cell in enumerate(_paths(table.rows.column(name))):
+        if cell is not None:
             path = file_path(table.root, cell)
             size = _size(path)
             digest.update(b"%d " % size)
             digest.update(_ends(path, _END) if size > 0 and row % every == 0 else b"")
     return digest.hexdigest()
+
+
+def _paths(column: Any) -> Iterator[str | None]:
+    """The path in each cell, None where there is none; bytes in cells are not read, which may be all that there is."""
+    types, compute = need("pyarrow.types", "read tables"), need("pyarrow.compute", "read tables")
+    for start in range(0, len(column), _ROWS):
+        part = column.slice(start, _ROWS)
+        here = [False] * len(part)
+        if types.is_struct(part.type):
+            fields_ = {field.name: values for field, values in zip(part.type, part.flatten(), strict=True)}
+            part, data = fields_.get("path"), fields_.get("bytes")
+            if data is not None and not types.is_null(data.type):
+                here = compute.greater(compute.binary_length(data), 0).to_pylist()
+        elif types.is_dictionary(part.type):
+            part = part.cast(part.type.value_type)
+        if part is not None and (types.is_string(part.type) or types.is_large_string(part.type)):
+            yield from (None if inside else cell for inside, cell in zip(here, part.to_pylist(), strict=True))
+        else:
+            yield from [None] * len(here)
 
 
 def _size(path: Path) -> int:
