@@ -173,7 +173,7 @@ class TestFiles:
             (picture(), r"the image cannot be decoded \(it is in no format that Pillow reads\)"),
             (AudioSpec("x", 8000, 64, 32), r"the sound cannot be decoded \(.*\)"),
             (VideoSpec("x", 5.0, 4, 8, 8, 2), r"the video cannot be decoded \(.*\)"),
-            (SeriesSpec("x", 8, (0.0,), (1.0,)), r"the array cannot be read \(.*\)"),
+            (SeriesSpec("x", 8, (0.0,), (1.0,)), r"the array cannot be read \(it is no NumPy file\)"),
         ],
     )
     def test_a_damaged_file_is_named(self, tmp_path, spec, reason):

@@ -92,7 +92,7 @@ def test_a_cell_may_bring_its_time_stamps():
         (PLAIN, {"x": [[[1]]]}, r"got one of shape \(1, 1, 1\)"),
         (PLAIN, {"x": npy(np.array([1, 2, 3]))[:70]}, "cannot be read"),
         (PLAIN, {"x": npy(np.array(["a"]))}, "array of numbers"),
-        (PLAIN, {"x": 3}, "file was expected"),
+        (PLAIN, {"x": 3}, r"array of numbers was expected \(a list, .*, got a value of type int"),
         (TIMED, {"x": [1, 2], "t": [1]}, "got 1 for 2 steps"),
         (TIMED, {"x": [1, 2], "t": [1, None]}, "time stamp"),
         (TIMED, {"x": [1, 2], "t": ["now", "then"]}, "a date"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_helpers import fitted, shades, table_of, video
+from data_helpers import fitted, png, shades, table_of, video
 from perceiver_pytorch.data import DataError, SpecOptions, VideoSpec, Where
 from perceiver_pytorch.data.decoders.video import VideoFacts
 from perceiver_pytorch.data.decoders.video_file import read_video
@@ -193,3 +193,17 @@ def test_mutated_files_are_read_or_refused(kind, changes, data):
         return
     frames, rows, columns, values = encoded.values.shape  # a header may say another size as well
     assert (1 <= frames <= 4, 1 <= rows <= 2, 1 <= columns <= 2, values) == (True, True, True, 192)
+
+
+def test_what_is_no_film_says_so(tmp_path):
+    table = table_of(
+        tmp_path, clip=[png(np.zeros((4, 4), np.uint8))] * 4, mute=[video(shades(4))] * 4, y=["a", "b"] * 2
+    )
+    with pytest.raises(
+        DataError, match=r"row 0, column 'clip': the video cannot be decoded \(it is in no format that is read\)"
+    ):
+        fitted(table, "y", kinds={"clip": "video", "mute": "ignore"})
+    with pytest.raises(ValueError, match=r"cannot be decoded \((?!it is in no format)"):  # a film, but a damaged one
+        VideoFacts.look(video(shades(4), kind="matroska")[:40])
+    with pytest.raises(DataError, match=r"'mute' has no file with sound .*; --column mute=video goes on without"):
+        fitted(table, "y", kinds={"clip": "ignore", "mute": "video+audio"})

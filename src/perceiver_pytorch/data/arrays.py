@@ -15,6 +15,7 @@ from .sniff import sniff_bytes, sniff_path
 from .values import as_seconds, is_missing
 
 _VALUES, _TIMES = ("values", "value"), ("time", "times", "timestamps")  # fields of a cell that brings its time stamps
+_NUMPY = b"\x93NUMPY"
 _MAX_BYTES = 1 << 30  # of an array, before it is cut: a header may claim any shape
 
 
@@ -36,6 +37,9 @@ def array_cell(value: Any, column: str, where: Where) -> np.ndarray | None:
             return _floats(json.loads(value), column, where)
         except (ValueError, RecursionError) as error:
             raise where.error(column, f"{value[:40]!r} is no JSON array ({error})") from error
+    if not isinstance(value, str | bytes | Mapping):
+        reason = "an array of numbers was expected (a list, JSON text of one, a .npy file), got a value of type "
+        raise where.error(column, reason + type(value).__name__)
     source = media_source(value, column, where)
     return None if source is None else _floats(_numpy_file(source, value, column, where), column, where)
 
@@ -91,6 +95,8 @@ def _is_json_array(text: str) -> bool:
 
 
 def _numpy_file(source: bytes | Path, cell: Any, column: str, where: Where) -> Any:
+    if not _beginning(source).startswith((_NUMPY, b"PK")):
+        raise where.error(column, "the array cannot be read (it is no NumPy file)", cell)
     try:
         if isinstance(source, bytes):
             return np.load(BytesIO(source), allow_pickle=False)
@@ -101,6 +107,16 @@ def _numpy_file(source: bytes | Path, cell: Any, column: str, where: Where) -> A
         reason = "an archive of arrays (.npz) was found where one array (.npy) was expected"
         raise where.error(column, reason, cell)
     return array
+
+
+def _beginning(source: bytes | Path) -> bytes:
+    if isinstance(source, bytes):
+        return source[:6]
+    try:
+        with source.open("rb") as file:
+            return file.read(6)
+    except OSError:  # told by who reads on
+        return _NUMPY
 
 
 def _floats(value: Any, column: str, where: Where) -> np.ndarray:

@@ -143,7 +143,8 @@ class _Columns:
                     return None
                 raise
 
-        headers = self._look(column, self.rows, look, what="file with sound")
+        without: Kind = "video" if track_of else "ignore"
+        headers = self._look(column, self.rows, look, what="file with sound", without=without)
         return AudioSpec.fit(name, headers, self._clips(column), self.options.of(column), track_of)
 
     def video(self, name: str) -> VideoSpec:
@@ -215,10 +216,16 @@ class _Columns:
         return values
 
     def _look(
-        self, name: str, rows: np.ndarray, look: Callable[[Any, Where], T | None], *, what: str = "file"
+        self,
+        name: str,
+        rows: np.ndarray,
+        look: Callable[[Any, Where], T | None],
+        *,
+        what: str = "file",
+        without: Kind = "ignore",
     ) -> Iterator[T]:
         """`look` at every different cell of a column. Cells that cannot be read are left out, unless all are."""
-        return self._look_at((name,), rows, lambda cells, where: look(cells[name], where), what=what)
+        return self._look_at((name,), rows, lambda cells, where: look(cells[name], where), what=what, without=without)
 
     def _look_at(
         self,
@@ -227,8 +234,14 @@ class _Columns:
         look: Callable[[Mapping[str, Any], Where], T | None],
         *,
         what: str,
+        without: Kind = "ignore",
     ) -> Iterator[T]:
-        """The same for cells of several columns together, the first of which is named if none can be read."""
+        """The same for cells of several columns together, the first of which is named if none can be read.
+
+        Args:
+            what: is looked for, for the message that there is none.
+            without: kind to give the column then.
+        """
         name, seen, found = names[0], set(), False
         first_error: DataError | None = None
         for row, cells in self.table.iterate(rows, names):
@@ -251,7 +264,7 @@ class _Columns:
         if not found:
             raise first_error or DataError(
                 f"{self.table.source}: column {name!r} has no {what} in the train rows looked at; "
-                f"--column {name}=ignore leaves it out",
+                f"--column {name}={without} goes on without",
                 column=name,
             )
 

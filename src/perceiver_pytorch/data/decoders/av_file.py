@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -32,12 +33,16 @@ def opened(source: bytes | Path, what: str) -> Iterator[Any]:
     av = need("av", f"decode {what}")
     av.logging.set_level(av.logging.PANIC)  # what is wrong comes as an error; FFmpeg's own words are not for a terminal
     file = BytesIO(source) if isinstance(source, bytes) else str(source)
+    begun = False
     try:
         with av.open(file, options={"format_whitelist": _FORMATS}, metadata_errors="ignore") as container:
+            begun = True
             yield container
     except ValueError as error:
         if isinstance(error, av.FFmpegError):
-            raise ValueError(f"the {what} cannot be decoded ({error.strerror})") from error
+            unknown = not begun and error.errno == errno.EINVAL  # a demuxer that is none of ours
+            reason = "it is in no format that is read" if unknown else error.strerror
+            raise ValueError(f"the {what} cannot be decoded ({reason})") from error
         raise
     except (av.FFmpegError, OSError, EOFError, RuntimeError, MemoryError, OverflowError, TypeError) as error:
         raise ValueError(f"the {what} cannot be decoded ({getattr(error, 'strerror', None) or error})") from error
