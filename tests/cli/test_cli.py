@@ -1,6 +1,7 @@
 """The command as a user has it: its output, its exit code, its files; in this process, where no signal is needed."""
 
 import csv
+import datetime
 import io
 import json
 import shutil
@@ -97,6 +98,18 @@ def test_predict_and_evaluate_several_targets(folder):
     measured = json.loads((folder / "several.json").read_text())
     trained = json.loads((folder / "several/metrics.json").read_text())
     assert measured["tasks"] == trained["tasks"]
+
+
+def test_dates_are_predicted_as_dates(folder):
+    lines = [f"{i % 7},{datetime.date(2020, 1, 1) + datetime.timedelta(days=31 * (i % 7) + i)}" for i in range(60)]
+    (folder / "dates.csv").write_text("\n".join(["x,when", *lines]))
+    done = perceiver("fit", "dates.csv", "--target=when", "--epochs=1", "--run=dates", *SETTINGS, cwd=folder)
+    assert "when: a date, 2020-0" in done.stdout
+    assert "2020-" in (folder / "dates/report.html").read_text()
+    perceiver("predict", "dates", "dates.csv", "-o", "dates-out.csv", cwd=folder)
+    with (folder / "dates-out.csv").open() as file:
+        for row in csv.DictReader(file):
+            assert datetime.date.fromisoformat(row["prediction"])
 
 
 def test_predict_takes_tables_without_target_and_without_a_modality(folder, run):

@@ -157,3 +157,13 @@ def test_options(av_table):
     assert spec.modality("audio").shape == (4, 10)
     with pytest.raises(DataError, match="audio_patch was expected to be positive, got 0"):
         SpecOptions(audio_patch=0)
+
+
+def test_a_file_from_before_a_field_was_there_is_read(av_table):
+    spec = fitted(av_table, "label")[0]
+    given = spec.to_dict()
+    assert given["modalities"][0].pop("filling") == "pad"  # it has a default
+    assert InputSpec.from_dict(given) == spec
+    del given["modalities"][0]["height"]
+    with pytest.raises(DataError, match="'height' does not fit"):
+        InputSpec.from_dict(given)

@@ -1,3 +1,4 @@
+import datetime
 import math
 
 import numpy as np
@@ -173,3 +174,23 @@ def test_val_rows_are_drawn_in_proportion_from_the_classes_of_a_later_target(tmp
 def test_val_rows_of_numbers_are_drawn_by_share(tmp_path):
     table = table_of(tmp_path, n=[i / 7 for i in range(80)])
     assert len(split_rows(table, target="n", split=None, val_fraction=0.25, seed=0).val) == 20
+
+
+def test_dates_are_numbers_that_are_dates_again():
+    day, hour = datetime.timedelta(days=1), datetime.timedelta(hours=1)
+    start = datetime.date(2021, 3, 1)
+    target = NumberTarget.fit("n", [start + i * day for i in range(11)])
+    assert target.dates == "day"
+    assert target.note() == "a date, 2021-03-06 ± 3.162 days"
+    assert float(target.encode(start)) == pytest.approx(-5 / target.std)
+    days = (start - datetime.date(1970, 1, 1)).days
+    cells = target.cells(np.array([days + 0.4, days + 0.6]))
+    assert cells.astype(str).tolist() == ["2021-03-01", "2021-03-02"]
+    timed = NumberTarget.fit("n", [datetime.datetime(2021, 3, 1) + i * hour for i in range(10)])
+    assert timed.dates == "second"
+    assert timed.text(days + 0.25) == "2021-03-01T06:00:00"
+    plain = NumberTarget.fit("n", [1.0, 2.0, 4.0])
+    assert (plain.dates, plain.text(2.0)) == ("", "2")
+    assert plain.cells(np.array([2.5])).tolist() == [2.5]
+    with pytest.raises(ValueError, match="dates was expected to be 'day'"):
+        NumberTarget("n", 0.0, 1.0, "month")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -175,12 +176,14 @@ class NumberTarget:
 
     Attributes:
         name: the column.
-        mean, std: of the train rows, in the column's unit.
+        mean, std: of the train rows, in the column's unit; of dates in days since 1970-01-01.
+        dates: `"day"` where the cells are dates, `"second"` where they have a time of day; empty for numbers.
     """
 
     name: str
     mean: float
     std: float
+    dates: str = ""
 
     kind: ClassVar[str] = "number"
     dtype: ClassVar[str] = "float32"
@@ -190,6 +193,8 @@ class NumberTarget:
     def __post_init__(self) -> None:
         if not self.std > 0:
             raise ValueError(f"std was expected to be positive, got {self.std}")
+        if self.dates not in ("", "day", "second"):
+            raise ValueError(f"dates was expected to be 'day', 'second' or empty, got {self.dates!r}")
 
     @classmethod
     def fit(cls, name: str, cells: Iterable[Any]) -> NumberTarget:
@@ -198,6 +203,7 @@ class NumberTarget:
         Raises:
             ValueError: there is no number, all are equal, or they are too large to average.
         """
+        cells = list(cells)
         values = np.array(_readable(cells, as_number), dtype=np.float64)
         if not len(values):
             raise ValueError("has no number in the train rows")
@@ -207,7 +213,20 @@ class NumberTarget:
             raise ValueError("has numbers that are too large to average")
         if std <= 1e-12 * max(1.0, abs(mean)):
             raise ValueError(f"has one value only in the train rows ({mean:g}); there is nothing to learn")
-        return cls(name, mean, std)
+        dates = all(isinstance(cell, datetime.date) for cell in cells)
+        timed = any(isinstance(cell, datetime.datetime) for cell in cells)
+        return cls(name, mean, std, "" if not dates else "second" if timed else "day")
+
+    def cells(self, values: np.ndarray) -> np.ndarray:
+        """Numbers in the column's unit as what the cells are: datetime64 where they are dates."""
+        if not self.dates:
+            return values
+        counts = np.rint(values * (86400 if self.dates == "second" else 1))
+        return counts.astype(np.int64).astype(f"datetime64[{'s' if self.dates == 'second' else 'D'}]")
+
+    def text(self, value: float) -> str:
+        """A number in the column's unit, for people."""
+        return str(self.cells(np.array(value))) if self.dates else f"{value:.4g}"
 
     def encode(self, value: Any) -> np.ndarray:
         """float32 (): the number in standard deviations from the mean.
@@ -223,7 +242,8 @@ class NumberTarget:
         return np.array(np.nan, dtype=np.float32)
 
     def note(self) -> str:
-        return f"a number, {self.mean:.4g} ± {self.std:.4g}"
+        kind, unit = ("a date", " days") if self.dates else ("a number", "")
+        return f"{kind}, {self.text(self.mean)} ± {self.std:.4g}{unit}"
 
 
 TargetSpec = ClassTarget | LabelsTarget | NumberTarget

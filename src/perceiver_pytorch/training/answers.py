@@ -24,9 +24,9 @@ def answer(target: TargetSpec, predictions: Predictions, place: int) -> dict[str
         if is_known:
             found |= {"truth": _names(target, encoded > 0), "right": bool(((values >= 0.5) == (encoded > 0)).all())}
     else:
-        found["prediction"] = f"{float(values[0]):.4g}"
+        found["prediction"] = target.text(float(values[0]))
         if is_known:
-            found["truth"] = f"{float(encoded) * target.std + target.mean:.4g}"
+            found["truth"] = target.text(float(encoded) * target.std + target.mean)
     return found
 
 

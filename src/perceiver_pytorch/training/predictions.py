@@ -26,7 +26,7 @@ def write_predictions(path: Path, predictions: Predictions, bad: Mapping[int, Ba
     """Writes ``row`` (number in the table, from 0) and the columns of each target.
 
     ``prediction`` holds the most probable class; the labels of probability 0.5 or more, joined as in the train table
-    (``|`` where that had lists); or the number. Classes and labels have ``p_NAME`` each. With several targets
+    (``|`` where that had lists); or the number, or date. Classes and labels have ``p_NAME`` each. With several targets
     ``TARGET_`` stands before each of these.
 
     Args:
@@ -64,7 +64,7 @@ def _columns(target: TargetSpec, values: Tensor) -> dict[str, Any]:
         joint = ", " if separator == "," else separator
         chosen = [joint.join(target.labels[i] for i in torch.nonzero(row).flatten().tolist()) for row in values >= 0.5]
         return {"prediction": chosen, **_probabilities(target.labels, values)}
-    return {"prediction": values[:, 0].numpy()}
+    return {"prediction": target.cells(values[:, 0].numpy())}
 
 
 def _probabilities(names: tuple[str, ...], values: Tensor) -> dict[str, Any]:

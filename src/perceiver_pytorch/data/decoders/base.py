@@ -202,7 +202,8 @@ def to_json(spec: Any) -> dict[str, Any]:
 
 
 def from_json(cls: type[SpecT], given: Any, place: str) -> SpecT:
-    """Build a spec from JSON values, checking every field's presence and type.
+    """Build a spec from JSON values, checking every field's presence and type; one with a default may be missing, as
+    it is where a run is older than the field.
 
     Raises:
         DataError: a field is missing, unknown, of another type, or out of range; `place` says where.
@@ -211,10 +212,11 @@ def from_json(cls: type[SpecT], given: Any, place: str) -> SpecT:
         raise DataError(f"{place}: an object was expected, got {type(given).__name__}")
     hints = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    wrong = sorted(set(names) ^ set(given))
+    needed = {field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}  # type: ignore[arg-type]
+    wrong = sorted((needed - set(given)) | (set(given) - set(names)))
     if wrong:
         raise DataError(f"{place}: the fields {names} were expected, got {sorted(given)}; {wrong[0]!r} does not fit")
-    fields = {name: _typed(given[name], hints[name], f"{place}.{name}") for name in names}
+    fields = {name: _typed(given[name], hints[name], f"{place}.{name}") for name in given}
     try:
         return cls(**fields)
     except ValueError as error:
