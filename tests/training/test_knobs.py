@@ -32,6 +32,8 @@ def test_every_knob_has_help_and_stands_in_the_file():
         ({"model": {"depth": "three"}}, "model.depth must be int, got 'three'"),
         ({"training": {"optimizer": "sgd"}}, "optimizer must be one of 'adamw', 'lamb'; got 'sgd'"),
         ({"training": {"seed": True}}, "seed must be int"),
+        ({"training": {"seed": -1}}, "seed must be at least 0, got -1"),
+        ({"training": {"seed": 1 << 32}}, r"seed must be less than 2\^32, got 4294967296"),
         ({"data": {"image_size": "big"}}, "image_size must be int or none"),
         ({"model": 3}, "model must be a mapping"),
         ({"training": {"batch_size": 0}}, "training.batch_size must be at least 1, got 0"),

@@ -38,7 +38,7 @@ def test_lamb_moves_a_tensor_of_zeros():
 @pytest.mark.parametrize("name", ["adamw", "lamb"])
 def test_only_matrices_decay(name):
     model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
-    optimizer = build_optimizer(model, TrainingConfig(optimizer=name, weight_decay=0.3))
+    optimizer = build_optimizer(model, TrainingConfig(optimizer=name, weight_decay=0.3), 4e-3)
     matrices, vectors = optimizer.param_groups
     assert [p.dim() for p in matrices["params"]] == [2]
     assert matrices["weight_decay"] == 0.3
@@ -48,7 +48,7 @@ def test_only_matrices_decay(name):
 
 def test_the_learning_rate_rises_and_falls():
     config = TrainingConfig(lr=1.0, warmup=0.1, min_lr=0.01)
-    optimizer = build_optimizer(nn.Linear(1, 1), config)
+    optimizer = build_optimizer(nn.Linear(1, 1), config, 1.0)
     schedule = build_schedule(optimizer, config, 100)
     rates = []
     for _ in range(100):

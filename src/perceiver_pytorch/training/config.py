@@ -106,7 +106,9 @@ class TrainingConfig(Settings):
     epochs: int = knob(30, "passes over the train rows, at most", least=1)
     batch_size: int = knob(64, "rows per step", least=1)
     optimizer: str = knob("adamw", "optimiser", choices=("adamw", "lamb"))
-    lr: float = knob(4e-3, "peak learning rate", least=0)
+    lr: float | None = knob(
+        None, "peak learning rate; null: by the width of the model and what of it is trained", least=0
+    )
     weight_decay: float = knob(0.1, "decoupled weight decay of weight matrices", least=0)
     warmup: float = knob(0.05, "share of the steps in which the learning rate rises", least=0, most=1)
     min_lr: float = knob(0.01, "learning rate at the end of the cosine, as a share of lr", least=0, most=1)
@@ -133,6 +135,7 @@ class TrainingConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         Every.of(self.checkpoint_every)
+        _checks.seed("seed", self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +204,6 @@ PRESETS: dict[str, dict[str, Any]] = {
             "num_freq_bands": 16,
             "embedding_dim": 64,
         },
-        "training": {"lr": 2e-3},
     },
     "base": {
         "data": {"max_image_size": 224, "max_image_tokens": 4096, "max_text_bytes": 2048},
@@ -218,7 +220,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "num_freq_bands": 32,
             "embedding_dim": 128,
         },
-        "training": {"optimizer": "lamb", "lr": 4e-3, "weight_decay": 0.1},
+        "training": {"optimizer": "lamb", "weight_decay": 0.1},
     },
 }
 """What a preset changes; "tiny" learns the built-in digits in minutes on two cores."""

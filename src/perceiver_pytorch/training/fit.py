@@ -42,6 +42,7 @@ from perceiver_pytorch.training.doubts import tell_doubts
 from perceiver_pytorch.training.finetune import Source, adopt, load_source, start_from
 from perceiver_pytorch.training.freezing import merge_lora
 from perceiver_pytorch.training.guard import Guard, guarded
+from perceiver_pytorch.training.learning_rate import peak_learning_rate
 from perceiver_pytorch.training.loop import INTERRUPTED, run_loop
 from perceiver_pytorch.training.module import TableModule
 from perceiver_pytorch.training.published import RunModel
@@ -124,7 +125,9 @@ def _fit(
         for line in lines:
             reporter.say(line)
     reporter.say(model.summary().splitlines()[0])
-    module = TableModule(model, spec, config.training, config.augment)
+    rate, why = peak_learning_rate(model, config.training, config.start)
+    reporter.say(f"learning rate: {rate:g} at its peak, {why}")
+    module = TableModule(model, spec, config.training, config.augment, rate)
     guard.begun = True
     if not run.spec_file.is_file():
         run.write_table(taken)

@@ -104,10 +104,15 @@ def is_head(name: str) -> bool:
     return name.startswith(_HEADS) or ".heads." in name
 
 
+def is_in_encoder(name: str) -> bool:
+    """Whether a parameter of that name is neither a head's nor of what asks the latents for its input."""
+    return not (is_head(name) or name == "queries" or name.startswith("decoder."))
+
+
 def _names(pattern: str, name: str) -> bool:
     plain = name.removeprefix("encoder.")
     if pattern == "encoder":
-        return not is_head(name)
+        return is_in_encoder(name)
     if pattern == "embeddings":
         return plain.startswith("embeddings.") or ".embedding." in name
     if pattern == "latents":

@@ -25,10 +25,14 @@ class TableModule(Resumable):
         spec: what it reads and predicts.
         config: optimisation.
         augment: how train rows are changed.
+        lr: peak learning rate.
     """
 
-    def __init__(self, model: nn.Module, spec: InputSpec, config: TrainingConfig, augment: AugmentConfig) -> None:
+    def __init__(
+        self, model: nn.Module, spec: InputSpec, config: TrainingConfig, augment: AugmentConfig, lr: float
+    ) -> None:
         super().__init__(config.seed)
+        self.lr = lr
         self.model = model
         self.spec = spec
         self.targets = spec.targets
@@ -101,7 +105,7 @@ class TableModule(Resumable):
         return weighted_mean(losses, self.targets, self.config.task_weights)
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.model, self.config)
+        optimizer = build_optimizer(self.model, self.config, self.lr)
         schedule = build_schedule(optimizer, self.config, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -17,9 +17,6 @@ class OptimizerSettings(Protocol):
     def optimizer(self) -> str: ...
 
     @property
-    def lr(self) -> float: ...
-
-    @property
     def weight_decay(self) -> float: ...
 
     @property
@@ -84,17 +81,17 @@ class Lamb(Optimizer):
         parameter.sub_(update * trust, alpha=group["lr"])
 
 
-def build_optimizer(model: nn.Module, config: OptimizerSettings) -> Optimizer:
-    """The optimiser over the model's parameters; matrices decay, vectors (biases, norms) do not."""
+def build_optimizer(model: nn.Module, config: OptimizerSettings, lr: float) -> Optimizer:
+    """The optimiser over the model's parameters; matrices decay, vectors (biases, norms) do not. ``lr`` is its peak."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
     if config.optimizer == "lamb":
-        return Lamb(groups, lr=config.lr)
+        return Lamb(groups, lr=lr)
     # A short memory of the squares (0.98) follows the fast changes early in training.
-    return AdamW(groups, lr=config.lr, betas=(0.9, 0.98))
+    return AdamW(groups, lr=lr, betas=(0.9, 0.98))
 
 
 def build_schedule(optimizer: Optimizer, config: OptimizerSettings, num_steps: int) -> LambdaLR:

@@ -46,6 +46,6 @@ class LanguageModule(Resumable):
         self.log("val_bits_per_byte", self.val_bits, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.model, self.config)
+        optimizer = build_optimizer(self.model, self.config, self.config.lr)
         schedule = build_schedule(optimizer, self.config, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
