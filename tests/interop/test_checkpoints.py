@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from interop.lucidrains import lucidrains
@@ -32,6 +33,48 @@ def test_a_published_checkpoint_is_written_as_ours(tmp_path: Path) -> None:
         torch.testing.assert_close(outputs(model, inputs), outputs(built("image-fourier"), inputs).logits)
     with pytest.raises(FileExistsError, match="is there already"):
         interop.convert(source, tmp_path / "here")
+
+
+def write_weights(folder: Path, weights: dict[str, torch.Tensor] | bytes | None, name: str | None = None) -> None:
+    file = folder / "model.safetensors"
+    file.unlink()
+    if isinstance(weights, bytes):
+        file.write_bytes(weights)
+    elif weights is not None:
+        save_file(weights, file, metadata={} if name is None else {"class": name})
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda f, w: write_weights(f, {k: v for k, v in w.items() if k != "latents"}, "Perceiver"),
+            'Missing.*"latents"',
+        ),
+        (lambda f, w: write_weights(f, {**w, "more": torch.zeros(1)}, "Perceiver"), 'Unexpected.*"more"'),
+        (lambda f, w: write_weights(f, {**w, "latents": torch.zeros(9, 9)}, "Perceiver"), "size mismatch for latents"),
+        (lambda f, w: write_weights(f, {**w}, "Nothing"), "has weights of Nothing, which is no class"),
+        (lambda f, w: write_weights(f, {**w}), "names no class of this package"),
+        (lambda f, w: write_weights(f, None), "has no weights, such as model.safetensors"),
+        (lambda f, w: write_weights(f, b""), r"model\.safetensors cannot be read as weights"),
+        (lambda f, w: write_weights(f, (f / "model.safetensors").read_bytes()[:-8]), "cannot be read as weights"),
+        (lambda f, w: (f / "config.json").write_text("{}"), r"config\.json: .*num_freq_bands"),
+        (lambda f, w: (f / "config.json").write_text("[]"), r"config\.json must hold a JSON object"),
+    ],
+)
+def test_a_damaged_saved_model_is_told_as_such(damage, message: str, tmp_path: Path, capsys) -> None:
+    model = Perceiver(**SINGLE, depth=1)
+    model.save_pretrained(tmp_path)
+    interop.load(tmp_path)
+    assert not capsys.readouterr().out
+    damage(tmp_path, dict(model.state_dict()))
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        interop.load(tmp_path)
+
+
+def test_a_missing_file_is_no_hub_repository() -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is no file nowhere\.pt"):
+        interop.load("nowhere.pt")
 
 
 def test_checkpoints_of_lucidrains_are_written_as_ours(tmp_path: Path) -> None:

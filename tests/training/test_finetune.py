@@ -344,6 +344,14 @@ def test_a_model_that_starts_from_another_kind_gives_its_latents(kind, pretraine
     torch.testing.assert_close(new(data, return_embeddings=True), expected)
 
 
+def test_a_model_whose_training_had_failed_is_refused(pretrained):
+    source = load_source(str(pretrained.path))
+    with torch.no_grad():
+        source.model.latents[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="latents is not finite"):
+        start_from(source, pretrained.spec(), pretrained.config().model, StartConfig())
+
+
 def test_a_model_that_no_table_can_be_read_by_is_refused(tmp_path):
     HierarchicalMultiModalityPerceiver(
         modalities=[image()], depth=1, configurator=HierarchicalConfigurator(1, 4, 8), num_classes=2

@@ -1,5 +1,7 @@
 """Any checkpoint as a model: ours, transformers', release 1.4.0's, perceiver-pytorch 0.11.0's."""
 
+import contextlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +34,19 @@ def load(source: str | Path, **arguments: Any) -> nn.Module:
         return upstream.load(source, **arguments)
     folder = huggingface.find(source, arguments.pop("revision", None))
     values = read_json(folder / huggingface.CONFIG)
-    name = _named_class(folder / huggingface.SAFETENSORS)
-    if name is None or "model_type" in values:
+    weights = folder / huggingface.SAFETENSORS
+    name = None if "model_type" in values else _named_class(weights)
+    if not any(path.is_file() for pattern in huggingface.FILES[2:] for path in folder.glob(pattern)):
+        raise FileNotFoundError(f"{folder} has no weights, such as {huggingface.SAFETENSORS}")
+    if name is None:
+        if weights.is_file() and not ({"model_type", "architectures"} & values.keys() or "task" in arguments):
+            raise ValueError(
+                f"{weights} names no class of this package, and {huggingface.CONFIG} none of transformers'"
+            )
         return huggingface.load(folder, **arguments)
     if arguments:
         raise TypeError(f"{folder} is a saved model and takes no arguments, got {', '.join(arguments)}")
-    return _saved_class(name, folder).from_pretrained(folder).eval()
+    return _saved_model(_saved_class(name, folder), folder)
 
 
 def convert(source: str | Path, target: str | Path, **arguments: Any) -> nn.Module:
@@ -63,14 +72,29 @@ def convert(source: str | Path, target: str | Path, **arguments: Any) -> nn.Modu
 
 
 def _named_class(path: Path) -> str | None:
-    """The class that a file of weights of ours names."""
+    """The class that a file of weights of ours names.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
     if not path.is_file():
         return None
     try:
         with safe_open(path, "pt") as file:
             return (file.metadata() or {}).get(CLASS)
-    except SafetensorError:
-        return None  # the loader that reads it says so
+    except SafetensorError as error:
+        raise ValueError(f"{path} cannot be read as weights: {error}") from error
+
+
+def _saved_model(cls: Any, folder: Path) -> nn.Module:
+    """What ``save_pretrained`` wrote, in evaluation mode."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a folder
+            return cls.from_pretrained(folder, local_files_only=True).eval()
+    except RuntimeError as error:
+        raise ValueError(f"{folder}: weights do not fit config.json: {' '.join(str(error).split())}") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{folder / huggingface.CONFIG}: {error}") from error
 
 
 def _saved_class(name: str, folder: Path) -> Any:

@@ -141,6 +141,8 @@ def find(path_or_repo: str | Path, revision: str | None = None) -> Path:
             raise FileNotFoundError(f"{folder} has no {CONFIG}; a checkpoint's folder holds it beside the weights")
         return folder
     name = str(path_or_repo)
+    if folder.suffix in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):
+        raise FileNotFoundError(f"there is no file {name}")
     if folder.exists() or name.count("/") > 1 or name.startswith((".", "/", "~")):
         raise FileNotFoundError(f"{name} is neither a folder nor the name of a hub repository (owner/name)")
     from huggingface_hub import snapshot_download

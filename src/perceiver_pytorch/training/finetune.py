@@ -1,8 +1,6 @@
 """A model for a table that starts from a trained one: its sizes and weights, with a new head and the table's inputs."""
 
-import contextlib
 import dataclasses
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,11 +83,10 @@ def load_source(checkpoint: str) -> Source:
             f"--from {checkpoint}: a run folder, a folder of save_pretrained, or one in transformers' format was "
             "expected; it has no config.json"
         )
-    with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a folder
-        try:
-            model = checkpoints.load(folder)
-        except (TypeError, ValueError, RuntimeError, OSError) as error:
-            raise ValueError(f"--from {checkpoint}: {error}") from error
+    try:
+        model = checkpoints.load(folder)
+    except (TypeError, ValueError, OSError) as error:
+        raise ValueError(f"--from {checkpoint}: {error}") from error
     return Source(checkpoint, model if isinstance(model, PublishedPerceiver) else _encoder(model, checkpoint))
 
 
@@ -114,9 +111,13 @@ def start_from(source: Source, spec: InputSpec, config: ModelConfig, start: Star
         start: what to freeze, and LoRA.
 
     Raises:
-        ValueError: the source has too few latents for the targets, or nothing is left to train.
+        ValueError: the source has too few latents for the targets, or weights that are not finite, or nothing is left
+            to train.
         ImportError: LoRA is asked for, and peft is missing.
     """
+    for name, weight in source.model.named_parameters():
+        if not weight.isfinite().all():
+            raise ValueError(f"--from {source.place}: {name} is not finite; the model's training had failed")
     started = _from_published if isinstance(source.model, PublishedPerceiver) else _from_own
     model, matches, transfer = started(source, spec, config)
     freeze(model, start.freeze)
