@@ -22,8 +22,8 @@ def run(part: nn.Module, x: Float[Tensor, "batch latents dim"]) -> Float[Tensor,
         threads.end_alone()  # left over where a backward pass broke off
     follows = torch.is_grad_enabled() and x.requires_grad
     with threads.alone():
-        x = part(_End.apply(x) if follows else x)
-    return _Begin.apply(x) if follows else x
+        x = part(_Mark.apply(x, False) if follows else x)
+    return _Mark.apply(x, True) if follows else x
 
 
 def _takes(part: nn.Module, x: Tensor) -> bool:
@@ -38,29 +38,19 @@ def _takes(part: nn.Module, x: Tensor) -> bool:
     return x.shape[:-1].numel() * _largest_weights[part] <= threads.SMALL
 
 
-class _Begin(torch.autograd.Function):
-    """Behind the part: the first of it in the backward pass."""
+class _Mark(torch.autograd.Function):
+    """In front of the part and behind it: the backward pass begins behind."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, behind: bool) -> Tensor:
+        ctx.behind = behind
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        if threads.begin_alone():
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        if not ctx.behind:
+            threads.end_alone()
+        elif threads.begin_alone():
             # However much of the part is asked for: at the end of the pass at the latest all is as it was.
             Variable._execution_engine.queue_callback(threads.end_alone)
-        return grad
-
-
-class _End(torch.autograd.Function):
-    """In front of the part."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        threads.end_alone()
-        return grad
+        return grad, None
