@@ -79,6 +79,14 @@ def test_threads_are_back_after_a_pass_that_broke_off() -> None:
     assert torch.get_num_threads() == 3
 
 
+def test_the_result_may_be_changed_in_place() -> None:
+    x = torch.randn(2, 3, 4, requires_grad=True)
+    y = alone.run(nn.Identity(), x)
+    y += 1
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, torch.ones_like(x))
+
+
 def test_a_large_part_keeps_all_threads() -> None:
     part = Part(64)
     alone.run(part, torch.randn(1, threads.SMALL // 64**2 + 1, 64))

@@ -44,7 +44,7 @@ class _Mark(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, behind: bool) -> Tensor:
         ctx.behind = behind
-        return x.view_as(x)
+        return x.clone()  # a view, made here, might not be changed in place
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
