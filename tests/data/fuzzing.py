@@ -4,6 +4,7 @@ The child has a limit on memory and one on the seconds for each file. What it is
 after a crash or a hang the input is known.
 """
 
+import gzip
 import io
 import multiprocessing
 import random
@@ -89,6 +90,8 @@ def tables():
     yield ".csv", b'a,b,label\n1,"x, y",u\n2.5,,v\n,z,u\n'
     yield ".tsv", b"a\tb\tlabel\n1\tx\tu\n2\ty\tv\n"
     yield ".jsonl", b'{"a": 1, "b": "x", "c": [1, 2]}\n{"a": null, "b": "y"}\n'
+    yield ".json", b'[{"a": 1, "b": "x", "c": [1, 2]},\n{"a": null, "b": "y"}]\n'
+    yield ".csv.gz", gzip.compress(b"a;b;label\n1,5;x;u\n2;;v\n;z;u\n", mtime=0)
     buffer = io.BytesIO()
     columns = {"a": [1.0, 2.0, None], "b": ["x", "y", "z"], "c": [b"1", b"2", b"3"], "d": [[1], [2, 3], []]}
     pyarrow.parquet.write_table(pyarrow.table(columns), buffer)
