@@ -1,5 +1,6 @@
 """Checkpoints of transformers' Perceiver: outputs and gradients of every class, and what may be wrong with a folder."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,43 @@ def test_outputs_are_those_of_transformers(task: str, folders: dict[str, Path]) 
     for name, value in expected.items():
         assert actual[name].shape == value.shape
         assert relative_difference(actual[name], value) < 1e-5, name
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("task", TASKS)
+def test_other_configurations_have_the_outputs_of_transformers(task: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    names = {0: "ant", 1: "bee", 2: "cow", 3: "dog"}
+    sizes = {"d_latents": 16, "v_channels": 16, "qk_channels": 8, "num_latents": 3, "num_blocks": 3}
+    widths = {"self_attention_widening_factor": 2, "cross_attention_widening_factor": 3}
+    reading = {"use_query_residual": False, "cross_attention_shape_for_attention": "q", "layer_norm_eps": 1e-3}
+    own = {
+        "image-learned": {"image_size": 6},
+        "optical-flow": {"train_size": [7, 4]},
+        "multimodal-autoencoding": {"samples_per_patch": 8, "audio_samples_per_frame": 32, "output_num_channels": 4},
+    }
+    config = {
+        **PEERS[task].config,
+        **sizes,
+        **widths,
+        **reading,
+        "attention_probs_dropout_prob": 0.1,
+        **own.get(task, {}),
+    }
+    if config.pop("num_labels", None):
+        config |= {"id2label": names, "label2id": {name: i for i, name in names.items()}}
+    peer = dataclasses.replace(PEERS[task], config=config)
+    theirs = peer.build().to(dtype)
+    ours = huggingface.load(save(theirs, tmp_path))
+    inputs = dataclasses.replace(peer, config={**config, "num_labels": len(names)}).inputs()
+    points = {"image": torch.tensor([0, 5, 767]), "audio": torch.tensor([11, 0]), "label": None}
+    options = {"subsampled_output_points": points} if peer.options() else {}
+    with torch.no_grad():
+        expected = flat(theirs.float()(inputs=inputs, **options).logits)
+        actual = flat(ours(inputs, **options))
+    for name, value in expected.items():
+        assert relative_difference(actual[name], value) < 1e-5, name
+    if "id2label" in config:
+        assert ours.labels == list(names.values())
 
 
 @pytest.mark.parametrize("task", TASKS)
