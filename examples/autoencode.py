@@ -150,6 +150,7 @@ def main(
     segments: Annotated[int, typer.Option(help="Segments of 16 frames.")] = 4,
     steps: Annotated[int, typer.Option(help="Training steps.")] = 2000,
     pixels: Annotated[int, typer.Option(help="Pixels of each segment that are asked for in a step.")] = 1024,
+    learning_rate: Annotated[float, typer.Option(help="The highest.")] = 3e-3,
     seed: Annotated[int, typer.Option(help="Of weights and sub-samples.")] = 0,
     figure: Annotated[Path | None, typer.Option(help="Where to draw the curve and some frames.")] = None,
 ) -> None:
@@ -173,7 +174,7 @@ def main(
         )
 
     curve = train(
-        model, loss, steps=steps, learning_rate=2e-3, measure=lambda: psnr(model(inputs)["video"], clip.video)
+        model, loss, steps=steps, learning_rate=learning_rate, measure=lambda: psnr(model(inputs)["video"], clip.video)
     )
     with torch.no_grad():
         got = model(inputs)

@@ -111,6 +111,8 @@ def test_presets_build(preset, objective):
         ({"objective": "both"}, "objective must be one of 'causal', 'masked'"),
         ({"training": {"steps": 0}}, "training.steps must be at least 1"),
         ({"training": {"epochs": 0.0}}, "training.epochs must be positive"),
+        ({"training": {"lr": -1.0}}, "lr must be at least 0, got -1.0"),
+        ({"training": {"lr": float("nan")}}, "lr must be at least 0, got nan"),
         ({"training": {"seed": 1 << 40}}, r"training.seed must be less than 2\^32"),
         ({"training": {"step": 3}}, "did you mean 'steps'"),
     ],

@@ -50,7 +50,7 @@ class LanguageTraining(Settings):
     validate_bytes: int = knob(65_536, "bytes at most that these validations use")
     measure_bytes: int = knob(500_000, "bytes at most of the test and of the validation part that the result is of")
     optimizer: str = knob("adamw", "optimiser", choices=("adamw", "lamb"))
-    lr: float = knob(2e-3, "peak learning rate")
+    lr: float = knob(2e-3, "peak learning rate", least=0)
     weight_decay: float = knob(0.1, "decoupled weight decay of weight matrices")
     warmup: float = knob(0.05, "share of the steps in which the learning rate rises")
     min_lr: float = knob(0.01, "learning rate at the end of the cosine, as a share of lr")
