@@ -86,6 +86,14 @@ def test_a_stopped_run_goes_on(folder):
     assert "time limit" in done.stdout
     done = perceiver("language", "--resume=stopped", "--steps=9", cwd=folder, check=False)
     assert "leave the other options out" in done.stderr
+    (folder / "moved.txt").write_bytes((folder / "text.txt").read_bytes())
+    perceiver("language", "moved.txt", "--resume=stopped", "--time-limit=1s", cwd=folder)
+    (folder / "other.txt").write_bytes(b"zyxwvutsrqponmlkjihgfedcba\n" * 100)
+    before = (folder / "stopped" / "metrics.json").read_bytes()
+    done = perceiver("language", "other.txt", "--resume=stopped", cwd=folder, check=False)
+    assert done.returncode == 2
+    assert "began with another text" in done.stderr
+    assert (folder / "stopped" / "metrics.json").read_bytes() == before
 
 
 def test_settings_of_language_models_are_printed_and_read_back(folder):

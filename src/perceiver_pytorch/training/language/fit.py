@@ -63,6 +63,7 @@ def _fit(
     reporter.say(f"{type(model).__name__}: {parameters:,} parameters")
     module = LanguageModule(model, objective, config.training)
     guard.begun = True
+    run.check_text(text)
     stopped = _train(module, objective, parts, run, config, resume, time_limit, reporter)
     if stopped == INTERRUPTED:
         return Outcome({}, stopped)

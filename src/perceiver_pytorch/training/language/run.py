@@ -1,19 +1,23 @@
 """The run folder of a language model."""
 
+import hashlib
 from pathlib import Path
 from typing import ClassVar
 
+from perceiver_pytorch.data import DataError
 from perceiver_pytorch.perceiver_ar import PerceiverAR
 from perceiver_pytorch.perceiver_lm import PerceiverLM
 from perceiver_pytorch.training.config import load_config
+from perceiver_pytorch.training.files import write_json
 from perceiver_pytorch.training.language.config import LanguageConfig
+from perceiver_pytorch.training.language.text import Bytes
 from perceiver_pytorch.training.run_folder import RunFolder
 
 
 class LanguageRun(RunFolder):
     """A run's files, as in `RunFolder`, without those of a table (``input_spec.json``, ``report.html``).
 
-    ``curve.svg``: bits per byte over the steps, beside the baselines.
+    ``curve.svg``: bits per byte over the steps, beside the baselines · ``text.json``: length and checksum of the text.
     """
 
     command: ClassVar[str] = "language"
@@ -21,6 +25,26 @@ class LanguageRun(RunFolder):
     @property
     def curve_file(self) -> Path:
         return self.path / "curve.svg"
+
+    @property
+    def text_file(self) -> Path:
+        return self.path / "text.json"
+
+    def check_text(self, text: Bytes) -> None:
+        """Keeps what tells texts apart, or compares it with what was kept.
+
+        Raises:
+            DataError: if the run began with another text.
+        """
+        taken = {"bytes": len(text), "sha256": hashlib.sha256(text.data).hexdigest()}
+        if not self.text_file.is_file():
+            write_json(self.text_file, taken)
+        elif (kept := self._read(self.text_file)) != taken:
+            raise DataError(
+                f"the run {self.path} began with another text ({kept['bytes']:,} bytes, now {taken['bytes']:,}): its "
+                "model would be neither's; bring that text back, or begin a new run. `perceiver evaluate` measures "
+                "other texts"
+            )
 
     @classmethod
     def is_at(cls, path: Path) -> bool:
