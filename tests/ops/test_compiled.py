@@ -1,5 +1,6 @@
 """What is particular to the compiled backend: dtypes and strides that are read as they are, parts, threads."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -158,3 +159,17 @@ def test_what_is_kept_of_a_table_follows_its_changes(axes: tuple[int, ...]) -> N
         context = Context(data, tables)
         torch.testing.assert_close(compiled.attend(rows, context, 1e-5), reference.attend(rows, context, 1e-5))
         tables[-1].mul_(-2.0)
+
+
+def test_tables_are_kept_for_every_length_and_read_by_several_threads_at_once() -> None:
+    table = torch.randn(40, 4)
+    short, long = (compiled._Along.of([table], padded) for padded in (48, 64))
+    assert compiled._Along.of([table], 48) is short
+    assert compiled._Along.of([table], 64) is long
+
+    def read(padded: int) -> bool:
+        table.mul_(1.0)  # another version
+        return compiled._Along.of([table], padded).features.shape[1] == padded
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(read, [48, 64] * 200))

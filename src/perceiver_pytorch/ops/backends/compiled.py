@@ -188,12 +188,13 @@ class _Along:
         table = tables[0]
         if len(tables) > 1 or table.is_inference():
             return cls._make(tables, padded)
-        known = _ALONG.setdefault(table, {})
-        key = table._version, padded
-        if key not in known:
-            known.clear()
-            known[key] = cls._make(tables, padded)
-        return known[key]
+        version, known = _ALONG.get(table, (0, {}))
+        made = known.get(padded) if version == table._version else None
+        if made is None:
+            made = cls._make(tables, padded)
+            # Put in its place as a whole: other threads may read with the same table.
+            _ALONG[table] = table._version, {**(known if version == table._version else {}), padded: made}
+        return made
 
     @classmethod
     def _make(cls, tables: list[Tensor], padded: int) -> "_Along":
@@ -203,6 +204,7 @@ class _Along:
 
 
 _ALONG: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+"""By table: its version, and what was made of it by padded length."""
 
 
 def _side_by_side(tables: list[Tensor], code: Tensor) -> Tensor:
