@@ -46,7 +46,7 @@ def measure(case: Case, repeats: int, budget: float) -> dict[str, Any]:
 def problem(case: Case) -> tuple[Any, Tensor]:
     """The largest modality's context and rows ``(batch, latents, channels)``."""
     from perceiver_pytorch import InputModality
-    from perceiver_pytorch.modalities import make_context
+    from perceiver_pytorch.models.modalities import make_context
 
     largest = max(case.modalities, key=lambda modality: modality.num_tokens)
     arguments = (largest.name, largest.channels, len(largest.axes), largest.num_freq_bands, largest.max_freq)

@@ -12,7 +12,10 @@ import pytest
 import torch
 
 OPS = ["context", "cross_attend", "structured", "backends.chunked", "backends.reference"]  # not what others compile
-CHECKED = [f"perceiver_pytorch.ops.{name}" for name in OPS] + ["perceiver_pytorch.nn", "perceiver_pytorch.modalities"]
+CHECKED = [f"perceiver_pytorch.ops.{name}" for name in OPS] + [
+    "perceiver_pytorch.nn",
+    "perceiver_pytorch.models.modalities",
+]
 
 if os.environ.get("PERCEIVER_SHAPE_CHECKS") != "0":
     jaxtyping.install_import_hook(CHECKED, "shape_checks.checker")

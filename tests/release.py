@@ -48,8 +48,9 @@ def release_names() -> SimpleNamespace:
 def our_names() -> SimpleNamespace:
     """The same for our package: what a user of the release finds under its names."""
     import perceiver_pytorch
-    from perceiver_pytorch import hierarchical_multi_modality_perceiver as hierarchical
-    from perceiver_pytorch import modalities, nn
+    from perceiver_pytorch import nn
+    from perceiver_pytorch.models import hierarchical_multi_modality_perceiver as hierarchical
+    from perceiver_pytorch.models import modalities
     from perceiver_pytorch.nn import cache as layer_cache
 
     names = _defined_in([modalities, hierarchical]) | {name: getattr(nn, name) for name in nn.__all__}

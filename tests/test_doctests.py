@@ -17,11 +17,11 @@ MODULES = [
     if info.name.split(".")[1] not in ELSEWHERE and info.name not in PATHS
 ]
 WITH_EXAMPLES = (
-    "perceiver_pytorch.perceiver",
-    "perceiver_pytorch.multi_modality_perceiver",
-    "perceiver_pytorch.multi_modality_with_text_perceiver",
-    "perceiver_pytorch.hierarchical_multi_modality_perceiver",
-    "perceiver_pytorch.perceiver_io",
+    "perceiver_pytorch.models.perceiver",
+    "perceiver_pytorch.models.multi_modality_perceiver",
+    "perceiver_pytorch.models.multi_modality_with_text_perceiver",
+    "perceiver_pytorch.models.hierarchical_multi_modality_perceiver",
+    "perceiver_pytorch.models.perceiver_io",
 )
 
 

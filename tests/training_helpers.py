@@ -8,8 +8,8 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from perceiver_pytorch.training.config import FitConfig
-from perceiver_pytorch.training.knobs import read_settings
+from perceiver_pytorch._settings import read_settings
+from perceiver_pytorch.training.table.settings import FitConfig
 
 TINY = {
     "num_latents": 4,

@@ -9,25 +9,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from perceiver_pytorch.hierarchical_multi_modality_perceiver import (
+    from perceiver_pytorch.models.hierarchical_multi_modality_perceiver import (
         HierarchicalConfigurator,
         HierarchicalMultiModalityPerceiver,
         HierarchicalMultiModalityPerceiverNoPooling,
     )
-    from perceiver_pytorch.modalities import InputModality, InputModalityWithEmbedding
-    from perceiver_pytorch.multi_modality_perceiver import MultiModalityPerceiver, MultiModalityPerceiverNoPooling
-    from perceiver_pytorch.multi_modality_with_text_perceiver import (
+    from perceiver_pytorch.models.modalities import InputModality, InputModalityWithEmbedding
+    from perceiver_pytorch.models.multi_modality_perceiver import (
+        MultiModalityPerceiver,
+        MultiModalityPerceiverNoPooling,
+    )
+    from perceiver_pytorch.models.multi_modality_with_text_perceiver import (
         MultiModalityWithTextPerceiver,
         MultiModalityWithTextPerceiverNoPooling,
     )
-    from perceiver_pytorch.multi_task_perceiver import MultiTaskPerceiver
+    from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
+    from perceiver_pytorch.models.outputs import Output
+    from perceiver_pytorch.models.perceiver import Perceiver
+    from perceiver_pytorch.models.perceiver_io import PerceiverIO
+    from perceiver_pytorch.models.style import Style
+    from perceiver_pytorch.models.text.perceiver_ar import PerceiverAR
+    from perceiver_pytorch.models.text.perceiver_lm import PerceiverLM
     from perceiver_pytorch.nn.queries import FourierQueries, GivenQueries, InputQueries, LearnedQueries
-    from perceiver_pytorch.outputs import Output
-    from perceiver_pytorch.perceiver import Perceiver
-    from perceiver_pytorch.perceiver_ar import PerceiverAR
-    from perceiver_pytorch.perceiver_io import PerceiverIO
-    from perceiver_pytorch.perceiver_lm import PerceiverLM
-    from perceiver_pytorch.style import Style
 
 __all__ = [
     "FourierQueries",
@@ -55,24 +58,24 @@ __all__ = [
 _MODULES = {
     "FourierQueries": "nn.queries",
     "GivenQueries": "nn.queries",
-    "HierarchicalConfigurator": "hierarchical_multi_modality_perceiver",
-    "HierarchicalMultiModalityPerceiver": "hierarchical_multi_modality_perceiver",
-    "HierarchicalMultiModalityPerceiverNoPooling": "hierarchical_multi_modality_perceiver",
-    "InputModality": "modalities",
-    "InputModalityWithEmbedding": "modalities",
+    "HierarchicalConfigurator": "models.hierarchical_multi_modality_perceiver",
+    "HierarchicalMultiModalityPerceiver": "models.hierarchical_multi_modality_perceiver",
+    "HierarchicalMultiModalityPerceiverNoPooling": "models.hierarchical_multi_modality_perceiver",
+    "InputModality": "models.modalities",
+    "InputModalityWithEmbedding": "models.modalities",
     "InputQueries": "nn.queries",
     "LearnedQueries": "nn.queries",
-    "MultiModalityPerceiver": "multi_modality_perceiver",
-    "MultiModalityPerceiverNoPooling": "multi_modality_perceiver",
-    "MultiModalityWithTextPerceiver": "multi_modality_with_text_perceiver",
-    "MultiModalityWithTextPerceiverNoPooling": "multi_modality_with_text_perceiver",
-    "Output": "outputs",
-    "MultiTaskPerceiver": "multi_task_perceiver",
-    "Perceiver": "perceiver",
-    "PerceiverAR": "perceiver_ar",
-    "PerceiverIO": "perceiver_io",
-    "PerceiverLM": "perceiver_lm",
-    "Style": "style",
+    "MultiModalityPerceiver": "models.multi_modality_perceiver",
+    "MultiModalityPerceiverNoPooling": "models.multi_modality_perceiver",
+    "MultiModalityWithTextPerceiver": "models.multi_modality_with_text_perceiver",
+    "MultiModalityWithTextPerceiverNoPooling": "models.multi_modality_with_text_perceiver",
+    "Output": "models.outputs",
+    "MultiTaskPerceiver": "models.multi_task_perceiver",
+    "Perceiver": "models.perceiver",
+    "PerceiverAR": "models.text.perceiver_ar",
+    "PerceiverIO": "models.perceiver_io",
+    "PerceiverLM": "models.text.perceiver_lm",
+    "Style": "models.style",
 }
 
 

@@ -11,8 +11,8 @@ import time
 import zlib
 
 import pytest
-from test_cli import SETTINGS, perceiver
 
+from cli_helpers import SETTINGS, perceiver
 from training_helpers import write_mixed_table
 
 

@@ -4,7 +4,8 @@ import json
 import re
 
 import pytest
-from test_cli import perceiver
+
+from cli_helpers import perceiver
 
 SETTINGS = [
     "--context=32",

@@ -37,7 +37,7 @@ def test_wrong_options_are_named(given, message):
 
 
 def test_every_option_is_a_setting_with_the_same_default():
-    from perceiver_pytorch.training.config import DataConfig
+    from perceiver_pytorch.training.table.settings import DataConfig
 
     config = DataConfig()
     for option in dataclasses.fields(SpecOptions):

@@ -12,11 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from interop.peers import PEERS, built, save
-from perceiver_pytorch.byte_tokenizer import ByteTokenizer
 from perceiver_pytorch.interop import flow, huggingface
 from perceiver_pytorch.interop.clips import clip_inputs
 from perceiver_pytorch.interop.images import ImageProcessing, open_image
 from perceiver_pytorch.interop.model import PublishedPerceiver
+from perceiver_pytorch.models.text.byte_tokenizer import ByteTokenizer
 
 SMALL = {"num_latents": 5, "d_latents": 16, "num_self_attends_per_block": 1, "num_cross_attention_heads": 1}
 

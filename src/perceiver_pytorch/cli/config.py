@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from perceiver_pytorch.training.config import PRESETS, dump_config, preset
-from perceiver_pytorch.training.language.config import language_preset
+from perceiver_pytorch.training.language.settings import language_preset
+from perceiver_pytorch.training.table.settings import PRESETS, dump_config, preset
 
 
 def config(

@@ -26,11 +26,11 @@ def evaluate(
     workers: Annotated[int | None, typer.Option(help="Processes that decode; 0: the main one.")] = None,
 ) -> int:
     """Measure a trained model on a table, with each combination of its modalities."""
+    from perceiver_pytorch._files import write_json
     from perceiver_pytorch.cli.tables import load_rows, open_run, opened, overridden, tell_bad_rows
-    from perceiver_pytorch.training.evaluation import measure
-    from perceiver_pytorch.training.files import write_json
-    from perceiver_pytorch.training.metrics import metric_lines, modality_lines
-    from perceiver_pytorch.training.run_folder import RunFolder
+    from perceiver_pytorch.training.run.folder import RunFolder
+    from perceiver_pytorch.training.table.evaluation import measure
+    from perceiver_pytorch.training.table.metrics import metric_lines, modality_lines
 
     if is_language_run(run):
         return evaluate_language(run, table, output)

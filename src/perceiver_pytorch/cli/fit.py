@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
+from perceiver_pytorch._settings import read_settings, with_path
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.cli.arguments import free_folder, pair, remove_if_empty
 from perceiver_pytorch.cli.resuming import check_harmless
 from perceiver_pytorch.data import KINDS, builtin_names
-from perceiver_pytorch.training.config import PRESETS, FitConfig, load_config, preset
-from perceiver_pytorch.training.durations import seconds
-from perceiver_pytorch.training.knobs import read_settings, with_path
+from perceiver_pytorch.training.run.durations import seconds
+from perceiver_pytorch.training.table.settings import PRESETS, FitConfig, load_config, preset
 
 
 def fit(
@@ -107,8 +107,8 @@ def fit(
 
     Settings come from the preset, then the --config file, then the options.
     """
-    from perceiver_pytorch.training import fit as training
-    from perceiver_pytorch.training.run_folder import RunFolder
+    from perceiver_pytorch.training.run.folder import RunFolder
+    from perceiver_pytorch.training.table import fit as training
 
     limit = None if time_limit is None else seconds(time_limit)
     options = {
@@ -173,7 +173,7 @@ def fit(
 def _stopped_run(resume: str, run: Path | None) -> Any:
     """The run folder that --resume names, or --run where it names none."""
     from perceiver_pytorch.training.language.run import LanguageRun
-    from perceiver_pytorch.training.run_folder import RunFolder
+    from perceiver_pytorch.training.run.folder import RunFolder
 
     if not resume and run is None:
         raise ValueError("--resume needs the folder of the run to go on with")
@@ -184,7 +184,7 @@ def _stopped_run(resume: str, run: Path | None) -> Any:
 
 
 def _print_outcome(outcome: Any, folder: Any) -> None:
-    from perceiver_pytorch.training.metrics import metric_lines, modality_lines
+    from perceiver_pytorch.training.table.metrics import metric_lines, modality_lines
 
     metrics = outcome.metrics
     if outcome.stopped:

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from perceiver_pytorch import _checks
+from perceiver_pytorch._settings import read_settings, with_path
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.cli.arguments import free_folder, pair, remove_if_empty
-from perceiver_pytorch.training.config import load_config
-from perceiver_pytorch.training.durations import seconds
-from perceiver_pytorch.training.knobs import read_settings, with_path
-from perceiver_pytorch.training.language.config import OBJECTIVES, PRESETS, LanguageConfig, language_preset
+from perceiver_pytorch.training.language.settings import OBJECTIVES, PRESETS, LanguageConfig, language_preset
+from perceiver_pytorch.training.run.durations import seconds
+from perceiver_pytorch.training.table.settings import load_config
 
 
 def language(
@@ -48,9 +48,9 @@ def language(
 
     Settings come from the preset, then the --config file, then the options.
     """
-    from perceiver_pytorch.training.fit import Outcome
     from perceiver_pytorch.training.language.fit import INTERRUPTED, fit_language
     from perceiver_pytorch.training.language.run import LanguageRun
+    from perceiver_pytorch.training.table.fit import Outcome
 
     limit = None if time_limit is None else seconds(time_limit)
     options = {
@@ -108,8 +108,8 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="Gives the same continuations again.")] = None,
 ) -> int:
     """Continue a text with a trained causal model."""
-    from perceiver_pytorch.byte_tokenizer import ByteTokenizer
     from perceiver_pytorch.cli.tables import on_accelerator
+    from perceiver_pytorch.models.text.byte_tokenizer import ByteTokenizer
     from perceiver_pytorch.training.language.run import LanguageRun
 
     tokenizer = ByteTokenizer()
@@ -143,8 +143,8 @@ def fill(
     text: Annotated[str, typer.Argument(help="Text with [MASK] for each missing byte.")],
 ) -> int:
     """Fill the gaps of a text with a trained masked model, the surest first."""
-    from perceiver_pytorch.byte_tokenizer import MASK, ByteTokenizer
     from perceiver_pytorch.cli.tables import on_accelerator
+    from perceiver_pytorch.models.text.byte_tokenizer import MASK, ByteTokenizer
     from perceiver_pytorch.training.language.run import LanguageRun
 
     tokenizer = ByteTokenizer()
@@ -168,8 +168,8 @@ def is_language_run(run: Path) -> bool:
 
 def evaluate_language(run: Path, file: str, output: Path | None) -> int:
     """Measures a language model on a whole text file: ``perceiver evaluate``."""
+    from perceiver_pytorch._files import write_json
     from perceiver_pytorch.cli.tables import on_accelerator
-    from perceiver_pytorch.training.files import write_json
     from perceiver_pytorch.training.language.baselines import compressors
     from perceiver_pytorch.training.language.objectives import bits_per_byte, objective_of
     from perceiver_pytorch.training.language.run import LanguageRun

@@ -23,9 +23,9 @@ def predict(
 ) -> int:
     """Predict with a trained model: per row its class, labels or number, and the probability of each class or label."""
     from perceiver_pytorch.cli.tables import load_rows, open_run, opened, overridden, tell_bad_rows
-    from perceiver_pytorch.training.evaluation import predict as run_model
-    from perceiver_pytorch.training.predictions import check_output, write_predictions
-    from perceiver_pytorch.training.run_folder import RunFolder
+    from perceiver_pytorch.training.run.folder import RunFolder
+    from perceiver_pytorch.training.table.evaluation import predict as run_model
+    from perceiver_pytorch.training.table.predictions import check_output, write_predictions
 
     if is_language_run(run):
         raise ValueError(f"run {run} has a language model: use perceiver generate {run} PROMPT, or perceiver fill")

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from perceiver_pytorch.training.config import FitConfig
+from perceiver_pytorch.training.table.settings import FitConfig
 
 _HARMLESS = ("data.table", "training.num_workers", "training.checkpoint_every")
 _HARMLESS_UNLESS_SKIPPING = ("data.cache_mb", "data.allow_outside")  # they say which rows are found to be bad, and when

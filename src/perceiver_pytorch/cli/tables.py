@@ -11,10 +11,10 @@ from perceiver_pytorch.cli import console
 from perceiver_pytorch.data import TableDataset, TableLike, load_table, split_column
 from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.splits import SPLIT_NAMES
-from perceiver_pytorch.training.config import DataConfig
-from perceiver_pytorch.training.fit import decode_where_it_fits, make_dataset, read_options
-from perceiver_pytorch.training.published import RunModel
-from perceiver_pytorch.training.run_folder import RunFolder
+from perceiver_pytorch.training.run.folder import RunFolder
+from perceiver_pytorch.training.start.published import RunModel
+from perceiver_pytorch.training.table.fit import decode_where_it_fits, make_dataset, read_options
+from perceiver_pytorch.training.table.settings import DataConfig
 
 M = TypeVar("M", bound=nn.Module)
 SPLITS = ("train", "val", "test", "all")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch._saving import SavedModel
+from perceiver_pytorch.models.saving import SavedModel
 from perceiver_pytorch.nn.block import AttentionBlock
 from perceiver_pytorch.nn.init import init_latents
 

@@ -9,11 +9,11 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 import perceiver_pytorch
-from perceiver_pytorch._saving import CLASS, SavedModel
 from perceiver_pytorch.interop import huggingface, upstream
 from perceiver_pytorch.interop.array_perceiver_io import ArrayPerceiverIO, TokenPerceiverIO
 from perceiver_pytorch.interop.files import read_json
 from perceiver_pytorch.interop.model import PublishedPerceiver
+from perceiver_pytorch.models.saving import CLASS, SavedModel
 
 _INTEROP = {model.__name__: model for model in (PublishedPerceiver, ArrayPerceiverIO, TokenPerceiverIO)}
 

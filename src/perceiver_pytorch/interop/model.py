@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch._saving import SavedModel
 from perceiver_pytorch.interop.config import TASKS, PublishedConfig
 from perceiver_pytorch.interop.decoders import DECODERS, Points
 from perceiver_pytorch.interop.encoder import PublishedEncoder
 from perceiver_pytorch.interop.readers import READERS
+from perceiver_pytorch.models.saving import SavedModel
 from perceiver_pytorch.ops import Context
 
 if TYPE_CHECKING:

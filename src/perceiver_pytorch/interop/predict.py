@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch.byte_tokenizer import FIRST_BYTE, MASK, VOCAB_SIZE, ByteTokenizer
 from perceiver_pytorch.interop.clips import clip_inputs
 from perceiver_pytorch.interop.flow import flow_of
 from perceiver_pytorch.interop.images import ImageProcessing, open_image
 from perceiver_pytorch.interop.model import PublishedPerceiver
+from perceiver_pytorch.models.text.byte_tokenizer import FIRST_BYTE, MASK, VOCAB_SIZE, ByteTokenizer
 
 
 @dataclass(frozen=True)

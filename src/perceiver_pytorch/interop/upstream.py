@@ -13,7 +13,7 @@ import perceiver_pytorch
 from perceiver_pytorch.interop.array_perceiver_io import ArrayPerceiverIO, TokenPerceiverIO
 from perceiver_pytorch.interop.files import read_tensors
 from perceiver_pytorch.interop.key_map import Rule, some_of, translate
-from perceiver_pytorch.style import Style
+from perceiver_pytorch.models.style import Style
 
 INSIDE = ("state_dict", "model_state_dict", "model", "net", "weights")
 """Under what name a checkpoint that is a dictionary of several things has its weights."""

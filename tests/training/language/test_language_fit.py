@@ -8,15 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from perceiver_pytorch.training.callbacks import Stopper, read_history
-from perceiver_pytorch.training.knobs import read_settings
-from perceiver_pytorch.training.language.config import LanguageConfig
+from perceiver_pytorch._settings import read_settings
 from perceiver_pytorch.training.language.fit import epochs_and_steps, fit_language
 from perceiver_pytorch.training.language.objectives import bits_per_byte, objective_of
 from perceiver_pytorch.training.language.run import LanguageRun
+from perceiver_pytorch.training.language.settings import LanguageConfig
 from perceiver_pytorch.training.language.text import open_text
-from perceiver_pytorch.training.loop import INTERRUPTED
-from perceiver_pytorch.training.reporter import Reporter
+from perceiver_pytorch.training.run.callbacks import Stopper, read_history
+from perceiver_pytorch.training.run.loop import INTERRUPTED
+from perceiver_pytorch.training.run.reporter import Reporter
 from test_contracts import compare
 
 SILENT = Reporter(say=lambda text: None, warn=lambda text: None)

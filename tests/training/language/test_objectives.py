@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from perceiver_pytorch.byte_tokenizer import MASK
-from perceiver_pytorch.training.knobs import read_settings
-from perceiver_pytorch.training.language.config import LanguageConfig, language_preset
+from perceiver_pytorch._settings import read_settings
+from perceiver_pytorch.models.text.byte_tokenizer import MASK
 from perceiver_pytorch.training.language.objectives import bits_per_byte, objective_of
+from perceiver_pytorch.training.language.settings import LanguageConfig, language_preset
 
 TINY = {"num_latents": 8, "latent_dim": 16, "embedding_dim": 16, "depth": 1, "heads": 2, "cross_heads": 2}
 

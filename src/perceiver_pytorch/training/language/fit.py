@@ -6,20 +6,20 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from perceiver_pytorch.training.callbacks import read_history
-from perceiver_pytorch.training.checkpoints import best_state
-from perceiver_pytorch.training.figures import bits_curve
-from perceiver_pytorch.training.files import write_text
-from perceiver_pytorch.training.fit import Outcome
-from perceiver_pytorch.training.guard import Guard, guarded
+from perceiver_pytorch._files import write_text
+from perceiver_pytorch.report.figures import bits_curve
 from perceiver_pytorch.training.language import baselines
-from perceiver_pytorch.training.language.config import LanguageConfig
 from perceiver_pytorch.training.language.module import LanguageModule
 from perceiver_pytorch.training.language.objectives import Objective, bits_per_byte, objective_of
 from perceiver_pytorch.training.language.run import LanguageRun
+from perceiver_pytorch.training.language.settings import LanguageConfig
 from perceiver_pytorch.training.language.text import Bytes, RandomStarts, Windows, open_text, split_text
-from perceiver_pytorch.training.loop import INTERRUPTED, run_loop
-from perceiver_pytorch.training.reporter import Reporter
+from perceiver_pytorch.training.run.callbacks import read_history
+from perceiver_pytorch.training.run.checkpoints import best_state
+from perceiver_pytorch.training.run.guard import Guard, guarded
+from perceiver_pytorch.training.run.loop import INTERRUPTED, run_loop
+from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.table.fit import Outcome
 
 
 def fit_language(

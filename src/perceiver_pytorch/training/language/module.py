@@ -6,10 +6,10 @@ from typing import Any
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from perceiver_pytorch.training.language.config import LanguageTraining
 from perceiver_pytorch.training.language.objectives import Objective
-from perceiver_pytorch.training.loop import Resumable
-from perceiver_pytorch.training.optimizers import build_optimizer, build_schedule
+from perceiver_pytorch.training.language.settings import LanguageTraining
+from perceiver_pytorch.training.run.loop import Resumable
+from perceiver_pytorch.training.run.optimizers import build_optimizer, build_schedule
 
 
 class LanguageModule(Resumable):

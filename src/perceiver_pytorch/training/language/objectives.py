@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from perceiver_pytorch.byte_tokenizer import MASK, PAD
-from perceiver_pytorch.perceiver_ar import PerceiverAR
-from perceiver_pytorch.perceiver_lm import PerceiverLM
-from perceiver_pytorch.training.language.config import LanguageConfig
+from perceiver_pytorch.models.text.byte_tokenizer import MASK, PAD
+from perceiver_pytorch.models.text.perceiver_ar import PerceiverAR
+from perceiver_pytorch.models.text.perceiver_lm import PerceiverLM
+from perceiver_pytorch.training.language.settings import LanguageConfig
 from perceiver_pytorch.training.language.text import Bytes, CausalWindows, MaskedWindows
 
 

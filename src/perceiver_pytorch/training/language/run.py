@@ -4,14 +4,14 @@ import hashlib
 from pathlib import Path
 from typing import ClassVar
 
+from perceiver_pytorch._files import write_json
 from perceiver_pytorch.data import DataError
-from perceiver_pytorch.perceiver_ar import PerceiverAR
-from perceiver_pytorch.perceiver_lm import PerceiverLM
-from perceiver_pytorch.training.config import load_config
-from perceiver_pytorch.training.files import write_json
-from perceiver_pytorch.training.language.config import LanguageConfig
+from perceiver_pytorch.models.text.perceiver_ar import PerceiverAR
+from perceiver_pytorch.models.text.perceiver_lm import PerceiverLM
+from perceiver_pytorch.training.language.settings import LanguageConfig
 from perceiver_pytorch.training.language.text import Bytes
-from perceiver_pytorch.training.run_folder import RunFolder
+from perceiver_pytorch.training.run.folder import RunFolder
+from perceiver_pytorch.training.table.settings import load_config
 
 
 class LanguageRun(RunFolder):

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from perceiver_pytorch.byte_tokenizer import FIRST_BYTE, PAD
 from perceiver_pytorch.data import DataError
-from perceiver_pytorch.training.sampler import EpochBatches
+from perceiver_pytorch.models.text.byte_tokenizer import FIRST_BYTE, PAD
+from perceiver_pytorch.training.run.sampler import EpochBatches
 
 Bytes = np.ndarray
 """uint8, one entry per byte; of a file, mapped into memory and read where it is looked at."""

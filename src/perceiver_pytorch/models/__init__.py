@@ -1,0 +1,1 @@
+"""The models: short assemblies of the parts in `nn`."""

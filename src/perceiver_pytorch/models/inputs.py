@@ -1,0 +1,202 @@
+"""What models of several modalities have in common before their layers: declared modalities, and inputs to contexts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor, nn
+
+from perceiver_pytorch import _checks
+from perceiver_pytorch.models.masks import Masks, combine_masks
+from perceiver_pytorch.models.modalities import (
+    Coordinates,
+    InputModality,
+    InputModalityWithEmbedding,
+    make_context,
+    modality_from_config,
+)
+from perceiver_pytorch.models.saving import SavedModel
+from perceiver_pytorch.ops import Context
+
+
+class ModalityReader(SavedModel):
+    """A model that reads declared modalities as structured contexts.
+
+    Attributes:
+        modalities: the declared modalities by name.
+        max_modality_dim: channels of every token.
+        depth: number of layers that read.
+        modality_codes: learned codes ``(modalities, code_dim)`` in the order of the sorted names, or None.
+    """
+
+    depth: int
+    latents: nn.Parameter | nn.ParameterList
+    modality_codes: nn.Parameter | None
+
+    def _declare(
+        self,
+        modalities: Iterable[InputModality | Mapping[str, Any]],
+        *,
+        depth: int,
+        freq_scale: str,
+        embed: bool,
+        one_hot_codes: bool | None,
+        code_dim: int | None,
+        fourier_encode_positions: bool,
+    ) -> None:
+        """Sets up what is declared; `_init_codes` makes the learned codes.
+
+        Args:
+            modalities: the kinds of input.
+            depth: number of layers, over which embeddings may be split.
+            freq_scale: spacing of the Fourier bands.
+            embed: look up modalities that have an embedding (else they are read as raw channels, as 1.4.0 does).
+            one_hot_codes: give each modality a one-hot code where ``code_dim`` is None; None: if there are several.
+            code_dim: width of a learned code per modality, or None.
+            fourier_encode_positions: give tokens their positions.
+        """
+        self.modalities = _checks.by_name("modalities", modalities, InputModality, modality_from_config)
+        if not self.modalities:
+            raise ValueError("modalities is empty; a model needs at least one")
+        self.depth = depth
+        self._freq_scale, self._encode_positions, self._embed = freq_scale, fourier_encode_positions, embed
+        # Codes follow the sorted names, as in release 1.4.0, whatever the order of declaration.
+        self._code_index = {name: i for i, name in enumerate(sorted(self.modalities))}
+        self._learned_codes = code_dim is not None
+        coded = len(self.modalities) > 1 if one_hot_codes is None else one_hot_codes
+        self._code_dim = len(self.modalities) if coded else 0
+        if code_dim is not None:
+            self._code_dim = _checks.positive_int("modality_code_dim", code_dim)
+        if embed:
+            self.embeddings = nn.ModuleDict()
+            for modality in self.modalities.values():
+                if isinstance(modality, InputModalityWithEmbedding) and modality.embedding is not None:
+                    modality.warn_unseen(depth)
+                    # Not by item: ModuleDict refuses its methods' names, and columns are called "type" or "items".
+                    self.embeddings._modules[modality.name] = modality.embedding
+        self.max_modality_dim = self._code_dim + max(
+            self._channels(modality) + self._position_dim(modality) for modality in self.modalities.values()
+        )
+        self._record_config(modalities=[m.to_config() for m in self.modalities.values()])
+
+    def _init_codes(self) -> None:
+        """Makes the learned modality codes, where there are any."""
+        self.modality_codes = None
+        if self._learned_codes:
+            codes = torch.empty(len(self.modalities), self._code_dim)
+            self.modality_codes = nn.Parameter(nn.init.trunc_normal_(codes, std=0.02))
+
+    def summary(self, inputs: Mapping[str, Tensor | Sequence[int]] | None = None) -> str:
+        """A few lines: parameters, latents, layers, and channels (with ``inputs``, tokens) of every modality.
+
+        Args:
+            inputs: per modality a batch, or the lengths of the axes.
+        """
+        from perceiver_pytorch.models.summary import summarise
+
+        return summarise(self, inputs)
+
+    def extra_repr(self) -> str:
+        return self.summary()
+
+    def _output_words(self) -> str:
+        """What the model gives, for its summary."""
+        raise NotImplementedError
+
+    def _contexts(
+        self,
+        inputs: Mapping[str, Tensor],
+        mask: Masks,
+        present: Mapping[str, Tensor] | None,
+        coordinates: Mapping[str, Coordinates] | None = None,
+    ) -> list[list[Context]]:
+        """Per layer, the contexts of the modalities given, in the order of their names."""
+        if not isinstance(inputs, Mapping):
+            raise TypeError(f"inputs must be a mapping of modality names to tensors, got {type(inputs).__name__}")
+        if not inputs:
+            raise ValueError(f"no modality given; at least one of {', '.join(self._code_index)} is needed")
+        for name in inputs:
+            _checks.choice("a modality of the input", name, tuple(self._code_index))
+        data: dict[str, Tensor] = {}
+        for name in sorted(inputs):
+            data[name] = self._read(self.modalities[name], _checks.tensor(f"input {name!r}", inputs[name]))
+        batches = {name: value.shape[0] for name, value in data.items()}
+        first = next(iter(batches.values()))
+        if any(batch != first for batch in batches.values()):
+            raise ValueError(f"all modalities must have the same batch size, got {batches}")
+        shapes = {name: value.shape[:-1] for name, value in data.items()}
+        masks = combine_masks(shapes, mask, present, declared=tuple(self._code_index))
+        places = self._coordinates(shapes, coordinates)
+        by_modality = [
+            self._per_layer(self.modalities[name], data[name], masks.get(name), places[name]) for name in data
+        ]
+        return [list(layer) for layer in zip(*by_modality, strict=True)]
+
+    def _coordinates(
+        self, shapes: Mapping[str, Sequence[int]], coordinates: Mapping[str, Coordinates] | None
+    ) -> dict[str, Coordinates | None]:
+        """Checked coordinates of every modality given."""
+        coordinates = {} if coordinates is None else coordinates
+        if coordinates and not self._encode_positions:
+            raise ValueError("coordinates were given, but this model encodes no positions")
+        if not isinstance(coordinates, Mapping):
+            raise TypeError(
+                f"coordinates must be a mapping of modality names to a sequence, got {type(coordinates).__name__}"
+            )
+        for name in coordinates:
+            _checks.choice("a modality of coordinates", name, tuple(shapes))
+        if not self._encode_positions:
+            return dict.fromkeys(shapes)
+        return {
+            name: self.modalities[name].check_coordinates(coordinates.get(name), shape)
+            for name, shape in shapes.items()
+        }
+
+    def _read(self, modality: InputModality, data: Tensor) -> Tensor:
+        """Checked raw channels, or embedded token ids, ``(batch, *axes, channels)``."""
+        if self._is_embedded(modality):
+            return self.embeddings[modality.name](modality.token_ids(data))
+        _checks.input_shape(modality.name, data, modality.input_axis, modality.input_channels)
+        return data
+
+    def _per_layer(
+        self, modality: InputModality, data: Tensor, mask: Tensor | None, coordinates: Coordinates | None
+    ) -> list[Context]:
+        """The modality's context in each layer: the same one, unless an embedding is split over the layers."""
+        code = self._code(modality.name, data.device)
+
+        def context(part: Tensor) -> Context:
+            return make_context(
+                modality,
+                part,
+                width=self.max_modality_dim,
+                code=code,
+                freq_scale=self._freq_scale,
+                mask=mask,
+                coordinates=coordinates,
+                encode_positions=self._encode_positions,
+            )
+
+        if not (self._is_embedded(modality) and modality.split_embedding):
+            return [context(data)] * self.depth
+        return [context(modality.embedding_for_layer(data, i, self.depth)) for i in range(self.depth)]
+
+    def _code(self, name: str, device: torch.device) -> Tensor | None:
+        """What tells this modality's tokens from the others'."""
+        index = self._code_index[name]
+        if self.modality_codes is not None:
+            return self.modality_codes[index]
+        if not self._code_dim:
+            return None
+        return nn.functional.one_hot(torch.tensor(index, device=device), len(self._code_index)).float()
+
+    def _is_embedded(self, modality: InputModality) -> TypeGuard[InputModalityWithEmbedding]:
+        return self._embed and modality.name in self.embeddings
+
+    def _channels(self, modality: InputModality) -> int:
+        """Raw channels that a layer sees."""
+        return modality.channels_in_layer(self.depth) if self._embed else modality.input_channels
+
+    def _position_dim(self, modality: InputModality) -> int:
+        """Channels of a token's position."""
+        return modality.position_dim if self._encode_positions else 0

@@ -1,0 +1,359 @@
+"""What a model needs to know about each kind of input, and how a tensor becomes a context."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from perceiver_pytorch import _checks
+from perceiver_pytorch.nn.fourier import fourier_encode, position_table
+from perceiver_pytorch.ops import Context
+
+Coordinates = Sequence[Tensor | None]
+"""Per axis, where a modality's tokens are, in [-1, 1]: None (equally spaced), ``(length,)`` for the whole batch,
+``(batch, length)``, or ``(batch, length, count)`` where an axis has several coordinates a token."""
+
+
+@dataclass
+class InputModality:
+    """One kind of input: its channels, its axes and how their positions are encoded.
+
+    Args:
+        name: key of this modality in a model's input; may not hold a dot.
+        input_channels: raw channels per token (3 for RGB, 1 for mono sound).
+        input_axis: number of axes (1: sound or text, 2: image, 3: video).
+        num_freq_bands: Fourier bands per axis; an axis takes ``2 * num_freq_bands + 1`` channels.
+        max_freq: sampling rate to resolve along an axis; the highest band is half of it.
+        freq_base: base of the logarithmic band spacing.
+        scale, offset: the model sees ``data * scale + offset``; one number, or one per channel. With uint8 images,
+            ``scale=2 / 255, offset=-1`` normalises to [-1, 1] without a float copy of the batch.
+        coordinates_per_axis: coordinates that place a token along an axis; one number, or one per axis. More than 1
+            (3 for a point cloud, whose one axis counts points in space) have no default: `forward` needs them.
+
+    Raises:
+        ValueError, TypeError: for values out of range.
+    """
+
+    name: str
+    input_channels: int
+    input_axis: int
+    num_freq_bands: int
+    max_freq: float
+    freq_base: float = 2
+    scale: float | Sequence[float] = field(default=1.0, kw_only=True)
+    offset: float | Sequence[float] = field(default=0.0, kw_only=True)
+    coordinates_per_axis: int | Sequence[int] = field(default=1, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name or "." in self.name:
+            raise ValueError(f"a modality's name must be a non-empty string without dots, got {self.name!r}")
+        where = f"modality {self.name!r}:"
+        _checks.positive_int(f"{where} input_channels", self.input_channels)
+        _checks.positive_int(f"{where} input_axis", self.input_axis)
+        _checks.positive_int(f"{where} num_freq_bands", self.num_freq_bands, minimum=0)
+        if _checks.number(f"{where} max_freq", self.max_freq) <= 0:
+            raise ValueError(f"{where} max_freq must be positive, got {self.max_freq}")
+        if _checks.number(f"{where} freq_base", self.freq_base) <= 0 or self.freq_base == 1:
+            raise ValueError(f"{where} freq_base must be positive and not 1, got {self.freq_base}")
+        for key in ("scale", "offset"):
+            value = getattr(self, key)
+            if isinstance(value, str) or not isinstance(value, Sequence):
+                _checks.number(f"{where} {key}", value)
+                continue
+            setattr(self, key, tuple(_checks.number(f"{where} each {key}", v) for v in value))
+            if len(value) != self.input_channels:
+                raise ValueError(f"{where} {key} must be a number or {self.input_channels} of them, got {len(value)}")
+        if isinstance(self.coordinates_per_axis, Sequence) and not isinstance(self.coordinates_per_axis, str):
+            self.coordinates_per_axis = tuple(self.coordinates_per_axis)
+            if len(self.coordinates_per_axis) != self.input_axis:
+                raise ValueError(
+                    f"{where} coordinates_per_axis must be a number or {self.input_axis} of them, "
+                    f"got {self.coordinates_per_axis}"
+                )
+        for count in self.axis_coordinates:
+            _checks.positive_int(f"{where} coordinates_per_axis", count)
+
+    @property
+    def axis_coordinates(self) -> tuple[int, ...]:
+        """Coordinates of each axis."""
+        count = self.coordinates_per_axis
+        return count if isinstance(count, tuple) else (count,) * self.input_axis  # type: ignore[return-value]
+
+    @property
+    def position_dim(self) -> int:
+        """Channels of the position encoding."""
+        return sum(self.axis_coordinates) * (2 * self.num_freq_bands + 1)
+
+    @property
+    def input_dim(self) -> int:
+        """Channels of a token without padding and modality code: raw channels and position encoding."""
+        return self.position_dim + self.input_channels
+
+    def channels_in_layer(self, depth: int) -> int:
+        """Raw channels that one of ``depth`` layers sees."""
+        return self.input_channels
+
+    def to_config(self) -> dict[str, Any]:
+        """Fields as JSON values; `modality_from_config` reads them back."""
+        return asdict(self)
+
+    def positions(
+        self, axes: Sequence[int], scale: str, device: torch.device, coordinates: Coordinates | None = None
+    ) -> tuple[Tensor, ...]:
+        """One position table per axis, ``(length, 2 * num_freq_bands + 1)`` for each of its coordinates a token.
+
+        Args:
+            axes: length of each axis.
+            scale: ``"log"`` or ``"linear"``.
+            device: where the tables are made.
+            coordinates: per axis None (equally spaced from -1 to 1), or what `check_coordinates` lets pass; a table is
+                ``(batch, length, ...)`` where the samples have their own.
+        """
+        return tuple(
+            position_table(length, self.max_freq, self.num_freq_bands, self.freq_base, scale, device)
+            if given is None
+            else self._own_table(given, count, scale, device)
+            for length, count, given in zip(
+                axes, self.axis_coordinates, coordinates or (None,) * len(axes), strict=True
+            )
+        )
+
+    def check_coordinates(self, given: Any, shape: Sequence[int]) -> Coordinates | None:
+        """``given``, if it fits data of ``shape`` ``(batch, *axes)``.
+
+        Raises:
+            TypeError, ValueError: for another number of axes, wrong shapes or dtypes, coordinates that are not finite
+                (not checked in a compiled graph), or none where an axis has more than one.
+        """
+        where = f"coordinates of {self.name!r}"
+        given = (None,) * self.input_axis if given is None else given
+        if isinstance(given, Tensor) or not isinstance(given, Sequence) or len(given) != self.input_axis:
+            raise TypeError(
+                f"{where} must be a sequence with a tensor or None per axis ({self.input_axis}), got {given!r}"
+            )
+        for axis, (value, count) in enumerate(zip(given, self.axis_coordinates, strict=True)):
+            length, place = shape[1 + axis], f"{where}, axis {axis},"
+            if value is None:
+                if count > 1:
+                    raise ValueError(f"{place} are needed: it has {count} per token, which have no default")
+                continue
+            if not _checks.tensor(place, value).is_floating_point():
+                raise TypeError(f"{place} must be floating point, got {value.dtype}")
+            allowed = [(shape[0], length, count)] + ([(length,), (shape[0], length)] if count == 1 else [])
+            if tuple(value.shape) not in allowed:
+                raise ValueError(f"{place} must be {' or '.join(map(str, allowed))}, got {tuple(value.shape)}")
+            if not (torch.compiler.is_compiling() or value.is_meta or bool(value.isfinite().all())):
+                raise ValueError(f"{place} must be finite, also where the mask is False")
+        return given
+
+    def _own_table(self, coordinates: Tensor, count: int, scale: str, device: torch.device) -> Tensor:
+        """Fourier features of given coordinates, in torch's default dtype as those of the default ones."""
+        values = coordinates.to(device=device, dtype=torch.get_default_dtype())
+        if count > 1:  # (batch, length, count, features) -> one row per token
+            return fourier_encode(values, self.max_freq, self.num_freq_bands, self.freq_base, scale).flatten(-2)
+        values = values.squeeze(-1) if values.dim() == 3 else values
+        return fourier_encode(values, self.max_freq, self.num_freq_bands, self.freq_base, scale)
+
+    def affine(self, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
+        """Per-channel scale and offset ``(input_channels,)``, or None where they change nothing."""
+
+        dtype = torch.get_default_dtype()  # of whole numbers too
+
+        def spread(value: float | Sequence[float], neutral: float) -> Tensor | None:
+            values = value if isinstance(value, Sequence) else (value,) * self.input_channels
+            return None if set(values) == {neutral} else torch.tensor(values, dtype=dtype, device=device)
+
+        return spread(self.scale, 1.0), spread(self.offset, 0.0)
+
+
+@dataclass
+class InputModalityWithEmbedding(InputModality):
+    """A modality of token ids, looked up in an embedding of which each layer sees a part.
+
+    Args:
+        embedding: the embedding; a model registers it as ``embeddings.<name>``. None: the modality is read as its raw
+            channels, like an `InputModality`.
+        split_embedding: True (release 1.4.0): layer i of depth layers sees chunk i, of ``embedding_dim // depth``
+            channels; channels that remain are seen by no layer, which is warned about. False: every layer sees the
+            whole embedding.
+
+    ``input_channels`` of a modality with an embedding is that of its input, 1.
+    """
+
+    embedding: nn.Embedding | None = None
+    split_embedding: bool = field(default=True, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.embedding is None:
+            return
+        if not isinstance(self.embedding, nn.Embedding):
+            raise TypeError(
+                f"modality {self.name!r}: embedding must be a torch.nn.Embedding, got {type(self.embedding).__name__}"
+            )
+        if self.input_axis != 1:
+            raise ValueError(
+                f"modality {self.name!r}: an embedding goes with one axis (token ids), got input_axis={self.input_axis}"
+            )
+        if (self.scale, self.offset) != (1.0, 0.0):
+            raise ValueError(f"modality {self.name!r}: scale and offset do not apply to token ids")
+
+    def channels_in_layer(self, depth: int) -> int:
+        if self.embedding is None:
+            return self.input_channels
+        return self.embedding.embedding_dim // (depth if self.split_embedding else 1)
+
+    def embedding_dim(self, depth: int) -> int:
+        """Channels of a token in one of ``depth`` layers, without padding and modality code."""
+        return self.channels_in_layer(depth) + self.position_dim
+
+    def embedding_for_layer(
+        self, embedded: Float[Tensor, "batch *axes channels"], layer_index: int, depth: int
+    ) -> Float[Tensor, "batch *axes part"]:
+        """The chunk of ``embedded`` that layer ``layer_index`` sees."""
+        if self.embedding is None or not self.split_embedding:
+            return embedded
+        size = self.channels_in_layer(depth)
+        return embedded[..., layer_index * size : (layer_index + 1) * size]
+
+    def maybe_embed(self, data: Shaped[Tensor, "batch *shape"]) -> Shaped[Tensor, "batch *axes channels"]:
+        """Looks up token ids ``(batch, length)`` or ``(batch, length, 1)``; data without an embedding passes through.
+
+        Raises:
+            TypeError: if the ids are no integers.
+            ValueError: for another shape, or ids outside the embedding (not checked in a compiled graph).
+        """
+        return data if self.embedding is None else self.embedding(self.token_ids(data))
+
+    def token_ids(self, data: Shaped[Tensor, "batch *axes"]) -> Int[Tensor, "batch length"]:
+        """Checked ids ``(batch, length)`` int64, from those or ``(batch, length, 1)``; raises as `maybe_embed`."""
+        where = f"input {self.name!r}"
+        if data.dtype.is_floating_point or data.dtype.is_complex or data.dtype == torch.bool:
+            raise TypeError(f"{where} must hold integer token ids, got {data.dtype}")
+        if not (data.dim() == 2 or (data.dim() == 3 and data.shape[-1] == 1)) or 0 in data.shape:
+            raise ValueError(
+                f"{where} must be token ids of shape (batch, length) or (batch, length, 1), got {tuple(data.shape)}"
+            )
+        ids = data.reshape(data.shape[:2]).long()
+        if not (torch.compiler.is_compiling() or ids.is_meta):
+            self._check_range(ids)
+        return ids
+
+    def warn_unseen(self, depth: int) -> None:
+        """Warns if the embedding's last channels are seen by no layer."""
+        if self.embedding is None or not self.split_embedding:
+            return
+        size = self.embedding.embedding_dim
+        if size < depth:
+            raise ValueError(
+                f"modality {self.name!r}: an embedding of {size} channels cannot be split over {depth} layers"
+            )
+        if size % depth:
+            warnings.warn(
+                f"modality {self.name!r}: {size} embedding channels over {depth} layers are {size // depth} each; the "
+                f"last {size % depth} are seen by no layer. Use a multiple of {depth}, or split_embedding=False.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def to_config(self) -> dict[str, Any]:
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "embedding"}
+        if self.embedding is not None:
+            embedding = self.embedding
+            values["embedding"] = {
+                "num_embeddings": embedding.num_embeddings,
+                "embedding_dim": embedding.embedding_dim,
+                "padding_idx": embedding.padding_idx,
+            }
+        return values
+
+    def _check_range(self, ids: Int[Tensor, "batch length"]) -> None:
+        assert self.embedding is not None
+        size = self.embedding.num_embeddings
+        wrong = ((ids < 0) | (ids >= size)).nonzero()
+        if wrong.numel():
+            sample, position = wrong[0].tolist()
+            raise ValueError(
+                f"input {self.name!r}: token id {int(ids[sample, position])} at sample {sample}, position {position} "
+                f"is outside the embedding, which has ids 0 to {size - 1}"
+            )
+
+
+def modality_from_config(value: InputModality | Mapping[str, Any]) -> InputModality:
+    """A modality from `InputModality.to_config`'s mapping; a modality passes through.
+
+    Raises:
+        TypeError: for anything else.
+        ValueError: for unknown fields.
+    """
+    if isinstance(value, InputModality):
+        return value
+    if not isinstance(value, Mapping):
+        raise TypeError(f"a modality must be an InputModality or a mapping of its fields, got {type(value).__name__}")
+    known = [f.name for f in fields(InputModalityWithEmbedding)]
+    config = dict(_checks.known_keys("a modality", value, known))
+    if not {"embedding", "split_embedding"} & config.keys():
+        return InputModality(**config)
+    embedding = config.get("embedding")
+    if isinstance(embedding, Mapping):
+        keys = ("num_embeddings", "embedding_dim", "padding_idx")
+        config["embedding"] = nn.Embedding(**_checks.known_keys("an embedding", embedding, keys))
+    return InputModalityWithEmbedding(**config)
+
+
+def modality_encoding(
+    batch_size: int,
+    axes: Sequence[int],
+    modality_index: int,
+    num_modalities: int,
+    device: torch.device | str = torch.device("cpu"),  # noqa: B008  (release 1.4.0's signature; immutable)
+) -> Float[Tensor, "batch *axes modalities"]:
+    """One-hot code of a modality for every token, ``(batch_size, *axes, num_modalities)`` (a view: no memory).
+
+    Models give the code to the context once instead; this is for code that builds input arrays itself.
+    """
+    one_hot = torch.eye(num_modalities, device=device)[modality_index]
+    return one_hot.expand(batch_size, *axes, num_modalities)
+
+
+def make_context(
+    modality: InputModality,
+    data: Shaped[Tensor, "batch *axes channels"],
+    *,
+    width: int,
+    code: Float[Tensor, " code"] | None,
+    freq_scale: str,
+    mask: Tensor | None = None,
+    coordinates: Coordinates | None = None,
+    encode_positions: bool = True,
+) -> Context:
+    """The context of one modality's (embedded) data, padded to ``width`` channels in all.
+
+    Args:
+        modality: whose data it is.
+        data: ``(batch, *axes, channels)``.
+        width: channels of every token of the model.
+        code: modality code, or None.
+        freq_scale: ``"log"`` or ``"linear"``.
+        mask: ``(batch, *axes)`` bool or None.
+        coordinates: where the tokens are, see `Coordinates`; None: equally spaced.
+        encode_positions: False: tokens without positions.
+    """
+    scale, offset = modality.affine(data.device)
+    code_dim = 0 if code is None else code.shape[0]
+    tables: tuple[Tensor, ...] = ()
+    if encode_positions:
+        tables = modality.positions(data.shape[1:-1], freq_scale, data.device, coordinates)
+    return Context(
+        data,
+        tables=tables,
+        code=code,
+        padding=width - data.shape[-1] - sum(table.shape[-1] for table in tables) - code_dim,
+        mask=mask,
+        scale=scale,
+        offset=offset,
+    )

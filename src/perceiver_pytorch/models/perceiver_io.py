@@ -1,0 +1,355 @@
+"""Perceiver IO: any inputs, any outputs."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from perceiver_pytorch import _checks
+from perceiver_pytorch.models.inputs import ModalityReader
+from perceiver_pytorch.models.masks import Masks, drop_tokens
+from perceiver_pytorch.models.modalities import Coordinates, InputModality
+from perceiver_pytorch.models.outputs import Output, output_from_config
+from perceiver_pytorch.nn.block import AttentionBlock
+from perceiver_pytorch.nn.decoder import QueryDecoder
+from perceiver_pytorch.nn.encoder import encode
+from perceiver_pytorch.nn.init import init_latents, init_linears
+from perceiver_pytorch.nn.io_layer import build_io_layers
+from perceiver_pytorch.nn.queries import CodedQueries, check_indices, check_queries
+from perceiver_pytorch.ops import Context
+
+Result = Tensor | dict[str, Tensor]
+
+
+class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
+    """Perceiver IO (Jaegle et al. 2021, arXiv 2107.14795): reads any mix of modalities, and answers queries.
+
+    The defaults are those of the paper's ImageNet model (section 4.5 and appendix F): 512 latents of 1024 channels, one
+    cross-attend, 6 latent blocks run through 8 times, no widening in the feed-forward parts.
+
+    Args:
+        modalities: the kinds of input, as in the other models.
+        outputs: the named outputs; empty: the latents are returned. One decoder serves all of them.
+        depth: number of layers, each a cross-attend onto the input and a stack of latent blocks.
+        num_latents, latent_dim: size of the latent array.
+        num_latent_blocks_per_layer: latent blocks in each layer.
+        num_latent_block_repeats: how often a layer runs through its latent blocks.
+        weight_tie_layers: one set of latent blocks for all layers, and one cross-attend for all but the first
+            (Perceiver, section 4.1).
+        cross_heads, latent_heads, decoder_heads: heads of the three kinds of attention.
+        cross_qk_dim, cross_v_dim, latent_qk_dim, latent_v_dim, decoder_qk_dim, decoder_v_dim: channels of queries and
+            keys, and of values, of all heads together; default: ``latent_dim``, and for values those of the keys.
+        widening_factor, decoder_widening_factor: how many times as wide feed-forward parts are inside.
+        bias: biases of the projections to queries, keys and values.
+        activation: of the feed-forward parts, ``"gelu"`` or ``"geglu"``.
+        dropout: probability, after attention and inside feed-forward parts.
+        seq_dropout: share of the tokens that each sample loses in training.
+        inverted_cross_attend: let latents compete for the tokens, as slots do; see `AttentionBlock`.
+        query_dim: channels of the decoder's queries; default: those of the widest output, and with several outputs
+            ``query_code_dim`` more. Narrower queries are padded with a learned code.
+        query_code_dim: least length of the learned code, by which the decoder tells several outputs apart.
+        decoder_dim: channels of what the decoder gives to the outputs' projections; default: ``latent_dim``, or
+            ``query_dim`` with ``decoder_query_residual``.
+        decoder_query_residual: add the queries to what they read.
+        decoder_feed_forward: a feed-forward part in the decoder.
+        query_chunk_size: queries that are decoded at a time without gradients (or with `recompute`); None: all.
+        fourier_encode_positions: give tokens their positions.
+        freq_scale: spacing of the Fourier bands, ``"linear"`` (the paper) or ``"log"``.
+        modality_code_dim: width of a learned code per modality; None: one-hot codes, where there are several.
+
+    Attributes:
+        recompute: set it to True to train with less memory: activations inside a block and a chunk of queries are
+            computed again in the backward pass instead of kept.
+
+    Raises:
+        ValueError, TypeError: for sizes out of range, names given twice, queries of modalities that there are not.
+
+    Example:
+        >>> import torch
+        >>> from perceiver_pytorch import FourierQueries, LearnedQueries, Output
+        >>> model = PerceiverIO(
+        ...     modalities=[InputModality("image", 3, 2, num_freq_bands=4, max_freq=16.0)],
+        ...     outputs=[
+        ...         Output("class", LearnedQueries(dim=16), channels=10),
+        ...         Output("depth", FourierQueries((16, 16), num_freq_bands=4), channels=1),
+        ...     ],
+        ...     num_latents=8, latent_dim=16, num_latent_block_repeats=1,
+        ... )
+        >>> {name: tuple(value.shape) for name, value in model({"image": torch.randn(2, 16, 16, 3)}).items()}
+        {'class': (2, 10), 'depth': (2, 16, 16, 1)}
+    """
+
+    latents: nn.Parameter
+
+    def __init__(
+        self,
+        *,
+        modalities: Iterable[InputModality | Mapping[str, Any]],
+        outputs: Iterable[Output | Mapping[str, Any]] = (),
+        depth: int = 1,
+        num_latents: int = 512,
+        latent_dim: int = 1024,
+        num_latent_blocks_per_layer: int = 6,
+        num_latent_block_repeats: int = 8,
+        weight_tie_layers: bool = False,
+        cross_heads: int = 1,
+        latent_heads: int = 8,
+        decoder_heads: int = 1,
+        cross_qk_dim: int | None = None,
+        cross_v_dim: int | None = None,
+        latent_qk_dim: int | None = None,
+        latent_v_dim: int | None = None,
+        decoder_qk_dim: int | None = None,
+        decoder_v_dim: int | None = None,
+        widening_factor: int = 1,
+        decoder_widening_factor: int = 1,
+        bias: bool = True,
+        activation: str = "gelu",
+        dropout: float = 0.0,
+        seq_dropout: float = 0.0,
+        inverted_cross_attend: bool = False,
+        query_dim: int | None = None,
+        query_code_dim: int = 2,
+        decoder_dim: int | None = None,
+        decoder_query_residual: bool = False,
+        decoder_feed_forward: bool = True,
+        query_chunk_size: int | None = 8192,
+        fourier_encode_positions: bool = True,
+        freq_scale: str = "linear",
+        modality_code_dim: int | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value in (
+            ("depth", depth),
+            ("num_latents", num_latents),
+            ("latent_dim", latent_dim),
+            ("num_latent_block_repeats", num_latent_block_repeats),
+        ):
+            _checks.positive_int(name, value)
+        _checks.positive_int("num_latent_blocks_per_layer", num_latent_blocks_per_layer, minimum=0)
+        if _checks.probability("seq_dropout", seq_dropout) == 1:
+            raise ValueError("seq_dropout must be less than 1, else no token is left")
+        _check_heads("cross", cross_heads, latent_dim, cross_qk_dim, cross_v_dim)
+        _check_heads("latent", latent_heads, latent_dim, latent_qk_dim, latent_v_dim)
+        _check_heads("decoder", decoder_heads, latent_dim, decoder_qk_dim, decoder_v_dim)
+        self.recompute = False
+        self.seq_dropout = seq_dropout
+        self._declare(
+            modalities,
+            depth=depth,
+            freq_scale=_checks.choice("freq_scale", freq_scale, ("linear", "log")),
+            embed=True,
+            one_hot_codes=None,
+            code_dim=modality_code_dim,
+            fourier_encode_positions=fourier_encode_positions,
+        )
+        self.outputs = _checks.by_name("outputs", outputs, Output, output_from_config)
+        self._record_config(outputs=[output.to_config() for output in self.outputs.values()])
+        self.latents = init_latents(num_latents, latent_dim, "truncated_normal")
+        self._init_codes()
+
+        common: dict[str, Any] = {"bias": bias, "activation": activation, "dropout": dropout}
+        cross = partial(
+            AttentionBlock,
+            latent_dim,
+            self.max_modality_dim,
+            heads=cross_heads,
+            qk_dim=cross_qk_dim,
+            v_dim=cross_v_dim,
+            widening_factor=widening_factor,
+            inverted=inverted_cross_attend,
+            **common,
+        )
+        latent = partial(
+            AttentionBlock,
+            latent_dim,
+            heads=latent_heads,
+            qk_dim=latent_qk_dim,
+            v_dim=latent_v_dim,
+            widening_factor=widening_factor,
+            **common,
+        )
+        self.layers = build_io_layers(
+            cross, latent, depth, num_latent_blocks_per_layer, num_latent_block_repeats, weight_tie_layers
+        )
+        self.queries = nn.ModuleDict()
+        self.decoder: QueryDecoder | None = None
+        if self.outputs:
+            width = self._init_queries(query_dim, query_code_dim)
+            decoder_dim = (width if decoder_query_residual else latent_dim) if decoder_dim is None else decoder_dim
+            block = AttentionBlock(
+                width,
+                latent_dim,
+                heads=decoder_heads,
+                qk_dim=latent_dim if decoder_qk_dim is None else decoder_qk_dim,
+                v_dim=decoder_v_dim,
+                output_dim=decoder_dim,
+                query_residual=decoder_query_residual,
+                widening_factor=decoder_widening_factor,
+                feed_forward=decoder_feed_forward,
+                **common,
+            )
+            heads = {name: output.channels for name, output in self.outputs.items()}
+            self.decoder = QueryDecoder(block, decoder_dim, heads, query_chunk_size)
+        init_linears(self, "variance_scaling")
+
+    def forward(
+        self,
+        multi_modality_data: Mapping[str, Tensor] | Tensor,
+        mask: Masks = None,
+        *,
+        present: Mapping[str, Tensor] | None = None,
+        coordinates: Mapping[str, Coordinates] | None = None,
+        queries: Mapping[str, Tensor] | Tensor | None = None,
+        indices: Mapping[str, Tensor] | Tensor | None = None,
+        outputs: Sequence[str] | None = None,
+        return_embeddings: bool = False,
+        return_hidden_states: bool = False,
+    ) -> Result | tuple[Result, list[Tensor]]:
+        """Runs the model on a batch that has some or all of the declared modalities.
+
+        Args:
+            multi_modality_data: per modality ``(batch, *axes, channels)`` or token ids, as in `MultiModalityPerceiver`;
+                a tensor, in a model of one modality.
+            mask, present, coordinates: as in `MultiModalityPerceiver`.
+            queries: per output ``(batch, queries, dim)`` or ``(queries, dim)`` float, instead of those that the model
+                builds; ``dim`` without the learned code. A tensor, in a model of one output.
+            indices: per output ``(queries,)`` or ``(batch, queries)`` int64: decode these places of its grid only, by
+                their row-major index (training on a sub-sample; see `perceiver_pytorch.nn.random_indices`). A tensor,
+                in a model of one output.
+            outputs: names of the outputs that are wanted; None: all.
+            return_embeddings: return the latents ``(batch, num_latents, latent_dim)`` instead of the outputs.
+            return_hidden_states: return also the list of the latents after each cross-attend and each latent block.
+
+        Returns:
+            ``(batch, *axes, channels)`` per output, the axes being those of its queries' grid; ``(batch, queries,
+            channels)`` where it was given queries or indices. A tensor in a model of one output, else a dict. The
+            latents, in a model without outputs. With ``return_hidden_states`` a pair of this and the list.
+
+        Raises:
+            ValueError, TypeError: as in `MultiModalityPerceiver`, and for queries or indices that do not fit.
+        """
+        if isinstance(multi_modality_data, Tensor) and len(self.modalities) == 1:
+            multi_modality_data = {next(iter(self.modalities)): multi_modality_data}
+        contexts = self._contexts(multi_modality_data, mask, present, coordinates)  # type: ignore[arg-type]
+        by_name = dict(zip(sorted(multi_modality_data), contexts[0], strict=True))  # for queries, which lose nothing
+        if self.training and self.seq_dropout:
+            contexts = drop_tokens(contexts, self.seq_dropout)
+        states: list[Tensor] = []
+        keep = states if return_hidden_states else None
+        layers = [partial(layer, recompute=self.recompute, hidden_states=keep) for layer in self.layers]
+        x = encode(layers, [self.latents], contexts)
+        result: Result = x
+        if self.decoder is not None and not return_embeddings:
+            result = self._decode(x, by_name, queries, indices, outputs)
+        return (result, states) if return_hidden_states else result
+
+    def _init_queries(self, query_dim: int | None, code_dim: int) -> int:
+        """Makes what builds the queries; gives their width."""
+        dims = {name: (self._channels(m), self._position_dim(m)) for name, m in self.modalities.items()}
+        arrays = {name: [spec.build(dims) for spec in output.specs] for name, output in self.outputs.items()}
+        widest = max(sum(array.dim for array in each) for each in arrays.values())
+        _checks.positive_int("query_code_dim", code_dim, minimum=0)
+        width = widest + (code_dim if len(arrays) > 1 else 0) if query_dim is None else query_dim
+        if _checks.positive_int("query_dim", width) < widest:
+            raise ValueError(f"query_dim must be at least {widest}, the width of the widest queries, got {query_dim}")
+        for name, each in arrays.items():
+            self.queries._modules[name] = CodedQueries(each, width)  # any name: see ModalityReader
+        return width
+
+    def _decode(
+        self,
+        latents: Tensor,
+        contexts: Mapping[str, Context],
+        queries: Mapping[str, Tensor] | Tensor | None,
+        indices: Mapping[str, Tensor] | Tensor | None,
+        outputs: Sequence[str] | None,
+    ) -> Result:
+        """The outputs wanted."""
+        if isinstance(outputs, str):
+            raise TypeError(f"outputs must be a sequence of names, got {outputs!r}; use [{outputs!r}]")
+        names = tuple(self.outputs)
+        given, at = self._by_output("queries", queries), self._by_output("indices", indices)
+        for name in (wanted := names if outputs is None else tuple(outputs)):
+            _checks.choice("an output", name, names)
+        for name in (*given, *at):
+            if name in given and name in at:
+                raise ValueError(f"output {name!r}: give queries or indices, not both")
+        results = {name: self._answer(name, latents, contexts, given.get(name), at.get(name)) for name in wanted}
+        return results if len(names) > 1 or not wanted else results[names[0]]
+
+    def _answer(
+        self,
+        name: str,
+        latents: Tensor,
+        contexts: Mapping[str, Context],
+        given: Tensor | None,
+        indices: Tensor | None,
+    ) -> Tensor:
+        """One output."""
+        coded, batch = self.queries[name], latents.shape[0]
+        assert isinstance(coded, CodedQueries)
+        assert self.decoder is not None
+        axes: tuple[int, ...]
+        if given is not None:
+            rows = check_queries(name, given, batch, coded.dim)
+            axes = (rows.shape[1],)
+            build: Callable[[int, int], Tensor] = partial(_slice, rows)
+        else:
+            axes = coded.axes(contexts)
+            if indices is None:
+                places = torch.arange(math.prod(axes), device=latents.device)
+            else:
+                places = check_indices(name, indices, batch, math.prod(axes))
+                axes = (places.shape[-1],)
+            build = partial(_at, coded, contexts, places)
+        result = self.decoder(
+            name,
+            lambda start, stop: coded(build(start, stop).to(latents.dtype)),
+            math.prod(axes),
+            latents,
+            recompute=self.recompute,
+        )
+        return result.reshape(batch, *axes, result.shape[-1])
+
+    def _by_output(self, argument: str, value: Mapping[str, Tensor] | Tensor | None) -> dict[str, Tensor]:
+        """An argument of `forward` that may be one per output, by output."""
+        names = tuple(self.outputs)
+        if value is None:
+            return {}
+        if isinstance(value, Tensor) and len(names) == 1:
+            return {names[0]: value}
+        if not isinstance(value, Mapping):
+            raise TypeError(
+                f"{argument} must be a mapping of outputs to tensors (a tensor, in a model of one output), got "
+                f"{type(value).__name__}"
+            )
+        for name, tensor in value.items():
+            _checks.tensor(f"{argument}[{_checks.choice(f'an output of {argument}', name, names)!r}]", tensor)
+        return dict(value)
+
+    def _output_words(self) -> str:
+        if not self.outputs:
+            return "latents"
+        parts = [f"{o.name} ({'decoder' if o.channels is None else o.channels})" for o in self.outputs.values()]
+        return ", ".join(parts)
+
+
+def _slice(queries: Tensor, start: int, stop: int) -> Tensor:
+    return queries[:, start:stop]
+
+
+def _at(coded: CodedQueries, contexts: Mapping[str, Context], places: Tensor, start: int, stop: int) -> Tensor:
+    return coded.at(places[..., start:stop], contexts)
+
+
+def _check_heads(kind: str, heads: int, default: int, qk_dim: int | None, v_dim: int | None) -> None:
+    """That heads divide what they share, in the words of the constructor."""
+    _checks.positive_int(f"{kind}_heads", heads)
+    qk = f"latent_dim={default}" if qk_dim is None else f"{kind}_qk_dim={qk_dim}"
+    for name, value in ((qk, default if qk_dim is None else qk_dim), (f"{kind}_v_dim={v_dim}", v_dim)):
+        if isinstance(value, int) and value % heads:
+            raise ValueError(f"{kind}_heads must divide {name}, got {heads}")

@@ -1,0 +1,1 @@
+"""What every training run shares: folder, lock, checkpoints, loop, interruptions. It knows no task."""

@@ -1,0 +1,153 @@
+"""Around the training loop: stopping so that nothing is lost, the history, and progress without a terminal."""
+
+import csv
+import io
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+
+from perceiver_pytorch._files import write_text
+from perceiver_pytorch.training.run.checkpoints import Checkpoints
+
+
+class TrainingStopped(Exception):  # noqa: N818  (no error: training ends as asked)
+    """Training was asked to stop and has saved its state."""
+
+
+class Stopper(pl.Callback):
+    """Saves between two steps and raises `TrainingStopped`, once time is up or `request` was called.
+
+    Args:
+        last: file of the checkpoint to go on from.
+        time_limit: seconds from the start of training, or None.
+        install_handlers: called when training starts, after Lightning has put a SIGTERM handler of its own in front.
+    """
+
+    def __init__(
+        self, last: Path, time_limit: float | None = None, install_handlers: Callable[[], None] = lambda: None
+    ) -> None:
+        self.last = last
+        self.time_limit = time_limit
+        self.install_handlers = install_handlers
+        self.reason: str | None = None
+        self._start = time.monotonic()
+
+    def request(self, reason: str) -> None:
+        """Stops before the next step."""
+        self.reason = self.reason or reason
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start = time.monotonic()
+        self.install_handlers()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        # Here the last step is complete and the next has not begun: the state is that of a whole number of steps.
+        if self.time_limit is not None and time.monotonic() - self._start >= self.time_limit:
+            self.request(f"the time limit of {self.time_limit:g} s is reached")
+        if self.reason is not None:
+            if trainer.global_step > 0:
+                trainer.save_checkpoint(self.last)
+            raise TrainingStopped(self.reason)
+
+
+class History(pl.Callback):
+    """One row per epoch in a CSV file: losses, a measure of quality, learning rate, seconds.
+
+    Args:
+        path: of the file; rows of earlier epochs, from before a resume, are kept.
+        plain: called with a line per epoch, or None.
+        measure: name of the logged value besides the losses.
+    """
+
+    def __init__(self, path: Path, plain: Any = None, measure: str = "val_accuracy") -> None:
+        self.path = path
+        self.plain = plain
+        self.measure = measure
+        self._start = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forgets epochs that a killed run had measured and not saved."""
+        rows = read_history(self.path)
+        done = [row for row in rows if row["epoch"] <= trainer.current_epoch]
+        if len(done) < len(rows):
+            self._write(done)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        seconds = time.monotonic() - self._start
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            "train_loss": metrics.get("train_loss_epoch", float("nan")),
+            "val_loss": metrics.get("val_loss", float("nan")),
+            self.measure: metrics.get(self.measure, float("nan")),
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": seconds,
+        }
+        rows = [old for old in read_history(self.path) if old["epoch"] < row["epoch"]]
+        self._write([*rows, row])
+        if self.plain is not None:
+            self.plain(
+                f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.3f}  val loss "
+                f"{row['val_loss']:.3f}  {self.measure.replace('_', ' ')} {row[self.measure]:.3f}  {seconds:.1f} s"
+            )
+
+    def _write(self, rows: list[dict[str, float]]) -> None:
+        if not rows:
+            self.path.unlink(missing_ok=True)
+            return
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[-1]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: f"{value:.6g}" for key, value in entry.items()} for entry in rows)
+        write_text(self.path, text.getvalue())
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Rows of a history file; none if there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def build_callbacks(
+    checkpoints: Checkpoints, history: History, stopper: Stopper, patience: int, *, bar: bool
+) -> list[pl.Callback]:
+    """Early stopping and checkpoints by the same metric, history, stopper, progress bar."""
+    from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
+
+    mode = "max" if checkpoints.sign > 0 else "min"
+    callbacks: list[pl.Callback] = [
+        stopper,
+        EarlyStopping(checkpoints.monitor, mode=mode, patience=patience),
+        history,
+        checkpoints,
+    ]
+    return [*callbacks, RichProgressBar(leave=False)] if bar else callbacks
+
+
+def quiet_lightning() -> None:
+    """Silences hints that do not concern a user of the command."""
+    import logging
+
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for message in (
+        r".*does not have many workers.*",
+        r".*The number of training batches.*",
+        r".*dataloader is not resumable.*",
+        r".*Checkpoint directory .* exists and is not empty.*",
+        r".*The dirpath has changed.*",
+        r".*isinstance.treespec, LeafSpec.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,174 @@
+"""Checkpoints: written whole, read without unpickling code, and what they say about where a run stands.
+
+``last.ckpt`` is written every so often and after every epoch. ``best.ckpt`` is a copy of the last.ckpt of the best
+epoch, made after it; `settle` makes it again where a run was killed between the two.
+"""
+
+import io
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from perceiver_pytorch._files import copy_whole, write_whole
+from perceiver_pytorch.training.run.durations import Every
+
+_KEY = "progress"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a checkpoint says about its run.
+
+    Attributes:
+        epoch: epochs completed, so the number (from 0) of the one to go on with.
+        best_epoch: epochs completed when the best score was reached; 0: none yet.
+        best_score: of the monitored metric.
+        complete: training has come to its end.
+        step: steps done.
+    """
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_score: float = math.nan
+    complete: bool = False
+    step: int = 0
+
+    @classmethod
+    def of(cls, checkpoint: Mapping[str, Any]) -> "Progress":
+        return cls(**checkpoint.get(_KEY, {}) | {"step": int(checkpoint["global_step"])})
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there, and that are read without unpickling code."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        write_whole(Path(path), lambda partial: _save(checkpoint, partial))
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        return read_checkpoint(Path(path), map_location)
+
+
+class Checkpoints(Checkpoint):
+    """Writes both files.
+
+    Args:
+        last, best: their places.
+        every: how often within an epoch.
+        monitor: metric that the best epoch is chosen by; of equal ones the first.
+        mode: "max" or "min", what is better.
+    """
+
+    def __init__(self, last: Path, best: Path, every: Every, monitor: str, mode: str = "max") -> None:
+        self.last = last
+        self.best = best
+        self.every = every
+        self.monitor = monitor
+        self.sign = 1.0 if mode == "max" else -1.0
+        self.progress = Progress()
+        self._saved_at = (time.monotonic(), 0)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._saved_at = (time.monotonic(), trainer.global_step)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        # Here the last step is complete and the next has not begun: the state is that of a whole number of steps.
+        seconds, steps = time.monotonic() - self._saved_at[0], trainer.global_step - self._saved_at[1]
+        if steps and self.every.due(seconds, steps):
+            self.save(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        score = float(trainer.callback_metrics.get(self.monitor, math.nan))
+        epoch = trainer.current_epoch + 1
+        before = self.progress
+        better = not before.best_epoch or self.sign * score > self.sign * before.best_score
+        complete = trainer.should_stop or epoch >= (trainer.max_epochs or 0)
+        best = (epoch, score) if better else (before.best_epoch, before.best_score)
+        self.progress = Progress(epoch, *best, complete)
+        self.save(trainer)
+        if better:
+            copy_whole(self.last, self.best)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[_KEY] = asdict(self.progress)
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self.progress = Progress.of(checkpoint)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Writes ``last.ckpt``."""
+        trainer.save_checkpoint(self.last)
+        self._saved_at = (time.monotonic(), trainer.global_step)
+
+
+def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """A checkpoint's content; nothing of it is run.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # zip, pickle and PyTorch's own
+        raise ValueError(f"checkpoint {path} is damaged ({error}); start the run anew in another folder") from error
+
+
+class _Writer(io.FileIO):
+    """A file that remembers why it could not be written, for PyTorch's writer loses that."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest, total = memoryview(data).cast("B"), 0
+        try:
+            while total < len(rest):
+                total += super().write(rest[total:])
+        except OSError as error:
+            self.error = self.error or error
+            raise
+        return total
+
+
+def _save(checkpoint: dict[str, Any], path: Path) -> None:
+    with _Writer(path, "w") as file:
+        try:
+            torch.save(checkpoint, file)
+        except Exception as error:
+            if file.error is not None:
+                raise file.error from error
+            raise
+
+
+def settle(last: Path, best: Path) -> Progress | None:
+    """Where a stopped run stands, by its last checkpoint; None if it has none. Makes the best one agree with it."""
+    if not last.is_file():
+        best.unlink(missing_ok=True)
+        return None
+    checkpoint = read_checkpoint(last)
+    progress = Progress.of(checkpoint)
+    if progress.best_epoch == progress.epoch > 0 and not checkpoint.get("batch_in_epoch"):
+        copy_whole(last, best)
+    return progress
+
+
+def best_state(path: Path, module: pl.LightningModule) -> bool:
+    """Loads the best checkpoint's weights into the module, if there is one."""
+    if not path.is_file():
+        return False
+    module.load_state_dict(read_checkpoint(path)["state_dict"])
+    return True

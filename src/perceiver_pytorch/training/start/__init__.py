@@ -1,0 +1,1 @@
+"""Fine-tuning: starting from weights that were trained before."""

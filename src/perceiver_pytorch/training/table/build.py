@@ -1,0 +1,100 @@
+"""From what was learned about a table to a model for it, and from its batches to the model's inputs."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from perceiver_pytorch.data import Batch, CategoriesSpec, InputSpec, ModalitySpec, TargetSpec, TextSpec
+from perceiver_pytorch.models.modalities import InputModality, InputModalityWithEmbedding
+from perceiver_pytorch.models.multi_modality_with_text_perceiver import (
+    MultiModalityWithTextPerceiver,
+    MultiModalityWithTextPerceiverNoPooling,
+)
+from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
+from perceiver_pytorch.training.table.settings import ModelConfig
+
+TableModel = MultiModalityWithTextPerceiver | MultiTaskPerceiver
+"""A model of one target, or of several."""
+
+
+def build_model(spec: InputSpec, config: ModelConfig) -> TableModel:
+    """A model with one modality per modality of ``spec`` and one output per class or label, with fresh weights."""
+    arguments: dict[str, Any] = {
+        "modalities": [table_modality(modality, config) for modality in spec.modalities],
+        "depth": config.depth,
+        "num_latents": config.num_latents,
+        "latent_dim": config.latent_dim,
+        "cross_heads": config.cross_heads,
+        "latent_heads": config.latent_heads,
+        "cross_dim_head": config.cross_dim_head,
+        "latent_dim_head": config.latent_dim_head,
+        "attn_dropout": config.attn_dropout,
+        "ff_dropout": config.ff_dropout,
+        "weight_tie_layers": config.weight_tie_layers,
+        "num_latent_blocks_per_layer": config.num_latent_blocks_per_layer,
+        "style": config.style,
+        "modality_code_dim": config.modality_code_dim,
+        "use_gelu": False,  # whatever the number of targets
+    }
+    return assemble(spec, arguments)
+
+
+def assemble(spec: InputSpec, arguments: Mapping[str, Any]) -> TableModel:
+    """A model with one output per class or label of its target, or a head per target.
+
+    Args:
+        spec: what it predicts.
+        arguments: of a `MultiModalityWithTextPerceiver`, without ``num_classes``.
+    """
+    if len(spec.targets) == 1:
+        return MultiModalityWithTextPerceiver(num_classes=spec.targets[0].size, **arguments)
+    encoder = MultiModalityWithTextPerceiverNoPooling(**arguments)
+    return MultiTaskPerceiver(encoder=encoder, tasks={target.name: target.size for target in spec.targets})
+
+
+def run_model(model: nn.Module, batch: Batch, targets: Sequence[TargetSpec]) -> dict[str, Tensor]:
+    """{target: ``(batch, size)``}, the outputs of `build_model`'s model on a batch."""
+    outputs = model(
+        model_inputs(batch.inputs),
+        model_inputs(batch.masks),
+        coordinates={model_name(name): axes for name, axes in batch.coordinates.items()},
+    )
+    return outputs if isinstance(outputs, dict) else {targets[0].name: outputs}
+
+
+def model_inputs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A batch's tensors (or masks) by the names that the model has for their modalities."""
+    return {model_name(name): tensor for name, tensor in tensors.items()}
+
+
+def token_shapes(batch: Batch) -> dict[str, torch.Size]:
+    """``(batch, *axes)`` of every modality of a batch: all of a tensor of ids, all but the channels of another."""
+    return {name: x.shape if x.dtype == torch.int64 else x.shape[:-1] for name, x in batch.inputs.items()}
+
+
+def model_name(column: str) -> str:
+    """A modality's name in the model: a column's name, made fit to be part of a state-dict key."""
+    return "in_" + re.sub(r"[^0-9A-Za-z_]", lambda match: f"_{ord(match.group()):x}_", column)
+
+
+def table_modality(modality: ModalitySpec, config: ModelConfig) -> InputModality:
+    """What a model has for a modality of a table.
+
+    Positions resolve neighbouring tokens of the longest axis; more bands than that would repeat themselves.
+    """
+    name, axes = model_name(modality.name), len(modality.axes)
+    bands, max_freq = min(config.num_freq_bands, int(modality.resolution) // 2), max(2.0, modality.resolution)
+    if isinstance(modality, TextSpec | CategoriesSpec):
+        width = config.embedding_dim * (config.depth if config.split_embedding else 1)
+        embedding = nn.Embedding(modality.vocab_size, width)
+        return InputModalityWithEmbedding(
+            name, 1, axes, bands, max_freq, embedding=embedding, split_embedding=config.split_embedding
+        )
+    scale, offset = (2 / 255, -1.0) if modality.dtype == "uint8" else (1.0, 0.0)
+    own = [max(1, count) for count in modality.own_coordinates]
+    return InputModality(
+        name, modality.channels, axes, bands, max_freq, scale=scale, offset=offset, coordinates_per_axis=own
+    )

@@ -1,0 +1,202 @@
+"""A trained model on rows of a table: outputs, metrics, and what each modality is worth."""
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from perceiver_pytorch.data import Batch, ClassTarget, DataError, LabelsTarget, TableDataset, TargetSpec, in_order
+from perceiver_pytorch.training.table.build import run_model, token_shapes
+from perceiver_pytorch.training.table.metrics import known, score, score_name, target_metrics
+
+Progress = Callable[[int, int], None]
+
+MAX_SUBSETS = 63
+"""Of up to 6 modalities all combinations are measured, of more each left out and each alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Of a number of rows.
+
+    Attributes:
+        rows: int64 ``(rows,)``, row numbers in the table.
+        targets: what was predicted.
+        outputs: {target: float32 ``(rows, size)``}, the model's.
+        encoded: {target: of the rows, as in a `Batch`}, unknown where it is missing.
+        present: {modality: bool ``(rows,)``}, which rows have it.
+    """
+
+    rows: Tensor
+    targets: tuple[TargetSpec, ...]
+    outputs: dict[str, Tensor]
+    encoded: dict[str, Tensor]
+    present: dict[str, Tensor]
+
+    def values(self, target: TargetSpec) -> Tensor:
+        """float ``(rows, size)``: probabilities of classes or labels, or numbers in their unit."""
+        outputs = self.outputs[target.name].float()
+        if isinstance(target, ClassTarget):
+            return outputs.softmax(-1)
+        if isinstance(target, LabelsTarget):
+            return outputs.sigmoid()
+        return outputs.double() * target.std + target.mean
+
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """{target: `target_metrics`}, of the targets that are known in some row.
+
+        Raises:
+            ValueError: if no row has a known target.
+        """
+        measured = [target for target in self.targets if known(target, self.encoded[target.name]).any()]
+        if not measured:
+            raise ValueError("no row has a target that the model knows; there is nothing to measure against")
+        return {t.name: target_metrics(t, self.outputs[t.name], self.encoded[t.name]) for t in measured}
+
+
+def predict(
+    model: nn.Module,
+    dataset: TableDataset,
+    *,
+    batch_size: int = 256,
+    left_out: Collection[str] = (),
+    progress: Progress | None = None,
+) -> Predictions:
+    """Runs the model over a data set in order, on the device of its weights.
+
+    Args:
+        left_out: names of modalities to treat as missing in every row.
+        progress: called with (rows done, rows in all).
+    """
+    (predictions,) = predict_without(model, dataset, [left_out], batch_size=batch_size, progress=progress)
+    return predictions
+
+
+@torch.no_grad()
+def predict_without(
+    model: nn.Module,
+    dataset: TableDataset,
+    without: Sequence[Collection[str]],
+    *,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+) -> list[Predictions]:
+    """`predict` once for each collection of modalities to leave out; rows are decoded once."""
+    model.eval()
+    device = next(model.parameters()).device
+    targets = dataset.spec.targets
+    outputs: list[dict[str, list[Tensor]]] = [{target.name: [] for target in targets} for _ in without]
+    encoded: dict[str, list[Tensor]] = {target.name: [] for target in targets}
+    rows: list[Tensor] = []
+    present: dict[str, list[Tensor]] = {modality.name: [] for modality in dataset.spec.modalities}
+    done = 0
+    for batch in in_order(dataset, batch_size):
+        rows.append(batch.rows)
+        for name, parts in present.items():
+            there = batch.masks.get(name)
+            parts.append(torch.ones(len(batch.rows), dtype=torch.bool) if there is None else there.flatten(1).any(1))
+        for name, values in batch.targets.items():
+            encoded[name].append(values)
+        batch = batch.to(device)
+        for left_out, kept in zip(without, outputs, strict=True):
+            for name, values in run_model(model, _without(batch, left_out), targets).items():
+                kept[name].append(values.float().cpu())
+        if progress is not None:
+            done += len(batch.rows)
+            progress(done, len(dataset))
+    if not rows:
+        raise DataError(f"{dataset.table.source}: none of the {len(dataset)} rows can be used")
+    truth = {name: torch.cat(parts) for name, parts in encoded.items()}
+    has = {name: torch.cat(parts) for name, parts in present.items()}
+    return [
+        Predictions(torch.cat(rows), targets, {name: torch.cat(p) for name, p in kept.items()}, truth, has)
+        for kept in outputs
+    ]
+
+
+def subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """The combinations of modalities to measure, the whole first, then by size.
+
+    All of them, if that is at most `MAX_SUBSETS`; else each left out and each alone.
+    """
+    sizes = range(len(names), 0, -1) if 2 ** len(names) - 1 <= MAX_SUBSETS else (len(names), len(names) - 1, 1)
+    return [subset for size in dict.fromkeys(sizes) for subset in combinations(names, size)]
+
+
+def measure(
+    model: nn.Module,
+    dataset: TableDataset,
+    *,
+    balanced: bool = False,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+) -> tuple[Predictions, dict[str, Any]]:
+    """Runs a model on rows with known targets, with each of `subsets` of the modalities.
+
+    A row that lacks a modality itself counts with what it has left of a subset, so that every score is of the same
+    rows; a row that has nothing left is answered from no input at all.
+
+    Returns:
+        The predictions with all modalities, and: of one target its `target_metrics`, of several ``tasks`` with those of
+        each; ``score`` and ``score_name`` (`metrics.score`); ``combinations``, per subset of the modalities ``present``
+        and ``absent`` (names), ``score``, with several targets the ``scores`` of each, and ``complete_rows``, how many
+        rows have every modality of the subset; and ``modalities``, per modality the score ``without`` it and with it
+        ``alone``.
+
+    Raises:
+        ValueError: if no row has a known target.
+    """
+    names = [modality.name for modality in dataset.spec.modalities]
+    chosen = subsets(names)
+    absent = [[name for name in names if name not in present] for present in chosen]
+    measured = predict_without(model, dataset, absent, batch_size=batch_size, progress=progress)
+    everywhere = measured[0].present
+    combined = []
+    for present, left_out, predictions in zip(chosen, absent, measured, strict=True):
+        entry = {"present": list(present), "absent": left_out, **_scores(predictions, balanced)}
+        combined.append(
+            entry | {"complete_rows": int(torch.stack([everywhere[name] for name in present]).all(0).sum())}
+        )
+    tasks = measured[0].metrics()
+    metrics = {"tasks": tasks} if len(dataset.spec.targets) > 1 else next(iter(tasks.values()))
+    return measured[0], metrics | {
+        "score": combined[0]["score"],
+        "score_name": score_name(dataset.spec.targets, balanced),
+        "modalities": modality_scores(combined),
+        "combinations": combined,
+    }
+
+
+def _scores(predictions: Predictions, balanced: bool) -> dict[str, Any]:
+    """``score``, and ``scores`` per target where there are several."""
+    targets, metrics = predictions.targets, predictions.metrics()
+    result: dict[str, Any] = {"score": score(targets, metrics, balanced)}
+    if len(targets) > 1:
+        there = [target for target in targets if target.name in metrics]
+        result["scores"] = {target.name: score([target], metrics, balanced) for target in there}
+    return result
+
+
+def modality_scores(measured: Iterable[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Per modality the score ``without`` it and with it ``alone``; empty for a single modality."""
+    results: dict[str, dict[str, float]] = {}
+    for entry in measured:
+        if len(entry["absent"]) == 1:
+            results.setdefault(entry["absent"][0], {})["without"] = entry["score"]
+    for entry in measured:
+        if entry["absent"] and len(entry["present"]) == 1:
+            results.setdefault(entry["present"][0], {})["alone"] = entry["score"]
+    return results
+
+
+def _without(batch: Batch, left_out: Collection[str]) -> Batch:
+    """The batch with some modalities missing in every row."""
+    masks, shapes = dict(batch.masks), token_shapes(batch)
+    for name in left_out:
+        device = batch.inputs[name].device
+        masks[name] = torch.zeros(shapes[name], dtype=torch.bool, device=device)
+    return dataclasses.replace(batch, masks=masks)

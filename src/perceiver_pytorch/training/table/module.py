@@ -1,0 +1,113 @@
+"""The model under training: losses and scores of its targets, optimiser."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from perceiver_pytorch.data import Batch, InputSpec
+from perceiver_pytorch.training.run.loop import Resumable
+from perceiver_pytorch.training.run.optimizers import build_optimizer, build_schedule
+from perceiver_pytorch.training.table.augment import augmented, mixed
+from perceiver_pytorch.training.table.build import run_model
+from perceiver_pytorch.training.table.losses import class_weights, target_loss, weighted_mean
+from perceiver_pytorch.training.table.metrics import known, score, score_name, target_metrics
+from perceiver_pytorch.training.table.settings import AugmentConfig, TrainingConfig
+from perceiver_pytorch.training.table.token_dropout import thinned
+
+
+class TableModule(Resumable):
+    """Training of a model on the batches of a table.
+
+    Args:
+        model: of `build_model`.
+        spec: what it reads and predicts.
+        config: optimisation.
+        augment: how train rows are changed.
+        lr: peak learning rate.
+    """
+
+    def __init__(
+        self, model: nn.Module, spec: InputSpec, config: TrainingConfig, augment: AugmentConfig, lr: float
+    ) -> None:
+        super().__init__(config.seed)
+        self.lr = lr
+        self.model = model
+        self.spec = spec
+        self.targets = spec.targets
+        self.augment = augment
+        self.config = config
+        self.balanced = config.class_weights == "balanced"
+        for i, target in enumerate(self.targets):  # buffers, so that they move with the model
+            self.register_buffer(f"weights_{i}", class_weights(target, self.balanced), persistent=False)
+        self.train_loss = MeanMetric()
+        self.train_loss.persistent(True)  # a run that is stopped within an epoch goes on with that epoch's mean
+        self._seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
+
+    @property
+    def monitor(self) -> str:
+        """Name of the logged value that chooses the best epoch; larger is better."""
+        return f"val_{score_name(self.targets, self.balanced)}"
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return run_model(self.model, batch, self.targets)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        seen, mixture = mixed(augmented(batch, self.spec.modalities, self.augment), self.augment)
+        outputs = self(thinned(seen, self.config))
+        loss = self._loss(outputs, batch.targets, self.config.label_smoothing)
+        if mixture is not None:
+            others = {name: values[mixture.partner] for name, values in batch.targets.items()}
+            other_loss = self._loss(outputs, others, self.config.label_smoothing)
+            loss = mixture.share * loss + (1 - mixture.share) * other_loss
+        self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=False)
+        self.train_loss.update(loss.detach(), len(batch.rows))
+        self.log("train_loss_epoch", self.train_loss, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        outputs = {name: values.float().cpu() for name, values in self(batch).items()}
+        self._seen.append((outputs, {name: values.cpu() for name, values in batch.targets.items()}))
+
+    def on_validation_epoch_end(self) -> None:
+        """Over all rows at once: most metrics are no means over batches."""
+        outputs = {t.name: torch.cat([seen[t.name] for seen, _ in self._seen]) for t in self.targets}
+        encoded = {t.name: torch.cat([seen[t.name] for _, seen in self._seen]) for t in self.targets}
+        self._seen.clear()
+        metrics = {
+            target.name: target_metrics(target, outputs[target.name], encoded[target.name])
+            for target in self.targets
+            if known(target, encoded[target.name]).any()
+        }
+        device = self.device
+        outputs = {name: values.to(device) for name, values in outputs.items()}
+        encoded = {name: values.to(device) for name, values in encoded.items()}
+        self.log("val_loss", self._loss(outputs, encoded, 0.0), prog_bar=True)
+        self.log(self.monitor, score(self.targets, metrics, self.balanced), prog_bar=True)
+        if len(self.targets) > 1:
+            for target in self.targets:
+                if target.name in metrics:
+                    name = score_name([target], self.balanced)
+                    self.log(f"val_{name}/{target.name}", score([target], metrics, self.balanced))
+
+    def _loss(self, outputs: dict[str, Tensor], encoded: dict[str, Tensor], label_smoothing: float) -> Tensor:
+        losses = {
+            target.name: target_loss(
+                target,
+                outputs[target.name],
+                encoded[target.name],
+                weights=getattr(self, f"weights_{i}"),
+                label_smoothing=label_smoothing,
+            )
+            for i, target in enumerate(self.targets)
+        }
+        return weighted_mean(losses, self.targets, self.config.task_weights)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.model, self.config, self.lr)
+        schedule = build_schedule(optimizer, self.config, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return batch.to(device)

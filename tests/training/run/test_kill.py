@@ -1,0 +1,198 @@
+"""kill -9 at any moment: what is resumed ends with the bytes of the run that nobody killed."""
+
+import contextlib
+import random
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import pytest
+
+from kill_helpers import FORK, SILENT, at_call, at_step, attempt, check_equal, child, killed
+from perceiver_pytorch import _files as files
+from perceiver_pytorch.data import TableDataset
+from perceiver_pytorch.report import report
+from perceiver_pytorch.training.run import checkpoints
+from perceiver_pytorch.training.run import folder as run_folder
+from perceiver_pytorch.training.run.callbacks import read_history
+from perceiver_pytorch.training.run.folder import RunFolder
+from perceiver_pytorch.training.table import fit
+from training_helpers import tiny_config, write_mixed_table
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+
+@pytest.fixture(scope="module")
+def configs(tmp_path_factory):
+    """Configurations by their number of workers. The patience ends training early, after five epochs or so."""
+    table = write_mixed_table(tmp_path_factory.mktemp("mixed"))
+    return {
+        workers: tiny_config(
+            table, epochs=12, patience=3, lr=1e-3, seed=2, checkpoint_every="2 steps", num_workers=workers
+        )
+        for workers in (0, 2)
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(configs, tmp_path_factory):
+    run = RunFolder.create(tmp_path_factory.mktemp("whole") / "run")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit.fit(configs[0], run, reporter=SILENT)
+    history = read_history(run.history_file)
+    best = max(history, key=lambda row: row["val_accuracy"])["epoch"]
+    assert 1 < best < len(history) < 12  # so that a wrong choice of the best epoch, or of the last one, shows
+    return run
+
+
+# The moments, each prepared in the child.
+
+
+def in_a_half_written_checkpoint(number):
+    def half(checkpoint, file):
+        file.write(b"PK\3\4 half of a checkpoint")
+        killed()
+
+    at_call(checkpoints.torch, "save", number, half)
+
+
+def between_last_and_best(number):
+    at_call(checkpoints, "copy_whole", number)
+
+
+def before_a_rename(number):
+    at_call(files.os, "replace", number)
+
+
+def while_decoding(argument):
+    at_call(TableDataset, "prepare", 1)
+
+
+def with_config_and_no_spec(argument):
+    at_call(run_folder.RunFolder, "write_spec", 0)
+
+
+def while_measuring(number):
+    at_call(fit.evaluation, "run_model", number)
+
+
+def between_config_and_weights(argument):
+    at_call(run_folder, "write_whole", 1)
+
+
+def while_reporting(argument):
+    at_call(report, "write_text", 0)
+
+
+MOMENTS = [
+    (at_step, 0),
+    (at_step, 1),
+    (at_step, 6),
+    (at_step, 8),
+    (in_a_half_written_checkpoint, 0),
+    (in_a_half_written_checkpoint, 3),
+    (between_last_and_best, 0),
+    (between_last_and_best, 1),
+    (while_decoding, None),
+    (with_config_and_no_spec, None),
+    (while_measuring, 0),
+    (while_measuring, 2),
+    (between_config_and_weights, None),
+    (while_reporting, None),
+]
+
+
+@pytest.mark.parametrize(("prepare", "argument"), MOMENTS)
+def test_killed_at_a_moment(configs, whole, tmp_path, prepare, argument):
+    path = tmp_path / "run"
+    assert not attempt(configs[0], path, prepare, argument)
+    assert attempt(configs[0], path)
+    check_equal(RunFolder.open(path), whole)
+
+
+def test_killed_at_every_rename_of_a_run(configs, whole, tmp_path):
+    """One run, killed again and again: every eighth rename of it is the last thing that its process was about to do."""
+    path = tmp_path / "run"
+    for _ in range(40):
+        if attempt(configs[0], path, before_a_rename, 7):
+            break
+    check_equal(RunFolder.open(path), whole)
+
+
+def test_killed_with_workers(configs, whole, tmp_path):
+    path = tmp_path / "run"
+    for steps in (7, 4):
+        assert not attempt(configs[2], path, at_step, steps)
+    assert attempt(configs[2], path)
+    check_equal(RunFolder.open(path), whole)
+
+
+def at_a_time(seconds):
+    signal.signal(signal.SIGALRM, killed)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_random_times(configs, whole, tmp_path, seed):
+    path, chance = tmp_path / "run", random.Random(seed)
+    while not attempt(configs[0], path, at_a_time, chance.uniform(0.05, 2.5)):
+        pass
+    check_equal(RunFolder.open(path), whole)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_at_many_random_times(configs, whole, tmp_path, seed, workers):
+    path, chance = tmp_path / "run", random.Random(1000 + seed)
+    while not attempt(configs[workers], path, at_a_time, chance.uniform(0.01, 2.5)):
+        pass
+    check_equal(RunFolder.open(path), whole)
+
+
+@pytest.mark.nightly
+def test_the_command_is_killed_at_random_times(configs, whole, tmp_path):
+    """The same by the command, in a process of its own."""
+    run, chance = tmp_path / "run", random.Random(5)
+    config = tmp_path / "config.yaml"
+    config.write_text((whole.path / "config.yaml").read_text())
+    start = [sys.executable, "-c", "from perceiver_pytorch.cli import main; main()", "fit"]
+    for _ in range(30):
+        begun = (run / "config.yaml").is_file()
+        arguments = ["--resume", str(run)] if begun else ["--config", str(config), "--run", str(run)]
+        process = subprocess.Popen([*start, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            _, error = process.communicate(timeout=chance.uniform(4, 20))
+            assert process.returncode == 0, error
+            break
+        process.kill()
+        process.communicate()
+    check_equal(RunFolder.open(run), whole)
+
+
+def test_the_second_process_is_refused_and_a_dead_ones_lock_is_not_in_the_way(configs, tmp_path):
+    path = tmp_path / "run"
+    first = FORK.Process(
+        target=child, args=(configs[0], path, lambda _: at_call(fit.evaluation, "measure", 0, wait), 0)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        first.start()
+    deadline = time.monotonic() + 60
+    while not (path / "checkpoints/last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with pytest.raises(ValueError, match=rf"{path} is being trained by process {first.pid} on .*; wait for it"):
+        fit.fit(configs[0], RunFolder.open(path), resume=True, reporter=SILENT)
+    first.kill()
+    first.join()
+    assert (path / ".lock").is_file()
+    with RunFolder.open(path).writing():
+        pass
+    assert not (path / ".lock").exists()
+
+
+def wait(*args, **kwargs):
+    time.sleep(60)

@@ -1,0 +1,360 @@
+"""Fine-tuning: what is taken over, frozen, adapted and saved."""
+
+import dataclasses
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from perceiver_pytorch import (
+    HierarchicalConfigurator,
+    HierarchicalMultiModalityPerceiver,
+    InputModality,
+    InputModalityWithEmbedding,
+    LearnedQueries,
+    MultiModalityPerceiver,
+    MultiModalityPerceiverNoPooling,
+    MultiModalityWithTextPerceiver,
+    MultiTaskPerceiver,
+    Output,
+    Perceiver,
+    PerceiverIO,
+)
+from perceiver_pytorch.data import CategoriesSpec
+from perceiver_pytorch.models.modalities import modality_from_config
+from perceiver_pytorch.training.run.callbacks import Stopper, read_history
+from perceiver_pytorch.training.run.folder import RunFolder
+from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.start import finetune
+from perceiver_pytorch.training.start.finetune import load_source, start_from
+from perceiver_pytorch.training.start.freezing import add_lora, freeze, merge_lora
+from perceiver_pytorch.training.start.transfer import match_modalities, move_weights
+from perceiver_pytorch.training.table.build import build_model
+from perceiver_pytorch.training.table.fit import fit
+from perceiver_pytorch.training.table.settings import StartConfig
+from training_helpers import tiny_config, write_mixed_table, write_targets_table
+
+SIZES = {
+    "depth": 2,
+    "num_latents": 4,
+    "latent_dim": 16,
+    "latent_heads": 2,
+    "latent_dim_head": 8,
+    "num_latent_blocks_per_layer": 1,
+    "num_classes": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return write_mixed_table(tmp_path_factory.mktemp("mixed"), rows=96)
+
+
+@pytest.fixture(scope="module")
+def pretrained(table, tmp_path_factory):
+    run = RunFolder.create(tmp_path_factory.mktemp("runs") / "pretrained")
+    fit(tiny_config(table, epochs=6), run, reporter=Reporter(say=lambda text: None))
+    return run
+
+
+def tuned(table, path, pretrained, *, said=None, training=None, **start):
+    """A run that starts from another one."""
+    config = tiny_config(table, **{"epochs": 1, **(training or {})})
+    config = dataclasses.replace(config, start=StartConfig(checkpoint=str(pretrained.path), **start))
+    run = RunFolder.create(path)
+    lines = [] if said is None else said
+    return run, fit(config, run, reporter=Reporter(say=lines.append, warn=lines.append))
+
+
+def small(*modalities, **sizes):
+    torch.manual_seed(len(modalities))
+    return MultiModalityWithTextPerceiver(modalities=modalities, **{**SIZES, **sizes})
+
+
+def image(channels=3, name="image"):
+    return InputModality(name, channels, 2, num_freq_bands=2, max_freq=4.0)
+
+
+def text(name="text", rows=9):
+    return InputModalityWithEmbedding(
+        name, 1, 1, num_freq_bands=2, max_freq=4.0, embedding=nn.Embedding(rows, 5), split_embedding=False
+    )
+
+
+def write_product_table(path, rows, seed):
+    """The sign of a product is the class: a small model needs a while to find that out."""
+    rng = np.random.default_rng(seed)
+    lines = ["x,z,label,split"]
+    for i in range(rows):
+        x, z = rng.normal(size=2)
+        lines.append(f"{x:.3f},{z:.3f},{'ab'[int(x * z > 0)]},{'val' if i % 6 == 3 else 'train'}")
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_a_run_that_starts_from_another_is_better_after_an_epoch(tmp_path):
+    whole, few = (write_product_table(tmp_path / f"{rows}.csv", rows, rows) for rows in (480, 60))
+    silent = Reporter(say=lambda text: None)
+    first, scratch = (RunFolder.create(tmp_path / name) for name in ("first", "scratch"))
+    fit(tiny_config(whole, epochs=20), first, reporter=silent)
+    fit(tiny_config(few, epochs=1), scratch, reporter=silent)
+    run, _ = tuned(few, tmp_path / "tuned", first)
+    tuned_loss, scratch_loss = (read_history(each.history_file)[0]["val_loss"] for each in (run, scratch))
+    assert tuned_loss < 0.9 * scratch_loss
+
+
+def test_what_was_taken_over_is_told(table, pretrained, tmp_path):
+    said = []
+    run, _ = tuned(table, tmp_path / "tuned", pretrained, said=said)
+    line = next(line for line in said if line.startswith(f"from {pretrained.path}"))
+    total = sum(p.numel() for p in run.model().parameters())
+    head = sum(p.numel() for p in run.model().to_logits.parameters())
+    assert f"{total - head:,} of {total:,} weights are taken over, {head:,} are fresh" in line
+
+
+def test_the_same_inputs_give_the_same_latents(pretrained):
+    source = load_source(str(pretrained.path))
+    model, _ = start_from(source, pretrained.spec(), pretrained.config().model, StartConfig())
+    for name, weight in source.model.state_dict().items():
+        if not name.startswith("to_logits"):
+            assert torch.equal(model.state_dict()[name], weight), name
+
+
+@pytest.mark.parametrize("part", ["encoder", "embeddings", "latents", "layers.0.*"])
+def test_frozen_weights_do_not_move(table, pretrained, tmp_path, part):
+    before = load_file(pretrained.path / "model.safetensors")
+    run, _ = tuned(table, tmp_path / "run", pretrained, freeze=[part])
+    after = load_file(run.path / "model.safetensors")
+    chosen = {
+        "encoder": lambda name: not name.startswith("to_logits."),
+        "embeddings": lambda name: name.startswith("embeddings."),
+        "latents": lambda name: name == "latents",
+        "layers.0.*": lambda name: name.startswith("layers.0."),
+    }[part]
+    for name, weight in after.items():
+        assert torch.equal(weight, before[name]) == chosen(name), name
+
+
+def test_adapters_alone_are_trained_and_end_up_in_plain_weights(table, pretrained, tmp_path):
+    said = []
+    before = load_file(pretrained.path / "model.safetensors")
+    run, outcome = tuned(table, tmp_path / "run", pretrained, said=said, lora=2)
+    after = load_file(run.path / "model.safetensors")
+    assert before.keys() == after.keys()
+    moved = {name for name in after if not torch.equal(after[name], before[name])}
+    assert {name.rpartition(".")[2] for name in moved if not name.startswith("to_logits")} == {"weight"}
+    assert {"layers.0.2.latent_blocks.0.0.fn.to_kv.weight", "layers.0.0.fn.to_kv.weight"} <= moved
+    assert "latents" not in moved
+    assert outcome.metrics["parameters"] == sum(weight.numel() for weight in after.values())
+    assert any("LoRA adapters of rank 2" in line for line in said)
+
+
+def test_a_merged_model_gives_what_its_adapters_gave(pretrained):
+    model = pretrained.model()
+    plain = model.state_dict().keys()
+    add_lora(model, 3, fresh=[])
+    torch.manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            nn.init.normal_(parameter, std=0.3)
+    modality = model.modalities["in_numbers"]
+    inputs = {"in_numbers": torch.randn(5, 1, modality.input_channels)}
+    adapted = model(inputs)
+    adapted.sum().backward()
+    assert all(p.grad is not None and p.grad.any() for name, p in model.named_parameters() if "lora_" in name)
+    merge_lora(model)
+    assert model.state_dict().keys() == plain
+    torch.testing.assert_close(model(inputs), adapted)
+
+
+def test_lora_without_its_library_says_what_to_install(pretrained, monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(ImportError, match=r"peft is needed for --lora .*\[lora\]"):
+        add_lora(pretrained.model(), 2, fresh=[])
+
+
+@pytest.mark.parametrize("start", [{"lora": 2}, {"freeze": ["embeddings"]}])
+def test_a_stopped_run_goes_on_to_the_same_weights(table, pretrained, tmp_path, monkeypatch, start):
+    whole, _ = tuned(table, tmp_path / "whole", pretrained, training={"epochs": 2}, **start)
+    original = Stopper.on_train_batch_start
+
+    def stop_early(self, trainer, module, batch, batch_idx):
+        if trainer.global_step == 5:
+            self.request("enough")
+        original(self, trainer, module, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stopper, "on_train_batch_start", stop_early)
+        run, outcome = tuned(table, tmp_path / "run", pretrained, training={"epochs": 2}, **start)
+    assert outcome.stopped == "enough"
+    fit(run.config(), RunFolder.open(run.path), resume=True, reporter=Reporter(say=lambda text: None))
+    first, second = (load_file(r.path / "model.safetensors") for r in (run, whole))
+    assert all(torch.equal(first[key], second[key]) for key in second)
+
+
+def test_other_targets_and_columns_start_from_what_is_shared(pretrained, tmp_path):
+    """The run read five modalities and gave a class; the new table has one of them, wider, and three targets."""
+    path = write_targets_table(tmp_path / "targets")
+    said, run = [], RunFolder.create(tmp_path / "run")
+    config = tiny_config(path, ["weight", "side", "tags"], epochs=1)
+    config = dataclasses.replace(config, start=StartConfig(checkpoint=str(pretrained.path)))
+    fit(config, run, reporter=Reporter(say=said.append, warn=said.append))
+    assert "  numbers: taken over" in said
+    assert list(run.model().tasks) == ["weight", "side", "tags"]
+    assert torch.equal(run.model().encoder.latents.isfinite(), torch.ones(4, 16, dtype=torch.bool))
+
+
+def test_a_saved_model_is_a_source_as_well(table, pretrained, tmp_path):
+    folder = tmp_path / "saved"
+    pretrained.model().save_pretrained(folder)
+    run, _ = tuned(table, tmp_path / "run", RunFolder(folder), freeze=["encoder"])
+    assert torch.equal(run.model().latents, pretrained.model().latents)
+
+
+def test_channels_are_moved_block_by_block():
+    """A modality of few channels leaves, another one comes, and a wider one: positions and codes keep their weights."""
+    old, new = small(image(3), text()), small(image(3), text(), image(7, "map"))
+    matches = match_modalities(new.modalities, old.modalities)
+    assert matches == {"image": "image", "text": "text"}
+    move_weights(new, old, matches)
+    # Widths: old 5 + 5 (text) = 13 with image 3 + 10; codes of 2 and 3 modalities, sorted: image, (map,) text.
+    before, after = (model.layers[0].cross_attend.fn.to_kv.weight for model in (old, new))
+    assert (old.max_modality_dim, new.max_modality_dim) == (15, 20)
+    assert torch.equal(after[:, :5], before[:, :5])
+    assert torch.equal(after[:, 7:17], before[:, 3:13])
+    assert torch.equal(after[:, 17], before[:, 13])
+    assert torch.equal(after[:, 19], before[:, 14])
+    assert not torch.equal(after[:, 18], before[:, 14])
+
+
+def test_a_renamed_modality_is_found_by_what_it_reads():
+    old, new = small(image(3), text("note")), small(image(3, "photo"), text("note"))
+    assert match_modalities(new.modalities, old.modalities) == {"photo": "image", "note": "note"}
+    assert match_modalities(small(image(4, "photo")).modalities, old.modalities) == {}
+
+
+def test_rows_of_an_embedding_follow_their_values():
+    old, new = small(text("kind", 3)), small(text("kind", 4))
+    result = move_weights(new, old, {"kind": "kind"}, {"kind": torch.tensor([2, -1, 0, 1])})
+    before, after = old.embeddings["kind"].weight, new.embeddings["kind"].weight
+    assert torch.equal(after[[0, 2, 3]], before[[2, 0, 1]])
+    assert "embeddings.kind.weight" in result.fresh
+    assert result.taken["embeddings.kind.weight"] == 15
+
+
+def test_values_of_categories_are_matched_by_name(pretrained):
+    spec = pretrained.spec()
+    (categories,) = [modality for modality in spec.modalities if isinstance(modality, CategoriesSpec)]
+    assert categories.values == (("here", "there"),)
+    other = dataclasses.replace(categories, values=(("elsewhere", "there"),))
+    changed = dataclasses.replace(spec, modalities=(*spec.modalities[:-1], other))
+    source = load_source(str(pretrained.path))
+    model, _ = start_from(source, changed, pretrained.config().model, StartConfig())
+    before, after = (m.embeddings["in_categories"].weight for m in (source.model, model))
+    assert torch.equal(after[1:], before[1:])
+    assert not torch.equal(after[0], before[0])
+
+
+def test_freezing_what_is_not_there_or_all_is_an_error(pretrained):
+    model = build_model(pretrained.spec(), pretrained.config().model)
+    with pytest.raises(ValueError, match=r"--freeze layer0 names no weight; it takes encoder, embeddings, latents"):
+        freeze(model, ["layer0"])
+    with pytest.raises(ValueError, match="leaves nothing to train"):
+        freeze(model, ["*"])
+    with pytest.raises(ValueError, match="go with a checkpoint"):
+        StartConfig(freeze=["encoder"])
+
+
+def test_a_checkpoint_that_cannot_be_used_is_named(pretrained, tmp_path):
+    with pytest.raises(ValueError, match="there is no such folder"):
+        load_source(str(tmp_path / "nothing"))
+    with pytest.raises(ValueError, match=r"it has no config\.json"):
+        load_source(str(tmp_path))
+    shutil.copy(pretrained.path / "config.json", tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="no JSON file"):
+        load_source(str(tmp_path))
+    torch.save({}, tmp_path / "weights.pt")
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"perceiver convert .*weights\.pt FOLDER .* --from FOLDER"):
+        load_source(str(tmp_path / "weights.pt"))
+    for file in (pretrained.path / "model.safetensors", pretrained.best):
+        with pytest.raises(ValueError, match=f"a folder was expected; give --from {pretrained.path}$"):
+            load_source(str(file))
+
+
+def other_models():
+    modalities = [image(), InputModality("sound", 2, 1, num_freq_bands=3, max_freq=8.0)]
+    options = {key: value for key, value in SIZES.items() if key != "num_classes"}
+    single = {key: value for key, value in options.items() if key != "num_latent_blocks_per_layer"}
+    io = {"depth": 2, "num_latents": 4, "latent_dim": 16, "latent_heads": 2, "num_latent_blocks_per_layer": 1}
+    return {
+        "multi": lambda: MultiModalityPerceiver(modalities=modalities, num_classes=5, **options),
+        "bare": lambda: MultiModalityPerceiverNoPooling(modalities=modalities, weight_tie_layers=True, **options),
+        "single": lambda: Perceiver(num_freq_bands=2, max_freq=4.0, input_channels=1, weight_tie_layers=True, **single),
+        "io": lambda: PerceiverIO(
+            modalities=modalities, outputs=[Output("class", LearnedQueries(8), 5)], weight_tie_layers=True, **io
+        ),
+    }
+
+
+@pytest.mark.parametrize("kind", list(other_models()))
+@pytest.mark.parametrize("target", ["label", ["label", "place"]], ids=str)
+def test_saved_models_of_every_kind_are_sources(kind, target, tmp_path):
+    """The column `image` is the modality `image`, or the only one that reads pictures."""
+    table = write_mixed_table(tmp_path / "mixed", rows=36)
+    table.write_text(table.read_text().replace("picture", "image", 1))
+    torch.manual_seed(3)
+    old = other_models()[kind]()
+    old.save_pretrained(tmp_path / "saved")
+    start = StartConfig(
+        checkpoint=str(tmp_path / "saved"), **({"lora": 2} if isinstance(target, list) else {"freeze": ["encoder"]})
+    )
+    config = dataclasses.replace(tiny_config(table, target, epochs=1), start=start)
+    run, said = RunFolder.create(tmp_path / "run"), []
+    fit(config, run, reporter=Reporter(say=said.append, warn=said.append))
+    assert any(line.startswith("  image: taken over from") for line in said)
+    model = run.model()
+    encoder = model.encoder if isinstance(model, MultiTaskPerceiver) else model
+    assert torch.equal(encoder.latents, old.latents)
+    again, _ = start_from(load_source(str(run.path)), run.spec(), run.config().model, StartConfig())
+    assert type(again) is type(model)
+
+
+@pytest.mark.parametrize("kind", list(other_models()))
+def test_a_model_that_starts_from_another_kind_gives_its_latents(kind, pretrained):
+    """Where the modalities are the same, so are the latents; a modality more than `Perceiver` has is a code more."""
+    torch.manual_seed(3)
+    old = other_models()[kind]().eval()
+    modalities = [modality_from_config(modality.to_config()) for modality in old.modalities.values()]
+    model = finetune._assembled(old, pretrained.spec(), modalities).eval()
+    new = model.encoder if isinstance(model, MultiTaskPerceiver) else model
+    transfer = move_weights(new, old, match_modalities(new.modalities, old.modalities))
+    data = {name: torch.randn(2, *(6,) * m.input_axis, m.input_channels) for name, m in old.modalities.items()}
+    if kind == "single":
+        assert {name.rpartition(".")[0] for name in transfer.fresh} == {
+            f"layers.{i}.0.{part}" for i in range(2) for part in ("norm_context", "fn.to_kv")
+        } | {"to_logits.0", "to_logits.1"}
+        return
+    expected = old(data, return_embeddings=True)
+    torch.testing.assert_close(new(data, return_embeddings=True), expected)
+
+
+def test_a_model_whose_training_had_failed_is_refused(pretrained):
+    source = load_source(str(pretrained.path))
+    with torch.no_grad():
+        source.model.latents[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="latents is not finite"):
+        start_from(source, pretrained.spec(), pretrained.config().model, StartConfig())
+
+
+def test_a_model_that_no_table_can_be_read_by_is_refused(tmp_path):
+    HierarchicalMultiModalityPerceiver(
+        modalities=[image()], depth=1, configurator=HierarchicalConfigurator(1, 4, 8), num_classes=2
+    ).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"HierarchicalMultiModalityPerceiver cannot be fine-tuned .* PerceiverIO"):
+        load_source(str(tmp_path))

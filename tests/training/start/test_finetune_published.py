@@ -1,0 +1,267 @@
+"""Fine-tuning of checkpoints in transformers' format: the published reader and encoder stay, heads are new."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from einops import rearrange
+from PIL import Image
+from safetensors.torch import save_file
+
+from data_helpers import video
+from perceiver_pytorch.data import (
+    AudioSpec,
+    ClassTarget,
+    ImageSpec,
+    InputSpec,
+    TableDataset,
+    VideoSpec,
+    collate,
+    load_table,
+    recognise_columns,
+)
+from perceiver_pytorch.interop.flow import frame_patches
+from perceiver_pytorch.interop.huggingface import load, state_dict_of
+from perceiver_pytorch.interop.model import PublishedPerceiver
+from perceiver_pytorch.training.run.folder import RunFolder
+from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.start.finetune import load_source, start_from
+from perceiver_pytorch.training.start.published_inputs import published_contexts
+from perceiver_pytorch.training.table.build import run_model
+from perceiver_pytorch.training.table.fit import fit
+from perceiver_pytorch.training.table.settings import ModelConfig, StartConfig
+from training_helpers import tiny_config, write_mixed_table
+
+SIZES = {
+    "num_latents": 4,
+    "d_latents": 16,
+    "d_model": 48,
+    "num_self_attends_per_block": 2,
+    "num_self_attention_heads": 2,
+    "num_cross_attention_heads": 2,
+    "max_position_embeddings": 66,
+    "image_size": 6,
+    "num_labels": 3,
+}
+CLASSES = {
+    "masked-lm": "PerceiverForMaskedLM",
+    "text-classification": "PerceiverForSequenceClassification",
+    "image-fourier": "PerceiverForImageClassificationFourier",
+    "image-learned": "PerceiverForImageClassificationLearned",
+    "image-conv": "PerceiverForImageClassificationConvProcessing",
+    "optical-flow": "PerceiverForOpticalFlow",
+    "multimodal-autoencoding": "PerceiverForMultimodalAutoencoding",
+}
+CLIP = {
+    "image_size": 16,
+    "num_frames": 3,
+    "audio_samples_per_frame": 32,
+    "samples_per_patch": 4,
+    "output_shape": (1, 3, 16, 16),
+    "output_num_channels": 6,
+    "label_channels": 12,
+}
+
+
+def checkpoint(folder, task):
+    """A folder in transformers' format with random weights."""
+    torch.manual_seed(0)
+    sizes = SIZES | ({} if "text" in task or task == "masked-lm" else {"num_cross_attention_heads": 1})
+    sizes |= {"multimodal-autoencoding": CLIP, "optical-flow": {"train_size": (5, 7)}}.get(task, {})
+    model = PublishedPerceiver(task, sizes)
+    folder.mkdir()
+    config = {"model_type": "perceiver", "architectures": [CLASSES[task]], **sizes}
+    config["_label_trainable_num_channels"] = config.pop("label_channels", 1024)
+    config["id2label"] = {str(i): f"LABEL_{i}" for i in range(3)}
+    config["num_cross_attention_heads"] = model.config.num_cross_attention_heads
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(
+        {name: weight.contiguous() for name, weight in state_dict_of(model).items()}, folder / "model.safetensors"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return write_mixed_table(tmp_path_factory.mktemp("mixed"))
+
+
+@pytest.fixture(scope="module")
+def spec(table):
+    loaded = load_table(table)
+    kinds = recognise_columns(loaded, target="label", split="split", overrides={"note": "text"})
+    return InputSpec.fit(loaded, kinds, target="label", rows=torch.arange(48).numpy())
+
+
+def first_batch(table, spec, name, count=6):
+    """Rows that have a modality, with nothing else."""
+    dataset = TableDataset(load_table(table), torch.arange(48).numpy(), spec)
+    samples = [sample for sample in map(dataset.__getitem__, range(48)) if sample.inputs[name] is not None][:count]
+    batch = collate(samples, spec)
+    return dataclasses.replace(batch, inputs={name: batch.inputs[name]}, masks={}, coordinates={}), samples
+
+
+def started(folder, spec):
+    model, lines = start_from(
+        load_source(str(folder)), spec, ModelConfig(embedding_dim=8, num_freq_bands=2), StartConfig()
+    )
+    return model.eval(), lines
+
+
+@pytest.mark.parametrize("task", ["image-fourier", "image-learned", "image-conv"])
+def test_images_are_read_as_the_published_model_reads_them(table, spec, tmp_path, task):
+    if task == "image-conv":
+        spec = bigger(spec)
+    model, _ = started(checkpoint(tmp_path / "published", task), spec)
+    published = load(tmp_path / "published")
+    batch, samples = first_batch(table, spec, "picture")
+    if task != "image-conv":  # that one reads larger pictures
+        images = [np.array(Image.open(table.parent / f"{sample.row}.png").convert("RGB")) for sample in samples]
+        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        pixels = (torch.from_numpy(np.stack(images)) / 255 - mean) / std
+        expected = published.encoder(published.contexts(pixels.permute(0, 3, 1, 2)))
+        torch.testing.assert_close(model.encoder(read(model, {"in_picture": batch.inputs["picture"]})), expected)
+    (values,) = run_model(model, batch, spec.targets).values()
+    assert values.shape == (6, 2)
+
+
+def spec_of(*modalities):
+    return InputSpec((ClassTarget("label", ("a", "b"), (3, 3)),), modalities, {})
+
+
+def read(model, data, masks=None):
+    return published_contexts(model.task, model.reader, model.reads, data, masks or {})
+
+
+def bigger(spec):
+    """Pictures of 36 x 36 pixels, of which a convolution leaves something."""
+    modalities = [dataclasses.replace(m, height=36, width=36) if m.name == "picture" else m for m in spec.modalities]
+    return dataclasses.replace(spec, modalities=tuple(modalities))
+
+
+@pytest.mark.parametrize("task", ["masked-lm", "text-classification"])
+def test_texts_are_read_as_the_published_model_reads_them(table, spec, tmp_path, task):
+    model, lines = started(checkpoint(tmp_path / "published", task), spec)
+    published = load(tmp_path / "published")
+    dataset = TableDataset(load_table(table), torch.arange(48).numpy(), spec)
+    samples = [sample for sample in map(dataset.__getitem__, range(48)) if sample.inputs["note"] is not None][:5]
+    batch = collate(samples, spec)
+    masks = {f"in_{name}": mask for name, mask in batch.masks.items()}
+    latents = model.encoder(read(model, {"in_note": batch.inputs["note"]}, masks))
+    for i, sample in enumerate(samples):
+        text = dataset.table.row(sample.row)["note"].encode()
+        ids = [4, *(byte + 6 for byte in text), 5]
+        expected = published.encoder(published.contexts(torch.tensor([ids])))
+        torch.testing.assert_close(latents[i : i + 1], expected)
+    encoder = sum(p.numel() for p in published.encoder.parameters())
+    taken = int(lines[0].split(": ")[1].split(" of ")[0].replace(",", ""))
+    assert taken >= encoder + published.reader.embedding.weight.numel()
+    assert "  note: taken over" in lines
+    assert "  numbers: fresh" in lines
+
+
+def test_a_run_from_a_published_checkpoint_predicts_again_without_it(table, tmp_path):
+    folder = checkpoint(tmp_path / "published", "text-classification")
+    config = tiny_config(table, epochs=1)
+    config = dataclasses.replace(config, start=StartConfig(checkpoint=str(folder), freeze=["latents"], lora=2))
+    run, said = RunFolder.create(tmp_path / "run"), []
+    outcome = fit(config, run, reporter=Reporter(say=said.append, warn=said.append))
+    model = run.model()
+    assert outcome.metrics["rows"] == 8
+    assert torch.equal(model.encoder.latents, load(folder).encoder.latents)
+    assert not any("lora" in name for name in model.state_dict())
+    assert any("LoRA adapters" in line for line in said)
+
+
+def test_what_cannot_be_fine_tuned_is_named(table, spec, tmp_path):
+    flow = checkpoint(tmp_path / "flow", "optical-flow")
+    with pytest.raises(ValueError, match="reads two frames, so the table needs two columns of images, got 1"):
+        started(flow, spec)
+    clip = checkpoint(tmp_path / "clip", "multimodal-autoencoding")
+    notes = dataclasses.replace(spec, modalities=(spec.modality("note"),))
+    with pytest.raises(ValueError, match="reads video and sound, but the table has no column of videos"):
+        started(clip, notes)
+    other = dataclasses.replace(spec.modality("picture"), name="other", height=3)
+    with pytest.raises(ValueError, match="both frames must have one size, but picture has 6x6 and other 3x6"):
+        started(flow, dataclasses.replace(spec, modalities=(spec.modality("picture"), other)))
+    text = checkpoint(tmp_path / "text", "masked-lm")
+    without = dataclasses.replace(spec, modalities=tuple(m for m in spec.modalities if m.kind != "text"))
+    with pytest.raises(ValueError, match="this model reads text, but the table has no column of text"):
+        started(text, without)
+    long = dataclasses.replace(spec.modality("note"), length=80)
+    others = tuple(m for m in spec.modalities if m.kind != "text")
+    with pytest.raises(ValueError, match=r"it reads 64 bytes of text; use --set data\.max_text_bytes=64"):
+        started(text, dataclasses.replace(spec, modalities=(*others, long)))
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4, 8])
+@pytest.mark.parametrize("samples", [2, 4, 24])
+def test_clips_are_read_as_the_published_model_reads_them_however_the_table_cuts_them(tmp_path, patch, samples):
+    published = load(checkpoint(tmp_path / "published", "multimodal-autoencoding"))
+    frames, sound = torch.randint(256, (2, 3, 16, 16, 3), dtype=torch.uint8), torch.rand(2, 96, 2) * 2 - 1
+    clip = {"image": frames.movedim(-1, 2) / 255, "audio": sound.mean(-1, keepdim=True), "label": torch.zeros(2, 3)}
+    spec = spec_of(
+        VideoSpec("clip", 25.0, 3, 16, 16, patch), AudioSpec("sound", 800, 96, samples, mean=0.1, std=0.5, sides=2)
+    )
+    model, lines = started(tmp_path / "published", spec)
+    cut = "b t (h p) (w q) c -> b t h w (p q c)"
+    data = {
+        "in_clip": rearrange(frames, cut, p=patch, q=patch),
+        "in_sound": ((sound - 0.1) / 0.5).reshape(2, -1, samples * 2),
+    }
+    latents = model.encoder(read(model, data))
+    torch.testing.assert_close(latents, published.encoder(published.contexts(clip)))
+    assert [line for line in lines if "taken over" in line][1:] == ["  clip: taken over", "  sound: taken over"]
+
+    # A shorter clip, and one without sound: what is missing has no influence.
+    masks = {"in_clip": torch.ones(data["in_clip"].shape[:-1], dtype=torch.bool)}
+    masks["in_clip"][:, 2] = False
+    masks["in_sound"] = torch.tensor([[True], [False]]).expand(data["in_sound"].shape[:2])
+    expected = model.encoder(read(model, data, masks))
+    data["in_clip"][:, 2], data["in_sound"][1] = 7, 9.0
+    torch.testing.assert_close(model.encoder(read(model, data, masks)), expected)
+    cut_off = data | {"in_clip": data["in_clip"][:, :2]}
+    torch.testing.assert_close(
+        model.encoder(read(model, cut_off, masks | {"in_clip": masks["in_clip"][:, :2]})), expected
+    )
+
+
+def test_two_images_are_read_as_the_frames_of_optical_flow(tmp_path):
+    published = load(checkpoint(tmp_path / "published", "optical-flow"))
+    frames = torch.randint(256, (2, 5, 7, 3), dtype=torch.uint8)
+    images = tuple(ImageSpec(name, 5, 7, 3, 1) for name in ("before", "after"))
+    model, _ = started(tmp_path / "published", spec_of(*images))
+    data = {"in_before": frames[:1], "in_after": frames[1:]}
+    patches = torch.stack([frame_patches(frame) for frame in frames])[None]
+    torch.testing.assert_close(model.encoder(read(model, data)), published.encoder(published.contexts(patches)))
+    taller = tuple(ImageSpec(name, 6, 4, 3, 2) for name in ("before", "after"))  # another size, in patches
+    model, _ = started(tmp_path / "published", spec_of(*taller))
+    data = {name: torch.randint(256, (1, 3, 2, 12), dtype=torch.uint8) for name in data}
+    assert model(data)["label"].shape == (1, 2)
+
+
+def test_a_table_of_clips_is_fitted_from_a_multimodal_checkpoint(tmp_path):
+    folder = checkpoint(tmp_path / "published", "multimodal-autoencoding")
+    rows = ["clip,label"]
+    for i in range(12):
+        frames = np.full((4, 16, 16, 3), 40 + 150 * (i % 2), dtype=np.uint8)
+        sound = np.sin(np.arange(3200) * 0.2).astype(np.float32) if i % 3 else None
+        (tmp_path / f"{i}.mp4").write_bytes(video(frames, rate=25, sound=sound))
+        rows.append(f"{i}.mp4,{'ab'[i % 2]}")
+    (tmp_path / "clips.csv").write_text("\n".join(rows) + "\n")
+    config = tiny_config(tmp_path / "clips.csv", epochs=1, batch_size=4)
+    config = dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, columns={"clip": "video+audio"}, val_fraction=0.25),
+        start=StartConfig(checkpoint=str(folder)),
+    )
+    run, said = RunFolder.create(tmp_path / "run"), []
+    fit(config, run, reporter=Reporter(say=said.append, warn=said.append))
+    assert any("25 a second" in line and "4x4 patches" in line for line in said)
+    assert any("800 Hz, mono, 4 samples a token" in line for line in said)
+    assert "  head: fresh" in said
+    model = run.model()
+    assert model.task == "multimodal-autoencoding"
+    assert not torch.equal(model.encoder.latents, load(folder).encoder.latents)

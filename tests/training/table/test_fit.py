@@ -1,0 +1,267 @@
+"""Whole runs on a small table: what they leave behind, and that a stopped run goes on to the same result."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from data_helpers import shades, video
+from perceiver_pytorch import MultiModalityWithTextPerceiver
+from perceiver_pytorch.data import DataError
+from perceiver_pytorch.training.run.callbacks import Stopper, read_history
+from perceiver_pytorch.training.run.folder import RunFolder
+from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.table import fit as fitting
+from perceiver_pytorch.training.table.fit import fit
+from test_contracts import compare
+from training_helpers import tiny_config, write_mixed_table
+
+SILENT = Reporter(say=lambda text: None, warn=lambda text: None)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return write_mixed_table(tmp_path_factory.mktemp("mixed"))
+
+
+@pytest.fixture(scope="module")
+def finished(table, tmp_path_factory):
+    run = RunFolder.create(tmp_path_factory.mktemp("runs") / "whole")
+    config = tiny_config(table, epochs=3)
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        outcome = fit(config, run, reporter=SILENT)
+    return run, config, outcome
+
+
+def weights(run):
+    return load_file(run.path / "model.safetensors")
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_run_leaves_everything_behind(finished):
+    run, config, outcome = finished
+    names = {path.relative_to(run.path).as_posix() for path in run.path.rglob("*") if path.is_file()}
+    names = {re.sub(r"events\..*", "events", name) for name in names}
+    compare("run_folder.txt", "\n".join(sorted(names)) + "\n")
+    assert run.config() == config
+    assert outcome.stopped is None
+    assert json.loads(run.metrics_file.read_text()) == run.metrics() == outcome.metrics
+    assert [row["epoch"] for row in read_history(run.history_file)] == [1, 2, 3]
+
+
+def test_the_model_is_the_best_epochs(finished):
+    run, _, _ = finished
+    state = torch.load(run.best, weights_only=True)["state_dict"]
+    saved = weights(run)
+    assert saved
+    assert all(torch.equal(saved[key], state[f"model.{key}"]) for key in saved)
+    model = MultiModalityWithTextPerceiver.from_pretrained(run.path)
+    assert same(dict(model.state_dict()), saved)
+
+
+def test_the_report_opens_without_a_network_and_tells_the_result(finished):
+    run, _, outcome = finished
+    page = run.report_file.read_text()
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", page)
+    assert f"{outcome.metrics['accuracy']:.3f}" in page
+    for word in (
+        "Confusion matrix",
+        "Learning curves",
+        "combination of modalities",
+        "picture",
+        "sound",
+        "note",
+        "numbers",
+        "<svg",
+        "data:audio",
+    ):
+        assert word in page
+    assert set(outcome.metrics["modalities"]) == {"picture", "sound", "note", "numbers", "categories"}
+
+
+def test_metrics_add_up(finished):
+    _, _, outcome = finished
+    confusion = torch.tensor(outcome.metrics["confusion"])
+    assert confusion.sum() == outcome.metrics["rows"] == 8
+    assert outcome.metrics["accuracy"] == pytest.approx(float(confusion.diag().sum() / confusion.sum()))
+    assert outcome.metrics["majority_accuracy"] == pytest.approx(float(confusion.sum(1).max() / confusion.sum()))
+
+
+@pytest.mark.parametrize("after", [3, 4, 6])
+def test_a_stopped_run_goes_on_to_the_same_weights(finished, tmp_path, monkeypatch, after):
+    """After 3 of 4 steps of an epoch, at its end, and in the next one."""
+    whole, config, _ = finished
+    steps = iter(range(1000))
+    original = Stopper.on_train_batch_start
+
+    def stop_early(self, trainer, module, batch, batch_idx):
+        if next(steps) == after:
+            self.request("enough")
+        original(self, trainer, module, batch, batch_idx)
+
+    run = RunFolder.create(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(Stopper, "on_train_batch_start", stop_early)
+        outcome = fit(config, run, reporter=SILENT)
+    assert outcome.stopped == "enough"
+    assert "enough" in run.report_file.read_text()
+    assert torch.load(run.last, weights_only=True)["global_step"] == after
+
+    outcome = fit(run.config(), RunFolder.open(run.path), resume=True, reporter=SILENT)
+    assert outcome.stopped is None
+    assert same(weights(run), weights(whole))
+    last = [torch.load(r.last, weights_only=True) for r in (run, whole)]
+    assert same(*(checkpoint["state_dict"] for checkpoint in last))
+    assert last[0]["global_step"] == last[1]["global_step"]
+    drop = {"seconds"}
+    histories = [[{k: v for k, v in row.items() if k not in drop} for row in read_history(r.history_file)]
+                 for r in (run, whole)]  # fmt: skip
+    assert histories[0] == histories[1]
+
+
+def test_a_run_goes_on_with_the_table_that_it_began_with_alone(tmp_path, monkeypatch):
+    table = write_mixed_table(tmp_path / "data")
+    run = RunFolder.create(tmp_path / "run")
+    steps = iter(range(1000))
+
+    def stop_early(self, trainer, module, batch, batch_idx):
+        if next(steps) == 3:
+            self.request("enough")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stopper, "on_train_batch_start", stop_early)
+        fit(tiny_config(table), run, reporter=SILENT)
+    text = table.read_text()
+    table.write_text(text.replace("here", "away", 1))
+    last = run.last.read_bytes()
+    with pytest.raises(
+        ValueError, match=r"mixed\.csv is not what it was when .*run began: the cells of 'place' have changed"
+    ):
+        fit(run.config(), run, resume=True, reporter=SILENT)
+    assert run.last.read_bytes() == last  # nothing is lost by it
+    table.write_text(text)
+    taken = run.table_file.read_bytes()
+    run.table_file.unlink()  # as runs of earlier versions
+    assert fit(run.config(), run, resume=True, reporter=SILENT).stopped is None
+    assert run.table_file.read_bytes() == taken
+    (tmp_path / "data/1.wav").write_bytes(b"RIFF")
+    with pytest.raises(ValueError, match="the files of 'sound' have changed"):
+        fit(run.config(), run, resume=True, reporter=SILENT)
+
+
+def test_a_seed_fixes_the_weights_and_another_changes_them(finished, table, tmp_path):
+    whole, config, _ = finished
+    again = RunFolder.create(tmp_path / "again")
+    fit(config, again, reporter=SILENT)
+    assert same(weights(again), weights(whole))
+    other = RunFolder.create(tmp_path / "other")
+    fit(tiny_config(table, epochs=3, seed=1), other, reporter=SILENT)
+    assert not same(weights(other), weights(whole))
+
+
+def test_an_interrupt_saves_and_measures_nothing(table, tmp_path, monkeypatch):
+    original = Stopper.on_train_batch_start
+
+    def interrupt(self, trainer, module, batch, batch_idx):
+        if trainer.global_step == 2:
+            self.request(fitting.INTERRUPTED)
+        original(self, trainer, module, batch, batch_idx)
+
+    monkeypatch.setattr(Stopper, "on_train_batch_start", interrupt)
+    run = RunFolder.create(tmp_path / "run")
+    assert fit(tiny_config(table), run, reporter=SILENT).stopped == fitting.INTERRUPTED
+    assert run.last.is_file()
+    assert not run.metrics_file.exists()
+    with pytest.raises(ValueError, match=r"no model yet.*--resume"):
+        run.model()
+
+
+def test_a_time_limit_ends_training_and_measures(table, tmp_path):
+    run = RunFolder.create(tmp_path / "run")
+    outcome = fit(tiny_config(table, epochs=500), run, time_limit=1.0, reporter=SILENT)
+    assert "time limit" in outcome.stopped
+    assert outcome.metrics["epochs"] < 500
+    assert run.report_file.is_file()
+
+
+@pytest.mark.parametrize(
+    "options", [{"optimizer": "lamb"}, {"token_dropout": 0.3, "modality_dropout": 0.3}, {"label_smoothing": 0.1}]
+)
+def test_training_options_train(table, tmp_path, options):
+    outcome = fit(tiny_config(table, epochs=1, **options), RunFolder.create(tmp_path / "run"), reporter=SILENT)
+    assert outcome.metrics["epochs"] == 1
+
+
+def test_training_learns_what_a_picture_shows(table, tmp_path):
+    outcome = fit(tiny_config(table, epochs=30), RunFolder.create(tmp_path / "run"), reporter=SILENT)
+    assert outcome.metrics["accuracy"] >= 0.8
+    assert outcome.metrics["modalities"]["picture"]["without"] < outcome.metrics["accuracy"]
+
+
+def test_films_with_sound_that_is_not_read_are_told_of_once(tmp_path):
+    data = video(shades(4), sound=np.zeros(4000))
+    rows = pyarrow.table({"film": [data, None] * 8, "label": ["a", "b"] * 8})
+    pyarrow.parquet.write_table(rows, tmp_path / "films.parquet")
+    config = tiny_config(tmp_path / "films.parquet", epochs=1)
+    told = {}
+    for kind in (None, "video", "video+audio"):
+        said: list[str] = []
+        data = dataclasses.replace(config.data, columns={"film": kind} if kind else {})
+        run = RunFolder.create(tmp_path / str(kind))
+        fit(dataclasses.replace(config, data=data), run, reporter=Reporter(said.append, said.append))
+        told[kind] = [line for line in said if "--column film=video+audio reads it" in line]
+    assert {kind: len(lines) for kind, lines in told.items()} == {None: 1, "video": 0, "video+audio": 0}
+
+
+def test_a_table_of_many_columns_is_described_in_a_few_words(tmp_path):
+    rng = np.random.default_rng(0)
+    columns = {f"n{i}": rng.normal(size=20) for i in range(600)}
+    columns |= {f"c{i}": ["u", "v", "w", "w"] * 5 for i in range(30)} | {f"e{i}": [None] * 20 for i in range(30)}
+    pyarrow.parquet.write_table(
+        pyarrow.table({**columns, "": [None] * 20, "y": ["a", "b"] * 10}), tmp_path / "t.parquet"
+    )
+    said: list[str] = []
+    config = tiny_config(tmp_path / "t.parquet", target="y", epochs=1)
+    fit(config, RunFolder.create(tmp_path / "run"), reporter=Reporter(said.append, said.append))
+    assert max(map(len, said)) < 250
+    text = "\n".join(said)
+    assert "n7 .. and 592 more" in text
+    assert "(3 to 3 values)" in text
+    assert "not used: e0, e1" in text
+    with pytest.raises(DataError, match=r"no column 'z'.*n19 \.\. and 642 more$"):
+        fit(tiny_config(tmp_path / "t.parquet", target="z"), RunFolder.create(tmp_path / "other"), reporter=SILENT)
+
+
+def test_a_full_folder_is_not_written_into(tmp_path):
+    (tmp_path / "something").write_text("mine")
+    with pytest.raises(ValueError, match="not empty"):
+        RunFolder.create(tmp_path)
+
+
+def test_a_bad_row_stops_or_is_counted(table, tmp_path):
+    folder = tmp_path / "broken"
+    path = write_mixed_table(folder)
+    (folder / "1.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"row 1\b.*picture"):
+        fit(tiny_config(path), RunFolder.create(tmp_path / "stop"), reporter=SILENT)
+    config = tiny_config(path, epochs=1)
+    config = type(config)(
+        data=type(config.data)(**{**vars(config.data), "on_error": "skip"}),
+        model=config.model,
+        training=config.training,
+    )
+    run = RunFolder.create(tmp_path / "skip")
+    assert fit(config, run, reporter=SILENT).metrics["bad_rows"] == 1
+    assert "Rows left out" in run.report_file.read_text()

@@ -1,0 +1,113 @@
+"""Every kind of column at once, from a table to a model's output and the report's examples."""
+
+import dataclasses
+import datetime
+
+import numpy as np
+import pytest
+import torch
+
+from data_helpers import fitted, png, shades, table_of, video, wav
+from perceiver_pytorch.data import InputSpec, SpecOptions, TableDataset, collate
+from perceiver_pytorch.report import examples
+from perceiver_pytorch.training.table.build import build_model, run_model
+from training_helpers import tiny_config
+
+KINDS = {"picture": "image", "sound": "audio", "film": "video+audio", "cloud": "points", "note": "text"}
+
+
+def film(frames, sound):
+    return video(shades(frames, 16, 16), 10, sound=sound)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> TableDataset:
+    rng = np.random.default_rng(0)
+    count = 12
+    tone = 0.1 * rng.normal(size=4000)
+    series = [rng.normal(size=(4 + i % 3, 2)).cumsum(0) for i in range(count)]
+    columns = {
+        "picture": [png(rng.integers(0, 255, (9, 7 + i % 3), dtype=np.uint8)) for i in range(count)],
+        "sound": [wav(0.1 * rng.normal(size=300 + 50 * i)) for i in range(count)],
+        "film": [film(4 + i % 3, tone[: 2000 + 400 * i] if i % 4 else None) for i in range(count)],
+        "walk": [array.tolist() for array in series],
+        "seconds": [np.sort(rng.random(len(array))).tolist() for array in series],
+        "curve": [rng.normal(size=3 + i).tolist() for i in range(count)],
+        "cloud": [rng.normal(size=(5 + i, 3)).tolist() for i in range(count)],
+        "day": [datetime.date(2020, 1 + i, 3) for i in range(count)],
+        "note": [f"remark {i} of this row" for i in range(count)],
+        "size": rng.normal(size=count).tolist(),
+        "open": [bool(i % 2) for i in range(count)],
+        "y": ["a", "b"] * 6,
+    }
+    for i, name in enumerate(name for name in columns if name not in ("y", "seconds", "walk")):
+        columns[name][-1 - i % 4] = None
+    options = SpecOptions(clock=True, column_options={"curve": {"clock": False}, "walk": {"series_time": "seconds"}})
+    table = table_of(tmp_path_factory.mktemp("kinds"), **columns)
+    spec, _ = fitted(table, "y", kinds=KINDS, options=options)
+    return TableDataset(table, np.arange(count), spec)
+
+
+def outputs(model, spec, samples):
+    return run_model(model, collate(samples, spec), spec.targets)["y"]
+
+
+def test_every_kind_is_there(dataset):
+    kinds = {modality.name: modality.kind for modality in dataset.spec.modalities}
+    assert kinds == {
+        "picture": "image",
+        "sound": "audio",
+        "film": "video",
+        "film.audio": "audio",
+        "walk": "series",
+        "curve": "series",
+        "cloud": "points",
+        "note": "text",
+        "numbers": "number",
+        "categories": "category",
+        "dates": "date",
+    }
+    assert InputSpec.from_dict(dataset.spec.to_dict()) == dataset.spec
+
+
+def test_one_clock_is_shared(dataset):
+    clocks = {m.name: m.clock for m in dataset.spec.modalities if getattr(m, "clock", 0)}
+    assert set(clocks) == {"sound", "film", "film.audio", "walk"}
+    assert len(set(clocks.values())) == 1
+
+
+def test_a_rows_result_does_not_depend_on_its_batch(dataset):
+    model = build_model(dataset.spec, tiny_config("unused").model).eval()
+    samples = [dataset[i] for i in range(len(dataset))]
+    whole = outputs(model, dataset.spec, samples)
+    for sample, expected in zip(samples, whole, strict=True):
+        torch.testing.assert_close(outputs(model, dataset.spec, [sample])[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_every_modality_has_a_say(dataset):
+    model = build_model(dataset.spec, tiny_config("unused").model).eval()
+    (row,) = [i for i in range(len(dataset)) if all(dataset[i].inputs.values())][:1]
+    whole = outputs(model, dataset.spec, [dataset[row]])
+    for name in dataset[row].inputs:
+        without = dataclasses.replace(dataset[row], inputs={**dataset[row].inputs, name: None})
+        assert not torch.allclose(outputs(model, dataset.spec, [without]), whole, atol=1e-6), name
+
+
+def test_the_report_shows_every_kind(dataset):
+    shown: dict[str, set[str]] = {}
+    for i in range(len(dataset)):
+        sample = dataset[i]
+        for modality in dataset.spec.modalities:
+            for part in examples.parts(modality, sample.inputs[modality.name], dataset.table.row(i)):
+                shown.setdefault(modality.name, set()).add(part["value"][:16])
+    for name, start in {
+        "picture": "data:image/png;b",
+        "film": "data:image/webp;",
+        "sound": "data:audio/wav;b",
+        "walk": "<svg width",
+        "curve": "<svg width",
+        "cloud": "<svg width",
+        "dates": "2020-01-03",
+    }.items():
+        assert any(value.startswith(start) for value in shown[name]), (name, shown[name])
+        assert any(value in ("(missing)", "") for value in shown[name]) or name == "walk"

@@ -1,0 +1,47 @@
+import pytest
+import torch
+
+from perceiver_pytorch.data import Batch
+from perceiver_pytorch.training.table.settings import TrainingConfig
+from perceiver_pytorch.training.table.token_dropout import thinned
+
+ROWS = 400
+
+
+@pytest.fixture
+def batch():
+    text_mask = torch.ones(ROWS, 5, dtype=torch.bool)
+    text_mask[::4] = False  # a quarter of the rows has no text
+    inputs = {"image": torch.zeros(ROWS, 3, 4, 2), "text": torch.ones(ROWS, 5, dtype=torch.int64)}
+    return Batch(inputs, {"text": text_mask}, {"y": torch.zeros(ROWS, dtype=torch.int64)}, torch.arange(ROWS))
+
+
+def test_nothing_is_hidden_unless_asked_for(batch):
+    assert thinned(batch, TrainingConfig()) is batch
+
+
+def test_tokens_are_hidden_at_the_rate_asked_for(batch):
+    masks = thinned(batch, TrainingConfig(token_dropout=0.3)).masks
+    assert masks["image"].shape == (ROWS, 3, 4)
+    assert masks["image"].float().mean().item() == pytest.approx(0.7, abs=0.03)
+    assert not masks["text"][::4].any()  # what was masked stays so
+
+
+def test_modalities_are_hidden_whole_and_one_stays(batch):
+    masks = thinned(batch, TrainingConfig(modality_dropout=0.4)).masks
+    image, text = masks["image"].flatten(1), masks["text"]
+    for mask in (image, text):
+        assert (mask.any(1) == mask.all(1)).all()
+    assert (image.any(1) | text.any(1)).all()
+    assert image[::4].all()  # the only one that those rows have
+    both = torch.ones(ROWS, dtype=torch.bool)
+    both[::4] = False
+    # Of two, each goes with 0.4, but where both would go (0.16) one of them stays.
+    assert image[both].any(1).float().mean().item() == pytest.approx(0.6 + 0.08, abs=0.08)
+
+
+def test_a_row_without_anything_stays_without(batch):
+    masks = {"text": torch.zeros(ROWS, 5, dtype=torch.bool), "image": torch.zeros(ROWS, 3, 4, dtype=torch.bool)}
+    empty = Batch(batch.inputs, masks, batch.targets, batch.rows)
+    hidden = thinned(empty, TrainingConfig(modality_dropout=0.5, token_dropout=0.5)).masks
+    assert not any(mask.any() for mask in hidden.values())
