@@ -15,7 +15,9 @@ BESIDE = {
     "report": ("data", "report"),
     "interop": ("ops", "nn", "models", "interop"),
 }
-SHARED = {f"perceiver_pytorch.{name}" for name in ("_checks", "_deprecated", "_files", "_plugins", "_settings")}
+SHARED = {
+    f"perceiver_pytorch.{name}" for name in ("_checks", "_deprecated", "_files", "_lazy", "_plugins", "_settings")
+}
 
 
 def part(module: str) -> str:

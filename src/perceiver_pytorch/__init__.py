@@ -5,8 +5,9 @@ The models are `Perceiver`, `MultiModalityPerceiver`, `MultiModalityWithTextPerc
 `PerceiverAR`.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from perceiver_pytorch._lazy import lazily
 
 if TYPE_CHECKING:
     from perceiver_pytorch.models.hierarchical_multi_modality_perceiver import (
@@ -55,38 +56,22 @@ __all__ = [
     "Style",
 ]
 
-_MODULES = {
-    "FourierQueries": "nn.queries",
-    "GivenQueries": "nn.queries",
-    "HierarchicalConfigurator": "models.hierarchical_multi_modality_perceiver",
-    "HierarchicalMultiModalityPerceiver": "models.hierarchical_multi_modality_perceiver",
-    "HierarchicalMultiModalityPerceiverNoPooling": "models.hierarchical_multi_modality_perceiver",
-    "InputModality": "models.modalities",
-    "InputModalityWithEmbedding": "models.modalities",
-    "InputQueries": "nn.queries",
-    "LearnedQueries": "nn.queries",
-    "MultiModalityPerceiver": "models.multi_modality_perceiver",
-    "MultiModalityPerceiverNoPooling": "models.multi_modality_perceiver",
-    "MultiModalityWithTextPerceiver": "models.multi_modality_with_text_perceiver",
-    "MultiModalityWithTextPerceiverNoPooling": "models.multi_modality_with_text_perceiver",
-    "Output": "models.outputs",
-    "MultiTaskPerceiver": "models.multi_task_perceiver",
-    "Perceiver": "models.perceiver",
-    "PerceiverAR": "models.text.perceiver_ar",
-    "PerceiverIO": "models.perceiver_io",
-    "PerceiverLM": "models.text.perceiver_lm",
-    "Style": "models.style",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name on first use: the command sets up threads before PyTorch is loaded."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "models.hierarchical_multi_modality_perceiver": "HierarchicalConfigurator HierarchicalMultiModalityPerceiver "
+        "HierarchicalMultiModalityPerceiverNoPooling",
+        "models.modalities": "InputModality InputModalityWithEmbedding",
+        "models.multi_modality_perceiver": "MultiModalityPerceiver MultiModalityPerceiverNoPooling",
+        "models.multi_modality_with_text_perceiver": "MultiModalityWithTextPerceiver "
+        "MultiModalityWithTextPerceiverNoPooling",
+        "models.multi_task_perceiver": "MultiTaskPerceiver",
+        "models.outputs": "Output",
+        "models.perceiver": "Perceiver",
+        "models.perceiver_io": "PerceiverIO",
+        "models.style": "Style",
+        "models.text.perceiver_ar": "PerceiverAR",
+        "models.text.perceiver_lm": "PerceiverLM",
+        "nn.queries": "FourierQueries GivenQueries InputQueries LearnedQueries",
+    },
+)

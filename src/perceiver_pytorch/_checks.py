@@ -3,10 +3,10 @@
 import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 
@@ -84,14 +84,16 @@ def probability(name: str, value: Any) -> float:
     return value
 
 
-def tensor(name: str, value: Any) -> Tensor:
+def tensor(name: str, value: Any) -> "Tensor":
     """``value``, if it is a tensor."""
-    if not isinstance(value, Tensor):
+    import torch  # here and below: settings are checked without it, where the command only prints its help
+
+    if not isinstance(value, torch.Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
     return value
 
 
-def input_shape(name: str, data: Tensor, num_axes: int, channels: int) -> None:
+def input_shape(name: str, data: "Tensor", num_axes: int, channels: int) -> None:
     """That modality ``name``'s data is ``(batch, *axes, channels)`` with at least one token and sample."""
     axes = ", ".join(f"axis {i}" for i in range(num_axes))
     expected = f"input {name!r} must be (batch, {axes}, {channels} channels)"
@@ -107,8 +109,10 @@ def input_shape(name: str, data: Tensor, num_axes: int, channels: int) -> None:
         raise ValueError(f"{expected}; got an empty dimension: {tuple(data.shape)}")
 
 
-def boolean_mask(name: str, mask: Any, shape: Sequence[int]) -> Tensor:
+def boolean_mask(name: str, mask: Any, shape: Sequence[int]) -> "Tensor":
     """``mask``, if it is a bool tensor of ``shape``."""
+    import torch
+
     tensor(name, mask)
     if mask.dtype != torch.bool:
         raise TypeError(f"{name} must be bool (True = attend), got {mask.dtype}")
@@ -117,8 +121,10 @@ def boolean_mask(name: str, mask: Any, shape: Sequence[int]) -> Tensor:
     return mask
 
 
-def token_ids(name: str, tokens: Any, vocab_size: int, limit: int | None = None) -> Tensor:
+def token_ids(name: str, tokens: Any, vocab_size: int, limit: int | None = None) -> "Tensor":
     """``tokens`` as int64, if they are ids ``(batch, length)`` of a vocabulary, ``limit`` long at most."""
+    import torch
+
     tensor(name, tokens)
     if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
         raise TypeError(f"{name} must hold integer token ids, got {tokens.dtype}")
@@ -134,8 +140,10 @@ def token_ids(name: str, tokens: Any, vocab_size: int, limit: int | None = None)
     return ids
 
 
-def places(name: str, values: Any, batch: int, length: int) -> Tensor:
+def places(name: str, values: Any, batch: int, length: int) -> "Tensor":
     """``values``, if they are int64 ``(batch, number)``, places in ``[0, length)``."""
+    import torch
+
     tensor(name, values)
     if values.dtype != torch.int64:
         raise TypeError(f"{name} must be int64, got {values.dtype}")

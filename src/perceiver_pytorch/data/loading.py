@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from .collate import Batch, collate
+from .batch import Batch, collate
 from .dataset import BadRow, TableDataset
 from .errors import DataError
 from .workers import MAX_WORKERS, as_it_is, begin
