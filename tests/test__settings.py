@@ -3,8 +3,8 @@ import math
 import pytest
 import yaml
 
-from perceiver_pytorch._settings import read_settings
-from perceiver_pytorch.training.table.settings import PRESETS, FitConfig, dump_config, load_config, preset
+from perceiver_pytorch._settings import dump_config, load_config, read_settings
+from perceiver_pytorch.training.table.settings import PRESETS, FitConfig, preset
 
 
 @pytest.mark.parametrize("name", PRESETS)

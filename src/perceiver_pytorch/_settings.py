@@ -5,6 +5,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from perceiver_pytorch import _checks
@@ -92,6 +93,29 @@ def to_yaml(settings: Any, indent: int = 0) -> str:
             lines.append(f"{pad}# {f.metadata['help']}{options}")
         lines.append(f"{pad}{f.name}: {text}")
     return "\n".join(line for line in lines if line is not None)
+
+
+def load_config(path: Path, base: S) -> S:
+    """``base`` with what the YAML file at ``path`` says.
+
+    Raises:
+        ValueError, TypeError: for a file that is no YAML mapping, unknown keys or values; the message names the file.
+        OSError: if the file cannot be read.
+    """
+    import yaml
+
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return read_settings(type(base), given, base=base)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML file: {error}") from None
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+def dump_config(config: Settings) -> str:
+    """The whole configuration as YAML with comments."""
+    return to_yaml(config).lstrip("\n") + "\n"
 
 
 def _typed(name: str, value: Any, hint: Any) -> Any:

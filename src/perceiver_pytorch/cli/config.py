@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
+from perceiver_pytorch._settings import dump_config
 from perceiver_pytorch.training.language.settings import language_preset
-from perceiver_pytorch.training.table.settings import PRESETS, dump_config, preset
+from perceiver_pytorch.training.table.settings import PRESETS, preset
 
 
 def config(

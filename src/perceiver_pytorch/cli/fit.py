@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from perceiver_pytorch._settings import read_settings, with_path
+from perceiver_pytorch._settings import load_config, read_settings, with_path
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.cli.arguments import free_folder, pair, remove_if_empty
 from perceiver_pytorch.cli.resuming import check_harmless
 from perceiver_pytorch.data import KINDS, builtin_names
 from perceiver_pytorch.training.run.durations import seconds
-from perceiver_pytorch.training.table.settings import PRESETS, FitConfig, load_config, preset
+from perceiver_pytorch.training.table.settings import PRESETS, FitConfig, preset
 
 
 def fit(

@@ -6,12 +6,11 @@ from typing import Annotated, Any
 import typer
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch._settings import read_settings, with_path
+from perceiver_pytorch._settings import load_config, read_settings, with_path
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.cli.arguments import free_folder, pair, remove_if_empty
 from perceiver_pytorch.training.language.settings import OBJECTIVES, PRESETS, LanguageConfig, language_preset
 from perceiver_pytorch.training.run.durations import seconds
-from perceiver_pytorch.training.table.settings import load_config
 
 
 def language(

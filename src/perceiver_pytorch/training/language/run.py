@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from perceiver_pytorch._files import write_json
+from perceiver_pytorch._settings import load_config
 from perceiver_pytorch.data import DataError
 from perceiver_pytorch.models.text.perceiver_ar import PerceiverAR
 from perceiver_pytorch.models.text.perceiver_lm import PerceiverLM
 from perceiver_pytorch.training.language.settings import LanguageConfig
 from perceiver_pytorch.training.language.text import Bytes
 from perceiver_pytorch.training.run.folder import RunFolder
-from perceiver_pytorch.training.table.settings import load_config
 
 
 class LanguageRun(RunFolder):

@@ -20,14 +20,14 @@ from perceiver_pytorch._files import (
     write_text,
     write_whole,
 )
-from perceiver_pytorch._settings import Settings
+from perceiver_pytorch._settings import Settings, dump_config, load_config
 from perceiver_pytorch.data import InputSpec
 from perceiver_pytorch.models.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
 from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
 from perceiver_pytorch.models.saving import SavedModel
 from perceiver_pytorch.training.run.lock import locked
 from perceiver_pytorch.training.start.published import PublishedTableModel, RunModel
-from perceiver_pytorch.training.table.settings import FitConfig, dump_config, load_config
+from perceiver_pytorch.training.table.settings import FitConfig
 
 M = TypeVar("M", bound=SavedModel)
 R = TypeVar("R", bound="RunFolder")

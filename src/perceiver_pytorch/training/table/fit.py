@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from perceiver_pytorch import _checks
+from perceiver_pytorch._settings import dump_config
 from perceiver_pytorch.data import (
     CHANGES,
     BatchLoader,
@@ -51,7 +52,7 @@ from perceiver_pytorch.training.table.column_warnings import tell_doubts
 from perceiver_pytorch.training.table.data_state import DataWatch, bad_rows
 from perceiver_pytorch.training.table.learning_rate import peak_learning_rate
 from perceiver_pytorch.training.table.module import TableModule
-from perceiver_pytorch.training.table.settings import DataConfig, FitConfig, dump_config
+from perceiver_pytorch.training.table.settings import DataConfig, FitConfig
 
 EVALUATION_BATCH = 256
 

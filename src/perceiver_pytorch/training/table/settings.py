@@ -1,14 +1,11 @@
 """Everything a run depends on: data, model and training, as one tree of knobs, with presets."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch._settings import Settings, knob, read_settings, to_yaml
+from perceiver_pytorch._settings import Settings, knob, read_settings
 from perceiver_pytorch.training.run.durations import Every
-
-S = TypeVar("S", bound=Settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,26 +233,3 @@ def preset(name: str, table: str | None = None) -> FitConfig:
     """The configuration called ``name``, with what the built-in ``table`` needs; ValueError for an unknown name."""
     config = read_settings(FitConfig, PRESETS[_checks.choice("preset", name, tuple(PRESETS))])
     return read_settings(FitConfig, BUILTIN.get(table or "", {}), base=config)
-
-
-def load_config(path: Path, base: S) -> S:
-    """``base`` with what the YAML file at ``path`` says.
-
-    Raises:
-        ValueError, TypeError: for a file that is no YAML mapping, unknown keys or values; the message names the file.
-        OSError: if the file cannot be read.
-    """
-    import yaml
-
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return read_settings(type(base), given, base=base)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no YAML file: {error}") from None
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"{path}: {error}") from None
-
-
-def dump_config(config: Settings) -> str:
-    """The whole configuration as YAML with comments."""
-    return to_yaml(config).lstrip("\n") + "\n"
