@@ -1,9 +1,10 @@
 import math
+from dataclasses import dataclass
 
 import pytest
 import yaml
 
-from perceiver_pytorch._settings import dump_config, load_config, read_settings
+from perceiver_pytorch._settings import Settings, dump_config, knob, load_config, read_settings
 from perceiver_pytorch.training.table.settings import PRESETS, FitConfig, preset
 
 
@@ -50,6 +51,24 @@ def test_every_knob_has_help_and_stands_in_the_file():
 def test_wrong_settings_are_named(given, message):
     with pytest.raises((ValueError, TypeError), match=message):
         read_settings(FitConfig, given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample(Settings):
+    names: list[str] = knob(["a"], "some names")
+    rate: float | None = knob(None, "a rate", above=0)
+
+
+def test_a_knob_may_be_a_list_that_each_instance_has_for_itself():
+    one, other = Sample(), Sample()
+    assert one.names == ["a"]
+    assert one.names is not other.names
+
+
+def test_a_bound_may_be_left_out_of_the_range():
+    assert Sample(rate=0.1).rate == 0.1
+    with pytest.raises(ValueError, match="rate must be above 0, got 0"):
+        Sample(rate=0)
 
 
 def test_what_is_not_given_stays():

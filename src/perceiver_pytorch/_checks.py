@@ -50,8 +50,12 @@ def positive_int(name: str, value: Any, minimum: int = 1) -> int:
     return value
 
 
-def within(name: str, value: Any, least: float | None = None, most: float | None = None) -> Any:
-    """``value``, if it is not below ``least`` and not above ``most``, as far as these are given."""
+def within(
+    name: str, value: Any, least: float | None = None, most: float | None = None, above: float | None = None
+) -> Any:
+    """``value``, if it is at least ``least``, at most ``most`` and larger than ``above``, as far as these are given."""
+    if above is not None and not value > above:
+        raise ValueError(f"{name} must be above {above:g}, got {value}")
     fits = (least is None or value >= least) and (most is None or value <= most)
     if not fits:
         bounds = f"be at least {least:g}" if most is None else f"lie between {least:g} and {most:g}"

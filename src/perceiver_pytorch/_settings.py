@@ -1,5 +1,6 @@
 """Settings as frozen dataclasses: each knob has its one-line help, and reads from and writes to YAML."""
 
+import copy
 import dataclasses
 import types
 import typing
@@ -20,9 +21,21 @@ def knob(
     choices: tuple[Any, ...] | None = None,
     least: float | None = None,
     most: float | None = None,
+    above: float | None = None,
 ) -> Any:
-    """A dataclass field with a one-line help, and the values it may take: some, or a number within bounds."""
-    return field(default=default, metadata={"help": help, "choices": choices, "least": least, "most": most})
+    """A dataclass field with a one-line help, and the values it may take: some, or a number within bounds.
+
+    Args:
+        default: a value; a list or dict is copied for each instance.
+        help: what the knob does, in one line.
+        choices: the values that it may take.
+        least, most: the smallest and the largest number that it may take.
+        above: it must be larger than this number.
+    """
+    metadata = {"help": help, "choices": choices, "least": least, "most": most, "above": above}
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +49,7 @@ class Settings:
             if f.metadata.get("choices"):
                 _checks.choice(f.name, value, f.metadata["choices"])
             if value is not None:
-                _checks.within(f.name, value, f.metadata.get("least"), f.metadata.get("most"))
+                _checks.within(f.name, value, *(f.metadata.get(bound) for bound in ("least", "most", "above")))
             object.__setattr__(self, f.name, value)
 
 
