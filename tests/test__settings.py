@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -20,8 +21,8 @@ def test_a_written_configuration_reads_back_in_full(name, tmp_path):
 def test_every_knob_has_help_and_stands_in_the_file():
     text = dump_config(FitConfig())
     for part in (FitConfig().data, FitConfig().model, FitConfig().training):
-        for field in part.__dataclass_fields__.values():
-            assert field.metadata["help"]
+        for field in dataclasses.fields(part):
+            assert field.metadata["knob"].help
             assert f"  {field.name}: " in text
 
 

@@ -51,16 +51,38 @@ def positive_int(name: str, value: Any, minimum: int = 1) -> int:
 
 
 def within(
-    name: str, value: Any, least: float | None = None, most: float | None = None, above: float | None = None
+    name: str,
+    value: Any,
+    least: float | None = None,
+    most: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
 ) -> Any:
-    """``value``, if it is at least ``least``, at most ``most`` and larger than ``above``, as far as these are given."""
-    if above is not None and not value > above:
-        raise ValueError(f"{name} must be above {above:g}, got {value}")
-    fits = (least is None or value >= least) and (most is None or value <= most)
+    """``value``, if it keeps to the bounds that are given; ``above`` and ``below`` are no values that it may have."""
+    fits = (
+        (least is None or value >= least)
+        and (most is None or value <= most)
+        and (above is None or value > above)
+        and (below is None or value < below)
+    )
     if not fits:
-        bounds = f"be at least {least:g}" if most is None else f"lie between {least:g} and {most:g}"
-        raise ValueError(f"{name} must {bounds}, got {value}")
+        raise ValueError(f"{name} must {_bounds(least, most, above, below)}, got {value}")
     return value
+
+
+def _bounds(least: float | None, most: float | None, above: float | None, below: float | None) -> str:
+    if None not in (least, most):
+        return f"lie between {least:g} and {most:g}"
+    if None not in (above, below):
+        return f"lie between {above:g} and {below:g}, neither of them included"
+    worded = (
+        ("at least", least),
+        ("above", above),
+        ("at most", most),
+        ("below", below),
+    )
+    return "be " + " and ".join(f"{words} {bound:g}" for words, bound in worded if bound is not None)
 
 
 def seed(name: str, value: Any) -> int:

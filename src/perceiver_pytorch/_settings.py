@@ -1,56 +1,150 @@
-"""Settings as frozen dataclasses: each knob has its one-line help, and reads from and writes to YAML."""
+"""Settings as frozen dataclasses.
+
+A `knob` is the one place of an option. Its YAML key, its option on the command line, its keyword in Python and its row
+in docs/settings.md come from there.
+"""
 
 import copy
 import dataclasses
+import functools
 import types
 import typing
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from perceiver_pytorch import _checks
 
 S = TypeVar("S")
 
 
-def knob(
-    default: Any,
-    help: str,
-    *,
-    choices: tuple[Any, ...] | None = None,
-    least: float | None = None,
-    most: float | None = None,
-    above: float | None = None,
-) -> Any:
-    """A dataclass field with a one-line help, and the values it may take: some, or a number within bounds.
+@dataclass(frozen=True, kw_only=True)
+class Knob:
+    """What a setting has besides its name, type and default.
 
-    Args:
-        default: a value; a list or dict is copied for each instance.
-        help: what the knob does, in one line.
-        choices: the values that it may take.
-        least, most: the smallest and the largest number that it may take.
-        above: it must be larger than this number.
+    Attributes:
+        help: one line.
+        choices: the values it may have; None is always allowed where the type allows it.
+        least, most, above, below: bounds of a number; the last two exclude the bound itself.
+        check: called with the name and the value; raises a `ValueError` for a wrong one.
+        option: how the command spells it: ``--lr``, ``--stream/--no-stream``, or a word for an argument. None: only
+            ``--set`` and YAML give it.
+        metavar: what the command's help writes for the value.
+        panel: the heading of the command's help under which it stands, if it is not its class's.
+        keyword: its name as a Python keyword, if it is not the field's.
+        after: the inherited setting that it follows in YAML; "": it comes first. None: the one declared before it.
+        resumable: whether it may change when a stopped run goes on, or a function of the run's settings that says so.
     """
-    metadata = {"help": help, "choices": choices, "least": least, "most": most, "above": above}
-    if isinstance(default, list | dict):
-        return field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+
+    help: str
+    choices: Sequence[Any] | None = None
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
+    check: Callable[[str, Any], Any] | None = None
+    option: str | None = None
+    metavar: str | None = None
+    panel: str | None = None
+    keyword: str | None = None
+    after: str | None = None
+    resumable: bool | Callable[[Any], bool] = False
+
+    def validate(self, name: str, value: Any) -> None:
+        """Raises a `ValueError` for a value that is no choice, is out of bounds, or fails the check."""
+        if value is None:
+            return
+        if self.choices is not None:
+            _checks.choice(name, value, self.choices)
+        _checks.within(name, value, self.least, self.most, above=self.above, below=self.below)
+        if self.check is not None:
+            self.check(name, value)
+
+
+def knob(default: Any, help: str, **details: Any) -> Any:
+    """A field of `Settings` with its default, its one-line help and the details of a `Knob`."""
+    return _field(default, Knob(help=help, **details))
+
+
+def inherited(owner: type, name: str, *, default: Any = MISSING, **changes: Any) -> Any:
+    """The knob ``name`` of a base class, for a subclass that changes its default or other details."""
+    known = next(f for f in dataclasses.fields(owner) if f.name == name)
+    return _field(_default(known) if default is MISSING else default, dataclasses.replace(_knob(known), **changes))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Base of a group of knobs: checks the type of every value, the choices and the bounds."""
+    """Base of a group of knobs: checks the type and the bounds of every value."""
+
+    panel: ClassVar[str] = "Settings"
+    """The heading of the command's help under which the options of this group stand."""
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
         for f in dataclasses.fields(self):
             value = _typed(f.name, getattr(self, f.name), hints[f.name])
-            if f.metadata.get("choices"):
-                _checks.choice(f.name, value, f.metadata["choices"])
-            if value is not None:
-                _checks.within(f.name, value, *(f.metadata.get(bound) for bound in ("least", "most", "above")))
             object.__setattr__(self, f.name, value)
+            if "knob" in f.metadata:
+                _knob(f).validate(f.name, value)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One knob of a tree of settings.
+
+    Attributes:
+        path: its dotted path, as in YAML.
+        hint: its type.
+        default: its default.
+        panel: the heading of the command's help under which it stands.
+        knob: all else.
+    """
+
+    path: str
+    hint: Any
+    default: Any
+    panel: str
+    knob: Knob
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition(".")[2]
+
+    @property
+    def keyword(self) -> str:
+        """Its name as a keyword in Python."""
+        return self.knob.keyword or self.name
+
+
+def all_settings(cls: type, place: str = "") -> Iterator[Setting]:
+    """Every knob of a tree of settings, in the order of its YAML file."""
+    hints = typing.get_type_hints(cls)
+    for f in in_order(cls):
+        path = f"{place}{f.name}"
+        if dataclasses.is_dataclass(hints[f.name]):
+            yield from all_settings(hints[f.name], f"{path}.")
+        else:
+            yield Setting(path, hints[f.name], _default(f), _knob(f).panel or cls.panel, _knob(f))  # type: ignore[attr-defined]
+
+
+def value_at(settings: Any, path: str) -> Any:
+    """The value at a dotted path."""
+    return functools.reduce(getattr, path.split("."), settings)
+
+
+def in_order(cls: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a dataclass; those that follow an inherited one are moved there."""
+    placed: list[dataclasses.Field[Any]] = []
+    place = 0
+    for f in dataclasses.fields(cls):
+        after = _knob(f).after if "knob" in f.metadata else None
+        if after is not None:
+            place = [other.name for other in placed].index(after) + 1 if after else 0
+        placed.insert(place, f)
+        place += 1
+    return placed
 
 
 def read_settings(cls: type[S], given: Any, *, base: S | None = None, place: str = "") -> S:
@@ -62,7 +156,7 @@ def read_settings(cls: type[S], given: Any, *, base: S | None = None, place: str
     if not isinstance(given, Mapping):
         raise TypeError(f"{place or 'the configuration'} must be a mapping, got {given!r}")
     hints = typing.get_type_hints(cls)
-    _checks.known_keys(place or "the configuration", given, hints)
+    _checks.known_keys(place or "the configuration", given, [f.name for f in in_order(cls)])
     values: dict[str, Any] = {}
     for name, value in given.items():
         inner = f"{place}.{name}" if place else name
@@ -92,7 +186,7 @@ def to_yaml(settings: Any, indent: int = 0) -> str:
     import yaml
 
     lines = []
-    for f in dataclasses.fields(settings):
+    for f in in_order(settings):
         value = getattr(settings, f.name)
         pad = "  " * indent
         if dataclasses.is_dataclass(value):
@@ -100,10 +194,9 @@ def to_yaml(settings: Any, indent: int = 0) -> str:
             continue
         text = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False, allow_unicode=True)
         text = text.removesuffix("\n").removesuffix("\n...")
-        if f.metadata.get("help"):
-            choices = f.metadata.get("choices")
-            options = f" ({', '.join(str(c) for c in choices)})" if choices else ""
-            lines.append(f"{pad}# {f.metadata['help']}{options}")
+        choices = _knob(f).choices
+        options = f" ({', '.join(map(str, choices))})" if choices else ""
+        lines.append(f"{pad}# {_knob(f).help}{options}")
         lines.append(f"{pad}{f.name}: {text}")
     return "\n".join(line for line in lines if line is not None)
 
@@ -131,13 +224,51 @@ def dump_config(config: Settings) -> str:
     return to_yaml(config).lstrip("\n") + "\n"
 
 
+def _knob(f: "dataclasses.Field[Any]") -> Knob:
+    return f.metadata["knob"]
+
+
+def _field(default: Any, details: Knob) -> Any:
+    if isinstance(default, list | dict):
+        return field(default_factory=functools.partial(copy.deepcopy, default), metadata={"knob": details})
+    return field(default=default, metadata={"knob": details})
+
+
+def _default(f: "dataclasses.Field[Any]") -> Any:
+    return f.default if f.default_factory is MISSING else f.default_factory()
+
+
 def _typed(name: str, value: Any, hint: Any) -> Any:
-    """``value``, if it fits the annotation; an integer is taken for a float."""
-    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    plain = tuple(typing.get_origin(option) or option for option in options)
-    if float in plain and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if (isinstance(value, bool) and bool not in plain) or not isinstance(value, plain):
-        expected = " or ".join("none" if option is type(None) else option.__name__ for option in plain)
-        raise TypeError(f"{name} must be {expected}, got {value!r}")
-    return value
+    """``value``, if it fits the annotation; an integer is taken for a float, a list for a tuple."""
+    try:
+        return _fitted(value, hint)
+    except TypeError:
+        raise TypeError(f"{name} must be {' or '.join(map(_worded, _options(hint)))}, got {value!r}") from None
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def _worded(hint: Any) -> str:
+    return "none" if hint is type(None) else str(hint) if typing.get_args(hint) else hint.__name__
+
+
+def _fitted(value: Any, hint: Any) -> Any:
+    """``value`` as one of the types of ``hint``; TypeError if it fits none."""
+    for option in _options(hint):
+        kind, inner = typing.get_origin(option) or option, typing.get_args(option)
+        if kind is Any:
+            return value
+        if kind is float and type(value) is int:
+            return float(value)
+        if kind is tuple and isinstance(value, list):
+            value = tuple(value)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            continue
+        if kind is dict and inner:
+            return {_fitted(key, inner[0]): _fitted(entry, inner[1]) for key, entry in value.items()}
+        if kind in (list, tuple) and inner:
+            return kind(_fitted(entry, inner[0]) for entry in value)
+        return value
+    raise TypeError

@@ -1,6 +1,6 @@
 """Everything a run depends on: data, model and training, as one tree of knobs, with presets."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from perceiver_pytorch import _checks
@@ -13,15 +13,10 @@ class DataConfig(Settings):
     """The table, and how its cells become arrays."""
 
     table: str = knob("", "CSV, TSV, JSON(L) or Parquet file, folder, shards, hf:NAME, or the name of a built-in set")
-    target: str | list[str] = field(default="", metadata={"help": "column to predict, or a list of several"})
-    target_kinds: dict[str, str] = field(
-        default_factory=dict, metadata={"help": "kind of single targets: class, labels, number; else recognised"}
-    )
+    target: str | list[str] = knob("", "column to predict, or a list of several")
+    target_kinds: dict[str, str] = knob({}, "kind of single targets: class, labels, number; else recognised")
     label_separator: str | None = knob(None, "what stands between the labels of a text target; null: recognised")
-    columns: dict[str, str] = field(
-        default_factory=dict,
-        metadata={"help": "kind of single columns (docs/tables.md lists them), over what is recognised"},
-    )
+    columns: dict[str, str] = knob({}, "kind of single columns (docs/tables.md lists them), over what is recognised")
     split: str | None = knob(None, "column that says train, val or test; null: 'split' if there is one")
     val_fraction: float = knob(0.1, "share of the train rows to validate on, where no row is marked val")
     on_error: str = knob("raise", "what to do with a bad row", choices=("raise", "skip"))
@@ -57,20 +52,17 @@ class DataConfig(Settings):
     series_origin: str | None = knob(
         None,
         "time stamps count from the row's first or from zero; null: zero with a clock",
-        choices=(None, "first", "zero"),
+        choices=("first", "zero"),
     )
     series_file: str | None = knob(None, "table with the series in long format, a row per time step")
     series_key: str | None = knob(
         None, "column of series_file that says whose row it is; null: the series column's name"
     )
-    series_values: list[str] = field(
-        default_factory=list, metadata={"help": "value columns of series_file; []: every other number column"}
-    )
+    series_values: list[str] = knob([], "value columns of series_file; []: every other number column")
     max_points: int = knob(1024, "larger point clouds are thinned out to this many points")
     clock: bool = knob(False, "sounds, videos and series with time stamps share one time axis in seconds")
-    column_options: dict[str, dict[str, Any]] = field(
-        default_factory=dict,
-        metadata={"help": "any setting from image_size on for single columns: {column: {setting: value}}"},
+    column_options: dict[str, dict[str, Any]] = knob(
+        {}, "any setting from image_size on for single columns: {column: {setting: value}}"
     )
 
 
@@ -116,23 +108,18 @@ class TrainingConfig(Settings):
     )
     label_smoothing: float = knob(0.05, "label smoothing of the cross-entropy of classes", least=0, most=1)
     class_weights: str = knob("none", "make up for skewed classes and labels in the loss", choices=("none", "balanced"))
-    task_weights: dict[str, float] = field(
-        default_factory=dict, metadata={"help": "weight of single targets in the loss; 1 where none is given"}
-    )
+    task_weights: dict[str, float] = knob({}, "weight of single targets in the loss; 1 where none is given")
     patience: int = knob(15, "epochs without a better validation score before training stops", least=0)
     precision: str = knob("32-true", "Lightning's precision: 32-true, bf16-mixed, 16-mixed")
     checkpoint_every: str = knob(
-        "5m", "how often to save within an epoch: a duration, '200 steps', or never; each epoch's end is saved anyway"
+        "5m",
+        "how often to save within an epoch: a duration, '200 steps', or never; each epoch's end is saved anyway",
+        check=lambda name, value: Every.of(value, name),
     )
-    seed: int = knob(0, "fixes weights, order and dropout", least=0)
+    seed: int = knob(0, "fixes weights, order and dropout", check=_checks.seed)
     num_workers: int | None = knob(
         None, "processes that decode; 0: the main one; null: one a core where there is much to decode", least=0
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        Every.of(self.checkpoint_every)
-        _checks.seed("seed", self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,10 +153,7 @@ class StartConfig(Settings):
     """Fine-tuning: from whose weights training starts, and what of them it may change."""
 
     checkpoint: str = knob("", "run folder, saved model, or checkpoint in transformers' format to start from")
-    freeze: list[str] = field(
-        default_factory=list,
-        metadata={"help": "what stays as it is: encoder, embeddings, latents, or names of weights as layers.0.*"},
-    )
+    freeze: list[str] = knob([], "what stays as it is: encoder, embeddings, latents, or names of weights as layers.0.*")
     lora: int = knob(0, "rank of LoRA adapters, the only part of the encoder that is trained then; 0: none", least=0)
 
     def __post_init__(self) -> None:
