@@ -56,9 +56,9 @@ def load_table(source: str | Path, options: ReadOptions | None = None) -> Table 
     options, name = options or ReadOptions(), str(source)
     if name in builtin_names():
         path = builtin_table(name)
-        return _checked(whole_parquet(name, path.parent, [path]))
+        return checked_table(whole_parquet(name, path.parent, [path]))
     if name.startswith("hf:"):
-        return _checked(hub_table(name))
+        return checked_table(hub_table(name))
     path = Path(source)
     if _PACKED_TAR.search(name):
         raise DataError(f"{name}: {_UNPACK}")
@@ -83,7 +83,7 @@ def load_table(source: str | Path, options: ReadOptions | None = None) -> Table 
     except (arrow.ArrowException, UnicodeError, OSError) as error:
         hint = "; --on-error skip leaves such lines out" if "Expected" in str(error) and "columns" in str(error) else ""
         raise DataError(f"{path}: cannot be read as {suffix[1:]}: {error}{hint}") from error
-    return _checked(Table(name, path.resolve().parent, rows, tuple(notes)))
+    return checked_table(Table(name, path.resolve().parent, rows, tuple(notes)))
 
 
 def _table_suffix(path: Path) -> str:
@@ -96,7 +96,7 @@ def _table_suffix(path: Path) -> str:
 def _folder(name: str, path: Path, options: ReadOptions) -> Table | ShardedTable:
     """What a folder holds: a saved data set, shards, or files in classes."""
     if is_saved_dataset(path):
-        return _checked(saved_table(name, path))
+        return checked_table(saved_table(name, path))
     for suffix in (".tar", ".parquet"):
         shards = sorted(path.rglob(f"*{suffix}"))
         if shards:
@@ -105,7 +105,7 @@ def _folder(name: str, path: Path, options: ReadOptions) -> Table | ShardedTable
     table = None if tables else folder_table(name, path.resolve())
     if table is None:
         raise DataError(_why_not(path))
-    return _checked(table)
+    return checked_table(table)
 
 
 def _shards(name: str, root: Path, paths: list[Path], options: ReadOptions) -> Table | ShardedTable:
@@ -116,7 +116,7 @@ def _shards(name: str, root: Path, paths: list[Path], options: ReadOptions) -> T
         raise DataError(f"{name}: shards are Parquet or tar files, all of one kind, got {', '.join(sorted(suffixes))}")
     if _stays(options, paths):
         return parquet_table(name, root, paths)
-    return _checked(whole_parquet(name, root, paths))
+    return checked_table(whole_parquet(name, root, paths))
 
 
 def _stays(options: ReadOptions, paths: list[Path]) -> bool:
@@ -185,7 +185,12 @@ def _why_not(path: Path) -> str:
     return f"{path}: no such file{hint}; {sets}"
 
 
-def _checked(table: Table) -> Table:
+def checked_table(table: Table) -> Table:
+    """The table, with columns of types that become Python values.
+
+    Raises:
+        DataError: it has no rows, two columns of one name, or a date that Python does not have.
+    """
     names = table.column_names
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:

@@ -26,7 +26,7 @@ def saved_table(source: str, path: Path) -> Table:
         data = datasets.load_from_disk(str(path))
     except Exception as error:  # the library's own, Arrow's, JSON's
         raise DataError(f"{source}: cannot be read as a saved data set ({error})") from error
-    return _table(source, path.resolve(), data)
+    return dataset_table(source, path.resolve(), data)
 
 
 def hub_table(source: str) -> Table:
@@ -47,10 +47,15 @@ def hub_table(source: str) -> Table:
             f"{source}: cannot be loaded ({reason}). Is the name right, and is there a network? "
             "A folder written by save_to_disk is read without one: give its path instead"
         ) from error
-    return _table(source, Path.cwd(), data)
+    return dataset_table(source, Path.cwd(), data)
 
 
-def _table(source: str, root: Path, data: Any) -> Table:
+def dataset_table(source: str, root: Path, data: Any) -> Table:
+    """The rows of a `datasets.Dataset`, or of the train, validation and test parts of a `DatasetDict`.
+
+    Raises:
+        DataError: it has none of these parts, or they have different columns.
+    """
     arrow, datasets = need("pyarrow", "read tables"), need("datasets", "read data sets of the hub")
     parts = dict(data) if isinstance(data, datasets.DatasetDict) else {"": data}
     named = {name: SPLIT_NAMES.get(name.lower()) for name in parts}
