@@ -75,7 +75,7 @@ def _bounds(least: float | None, most: float | None, above: float | None, below:
     if None not in (least, most):
         return f"lie between {least:g} and {most:g}"
     if None not in (above, below):
-        return f"lie between {above:g} and {below:g}, neither of them included"
+        return f"lie between {above:g} and {below:g}, exclusive"
     worded = (
         ("at least", least),
         ("above", above),

@@ -110,7 +110,7 @@ def test_presets_build(preset, objective):
         ({"data": {"test_fraction": 0.0}}, "data.test_fraction must lie between 0 and 1"),
         ({"objective": "both"}, "objective must be one of 'causal', 'masked'"),
         ({"training": {"steps": 0}}, "training.steps must be at least 1"),
-        ({"training": {"epochs": 0.0}}, "training.epochs must be positive"),
+        ({"training": {"epochs": 0.0}}, "training.epochs must be above 0"),
         ({"training": {"lr": -1.0}}, "lr must be at least 0, got -1.0"),
         ({"training": {"lr": float("nan")}}, "lr must be at least 0, got nan"),
         ({"training": {"seed": 1 << 40}}, r"training.seed must be less than 2\^32"),

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch._settings import Settings, knob, read_settings
+from perceiver_pytorch._settings import Settings, inherited, knob, read_settings
+from perceiver_pytorch.training.run.settings import TrainingSettings
 
 OBJECTIVES = ("causal", "masked")
 
@@ -13,104 +14,102 @@ OBJECTIVES = ("causal", "masked")
 class LanguageData(Settings):
     """The text, read as bytes and divided into consecutive parts: train, validation, test."""
 
-    file: str = knob("", "text file, in any encoding")
-    val_fraction: float = knob(0.05, "share of the bytes to validate on")
-    test_fraction: float = knob(0.05, "share of the bytes at the end to test on")
-    context: int = knob(512, "bytes that the model reads at a time")
+    panel = "Data"
+
+    file: str = knob("", "text file in any encoding; it is read as bytes", option="file", resumable=True)
+    val_fraction: float = knob(0.05, "share of the bytes to validate on", above=0, below=1)
+    test_fraction: float = knob(0.05, "share of the bytes, at the end, to test on", above=0, below=1)
+    context: int = knob(512, "bytes that the model reads at a time", least=1, option="--context")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError("val_fraction and test_fraction leave nothing to train on; their sum must be below 1")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModel(Settings):
     """Sizes of the model: a `PerceiverAR`, or a `PerceiverLM` where masked."""
 
-    num_latents: int = knob(128, "latents; causal: the last positions of the context, which predict")
-    latent_dim: int = knob(128, "width of a latent; causal: of a token too")
-    embedding_dim: int = knob(128, "width of a token (masked)")
-    depth: int = knob(4, "latent layers")
-    heads: int = knob(4, "heads of the latent layers; each has latent_dim / heads channels")
-    cross_heads: int = knob(4, "heads of the cross-attends")
-    num_cross_attends: int = knob(1, "cross-attends onto the whole context (causal)")
-    widening_factor: int = knob(4, "inner width of the feed-forwards, as a multiple")
-    activation: str = knob("gelu", "of the feed-forwards", choices=("gelu", "geglu"))
-    prefix_dropout: float = knob(0.1, "share of the bytes before the latents that a step does not see (causal)")
-    attn_dropout: float = knob(0.0, "dropout after attention")
-    ff_dropout: float = knob(0.0, "dropout in the feed-forwards")
-    rotary_fraction: float = knob(0.5, "share of a head's channels that turn with position (causal)")
-    tie_embeddings: bool = knob(True, "predict with the token embedding (causal; masked always does)")
+    panel = "Model"
+
+    num_latents: int = knob(
+        128,
+        "latents; of a causal model, the last positions of the context, which predict",
+        least=1,
+        option="--latents",
+    )
+    latent_dim: int = knob(128, "width of a latent; of a causal model, of a token too", least=1)
+    embedding_dim: int = knob(128, "width of a token (masked)", least=1)
+    depth: int = knob(4, "latent layers", least=1)
+    heads: int = knob(4, "heads of the latent layers; each has latent_dim / heads channels", least=1)
+    cross_heads: int = knob(4, "heads of the cross-attends", least=1)
+    num_cross_attends: int = knob(1, "cross-attends onto the whole context (causal)", least=1)
+    widening_factor: int = knob(4, "inner width of the feed-forwards, as a multiple of the outer one", least=1)
+    activation: str = knob("gelu", "activation of the feed-forwards", choices=("gelu", "geglu"))
+    prefix_dropout: float = knob(
+        0.1, "share of the bytes before the latents to hide from a step (causal)", least=0, most=1
+    )
+    attn_dropout: float = knob(0.0, "dropout after attention", least=0, most=1)
+    ff_dropout: float = knob(0.0, "dropout in the feed-forwards", least=0, most=1)
+    rotary_fraction: float = knob(0.5, "share of a head's channels that turn with position (causal)", least=0, most=1)
+    tie_embeddings: bool = knob(True, "predict with the token embedding (causal; a masked model always does)")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, heads in (("heads", self.heads), ("cross_heads", self.cross_heads)):
+            if self.latent_dim % heads:
+                raise ValueError(f"{name} must divide model.latent_dim ({self.latent_dim}), got {heads}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanguageTraining(Settings):
+class LanguageTraining(TrainingSettings):
     """Optimisation."""
 
-    steps: int = knob(2000, "optimiser steps")
-    epochs: float | None = knob(None, "passes over the train bytes, instead of steps")
-    batch_size: int = knob(16, "pieces of text per step")
-    validate_every: int = knob(200, "steps between validations")
-    validate_bytes: int = knob(65_536, "bytes at most that these validations use")
-    measure_bytes: int = knob(500_000, "bytes at most of the test and of the validation part that the result is of")
-    optimizer: str = knob("adamw", "optimiser", choices=("adamw", "lamb"))
-    lr: float = knob(2e-3, "peak learning rate", least=0)
-    weight_decay: float = knob(0.1, "decoupled weight decay of weight matrices")
-    warmup: float = knob(0.05, "share of the steps in which the learning rate rises")
-    min_lr: float = knob(0.01, "learning rate at the end of the cosine, as a share of lr")
-    gradient_clip: float = knob(1.0, "largest norm of the gradient")
-    short_contexts: float = knob(
-        0.5, "share of the steps that read fewer bytes before the latents, so that short prompts work too (causal)"
+    steps: int = knob(2000, "optimiser steps", least=1, option="--steps", after="")
+    epochs: float | None = knob(None, "passes over the train bytes, instead of steps", above=0, option="--epochs")
+    batch_size: int = inherited(TrainingSettings, "batch_size", default=16, help="pieces of text per step")
+    validate_every: int = knob(200, "steps between validations", least=1, after="batch_size")
+    validate_bytes: int = knob(65_536, "bytes that these validations use, at most", least=1)
+    measure_bytes: int = knob(
+        500_000, "bytes of the test part and of the validation part that the result is measured on, at most", least=1
     )
-    mask_fraction: float = knob(0.15, "share of the bytes that are hidden and predicted (masked)")
-    patience: int = knob(10, "validations without a better one before training stops")
-    checkpoint_every: str = knob("5m", "how often to save between validations: 5m, '200 steps' or never")
-    precision: str = knob("32-true", "Lightning's precision: 32-true, bf16-mixed, 16-mixed")
-    seed: int = knob(0, "fixes weights, order and dropout")
+    lr: float = inherited(TrainingSettings, "lr", default=2e-3)
+    short_contexts: float = knob(
+        0.5,
+        "share of the steps that read fewer bytes before the latents, so that short prompts work too (causal)",
+        least=0,
+        most=1,
+        after="gradient_clip",
+    )
+    mask_fraction: float = knob(0.15, "share of the bytes to hide and predict (masked)", above=0, below=1)
+    patience: int = inherited(
+        TrainingSettings, "patience", default=10, help="validations without a better one before training stops"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageConfig(Settings):
     """A whole run."""
 
-    objective: str = knob("causal", "what is learned: the next byte, or hidden bytes", choices=OBJECTIVES)
+    panel = "Data"
+
+    objective: str = knob(
+        "causal",
+        "causal predicts the next byte (PerceiverAR), masked predicts hidden bytes (PerceiverLM)",
+        choices=OBJECTIVES,
+    )
     data: LanguageData = LanguageData()
     model: LanguageModel = LanguageModel()
     training: LanguageTraining = LanguageTraining()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        data, model, training = self.data, self.model, self.training
-        for name, value in (
-            ("data.context", data.context),
-            ("model.num_latents", model.num_latents),
-            ("model.latent_dim", model.latent_dim),
-            ("model.heads", model.heads),
-            ("model.cross_heads", model.cross_heads),
-            ("training.steps", training.steps),
-            ("training.batch_size", training.batch_size),
-            ("training.validate_every", training.validate_every),
-            ("training.validate_bytes", training.validate_bytes),
-            ("training.measure_bytes", training.measure_bytes),
-        ):
-            _checks.positive_int(name, value)
-        if self.objective == "causal" and model.num_latents > data.context:
+        if self.objective == "causal" and self.model.num_latents > self.data.context:
             raise ValueError(
-                f"model.num_latents ({model.num_latents}) must not exceed data.context ({data.context}): latents are "
-                "positions of the context"
+                f"model.num_latents ({self.model.num_latents}) must not exceed data.context ({self.data.context}): "
+                "latents are positions of the context"
             )
-        for name, heads in (("model.heads", model.heads), ("model.cross_heads", model.cross_heads)):
-            if model.latent_dim % heads:
-                raise ValueError(f"{name} must divide model.latent_dim ({model.latent_dim}), got {heads}")
-        for name, share in (
-            ("data.val_fraction", data.val_fraction),
-            ("data.test_fraction", data.test_fraction),
-            ("training.mask_fraction", training.mask_fraction),
-        ):
-            if not 0 < share < 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {share}")
-        if data.val_fraction + data.test_fraction >= 1:
-            raise ValueError("data.val_fraction and data.test_fraction leave nothing to train on")
-        if training.epochs is not None and training.epochs <= 0:
-            raise ValueError(f"training.epochs must be positive, got {training.epochs}")
-        _checks.probability("training.short_contexts", training.short_contexts)
-        _checks.seed("training.seed", training.seed)
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -4,27 +4,71 @@ from dataclasses import dataclass
 from typing import Any
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch._settings import Settings, knob, read_settings
-from perceiver_pytorch.training.run.durations import Every
+from perceiver_pytorch._settings import Settings, inherited, knob, read_settings
+from perceiver_pytorch.training.run.settings import TrainingSettings
+
+
+def _keeps_bad_rows(config: "FitConfig") -> bool:
+    """Whether the settings that say which rows are found to be bad, and when, leave the weights alone."""
+    return config.data.on_error != "skip"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(Settings):
     """The table, and how its cells become arrays."""
 
-    table: str = knob("", "CSV, TSV, JSON(L) or Parquet file, folder, shards, hf:NAME, or the name of a built-in set")
-    target: str | list[str] = knob("", "column to predict, or a list of several")
-    target_kinds: dict[str, str] = knob({}, "kind of single targets: class, labels, number; else recognised")
-    label_separator: str | None = knob(None, "what stands between the labels of a text target; null: recognised")
-    columns: dict[str, str] = knob({}, "kind of single columns (docs/tables.md lists them), over what is recognised")
-    split: str | None = knob(None, "column that says train, val or test; null: 'split' if there is one")
-    val_fraction: float = knob(0.1, "share of the train rows to validate on, where no row is marked val")
-    on_error: str = knob("raise", "what to do with a bad row", choices=("raise", "skip"))
-    encoding: str | None = knob(None, "of a CSV, TSV or JSONL file; null: UTF-8")
-    delimiter: str | None = knob(None, "between the cells of a CSV or TSV file; null: the one that parts the header")
-    stream: bool | None = knob(None, "leave rows of Parquet files on the disk; null: from a gigabyte on")
-    allow_outside: bool = knob(False, "let file paths in cells leave the table's folder")
-    cache_mb: int = knob(2048, "decoded samples kept in memory, in MB", least=0)
+    panel = "Data"
+
+    table: str = knob(
+        "",
+        "CSV, TSV, JSON(L) or Parquet file, folder, shards, hf:NAME, or the name of a built-in set",
+        option="table",
+        resumable=True,
+    )
+    target: str | list[str] = knob("", "column to predict; several give one model for all of them", option="--target")
+    target_kinds: dict[str, str] = knob(
+        {},
+        "kind of a target, if the recognised one is wrong: class, labels or number",
+        option="--target-kind",
+        metavar="NAME=KIND",
+    )
+    label_separator: str | None = knob(
+        None, "text between the labels of a cell; null: recognised", option="--label-separator"
+    )
+    columns: dict[str, str] = knob(
+        {},
+        "kind of a column, if the recognised one is wrong; docs/tables.md lists the kinds",
+        option="--column",
+        metavar="NAME=KIND",
+    )
+    split: str | None = knob(
+        None, "column that says train, val or test; null: 'split', if there is one", option="--split"
+    )
+    val_fraction: float = knob(
+        0.1, "share of the train rows to validate on, if no row is marked val", option="--val-fraction"
+    )
+    on_error: str = knob(
+        "raise",
+        "for a bad row: raise stops, skip counts and lists it",
+        choices=("raise", "skip"),
+        option="--on-error",
+    )
+    encoding: str | None = knob(None, "encoding of a CSV, TSV or JSONL file; null: UTF-8", option="--encoding")
+    delimiter: str | None = knob(
+        None, "text between the cells of a CSV or TSV file; null: the one that divides the header", option="--delimiter"
+    )
+    stream: bool | None = knob(
+        None,
+        "leave the rows of Parquet files on disk; null: from a gigabyte on",
+        option="--stream/--no-stream",
+    )
+    allow_outside: bool = knob(
+        False,
+        "let file paths in cells leave the table's folder",
+        option="--allow-outside",
+        resumable=_keeps_bad_rows,
+    )
+    cache_mb: int = knob(2048, "decoded samples to keep in memory, in MB", least=0, resumable=_keeps_bad_rows)
     image_size: int | None = knob(None, "longer side of every image in pixels; null: the most common size")
     max_image_size: int = knob(64, "longest side chosen without image_size")
     image_fit: str = knob("pad", "images and frames of other proportions", choices=("pad", "stretch"))
@@ -70,6 +114,8 @@ class DataConfig(Settings):
 class ModelConfig(Settings):
     """Sizes of the model, a `MultiModalityWithTextPerceiver`."""
 
+    panel = "Model"
+
     depth: int = knob(2, "layers; each reads the whole input once", least=1)
     num_latents: int = knob(16, "latents", least=1)
     latent_dim: int = knob(64, "width of a latent", least=1)
@@ -89,72 +135,106 @@ class ModelConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig(Settings):
+class TrainingConfig(TrainingSettings):
     """Optimisation."""
 
-    epochs: int = knob(30, "passes over the train rows, at most", least=1)
-    batch_size: int = knob(64, "rows per step", least=1)
-    optimizer: str = knob("adamw", "optimiser", choices=("adamw", "lamb"))
-    lr: float | None = knob(
-        None, "peak learning rate; null: by the width of the model and what of it is trained", least=0
+    epochs: int = knob(30, "passes over the train rows, at most", least=1, option="--epochs", after="")
+    optimizer: str = inherited(TrainingSettings, "optimizer", option="--optimizer")
+    lr: float | None = inherited(
+        TrainingSettings, "lr", help="peak learning rate; null: by the model's width and what of it is trained"
     )
-    weight_decay: float = knob(0.1, "decoupled weight decay of weight matrices", least=0)
-    warmup: float = knob(0.05, "share of the steps in which the learning rate rises", least=0, most=1)
-    min_lr: float = knob(0.01, "learning rate at the end of the cosine, as a share of lr", least=0, most=1)
-    gradient_clip: float = knob(1.0, "largest norm of the gradient", least=0)
-    token_dropout: float = knob(0.0, "share of the tokens of every modality that a step does not see", least=0, most=1)
+    token_dropout: float = knob(
+        0.0, "share of the tokens of every modality to hide from a step", least=0, most=1, after="gradient_clip"
+    )
     modality_dropout: float = knob(
-        0.0, "share of the rows from which a step takes a modality, each by itself", least=0, most=1
+        0.0,
+        "share of the rows from which a step removes a modality, so that it may be missing later",
+        least=0,
+        most=1,
+        option="--modality-dropout",
     )
     label_smoothing: float = knob(0.05, "label smoothing of the cross-entropy of classes", least=0, most=1)
-    class_weights: str = knob("none", "make up for skewed classes and labels in the loss", choices=("none", "balanced"))
-    task_weights: dict[str, float] = knob({}, "weight of single targets in the loss; 1 where none is given")
-    patience: int = knob(15, "epochs without a better validation score before training stops", least=0)
-    precision: str = knob("32-true", "Lightning's precision: 32-true, bf16-mixed, 16-mixed")
-    checkpoint_every: str = knob(
-        "5m",
-        "how often to save within an epoch: a duration, '200 steps', or never; each epoch's end is saved anyway",
-        check=lambda name, value: Every.of(value, name),
+    class_weights: str = knob(
+        "none",
+        "balanced makes rare classes and labels count as much as common ones",
+        choices=("none", "balanced"),
+        option="--class-weights",
     )
-    seed: int = knob(0, "fixes weights, order and dropout", check=_checks.seed)
+    task_weights: dict[str, float] = knob(
+        {}, "weight of a target in the loss, 1 by default", option="--task-weight", metavar="NAME=WEIGHT"
+    )
+    patience: int = inherited(
+        TrainingSettings, "patience", help="epochs without a better validation score before training stops"
+    )
+    checkpoint_every: str = inherited(
+        TrainingSettings,
+        "checkpoint_every",
+        help="how often to save within an epoch, besides its end: a duration such as 5m, '200 steps', or never",
+        option="--checkpoint-every",
+    )
+    precision: str = inherited(TrainingSettings, "precision", after="patience")
     num_workers: int | None = knob(
-        None, "processes that decode; 0: the main one; null: one a core where there is much to decode", least=0
+        None,
+        "processes that decode, 0: the main one; null: one per core if there is much to decode",
+        least=0,
+        option="--workers",
+        resumable=True,
+        after="seed",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig(Settings):
-    """Random changes of the train rows, anew in every step; validation and test rows stay as they are."""
+    """Random changes of the train rows, new ones in every step; validation and test rows stay as they are."""
 
-    enabled: bool = knob(True, "change train rows at random as said below")
+    panel = "Training"
+
+    enabled: bool = knob(
+        True,
+        "change train rows at random, as the other settings here say",
+        option="--augment/--no-augment",
+        keyword="augment",
+    )
     image_shift: float = knob(
-        0.1, "images and videos: moved by up to this share of a side, the edge repeated", least=0, most=1
+        0.1, "images and videos: move by up to this share of a side; the edge is repeated", least=0, most=1
     )
     image_flip: float = knob(
-        0.0, "share of images and videos that are mirrored; not where left and right differ", least=0, most=1
+        0.0, "share of images and videos to mirror; leave at 0 where left and right differ", least=0, most=1
     )
-    image_color: float = knob(0.2, "brightness, contrast and saturation change by up to this share", least=0, most=1)
-    audio_shift: float = knob(0.1, "raw sounds: earlier or later by up to this share of their length", least=0, most=1)
-    audio_gain: float = knob(6.0, "raw sounds: louder or softer by up to this many decibels", least=0)
-    audio_noise: float = knob(0.05, "raw sounds: white noise of up to this share of the usual deviation", least=0)
-    spec_time: float = knob(
-        0.1, "log-mel sounds: a stretch of up to this share of the time is blanked", least=0, most=1
-    )
-    spec_bands: float = knob(
-        0.2, "log-mel sounds: a range of up to this share of the bands is blanked", least=0, most=1
-    )
-    mixup: float = knob(
-        0.0, "mix pairs of rows by a share drawn from Beta(mixup, mixup); 0: no rows are mixed", least=0
-    )
+    image_color: float = knob(0.2, "change brightness, contrast and saturation by up to this share", least=0, most=1)
+    audio_shift: float = knob(0.1, "raw sounds: move by up to this share of their length", least=0, most=1)
+    audio_gain: float = knob(6.0, "raw sounds: make louder or softer by up to this many decibels", least=0)
+    audio_noise: float = knob(0.05, "raw sounds: add white noise of up to this share of the usual deviation", least=0)
+    spec_time: float = knob(0.1, "log-mel sounds: blank a stretch of up to this share of the time", least=0, most=1)
+    spec_bands: float = knob(0.2, "log-mel sounds: blank a range of up to this share of the bands", least=0, most=1)
+    mixup: float = knob(0.0, "mix pairs of rows by a share drawn from Beta(mixup, mixup); 0: no mixing", least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StartConfig(Settings):
-    """Fine-tuning: from whose weights training starts, and what of them it may change."""
+    """Fine-tuning: whose weights training starts from, and which of them it may change."""
 
-    checkpoint: str = knob("", "run folder, saved model, or checkpoint in transformers' format to start from")
-    freeze: list[str] = knob([], "what stays as it is: encoder, embeddings, latents, or names of weights as layers.0.*")
-    lora: int = knob(0, "rank of LoRA adapters, the only part of the encoder that is trained then; 0: none", least=0)
+    panel = "Training"
+
+    checkpoint: str = knob(
+        "",
+        "fine-tune this: a run folder, a saved model, or a checkpoint in transformers' format",
+        option="--from",
+        metavar="CHECKPOINT",
+        keyword="start_from",
+    )
+    freeze: list[str] = knob(
+        [],
+        "what fine-tuning leaves as it is: encoder, embeddings, latents, or names of weights such as layers.0.*",
+        option="--freeze",
+    )
+    lora: int = knob(
+        0,
+        "fine-tune LoRA adapters of this rank instead of the encoder's weights; 0: no adapters",
+        least=0,
+        option="--lora",
+        metavar="RANK",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

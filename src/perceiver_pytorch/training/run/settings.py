@@ -1,0 +1,33 @@
+"""What every kind of training can be told about optimisation, checkpoints and randomness."""
+
+from dataclasses import dataclass
+
+from perceiver_pytorch import _checks
+from perceiver_pytorch._settings import Settings, knob
+from perceiver_pytorch.training.run.durations import Every
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(Settings):
+    """Optimisation."""
+
+    panel = "Training"
+
+    batch_size: int = knob(64, "rows per step", least=1, option="--batch-size")
+    optimizer: str = knob("adamw", "optimiser", choices=("adamw", "lamb"))
+    lr: float | None = knob(None, "peak learning rate", least=0, option="--lr")
+    weight_decay: float = knob(0.1, "decoupled weight decay of weight matrices", least=0)
+    warmup: float = knob(0.05, "share of the steps in which the learning rate rises", least=0, most=1)
+    min_lr: float = knob(0.01, "learning rate at the end of the cosine, as a share of lr", least=0, most=1)
+    gradient_clip: float = knob(1.0, "largest norm of the gradient", least=0)
+    patience: int = knob(15, "validations without a better score before training stops", least=0)
+    checkpoint_every: str = knob(
+        "5m",
+        "how often to save between validations: a duration such as 5m, '200 steps', or never",
+        check=lambda name, value: Every.of(value, name),
+        resumable=True,
+    )
+    seed: int = knob(
+        0, "makes weights, the order of samples and dropout repeatable", check=_checks.seed, option="--seed"
+    )
+    precision: str = knob("32-true", "Lightning's precision: 32-true, bf16-mixed or 16-mixed", after="checkpoint_every")
