@@ -229,7 +229,7 @@ def _latents() -> list[Case]:
 
 
 def _published() -> list[Case]:
-    """Published sizes (see `perceiver_pytorch.interop.published`) and inputs, one sample."""
+    """Published sizes (see `perceiver_pytorch.interop.published_sizes`) and inputs, one sample."""
     image = {
         "num_latents": 512,
         "d_latents": 1024,

@@ -25,7 +25,7 @@ CLASSES = {
 def ours(case: Case) -> nn.Module:
     """The case's model of this repository."""
     from perceiver_pytorch.interop.huggingface import state_dict_of
-    from perceiver_pytorch.interop.model import PublishedPerceiver
+    from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
 
     model = PublishedPerceiver(case.arguments["task"], case.arguments["sizes"])
     _draw(state_dict_of(model))

@@ -17,7 +17,7 @@ from benchmarks.contestants import MODULES, SAME_NUMBERS, contestant
 from benchmarks.contestants.dense import input_array
 from benchmarks.contestants.libraries import bare
 
-from perceiver_pytorch.interop.published import PUBLISHED
+from perceiver_pytorch.interop.published_sizes import PUBLISHED
 from perceiver_pytorch.ops import cost
 
 LIMITS = runner.Limits(threads=1, memory=10**10, seconds=60)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from interop.peers import PEERS, built, save
 from perceiver_pytorch.interop import huggingface
-from perceiver_pytorch.interop.model import PublishedPerceiver
+from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
 from perceiver_pytorch.ops import backend_names, use_backend
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

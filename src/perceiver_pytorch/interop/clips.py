@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perceiver_pytorch.interop.config import PublishedConfig
 from perceiver_pytorch.interop.images import open_image
+from perceiver_pytorch.interop.published_config import PublishedConfig
 
 FRAMES_PER_SECOND = 25
 """Of the published model; with 1,920 samples a frame, sound has 48,000 samples a second."""

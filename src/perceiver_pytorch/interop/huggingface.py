@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch.interop.config import CLASSES, PublishedConfig
-from perceiver_pytorch.interop.files import read_json, read_tensors
+from perceiver_pytorch.interop.checkpoint_files import read_json, read_tensors
 from perceiver_pytorch.interop.key_map import Rule, some_of, translate, translate_back
-from perceiver_pytorch.interop.model import PublishedPerceiver
+from perceiver_pytorch.interop.published_config import CLASSES, PublishedConfig
+from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 SAFETENSORS, PICKLED = "model.safetensors", "pytorch_model.bin"

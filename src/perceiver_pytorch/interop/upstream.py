@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import perceiver_pytorch
 from perceiver_pytorch.interop.array_perceiver_io import ArrayPerceiverIO, TokenPerceiverIO
-from perceiver_pytorch.interop.files import read_tensors
+from perceiver_pytorch.interop.checkpoint_files import read_tensors
 from perceiver_pytorch.interop.key_map import Rule, some_of, translate
 from perceiver_pytorch.models.style import Style
 

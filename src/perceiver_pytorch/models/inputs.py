@@ -12,10 +12,12 @@ from perceiver_pytorch.models.modalities import (
     Coordinates,
     InputModality,
     InputModalityWithEmbedding,
+    TokenChannels,
     make_context,
     modality_from_config,
 )
 from perceiver_pytorch.models.saving import SavedModel
+from perceiver_pytorch.models.summary import summarise
 from perceiver_pytorch.ops import Context
 
 
@@ -26,6 +28,8 @@ class ModalityReader(SavedModel):
         modalities: the declared modalities by name.
         max_modality_dim: channels of every token.
         depth: number of layers that read.
+        code_dim: channels of a token that tell its modality.
+        code_index: the place of every modality's code, by name.
         modality_codes: learned codes ``(modalities, code_dim)`` in the order of the sorted names, or None.
     """
 
@@ -61,12 +65,12 @@ class ModalityReader(SavedModel):
         self.depth = depth
         self._freq_scale, self._encode_positions, self._embed = freq_scale, fourier_encode_positions, embed
         # Codes follow the sorted names, as in release 1.4.0, whatever the order of declaration.
-        self._code_index = {name: i for i, name in enumerate(sorted(self.modalities))}
+        self.code_index = {name: i for i, name in enumerate(sorted(self.modalities))}
         self._learned_codes = code_dim is not None
         coded = len(self.modalities) > 1 if one_hot_codes is None else one_hot_codes
-        self._code_dim = len(self.modalities) if coded else 0
+        self.code_dim = len(self.modalities) if coded else 0
         if code_dim is not None:
-            self._code_dim = _checks.positive_int("modality_code_dim", code_dim)
+            self.code_dim = _checks.positive_int("modality_code_dim", code_dim)
         if embed:
             self.embeddings = nn.ModuleDict()
             for modality in self.modalities.values():
@@ -74,16 +78,14 @@ class ModalityReader(SavedModel):
                     modality.warn_unseen(depth)
                     # Not by item: ModuleDict refuses its methods' names, and columns are called "type" or "items".
                     self.embeddings._modules[modality.name] = modality.embedding
-        self.max_modality_dim = self._code_dim + max(
-            self._channels(modality) + self._position_dim(modality) for modality in self.modalities.values()
-        )
+        self.max_modality_dim = max(self.token_channels(name).used for name in self.modalities)
         self._record_config(modalities=[m.to_config() for m in self.modalities.values()])
 
     def _init_codes(self) -> None:
         """Makes the learned modality codes, where there are any."""
         self.modality_codes = None
         if self._learned_codes:
-            codes = torch.empty(len(self.modalities), self._code_dim)
+            codes = torch.empty(len(self.modalities), self.code_dim)
             self.modality_codes = nn.Parameter(nn.init.trunc_normal_(codes, std=0.02))
 
     def summary(self, inputs: Mapping[str, Tensor | Sequence[int]] | None = None) -> str:
@@ -92,9 +94,13 @@ class ModalityReader(SavedModel):
         Args:
             inputs: per modality a batch, or the lengths of the axes.
         """
-        from perceiver_pytorch.models.summary import summarise
+        return summarise(self, inputs, output=self._output_words())
 
-        return summarise(self, inputs)
+    def token_channels(self, name: str) -> TokenChannels:
+        """What the channels of modality ``name``'s tokens are, as a layer reads them."""
+        modality = self.modalities[name]
+        data = modality.channels_in_layer(self.depth) if self._embed else modality.input_channels
+        return TokenChannels(data, modality.position_dim if self._encode_positions else 0, self.code_dim)
 
     def extra_repr(self) -> str:
         return self.summary()
@@ -114,9 +120,9 @@ class ModalityReader(SavedModel):
         if not isinstance(inputs, Mapping):
             raise TypeError(f"inputs must be a mapping of modality names to tensors, got {type(inputs).__name__}")
         if not inputs:
-            raise ValueError(f"no modality given; at least one of {', '.join(self._code_index)} is needed")
+            raise ValueError(f"no modality given; at least one of {', '.join(self.code_index)} is needed")
         for name in inputs:
-            _checks.choice("a modality of the input", name, tuple(self._code_index))
+            _checks.choice("a modality of the input", name, tuple(self.code_index))
         data: dict[str, Tensor] = {}
         for name in sorted(inputs):
             data[name] = self._read(self.modalities[name], _checks.tensor(f"input {name!r}", inputs[name]))
@@ -125,7 +131,7 @@ class ModalityReader(SavedModel):
         if any(batch != first for batch in batches.values()):
             raise ValueError(f"all modalities must have the same batch size, got {batches}")
         shapes = {name: value.shape[:-1] for name, value in data.items()}
-        masks = combine_masks(shapes, mask, present, declared=tuple(self._code_index))
+        masks = combine_masks(shapes, mask, present, declared=tuple(self.code_index))
         places = self._coordinates(shapes, coordinates)
         by_modality = [
             self._per_layer(self.modalities[name], data[name], masks.get(name), places[name]) for name in data
@@ -183,20 +189,12 @@ class ModalityReader(SavedModel):
 
     def _code(self, name: str, device: torch.device) -> Tensor | None:
         """What tells this modality's tokens from the others'."""
-        index = self._code_index[name]
+        index = self.code_index[name]
         if self.modality_codes is not None:
             return self.modality_codes[index]
-        if not self._code_dim:
+        if not self.code_dim:
             return None
-        return nn.functional.one_hot(torch.tensor(index, device=device), len(self._code_index)).float()
+        return nn.functional.one_hot(torch.tensor(index, device=device), len(self.code_index)).float()
 
     def _is_embedded(self, modality: InputModality) -> TypeGuard[InputModalityWithEmbedding]:
         return self._embed and modality.name in self.embeddings
-
-    def _channels(self, modality: InputModality) -> int:
-        """Raw channels that a layer sees."""
-        return modality.channels_in_layer(self.depth) if self._embed else modality.input_channels
-
-    def _position_dim(self, modality: InputModality) -> int:
-        """Channels of a token's position."""
-        return modality.position_dim if self._encode_positions else 0

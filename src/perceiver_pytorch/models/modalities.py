@@ -18,6 +18,20 @@ Coordinates = Sequence[Tensor | None]
 ``(batch, length)``, or ``(batch, length, count)`` where an axis has several coordinates a token."""
 
 
+@dataclass(frozen=True)
+class TokenChannels:
+    """How many channels of a token are its data, its position and its modality's code; padding fills up the rest."""
+
+    data: int
+    position: int
+    code: int
+
+    @property
+    def used(self) -> int:
+        """All but the padding."""
+        return self.data + self.position + self.code
+
+
 @dataclass
 class InputModality:
     """One kind of input: its channels, its axes and how their positions are encoded.

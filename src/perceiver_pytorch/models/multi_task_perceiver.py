@@ -66,7 +66,7 @@ class MultiTaskPerceiver(SavedModel):
         num_latents, width = encoder.latents.shape
         if num_latents < len(self.tasks):
             raise ValueError(f"each of {len(self.tasks)} tasks needs a latent of its own, but there are {num_latents}")
-        self._record_config(encoder=encoder._hub_mixin_config, tasks=list(self.tasks.items()))
+        self._record_config(encoder=encoder.recorded_config, tasks=list(self.tasks.items()))
         # A list, since a task's name may be anything, and a key of a state dict may not.
         self.heads = nn.ModuleList(nn.Sequential(nn.LayerNorm(width), nn.Linear(width, n)) for n in self.tasks.values())
         init_linears(self.heads, "variance_scaling" if isinstance(encoder, PerceiverIO) else encoder.style.linear_init)

@@ -249,7 +249,8 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
 
     def _init_queries(self, query_dim: int | None, code_dim: int) -> int:
         """Makes what builds the queries; gives their width."""
-        dims = {name: (self._channels(m), self._position_dim(m)) for name, m in self.modalities.items()}
+        channels = {name: self.token_channels(name) for name in self.modalities}
+        dims = {name: (c.data, c.position) for name, c in channels.items()}
         arrays = {name: [spec.build(dims) for spec in output.specs] for name, output in self.outputs.items()}
         widest = max(sum(array.dim for array in each) for each in arrays.values())
         _checks.positive_int("query_code_dim", code_dim, minimum=0)

@@ -32,12 +32,16 @@ class SavedModel(
         model._given = frozenset(kwargs)  # what a subclass that passes arguments on was given, see _record_config
         return model
 
+    @property
+    def recorded_config(self) -> dict[str, Any]:
+        """What the constructor was given, as ``save_pretrained`` writes it."""
+        return self._hub_mixin_config if isinstance(self._hub_mixin_config, dict) else {}
+
     def _record_config(self, **values: Any) -> None:
         """Adds what the constructor was given, as JSON values, to what ``save_pretrained`` writes."""
         parameters = type(self)._hub_mixin_init_parameters
         known = {key: value for key, value in values.items() if key in self._given or key in parameters}
-        recorded = self._hub_mixin_config if isinstance(self._hub_mixin_config, dict) else {}
-        self._hub_mixin_config = {**recorded, **known}
+        self._hub_mixin_config = {**self.recorded_config, **known}
 
     @classmethod
     def _from_pretrained(cls, *, strict: bool = True, **arguments: Any) -> Any:

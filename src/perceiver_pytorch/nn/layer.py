@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from perceiver_pytorch.nn import alone
+from perceiver_pytorch.nn import single_thread
 from perceiver_pytorch.nn.attention import Attention
 from perceiver_pytorch.nn.cross_attend import CrossAttend
 from perceiver_pytorch.nn.feed_forward import FEED_FORWARD
@@ -80,8 +80,8 @@ class PerceiverLayer(nn.ModuleList):
         self, x: Float[Tensor, "batch latents latent_dim"], context: Sequence[Context]
     ) -> Float[Tensor, "batch latents latent_dim"]:
         x = self.cross_attend(x, context=context) + x
-        x = alone.run(self.feed_forward, x) + x
-        out = alone.run(self.latent_transformer, x)
+        x = single_thread.run(self.feed_forward, x) + x
+        out = single_thread.run(self.latent_transformer, x)
         return out + x if self.double_residual else out
 
 
@@ -97,7 +97,7 @@ class SingleBlockLayer(nn.ModuleList):
         cross_attend, feed_forward, *latent_parts = self
         x = cross_attend(x, context=context) + x
         for part in (feed_forward, *latent_parts):
-            x = alone.run(part, x) + x
+            x = single_thread.run(part, x) + x
         return x
 
 

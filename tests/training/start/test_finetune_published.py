@@ -24,7 +24,7 @@ from perceiver_pytorch.data import (
 )
 from perceiver_pytorch.interop.flow import frame_patches
 from perceiver_pytorch.interop.huggingface import load, state_dict_of
-from perceiver_pytorch.interop.model import PublishedPerceiver
+from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.start.finetune import load_source, start_from

@@ -14,16 +14,32 @@ the other prompts of its batch.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from perceiver_pytorch import _checks
+from perceiver_pytorch.models.text.ar_cache import ARCache
 
-if TYPE_CHECKING:
-    from perceiver_pytorch.models.text.perceiver_ar import ARCache, PerceiverAR
+
+class CausalModel(Protocol):
+    """What generation needs of a `PerceiverAR`."""
+
+    max_length: int
+    num_latents: int
+
+    def new_cache(self) -> ARCache: ...
+
+    def __call__(
+        self,
+        tokens: Tensor,
+        mask: Tensor | None = None,
+        *,
+        num_latents: int | None = None,
+        cache: ARCache | None = None,
+    ) -> Any: ...
 
 
 class Windows:
@@ -38,7 +54,7 @@ class Windows:
     """
 
     def __init__(
-        self, model: "PerceiverAR", ids: Tensor, mask: Tensor | None, window_latents: int | None, use_cache: bool
+        self, model: CausalModel, ids: Tensor, mask: Tensor | None, window_latents: int | None, use_cache: bool
     ) -> None:
         if window_latents is None:
             window_latents = max(1, model.num_latents // 2)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch.data import CategoriesSpec, InputSpec, SpecOptions
-from perceiver_pytorch.interop import checkpoints, huggingface
-from perceiver_pytorch.interop.decoders import ClassDecoder
-from perceiver_pytorch.interop.model import PublishedPerceiver
+from perceiver_pytorch.interop import any_checkpoint, huggingface
+from perceiver_pytorch.interop.published_decoders import ClassDecoder
+from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
 from perceiver_pytorch.models.modalities import InputModality, InputModalityWithEmbedding
 from perceiver_pytorch.models.multi_modality_perceiver import MultiModalityPerceiver
 from perceiver_pytorch.models.multi_modality_with_text_perceiver import (
@@ -84,7 +84,7 @@ def load_source(checkpoint: str) -> Source:
             "expected; it has no config.json"
         )
     try:
-        model = checkpoints.load(folder)
+        model = any_checkpoint.load(folder)
     except (TypeError, ValueError, OSError) as error:
         raise ValueError(f"--from {checkpoint}: {error}") from error
     return Source(checkpoint, model if isinstance(model, PublishedPerceiver) else _encoder(model, checkpoint))
@@ -214,8 +214,7 @@ def _from_published(
 
 def _assembled(old: Encoder, spec: InputSpec, modalities: list[InputModality]) -> TableModel:
     """A fresh model of the old one's sizes; of the same kind, but that it looks up embeddings."""
-    recorded: Any = old._hub_mixin_config
-    sizes = {name: value for name, value in recorded.items() if name not in NOT_SIZES}
+    sizes = {name: value for name, value in old.recorded_config.items() if name not in NOT_SIZES}
     tasks = {target.name: target.size for target in spec.targets}
     if isinstance(old, PerceiverIO):
         return MultiTaskPerceiver(encoder=PerceiverIO(**sizes, modalities=modalities), tasks=tasks)

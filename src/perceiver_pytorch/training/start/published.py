@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch.data import InputSpec
-from perceiver_pytorch.interop.decoders import ClassDecoder
-from perceiver_pytorch.interop.model import PublishedPerceiver
+from perceiver_pytorch.interop.published_decoders import ClassDecoder
+from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
 from perceiver_pytorch.models.modalities import (
     Coordinates,
     InputModality,

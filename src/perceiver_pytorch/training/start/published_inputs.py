@@ -16,8 +16,14 @@ from torch import Tensor
 from perceiver_pytorch.data import AudioSpec, ImageSpec, InputSpec, ModalitySpec, SpecOptions, TextSpec, VideoSpec
 from perceiver_pytorch.interop.clips import FRAMES_PER_SECOND
 from perceiver_pytorch.interop.flow import frame_patches
-from perceiver_pytorch.interop.model import PublishedPerceiver
-from perceiver_pytorch.interop.readers import AUDIO_BANDS, VIDEO_BANDS, VIDEO_PATCH, MultimodalReader, grid_context
+from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
+from perceiver_pytorch.interop.published_readers import (
+    AUDIO_BANDS,
+    VIDEO_BANDS,
+    VIDEO_PATCH,
+    MultimodalReader,
+    grid_context,
+)
 from perceiver_pytorch.ops import Context
 from perceiver_pytorch.training.table.build import model_name
 

@@ -137,30 +137,30 @@ def _copy(
 
 def _channel_map(new: ModalityReader, old: ModalityReader, matches: Mapping[str, str]) -> Tensor:
     """int64 ``(channels of a token,)``: for each the old model's, or -1."""
-    size, before = new.max_modality_dim - new._code_dim, old.max_modality_dim - old._code_dim
+    size, before = new.max_modality_dim - new.code_dim, old.max_modality_dim - old.code_dim
     found = torch.full((new.max_modality_dim,), -1)
     if size == before:  # padding, too, keeps its weights
         found[:size] = torch.arange(size)
     for name, other in matches.items():
-        shared = min(new._channels(new.modalities[name]), old._channels(old.modalities[other]))
+        shared = min(new.token_channels(name).data, old.token_channels(other).data)
         found[:shared] = torch.arange(shared)
     for name, other in matches.items():
-        places = min(new._position_dim(new.modalities[name]), old._position_dim(old.modalities[other]))
+        places = min(new.token_channels(name).position, old.token_channels(other).position)
         free = found[size - places : size] < 0  # where tokens got narrower, data goes first
         found[size - places : size][free] = torch.arange(before - places, before)[free]
     codes = _row_map(new, old, matches)
-    if not old._code_dim:
+    if not old.code_dim:
         return found
     if new.modality_codes is None and old.modality_codes is None:
-        found[size:] = torch.where(codes >= 0, before + codes, -1)[: new._code_dim]
-    elif new._code_dim == old._code_dim and new.modality_codes is not None and old.modality_codes is not None:
-        found[size:] = torch.arange(before, before + new._code_dim)
+        found[size:] = torch.where(codes >= 0, before + codes, -1)[: new.code_dim]
+    elif new.code_dim == old.code_dim and new.modality_codes is not None and old.modality_codes is not None:
+        found[size:] = torch.arange(before, before + new.code_dim)
     return found
 
 
 def _row_map(new: ModalityReader, old: ModalityReader, matches: Mapping[str, str]) -> Tensor:
     """int64 ``(modalities,)`` in the order of their codes: for each the old model's, or -1."""
-    return torch.tensor([old._code_index[matches[name]] if name in matches else -1 for name in new._code_index])
+    return torch.tensor([old.code_index[matches[name]] if name in matches else -1 for name in new.code_index])
 
 
 def _form(modality: InputModality) -> tuple[bool, int, int]:

@@ -33,7 +33,7 @@ from perceiver_pytorch.data import (
 )
 from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.loading import Waiting
-from perceiver_pytorch.interop.model import PublishedPerceiver
+from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
 from perceiver_pytorch.report.report import ReportFacts, write_report
 from perceiver_pytorch.training.run.callbacks import read_history
 from perceiver_pytorch.training.run.checkpoints import best_state

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch.interop.config import PublishedConfig
+from perceiver_pytorch.interop.published_config import PublishedConfig
 from perceiver_pytorch.nn.fourier import position_table
 from perceiver_pytorch.ops import Context
 

@@ -15,7 +15,7 @@ from interop.peers import PEERS, built, save
 from perceiver_pytorch.interop import flow, huggingface
 from perceiver_pytorch.interop.clips import clip_inputs
 from perceiver_pytorch.interop.images import ImageProcessing, open_image
-from perceiver_pytorch.interop.model import PublishedPerceiver
+from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
 from perceiver_pytorch.models.text.byte_tokenizer import ByteTokenizer
 
 SMALL = {"num_latents": 5, "d_latents": 16, "num_self_attends_per_block": 1, "num_cross_attention_heads": 1}

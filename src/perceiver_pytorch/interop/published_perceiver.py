@@ -1,21 +1,19 @@
 """`PublishedPerceiver`: the models that transformers publishes, assembled from this package's parts."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch.interop.config import TASKS, PublishedConfig
-from perceiver_pytorch.interop.decoders import DECODERS, Points
-from perceiver_pytorch.interop.encoder import PublishedEncoder
-from perceiver_pytorch.interop.readers import READERS
+from perceiver_pytorch.interop.predictor import Predictor, predictor_of
+from perceiver_pytorch.interop.published_config import TASKS, PublishedConfig
+from perceiver_pytorch.interop.published_decoders import DECODERS, Points
+from perceiver_pytorch.interop.published_encoder import PublishedEncoder
+from perceiver_pytorch.interop.published_readers import READERS
 from perceiver_pytorch.models.saving import SavedModel
 from perceiver_pytorch.ops import Context
-
-if TYPE_CHECKING:
-    from perceiver_pytorch.interop.predict import Predictor
 
 
 class PublishedPerceiver(SavedModel, tags=["perceiver-io"]):
@@ -112,15 +110,18 @@ class PublishedPerceiver(SavedModel, tags=["perceiver-io"]):
         return self.reader(inputs, mask, interpolate=True)
 
     def predict(self, inputs: Any, **options: Any) -> Any:
-        """Answers for raw images, text or clips, see `perceiver_pytorch.interop.predict.Predictor`."""
+        """Answers for raw images, text or clips, see `perceiver_pytorch.interop.predictor.Predictor`."""
         return self.predictor(inputs, **options)
 
     @property
-    def predictor(self) -> "Predictor":
-        """What turns raw inputs into this model's, and its logits into answers."""
-        from perceiver_pytorch.interop.predict import predictor
+    def predictor(self) -> Predictor:
+        """Turns raw inputs into this model's, and its logits into answers."""
+        return predictor_of(self)
 
-        return predictor(self)
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.encoder.latents.device
 
     @property
     def labels(self) -> list[str]:

@@ -11,8 +11,8 @@ from torch import nn
 import perceiver_pytorch
 from perceiver_pytorch.interop import huggingface, upstream
 from perceiver_pytorch.interop.array_perceiver_io import ArrayPerceiverIO, TokenPerceiverIO
-from perceiver_pytorch.interop.files import read_json
-from perceiver_pytorch.interop.model import PublishedPerceiver
+from perceiver_pytorch.interop.checkpoint_files import read_json
+from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
 from perceiver_pytorch.models.saving import CLASS, SavedModel
 
 _INTEROP = {model.__name__: model for model in (PublishedPerceiver, ArrayPerceiverIO, TokenPerceiverIO)}

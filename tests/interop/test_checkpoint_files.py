@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from perceiver_pytorch.interop.files import read_tensors
+from perceiver_pytorch.interop.checkpoint_files import read_tensors
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from perceiver_pytorch.interop.config import PublishedConfig
+from perceiver_pytorch.interop.published_config import PublishedConfig
 from perceiver_pytorch.nn.block import AttentionBlock
 from perceiver_pytorch.ops import Context
 

@@ -39,4 +39,4 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
-"""Task and sizes by hub repository, as arguments of `perceiver_pytorch.interop.model.PublishedPerceiver`."""
+"""Task and sizes by hub repository, as arguments of `PublishedPerceiver`."""

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch.interop.config import PublishedConfig
-from perceiver_pytorch.interop.encoder import cross_block
-from perceiver_pytorch.interop.readers import (
+from perceiver_pytorch.interop.published_config import PublishedConfig
+from perceiver_pytorch.interop.published_encoder import cross_block
+from perceiver_pytorch.interop.published_readers import (
     AUDIO_BANDS,
     MODALITIES,
     VIDEO_BANDS,

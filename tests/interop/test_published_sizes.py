@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from perceiver_pytorch.interop.model import PublishedPerceiver
-from perceiver_pytorch.interop.published import PUBLISHED
+from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
+from perceiver_pytorch.interop.published_sizes import PUBLISHED
 
 MILLIONS = {
     "deepmind/language-perceiver": 201.1,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,8 +11,27 @@ from perceiver_pytorch import _checks
 from perceiver_pytorch.interop.clips import clip_inputs
 from perceiver_pytorch.interop.flow import flow_of
 from perceiver_pytorch.interop.images import ImageProcessing, open_image
-from perceiver_pytorch.interop.model import PublishedPerceiver
+from perceiver_pytorch.interop.published_config import PublishedConfig
 from perceiver_pytorch.models.text.byte_tokenizer import FIRST_BYTE, MASK, VOCAB_SIZE, ByteTokenizer
+
+
+class Answerer(Protocol):
+    """What a predictor needs of a `PublishedPerceiver`."""
+
+    task: str
+    config: PublishedConfig
+    preprocessing: dict[str, Any]
+    training: bool
+
+    @property
+    def labels(self) -> list[str]: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def train(self, mode: bool = True) -> Any: ...
+
+    def __call__(self, inputs: Any, attention_mask: Tensor | None = None) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -26,7 +45,7 @@ class Predictor:
         batch_size: inputs that go through the model together, unless the call says otherwise.
     """
 
-    model: PublishedPerceiver
+    model: Answerer
     answer: Callable[..., list[Any]]
     is_one: Callable[[Any], bool]
     batch_size: int = 8
@@ -49,7 +68,7 @@ class Predictor:
         values = [inputs] if one else list(inputs)
         size = self.batch_size if batch_size is None else _checks.positive_int("batch_size", batch_size)
         training = self.model.training
-        self.model.eval()
+        self.model.train(False)
         try:
             with torch.no_grad():
                 answers = [
@@ -62,7 +81,7 @@ class Predictor:
         return answers[0] if one else answers
 
 
-def predictor(model: PublishedPerceiver) -> Predictor:
+def predictor_of(model: Answerer) -> Predictor:
     """What answers for the model's task."""
     if model.task == "masked-lm":
         return Predictor(model, _fill_masks, _is_text)
@@ -92,7 +111,7 @@ def _is_clip(value: Any) -> bool:
     return not isinstance(value, list | tuple)
 
 
-def _classify_images(model: PublishedPerceiver, images: Sequence[Any], *, top: int = 5) -> list[dict[str, Any]]:
+def _classify_images(model: Answerer, images: Sequence[Any], *, top: int = 5) -> list[dict[str, Any]]:
     values: dict[str, Any] = dict(model.preprocessing)
     if model.task == "image-learned":
         values["size"] = model.config.image_size  # it has no positions for others
@@ -101,12 +120,12 @@ def _classify_images(model: PublishedPerceiver, images: Sequence[Any], *, top: i
     return _named(model, model(_to_device(pixels, model)), top)
 
 
-def _classify_texts(model: PublishedPerceiver, texts: Sequence[str], *, top: int = 5) -> list[dict[str, Any]]:
+def _classify_texts(model: Answerer, texts: Sequence[str], *, top: int = 5) -> list[dict[str, Any]]:
     ids, mask = _tokens(model, texts)
     return _named(model, model(ids, mask), top)
 
 
-def _fill_masks(model: PublishedPerceiver, texts: Sequence[str]) -> list[dict[str, Any]]:
+def _fill_masks(model: Answerer, texts: Sequence[str]) -> list[dict[str, Any]]:
     ids, mask = _tokens(model, texts)
     # A mask stands for a byte: special tokens are no answer.
     best = FIRST_BYTE + model(ids, mask)[:, : ids.shape[1], FIRST_BYTE:].argmax(-1)
@@ -124,7 +143,7 @@ def _fill_masks(model: PublishedPerceiver, texts: Sequence[str]) -> list[dict[st
     return answers
 
 
-def _flow(model: PublishedPerceiver, pairs: Sequence[Any]) -> list[Tensor]:
+def _flow(model: Answerer, pairs: Sequence[Any]) -> list[Tensor]:
     height, width = model.config.train_size
 
     def estimate(patches: Tensor) -> Tensor:
@@ -134,7 +153,7 @@ def _flow(model: PublishedPerceiver, pairs: Sequence[Any]) -> list[Tensor]:
     return [flow_of(first, second, (height, width), estimate) for first, second in frames]
 
 
-def _reconstruct(model: PublishedPerceiver, clips: Sequence[Any], *, top: int = 5) -> list[dict[str, Any]]:
+def _reconstruct(model: Answerer, clips: Sequence[Any], *, top: int = 5) -> list[dict[str, Any]]:
     inputs = [clip_inputs(clip, model.config) for clip in clips]
     batch = {name: _to_device(torch.cat([one[name] for one in inputs]), model) for name in inputs[0]}
     outputs = model(batch)
@@ -146,7 +165,7 @@ def _reconstruct(model: PublishedPerceiver, clips: Sequence[Any], *, top: int = 
     ]
 
 
-def _tokens(model: PublishedPerceiver, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+def _tokens(model: Answerer, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Ids and mask of texts, framed as in training; ``[MASK]`` in a text is the special token."""
     if model.config.vocab_size != VOCAB_SIZE:
         raise ValueError(
@@ -159,7 +178,7 @@ def _tokens(model: PublishedPerceiver, texts: Sequence[str]) -> tuple[Tensor, Te
     return _to_device(ids, model), _to_device(mask, model)
 
 
-def _named(model: PublishedPerceiver, logits: Tensor, top: int) -> list[dict[str, Any]]:
+def _named(model: Answerer, logits: Tensor, top: int) -> list[dict[str, Any]]:
     """The best classes of each sample, by name."""
     number = min(_checks.positive_int("top", top), logits.shape[-1])
     probabilities, classes = logits.float().softmax(-1).topk(number, dim=-1)
@@ -170,5 +189,5 @@ def _named(model: PublishedPerceiver, logits: Tensor, top: int) -> list[dict[str
     return answers
 
 
-def _to_device(value: Tensor, model: PublishedPerceiver) -> Tensor:
-    return value.to(model.encoder.latents.device)
+def _to_device(value: Tensor, model: Answerer) -> Tensor:
+    return value.to(model.device)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from perceiver_pytorch.nn import alone
+from perceiver_pytorch.nn import single_thread
 from perceiver_pytorch.ops import threads
 
 
@@ -50,7 +50,7 @@ class Part(nn.Module):
 def test_a_small_part_runs_in_one_thread() -> None:
     part = Part(4)
     x = torch.randn(2, 3, 4, requires_grad=True)
-    y = alone.run(part, x * 1)
+    y = single_thread.run(part, x * 1)
     assert torch.get_num_threads() == 3
     grads = torch.autograd.grad(y.square().sum(), [x, *part.parameters()])
     assert part.seen == [1, 1]
@@ -64,24 +64,24 @@ def test_a_small_part_runs_in_one_thread() -> None:
 def test_threads_are_back_after_a_part_of_the_pass(asked_for: str) -> None:
     part = Part(4)
     x = torch.randn(2, 3, 4, requires_grad=asked_for == "everything")
-    alone.run(part, x).sum().backward(inputs=[part.linear.weight])
+    single_thread.run(part, x).sum().backward(inputs=[part.linear.weight])
     assert torch.get_num_threads() == 3
 
 
 def test_threads_are_back_after_a_pass_that_broke_off() -> None:
     part = Part(4)
     x = torch.randn(2, 3, 4, requires_grad=True)
-    y = alone.run(part, x).sum()
+    y = single_thread.run(part, x).sum()
     part.seen.append(0)
     with pytest.raises(RuntimeError, match="broken"):
         y.backward()
-    alone.run(Part(4), x)
+    single_thread.run(Part(4), x)
     assert torch.get_num_threads() == 3
 
 
 def test_the_result_may_be_changed_in_place() -> None:
     x = torch.randn(2, 3, 4, requires_grad=True)
-    y = alone.run(nn.Identity(), x)
+    y = single_thread.run(nn.Identity(), x)
     y += 1
     y.sum().backward()
     torch.testing.assert_close(x.grad, torch.ones_like(x))
@@ -89,11 +89,11 @@ def test_the_result_may_be_changed_in_place() -> None:
 
 def test_a_large_part_keeps_all_threads() -> None:
     part = Part(64)
-    alone.run(part, torch.randn(1, threads.SMALL // 64**2 + 1, 64))
+    single_thread.run(part, torch.randn(1, threads.SMALL // 64**2 + 1, 64))
     assert part.seen == [3]
 
 
 def test_gradients_of_gradients() -> None:
     part = nn.Sequential(nn.Linear(3, 3), nn.Tanh()).double()
     x = torch.randn(1, 2, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradgradcheck(lambda x: alone.run(part, x), x)
+    assert torch.autograd.gradgradcheck(lambda x: single_thread.run(part, x), x)
