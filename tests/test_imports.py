@@ -4,26 +4,29 @@ import ast
 import importlib.util
 import subprocess
 import sys
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 SOURCE = Path(importlib.util.find_spec("perceiver_pytorch").origin).parent
-LAYERS = ("ops", "nn", "models", "training", "tables", "cli")
-BESIDE = {
-    "data": ("data",),
-    "report": ("data", "report"),
-    "interop": ("ops", "nn", "models", "interop"),
+CORE = ("ops", "nn", "models")
+LAYERS = {
+    "ops": (),
+    "nn": ("ops",),
+    "models": ("ops", "nn"),
+    "interop": CORE,
+    "data": (),
+    "report": ("data",),
+    "training": (*CORE, "interop", "data", "report"),
+    "tables": (*CORE, "interop", "data", "report", "training"),
+    "cli": (*CORE, "interop", "data", "report", "training", "tables"),
 }
+"""What each layer may import besides itself: section 5 of DESIGN.md."""
 SHARED = {
     f"perceiver_pytorch.{name}" for name in ("_checks", "_deprecated", "_files", "_lazy", "_plugins", "_settings")
 }
-
-
-def part(module: str) -> str:
-    """The part of the package that a module belongs to; modules beside the packages are the models."""
-    names = module.split(".")
-    return names[1] if len(names) > 1 and names[1] in (*LAYERS, *BESIDE) else "models"
 
 
 def modules() -> dict[str, Path]:
@@ -34,36 +37,57 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imported(path: Path, module: str) -> set[str]:
-    """Modules of the package that a file imports, wherever in it; imports for type checkers aside."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            node.body = []
+MODULES = modules()
+
+
+def layer_of(module: str) -> str:
+    """The layer of a module; modules beside the packages re-export the models."""
+    names = module.split(".")
+    return names[1] if MODULES[module].parent != SOURCE else "models"
+
+
+@cache
+def imported(module: str, *, to_check_types: bool = False) -> frozenset[str]:
+    """Modules of the package that a module imports, wherever in it.
+
+    Args:
+        to_check_types: imports under ``if TYPE_CHECKING`` count as well.
+    """
+    tree = ast.parse(MODULES[module].read_text())
+    if not to_check_types:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+                node.body = []
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+            package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
             source = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-            names |= {f"{source}.{a.name}" if f"{source}.{a.name}" in modules() else source for a in node.names}
-    return {name for name in names if name.split(".")[0] == "perceiver_pytorch"} - SHARED
+            names |= {f"{source}.{a.name}" if f"{source}.{a.name}" in MODULES else source for a in node.names}
+    return frozenset(name for name in names if name.split(".")[0] == "perceiver_pytorch") - SHARED
 
 
-@pytest.mark.parametrize("module", modules())
+@pytest.mark.parametrize("module", MODULES)
 def test_imports_point_down(module: str) -> None:
-    own = part(module)
-    allowed = BESIDE.get(own) or LAYERS[: LAYERS.index(own) + 1]
-    if own in ("training", "tables", "cli"):
-        allowed = (*allowed, *BESIDE)
-    others = {name: part(name) for name in imported(modules()[module], module)}
-    assert {name: layer for name, layer in others.items() if layer not in allowed} == {}
+    own = layer_of(module)
+    others = {name: layer_of(name) for name in imported(module, to_check_types=True)}
+    assert {name: layer for name, layer in others.items() if layer not in (own, *LAYERS[own])} == {}
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Imports for type checkers and those within functions count: a circle is one whenever it closes."""
+    order = TopologicalSorter({module: imported(module, to_check_types=True) for module in MODULES})
+    try:
+        order.prepare()
+    except CycleError as error:
+        pytest.fail("circle of imports: " + " imports ".join(reversed(error.args[1])))
 
 
 @pytest.mark.parametrize("module", sorted(SHARED))
 def test_what_every_layer_uses_imports_nothing_of_ours(module: str) -> None:
-    assert imported(modules()[module], module) == set()
+    assert imported(module) == set()
 
 
 HEAVY = {
@@ -85,7 +109,7 @@ def modules_after(code: str) -> set[str]:
 def test_the_models_import_the_core_dependencies_alone() -> None:
     loaded = modules_after("import perceiver_pytorch, perceiver_pytorch.nn.cache")
     assert {name for name in loaded if name.split(".")[0] in HEAVY} == set()
-    assert {name for name in loaded if name.startswith("perceiver_pytorch.") and part(name) not in LAYERS[:3]} == set()
+    assert {name for name in loaded if name in MODULES and layer_of(name) not in CORE} == set()
 
 
 def test_reading_data_does_not_import_what_trains() -> None:
