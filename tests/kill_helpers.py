@@ -8,12 +8,11 @@ import warnings
 
 import torch
 
-from perceiver_pytorch.training.run.callbacks import Stopper, read_history
-from perceiver_pytorch.training.run.folder import RunFolder
-from perceiver_pytorch.training.run.reporter import Reporter
-from perceiver_pytorch.training.table import fit
+from perceiver_pytorch.training.run.callbacks import Stopper
+from perceiver_pytorch.training.run.history import read_history
+from perceiver_pytorch.training.table.run import TableRun
+from training_helpers import SILENT, fit
 
-SILENT = Reporter(say=lambda text: None, warn=lambda text: None)
 FORK = multiprocessing.get_context("fork")  # quick, and as good as a process of its own: the child ends by a signal
 
 
@@ -24,9 +23,9 @@ def killed(*args, **kwargs):
 def child(config, path, prepare, argument):
     warnings.simplefilter("ignore")
     prepare(argument)
-    run = RunFolder(path)
+    run = TableRun(path)
     resume = run.config_file.is_file()
-    fit.fit(config, run if resume else RunFolder.create(path), resume=resume, reporter=SILENT)
+    fit(config, run if resume else TableRun.create(path), resume=resume, reporter=SILENT)
 
 
 def attempt(config, path, prepare=lambda argument: None, argument=None):

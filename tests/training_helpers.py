@@ -3,13 +3,20 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 from PIL import Image
 
 from perceiver_pytorch._settings import read_settings
+from perceiver_pytorch.training.run.job import Outcome, run_job
+from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import FitConfig
+from perceiver_pytorch.training.table.task import TableTask
+
+SILENT = Reporter(say=lambda text: None, warn=lambda text: None)
 
 TINY = {
     "num_latents": 4,
@@ -61,6 +68,11 @@ def tiny_config(table: Path | str, target: str | list[str] = "label", **training
             "training": {"epochs": 2, "batch_size": 8, "lr": 5e-3, **training},
         },
     )
+
+
+def fit(config: FitConfig, run: TableRun, *, reporter: Reporter = SILENT, **options: Any) -> Outcome:
+    """Runs a job on the table that the configuration names."""
+    return run_job(TableTask(config), run, reporter=reporter, **options)
 
 
 def write_targets_table(folder: Path, rows: int = 60, name: str = "targets.csv") -> Path:

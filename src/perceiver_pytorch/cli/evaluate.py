@@ -28,13 +28,13 @@ def evaluate(
     """Measure a trained model on a table, with each combination of its modalities."""
     from perceiver_pytorch._files import write_json
     from perceiver_pytorch.cli.tables import load_rows, open_run, opened, overridden, tell_bad_rows
-    from perceiver_pytorch.training.run.folder import RunFolder
     from perceiver_pytorch.training.table.evaluation import measure
     from perceiver_pytorch.training.table.metrics import metric_lines, modality_lines
+    from perceiver_pytorch.training.table.run import TableRun
 
     if is_language_run(run):
         return evaluate_language(run, table, output)
-    folder = RunFolder.open(run)
+    folder = TableRun.open(run)
     model = open_run(folder)
     data = overridden(folder.config().data, on_error, allow_outside, encoding)
     rows_of, rows, chosen = load_rows(table, data, split, default="test")

@@ -107,8 +107,9 @@ def fit(
 
     Settings come from the preset, then the --config file, then the options.
     """
-    from perceiver_pytorch.training.run.folder import RunFolder
-    from perceiver_pytorch.training.table import fit as training
+    from perceiver_pytorch.training.run.job import INTERRUPTED, Outcome, run_job
+    from perceiver_pytorch.training.table.run import TableRun
+    from perceiver_pytorch.training.table.task import TableTask
 
     limit = None if time_limit is None else seconds(time_limit)
     options = {
@@ -150,20 +151,20 @@ def fit(
     if folder is not None:
         check_harmless(folder.config(), settings, folder.path)
     elif settings.data.table:
-        folder = RunFolder.create(run or free_folder(settings.data.table))
+        folder = TableRun.create(run or free_folder(settings.data.table))
     else:
         raise ValueError("which table? perceiver fit TABLE --target COLUMN, or perceiver fit digits")
     try:
-        outcome = training.fit(
-            settings, folder, resume=resume is not None, time_limit=limit, reporter=console.reporter()
+        outcome = run_job(
+            TableTask(settings), folder, resume=resume is not None, time_limit=limit, reporter=console.reporter()
         )
     except KeyboardInterrupt:
         if not folder.config_file.is_file():
             raise
-        outcome = training.Outcome({}, training.INTERRUPTED)
+        outcome = Outcome({}, INTERRUPTED)
     finally:
         remove_if_empty(folder.path)
-    if outcome.stopped == training.INTERRUPTED:
+    if outcome.stopped == INTERRUPTED:
         console.say(f"stopped, all is saved; go on with: perceiver fit --resume {folder.path}")
         return 130
     _print_outcome(outcome, folder)
@@ -173,11 +174,11 @@ def fit(
 def _stopped_run(resume: str, run: Path | None) -> Any:
     """The run folder that --resume names, or --run where it names none."""
     from perceiver_pytorch.training.language.run import LanguageRun
-    from perceiver_pytorch.training.run.folder import RunFolder
+    from perceiver_pytorch.training.table.run import TableRun
 
     if not resume and run is None:
         raise ValueError("--resume needs the folder of the run to go on with")
-    folder = RunFolder.open(Path(resume) if resume else run)  # type: ignore[arg-type]
+    folder = TableRun.open(Path(resume) if resume else run)  # type: ignore[arg-type]
     if LanguageRun.is_at(folder.path):
         raise ValueError(f"{folder.path} is a run of a language model: perceiver language --resume {folder.path}")
     return folder

@@ -47,9 +47,9 @@ def language(
 
     Settings come from the preset, then the --config file, then the options.
     """
-    from perceiver_pytorch.training.language.fit import INTERRUPTED, fit_language
     from perceiver_pytorch.training.language.run import LanguageRun
-    from perceiver_pytorch.training.table.fit import Outcome
+    from perceiver_pytorch.training.language.task import LanguageTask
+    from perceiver_pytorch.training.run.job import INTERRUPTED, Outcome, run_job
 
     limit = None if time_limit is None else seconds(time_limit)
     options = {
@@ -69,7 +69,7 @@ def language(
         folder = LanguageRun.open_language(Path(resume) if resume else run)  # type: ignore[arg-type]
         if given.keys() - {"data.file"} or set_ or config:
             raise ValueError(f"--resume goes on with {folder.path} as it was configured; leave the other options out")
-        settings = read_settings(LanguageConfig, _tree(given), base=folder.settings())
+        settings = read_settings(LanguageConfig, _tree(given), base=folder.config())
     else:
         base = language_preset(preset_name, objective)
         if config is not None:
@@ -79,8 +79,8 @@ def language(
             raise ValueError("which file? perceiver language FILE")
         folder = LanguageRun.create(run or free_folder(settings.data.file))
     try:
-        outcome = fit_language(
-            settings, folder, resume=resume is not None, time_limit=limit, reporter=console.reporter()
+        outcome = run_job(
+            LanguageTask(settings), folder, resume=resume is not None, time_limit=limit, reporter=console.reporter()
         )
     except KeyboardInterrupt:
         if not folder.config_file.is_file():
@@ -175,7 +175,7 @@ def evaluate_language(run: Path, file: str, output: Path | None) -> int:
     from perceiver_pytorch.training.language.text import open_text
 
     folder = LanguageRun.open_language(run)
-    objective = objective_of(folder.settings())
+    objective = objective_of(folder.config())
     text = open_text(file, at_least=2)
     model = on_accelerator(folder.language_model())
     with console.reporter().step("measuring") as progress:

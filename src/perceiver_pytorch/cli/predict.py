@@ -23,14 +23,14 @@ def predict(
 ) -> int:
     """Predict with a trained model: per row its class, labels or number, and the probability of each class or label."""
     from perceiver_pytorch.cli.tables import load_rows, open_run, opened, overridden, tell_bad_rows
-    from perceiver_pytorch.training.run.folder import RunFolder
     from perceiver_pytorch.training.table.evaluation import predict as run_model
     from perceiver_pytorch.training.table.predictions import check_output, write_predictions
+    from perceiver_pytorch.training.table.run import TableRun
 
     if is_language_run(run):
         raise ValueError(f"run {run} has a language model: use perceiver generate {run} PROMPT, or perceiver fill")
     check_output(output)
-    folder = RunFolder.open(run)
+    folder = TableRun.open(run)
     model = open_run(folder)
     data = overridden(folder.config().data, on_error, allow_outside, encoding)
     rows_of, rows, _ = load_rows(table, data, split, default="all")

@@ -11,16 +11,16 @@ from perceiver_pytorch.cli import console
 from perceiver_pytorch.data import TableDataset, TableLike, load_table, split_column
 from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.splits import SPLIT_NAMES
-from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.start.published import RunModel
-from perceiver_pytorch.training.table.fit import decode_where_it_fits, make_dataset, read_options
+from perceiver_pytorch.training.table.datasets import decode_where_it_fits, make_dataset, read_options
+from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import DataConfig
 
 M = TypeVar("M", bound=nn.Module)
 SPLITS = ("train", "val", "test", "all")
 
 
-def open_run(run: RunFolder) -> RunModel:
+def open_run(run: TableRun) -> RunModel:
     """The run's model, on the accelerator if there is one."""
     return on_accelerator(run.model())
 
@@ -76,7 +76,7 @@ def complete(table: TableLike, columns: Sequence[str]) -> TableLike:
 
 
 def opened(
-    table: TableLike, rows: np.ndarray, run: RunFolder, data: DataConfig, workers: int | None, *, require_target: bool
+    table: TableLike, rows: np.ndarray, run: TableRun, data: DataConfig, workers: int | None, *, require_target: bool
 ) -> TableDataset:
     """The rows, decoded where they fit into memory."""
     spec = run.spec()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from perceiver_pytorch.data import BadRow, ClassTarget, LabelsTarget, TableDatas
 from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.report import examples, figures
 from perceiver_pytorch.report.answers import answer
-from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.table.evaluation import Predictions
 from perceiver_pytorch.training.table.metrics import BASELINES, HEADLINES, TITLES, known
 
@@ -53,8 +53,8 @@ class ReportFacts:
     config: str
 
 
-def write_report(run: RunFolder, facts: ReportFacts) -> None:
-    """Writes ``report.html``."""
+def write_report(path: Path, facts: ReportFacts) -> None:
+    """Writes the page."""
     from jinja2 import Environment
 
     source = files("perceiver_pytorch.report").joinpath("templates/report.html.jinja").read_text(encoding="utf-8")
@@ -89,7 +89,7 @@ def write_report(run: RunFolder, facts: ReportFacts) -> None:
         summary=facts.summary,
         config=facts.config,
     )
-    write_text(run.report_file, page)
+    write_text(path, page)
 
 
 def _tasks(facts: ReportFacts) -> Mapping[str, Mapping[str, Any]]:

@@ -9,17 +9,17 @@ import torch
 from safetensors.torch import load_file
 
 from perceiver_pytorch._settings import read_settings
-from perceiver_pytorch.training.language.fit import epochs_and_steps, fit_language
 from perceiver_pytorch.training.language.objectives import bits_per_byte, objective_of
 from perceiver_pytorch.training.language.run import LanguageRun
 from perceiver_pytorch.training.language.settings import LanguageConfig
+from perceiver_pytorch.training.language.task import LanguageTask, epochs_and_steps
 from perceiver_pytorch.training.language.text import open_text
-from perceiver_pytorch.training.run.callbacks import Stopper, read_history
-from perceiver_pytorch.training.run.loop import INTERRUPTED
-from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.run.callbacks import Stopper
+from perceiver_pytorch.training.run.history import read_history
+from perceiver_pytorch.training.run.job import INTERRUPTED, run_job
 from test_contracts import compare
+from training_helpers import SILENT
 
-SILENT = Reporter(say=lambda text: None, warn=lambda text: None)
 TINY = {"num_latents": 8, "latent_dim": 32, "embedding_dim": 32, "depth": 1, "heads": 2, "cross_heads": 2}
 
 
@@ -42,10 +42,10 @@ def config(file, objective, **training):
     )
 
 
-def quietly(*arguments, **keywords):
+def quietly(settings, run, **keywords):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return fit_language(*arguments, reporter=SILENT, **keywords)
+        return run_job(LanguageTask(settings), run, reporter=SILENT, **keywords)
 
 
 @pytest.fixture(scope="module", params=["causal", "masked"])
@@ -60,7 +60,7 @@ def test_a_run_leaves_everything_behind_and_learns(finished):
     names = {path.relative_to(run.path).as_posix() for path in run.path.rglob("*") if path.is_file()}
     names = {re.sub(r"events\..*", "events", name) for name in names}
     compare("language_run_folder.txt", "\n".join(sorted(names)) + "\n")
-    assert run.settings() == settings
+    assert run.config() == settings
     assert json.loads(run.metrics_file.read_text()) == outcome.metrics
     assert [row["step"] for row in read_history(run.history_file)] == [20, 40, 60]
     limit = {"causal": 0.7, "masked": 1.0}[settings.objective]  # hidden bytes take longer

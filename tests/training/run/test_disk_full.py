@@ -7,13 +7,13 @@ import sys
 import pytest
 import torch
 
-from kill_helpers import FORK, SILENT, digest
+from kill_helpers import FORK, digest
 from perceiver_pytorch._files import DiskFullError, write_text, write_whole
-from perceiver_pytorch.training.run import callbacks, checkpoints
+from perceiver_pytorch.training.run import checkpoints, history
 from perceiver_pytorch.training.run import folder as run_folder
-from perceiver_pytorch.training.run.folder import RunFolder
-from perceiver_pytorch.training.table.fit import fit
-from training_helpers import tiny_config, write_mixed_table
+from perceiver_pytorch.training.table import run as table_run
+from perceiver_pytorch.training.table.run import TableRun
+from training_helpers import SILENT, fit, tiny_config, write_mixed_table
 
 
 def full(*args, **kwargs):
@@ -46,7 +46,7 @@ def config(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(config, tmp_path_factory):
-    run = RunFolder.create(tmp_path_factory.mktemp("whole") / "run")
+    run = TableRun.create(tmp_path_factory.mktemp("whole") / "run")
     fit(config, run, reporter=SILENT)
     return run
 
@@ -61,20 +61,21 @@ def failing_at(monkeypatch, owner, name, number, failure):
     [
         (checkpoints.torch, "save", 0, torch_full),
         (checkpoints.torch, "save", 5, torch_full),
-        (callbacks, "write_text", 1, full),
-        (run_folder, "write_json", 1, full),
-        (run_folder.RunFolder, "write_model", 0, full),
+        (history, "write_text", 1, full),
+        (table_run, "write_json", 1, full),
+        (run_folder, "write_json", 0, full),
+        (TableRun, "write_model", 0, full),
     ],
 )
 def test_a_run_goes_on_once_there_is_room(config, whole, tmp_path, monkeypatch, owner, name, number, failure):
-    run = RunFolder.create(tmp_path / "run")
+    run = TableRun.create(tmp_path / "run")
     with monkeypatch.context() as patch:
         failing_at(patch, owner, name, number, failure)
         with pytest.raises(DiskFullError, match=r"Make room, then go on with: perceiver fit --resume .*run"):
             fit(config, run, reporter=SILENT)
     if run.last.exists():
         torch.load(run.last, weights_only=True)
-    fit(run.config(), RunFolder.open(run.path), resume=True, reporter=SILENT)
+    fit(run.config(), TableRun.open(run.path), resume=True, reporter=SILENT)
     assert digest(run) == digest(whole)
     assert not list(run.path.rglob(".*"))
 
@@ -86,7 +87,7 @@ def limited(config, path, num_bytes, failed):
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
     try:
-        fit(config, RunFolder.create(path), reporter=SILENT)
+        fit(config, TableRun.create(path), reporter=SILENT)
     except DiskFullError as error:
         failed.put(str(error))
 
@@ -100,7 +101,7 @@ def test_the_systems_own_refusal_is_understood(config, whole, tmp_path):
     process.start()
     process.join(60)
     assert "last.ckpt cannot be written" in failed.get(timeout=5)
-    run = RunFolder.open(tmp_path / "run")
+    run = TableRun.open(tmp_path / "run")
     assert not run.last.exists()
     fit(run.config(), run, resume=True, reporter=SILENT)
     assert digest(run) == digest(whole)

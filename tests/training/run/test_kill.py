@@ -10,16 +10,16 @@ import warnings
 
 import pytest
 
-from kill_helpers import FORK, SILENT, at_call, at_step, attempt, check_equal, child, killed
+from kill_helpers import FORK, at_call, at_step, attempt, check_equal, child, killed
 from perceiver_pytorch import _files as files
 from perceiver_pytorch.data import TableDataset
 from perceiver_pytorch.report import report
 from perceiver_pytorch.training.run import checkpoints
 from perceiver_pytorch.training.run import folder as run_folder
-from perceiver_pytorch.training.run.callbacks import read_history
-from perceiver_pytorch.training.run.folder import RunFolder
-from perceiver_pytorch.training.table import fit
-from training_helpers import tiny_config, write_mixed_table
+from perceiver_pytorch.training.run.history import read_history
+from perceiver_pytorch.training.table import task
+from perceiver_pytorch.training.table.run import TableRun
+from training_helpers import SILENT, fit, tiny_config, write_mixed_table
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
@@ -38,10 +38,10 @@ def configs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(configs, tmp_path_factory):
-    run = RunFolder.create(tmp_path_factory.mktemp("whole") / "run")
+    run = TableRun.create(tmp_path_factory.mktemp("whole") / "run")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fit.fit(configs[0], run, reporter=SILENT)
+        fit(configs[0], run, reporter=SILENT)
     history = read_history(run.history_file)
     best = max(history, key=lambda row: row["val_accuracy"])["epoch"]
     assert 1 < best < len(history) < 12  # so that a wrong choice of the best epoch, or of the last one, shows
@@ -72,11 +72,11 @@ def while_decoding(argument):
 
 
 def with_config_and_no_spec(argument):
-    at_call(run_folder.RunFolder, "write_spec", 0)
+    at_call(TableRun, "write_spec", 0)
 
 
 def while_measuring(number):
-    at_call(fit.evaluation, "run_model", number)
+    at_call(task.evaluation, "run_model", number)
 
 
 def between_config_and_weights(argument):
@@ -110,7 +110,7 @@ def test_killed_at_a_moment(configs, whole, tmp_path, prepare, argument):
     path = tmp_path / "run"
     assert not attempt(configs[0], path, prepare, argument)
     assert attempt(configs[0], path)
-    check_equal(RunFolder.open(path), whole)
+    check_equal(TableRun.open(path), whole)
 
 
 def test_killed_at_every_rename_of_a_run(configs, whole, tmp_path):
@@ -119,7 +119,7 @@ def test_killed_at_every_rename_of_a_run(configs, whole, tmp_path):
     for _ in range(40):
         if attempt(configs[0], path, before_a_rename, 7):
             break
-    check_equal(RunFolder.open(path), whole)
+    check_equal(TableRun.open(path), whole)
 
 
 def test_killed_with_workers(configs, whole, tmp_path):
@@ -127,7 +127,7 @@ def test_killed_with_workers(configs, whole, tmp_path):
     for steps in (7, 4):
         assert not attempt(configs[2], path, at_step, steps)
     assert attempt(configs[2], path)
-    check_equal(RunFolder.open(path), whole)
+    check_equal(TableRun.open(path), whole)
 
 
 def at_a_time(seconds):
@@ -140,7 +140,7 @@ def test_killed_at_random_times(configs, whole, tmp_path, seed):
     path, chance = tmp_path / "run", random.Random(seed)
     while not attempt(configs[0], path, at_a_time, chance.uniform(0.05, 2.5)):
         pass
-    check_equal(RunFolder.open(path), whole)
+    check_equal(TableRun.open(path), whole)
 
 
 @pytest.mark.nightly
@@ -150,7 +150,7 @@ def test_killed_at_many_random_times(configs, whole, tmp_path, seed, workers):
     path, chance = tmp_path / "run", random.Random(1000 + seed)
     while not attempt(configs[workers], path, at_a_time, chance.uniform(0.01, 2.5)):
         pass
-    check_equal(RunFolder.open(path), whole)
+    check_equal(TableRun.open(path), whole)
 
 
 @pytest.mark.nightly
@@ -170,13 +170,13 @@ def test_the_command_is_killed_at_random_times(configs, whole, tmp_path):
             break
         process.kill()
         process.communicate()
-    check_equal(RunFolder.open(run), whole)
+    check_equal(TableRun.open(run), whole)
 
 
 def test_the_second_process_is_refused_and_a_dead_ones_lock_is_not_in_the_way(configs, tmp_path):
     path = tmp_path / "run"
     first = FORK.Process(
-        target=child, args=(configs[0], path, lambda _: at_call(fit.evaluation, "measure", 0, wait), 0)
+        target=child, args=(configs[0], path, lambda _: at_call(task.evaluation, "measure", 0, wait), 0)
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -185,11 +185,11 @@ def test_the_second_process_is_refused_and_a_dead_ones_lock_is_not_in_the_way(co
     while not (path / "checkpoints/last.ckpt").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     with pytest.raises(ValueError, match=rf"{path} is being trained by process {first.pid} on .*; wait for it"):
-        fit.fit(configs[0], RunFolder.open(path), resume=True, reporter=SILENT)
+        fit(configs[0], TableRun.open(path), resume=True, reporter=SILENT)
     first.kill()
     first.join()
     assert (path / ".lock").is_file()
-    with RunFolder.open(path).writing():
+    with TableRun.open(path).writing():
         pass
     assert not (path / ".lock").exists()
 

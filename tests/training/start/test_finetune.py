@@ -26,17 +26,17 @@ from perceiver_pytorch import (
 )
 from perceiver_pytorch.data import CategoriesSpec
 from perceiver_pytorch.models.modalities import modality_from_config
-from perceiver_pytorch.training.run.callbacks import Stopper, read_history
-from perceiver_pytorch.training.run.folder import RunFolder
+from perceiver_pytorch.training.run.callbacks import Stopper
+from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.start import finetune
 from perceiver_pytorch.training.start.finetune import load_source, start_from
 from perceiver_pytorch.training.start.freezing import add_lora, freeze, merge_lora
 from perceiver_pytorch.training.start.transfer import match_modalities, move_weights
 from perceiver_pytorch.training.table.build import build_model
-from perceiver_pytorch.training.table.fit import fit
+from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import StartConfig
-from training_helpers import tiny_config, write_mixed_table, write_targets_table
+from training_helpers import fit, tiny_config, write_mixed_table, write_targets_table
 
 SIZES = {
     "depth": 2,
@@ -56,7 +56,7 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pretrained(table, tmp_path_factory):
-    run = RunFolder.create(tmp_path_factory.mktemp("runs") / "pretrained")
+    run = TableRun.create(tmp_path_factory.mktemp("runs") / "pretrained")
     fit(tiny_config(table, epochs=6), run, reporter=Reporter(say=lambda text: None))
     return run
 
@@ -65,7 +65,7 @@ def tuned(table, path, pretrained, *, said=None, training=None, **start):
     """A run that starts from another one."""
     config = tiny_config(table, **{"epochs": 1, **(training or {})})
     config = dataclasses.replace(config, start=StartConfig(checkpoint=str(pretrained.path), **start))
-    run = RunFolder.create(path)
+    run = TableRun.create(path)
     lines = [] if said is None else said
     return run, fit(config, run, reporter=Reporter(say=lines.append, warn=lines.append))
 
@@ -99,7 +99,7 @@ def write_product_table(path, rows, seed):
 def test_a_run_that_starts_from_another_is_better_after_an_epoch(tmp_path):
     whole, few = (write_product_table(tmp_path / f"{rows}.csv", rows, rows) for rows in (480, 60))
     silent = Reporter(say=lambda text: None)
-    first, scratch = (RunFolder.create(tmp_path / name) for name in ("first", "scratch"))
+    first, scratch = (TableRun.create(tmp_path / name) for name in ("first", "scratch"))
     fit(tiny_config(whole, epochs=20), first, reporter=silent)
     fit(tiny_config(few, epochs=1), scratch, reporter=silent)
     run, _ = tuned(few, tmp_path / "tuned", first)
@@ -191,7 +191,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(table, pretrained, tmp_path, 
         patch.setattr(Stopper, "on_train_batch_start", stop_early)
         run, outcome = tuned(table, tmp_path / "run", pretrained, training={"epochs": 2}, **start)
     assert outcome.stopped == "enough"
-    fit(run.config(), RunFolder.open(run.path), resume=True, reporter=Reporter(say=lambda text: None))
+    fit(run.config(), TableRun.open(run.path), resume=True, reporter=Reporter(say=lambda text: None))
     first, second = (load_file(r.path / "model.safetensors") for r in (run, whole))
     assert all(torch.equal(first[key], second[key]) for key in second)
 
@@ -199,7 +199,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(table, pretrained, tmp_path, 
 def test_other_targets_and_columns_start_from_what_is_shared(pretrained, tmp_path):
     """The run read five modalities and gave a class; the new table has one of them, wider, and three targets."""
     path = write_targets_table(tmp_path / "targets")
-    said, run = [], RunFolder.create(tmp_path / "run")
+    said, run = [], TableRun.create(tmp_path / "run")
     config = tiny_config(path, ["weight", "side", "tags"], epochs=1)
     config = dataclasses.replace(config, start=StartConfig(checkpoint=str(pretrained.path)))
     fit(config, run, reporter=Reporter(say=said.append, warn=said.append))
@@ -211,7 +211,7 @@ def test_other_targets_and_columns_start_from_what_is_shared(pretrained, tmp_pat
 def test_a_saved_model_is_a_source_as_well(table, pretrained, tmp_path):
     folder = tmp_path / "saved"
     pretrained.model().save_pretrained(folder)
-    run, _ = tuned(table, tmp_path / "run", RunFolder(folder), freeze=["encoder"])
+    run, _ = tuned(table, tmp_path / "run", TableRun(folder), freeze=["encoder"])
     assert torch.equal(run.model().latents, pretrained.model().latents)
 
 
@@ -315,7 +315,7 @@ def test_saved_models_of_every_kind_are_sources(kind, target, tmp_path):
         checkpoint=str(tmp_path / "saved"), **({"lora": 2} if isinstance(target, list) else {"freeze": ["encoder"]})
     )
     config = dataclasses.replace(tiny_config(table, target, epochs=1), start=start)
-    run, said = RunFolder.create(tmp_path / "run"), []
+    run, said = TableRun.create(tmp_path / "run"), []
     fit(config, run, reporter=Reporter(say=said.append, warn=said.append))
     assert any(line.startswith("  image: taken over from") for line in said)
     model = run.model()

@@ -25,14 +25,13 @@ from perceiver_pytorch.data import (
 from perceiver_pytorch.interop.flow import frame_patches
 from perceiver_pytorch.interop.huggingface import load, state_dict_of
 from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
-from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.start.finetune import load_source, start_from
 from perceiver_pytorch.training.start.published_inputs import published_contexts
 from perceiver_pytorch.training.table.build import run_model
-from perceiver_pytorch.training.table.fit import fit
+from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import ModelConfig, StartConfig
-from training_helpers import tiny_config, write_mixed_table
+from training_helpers import fit, tiny_config, write_mixed_table
 
 SIZES = {
     "num_latents": 4,
@@ -166,7 +165,7 @@ def test_a_run_from_a_published_checkpoint_predicts_again_without_it(table, tmp_
     folder = checkpoint(tmp_path / "published", "text-classification")
     config = tiny_config(table, epochs=1)
     config = dataclasses.replace(config, start=StartConfig(checkpoint=str(folder), freeze=["latents"], lora=2))
-    run, said = RunFolder.create(tmp_path / "run"), []
+    run, said = TableRun.create(tmp_path / "run"), []
     outcome = fit(config, run, reporter=Reporter(say=said.append, warn=said.append))
     model = run.model()
     assert outcome.metrics["rows"] == 8
@@ -257,7 +256,7 @@ def test_a_table_of_clips_is_fitted_from_a_multimodal_checkpoint(tmp_path):
         data=dataclasses.replace(config.data, columns={"clip": "video+audio"}, val_fraction=0.25),
         start=StartConfig(checkpoint=str(folder)),
     )
-    run, said = RunFolder.create(tmp_path / "run"), []
+    run, said = TableRun.create(tmp_path / "run"), []
     fit(config, run, reporter=Reporter(say=said.append, warn=said.append))
     assert any("25 a second" in line and "4x4 patches" in line for line in said)
     assert any("800 Hz, mono, 4 samples a token" in line for line in said)

@@ -5,7 +5,7 @@ import numpy as np
 from data_helpers import table_of
 from perceiver_pytorch.data import InputSpec, recognise_columns
 from perceiver_pytorch.training.run.reporter import Reporter
-from perceiver_pytorch.training.table.column_warnings import tell_doubts
+from perceiver_pytorch.training.table.column_warnings import warn_about_columns
 from perceiver_pytorch.training.table.settings import DataConfig
 
 NUMBERS = [float(i % 7) for i in range(20)]
@@ -16,7 +16,7 @@ def told(table, **data):
     kinds = recognise_columns(table, target="y", split=data.split, overrides=data.columns)
     spec = InputSpec.fit(table, kinds, target="y", rows=np.arange(20))
     lines: list[str] = []
-    tell_doubts(table, spec, np.arange(20), data, Reporter(lines.append, lines.append))
+    warn_about_columns(table, spec, np.arange(20), data, Reporter(lines.append, lines.append))
     return lines
 
 

@@ -14,15 +14,13 @@ from safetensors.torch import load_file
 from data_helpers import shades, video
 from perceiver_pytorch import MultiModalityWithTextPerceiver
 from perceiver_pytorch.data import DataError
-from perceiver_pytorch.training.run.callbacks import Stopper, read_history
-from perceiver_pytorch.training.run.folder import RunFolder
+from perceiver_pytorch.training.run.callbacks import Stopper
+from perceiver_pytorch.training.run.history import read_history
+from perceiver_pytorch.training.run.job import INTERRUPTED
 from perceiver_pytorch.training.run.reporter import Reporter
-from perceiver_pytorch.training.table import fit as fitting
-from perceiver_pytorch.training.table.fit import fit
+from perceiver_pytorch.training.table.run import TableRun
 from test_contracts import compare
-from training_helpers import tiny_config, write_mixed_table
-
-SILENT = Reporter(say=lambda text: None, warn=lambda text: None)
+from training_helpers import SILENT, fit, tiny_config, write_mixed_table
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +30,7 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(table, tmp_path_factory):
-    run = RunFolder.create(tmp_path_factory.mktemp("runs") / "whole")
+    run = TableRun.create(tmp_path_factory.mktemp("runs") / "whole")
     config = tiny_config(table, epochs=3)
     import warnings
 
@@ -111,7 +109,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(finished, tmp_path, monkeypat
             self.request("enough")
         original(self, trainer, module, batch, batch_idx)
 
-    run = RunFolder.create(tmp_path / "run")
+    run = TableRun.create(tmp_path / "run")
     with monkeypatch.context() as patch:
         patch.setattr(Stopper, "on_train_batch_start", stop_early)
         outcome = fit(config, run, reporter=SILENT)
@@ -119,7 +117,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(finished, tmp_path, monkeypat
     assert "enough" in run.report_file.read_text()
     assert torch.load(run.last, weights_only=True)["global_step"] == after
 
-    outcome = fit(run.config(), RunFolder.open(run.path), resume=True, reporter=SILENT)
+    outcome = fit(run.config(), TableRun.open(run.path), resume=True, reporter=SILENT)
     assert outcome.stopped is None
     assert same(weights(run), weights(whole))
     last = [torch.load(r.last, weights_only=True) for r in (run, whole)]
@@ -133,7 +131,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(finished, tmp_path, monkeypat
 
 def test_a_run_goes_on_with_the_table_that_it_began_with_alone(tmp_path, monkeypatch):
     table = write_mixed_table(tmp_path / "data")
-    run = RunFolder.create(tmp_path / "run")
+    run = TableRun.create(tmp_path / "run")
     steps = iter(range(1000))
 
     def stop_early(self, trainer, module, batch, batch_idx):
@@ -163,10 +161,10 @@ def test_a_run_goes_on_with_the_table_that_it_began_with_alone(tmp_path, monkeyp
 
 def test_a_seed_fixes_the_weights_and_another_changes_them(finished, table, tmp_path):
     whole, config, _ = finished
-    again = RunFolder.create(tmp_path / "again")
+    again = TableRun.create(tmp_path / "again")
     fit(config, again, reporter=SILENT)
     assert same(weights(again), weights(whole))
-    other = RunFolder.create(tmp_path / "other")
+    other = TableRun.create(tmp_path / "other")
     fit(tiny_config(table, epochs=3, seed=1), other, reporter=SILENT)
     assert not same(weights(other), weights(whole))
 
@@ -176,12 +174,12 @@ def test_an_interrupt_saves_and_measures_nothing(table, tmp_path, monkeypatch):
 
     def interrupt(self, trainer, module, batch, batch_idx):
         if trainer.global_step == 2:
-            self.request(fitting.INTERRUPTED)
+            self.request(INTERRUPTED)
         original(self, trainer, module, batch, batch_idx)
 
     monkeypatch.setattr(Stopper, "on_train_batch_start", interrupt)
-    run = RunFolder.create(tmp_path / "run")
-    assert fit(tiny_config(table), run, reporter=SILENT).stopped == fitting.INTERRUPTED
+    run = TableRun.create(tmp_path / "run")
+    assert fit(tiny_config(table), run, reporter=SILENT).stopped == INTERRUPTED
     assert run.last.is_file()
     assert not run.metrics_file.exists()
     with pytest.raises(ValueError, match=r"no model yet.*--resume"):
@@ -189,7 +187,7 @@ def test_an_interrupt_saves_and_measures_nothing(table, tmp_path, monkeypatch):
 
 
 def test_a_time_limit_ends_training_and_measures(table, tmp_path):
-    run = RunFolder.create(tmp_path / "run")
+    run = TableRun.create(tmp_path / "run")
     outcome = fit(tiny_config(table, epochs=500), run, time_limit=1.0, reporter=SILENT)
     assert "time limit" in outcome.stopped
     assert outcome.metrics["epochs"] < 500
@@ -200,12 +198,12 @@ def test_a_time_limit_ends_training_and_measures(table, tmp_path):
     "options", [{"optimizer": "lamb"}, {"token_dropout": 0.3, "modality_dropout": 0.3}, {"label_smoothing": 0.1}]
 )
 def test_training_options_train(table, tmp_path, options):
-    outcome = fit(tiny_config(table, epochs=1, **options), RunFolder.create(tmp_path / "run"), reporter=SILENT)
+    outcome = fit(tiny_config(table, epochs=1, **options), TableRun.create(tmp_path / "run"), reporter=SILENT)
     assert outcome.metrics["epochs"] == 1
 
 
 def test_training_learns_what_a_picture_shows(table, tmp_path):
-    outcome = fit(tiny_config(table, epochs=30), RunFolder.create(tmp_path / "run"), reporter=SILENT)
+    outcome = fit(tiny_config(table, epochs=30), TableRun.create(tmp_path / "run"), reporter=SILENT)
     assert outcome.metrics["accuracy"] >= 0.8
     assert outcome.metrics["modalities"]["picture"]["without"] < outcome.metrics["accuracy"]
 
@@ -219,7 +217,7 @@ def test_films_with_sound_that_is_not_read_are_told_of_once(tmp_path):
     for kind in (None, "video", "video+audio"):
         said: list[str] = []
         data = dataclasses.replace(config.data, columns={"film": kind} if kind else {})
-        run = RunFolder.create(tmp_path / str(kind))
+        run = TableRun.create(tmp_path / str(kind))
         fit(dataclasses.replace(config, data=data), run, reporter=Reporter(said.append, said.append))
         told[kind] = [line for line in said if "--column film=video+audio reads it" in line]
     assert {kind: len(lines) for kind, lines in told.items()} == {None: 1, "video": 0, "video+audio": 0}
@@ -234,20 +232,20 @@ def test_a_table_of_many_columns_is_described_in_a_few_words(tmp_path):
     )
     said: list[str] = []
     config = tiny_config(tmp_path / "t.parquet", target="y", epochs=1)
-    fit(config, RunFolder.create(tmp_path / "run"), reporter=Reporter(said.append, said.append))
+    fit(config, TableRun.create(tmp_path / "run"), reporter=Reporter(said.append, said.append))
     assert max(map(len, said)) < 250
     text = "\n".join(said)
     assert "n7 .. and 592 more" in text
     assert "(3 to 3 values)" in text
     assert "not used: e0, e1" in text
     with pytest.raises(DataError, match=r"no column 'z'.*n19 \.\. and 642 more$"):
-        fit(tiny_config(tmp_path / "t.parquet", target="z"), RunFolder.create(tmp_path / "other"), reporter=SILENT)
+        fit(tiny_config(tmp_path / "t.parquet", target="z"), TableRun.create(tmp_path / "other"), reporter=SILENT)
 
 
 def test_a_full_folder_is_not_written_into(tmp_path):
     (tmp_path / "something").write_text("mine")
     with pytest.raises(ValueError, match="not empty"):
-        RunFolder.create(tmp_path)
+        TableRun.create(tmp_path)
 
 
 def test_a_bad_row_stops_or_is_counted(table, tmp_path):
@@ -255,13 +253,13 @@ def test_a_bad_row_stops_or_is_counted(table, tmp_path):
     path = write_mixed_table(folder)
     (folder / "1.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"row 1\b.*picture"):
-        fit(tiny_config(path), RunFolder.create(tmp_path / "stop"), reporter=SILENT)
+        fit(tiny_config(path), TableRun.create(tmp_path / "stop"), reporter=SILENT)
     config = tiny_config(path, epochs=1)
     config = type(config)(
         data=type(config.data)(**{**vars(config.data), "on_error": "skip"}),
         model=config.model,
         training=config.training,
     )
-    run = RunFolder.create(tmp_path / "skip")
+    run = TableRun.create(tmp_path / "skip")
     assert fit(config, run, reporter=SILENT).metrics["bad_rows"] == 1
     assert "Rows left out" in run.report_file.read_text()

@@ -9,15 +9,14 @@ from safetensors.torch import load_file
 
 from perceiver_pytorch import MultiTaskPerceiver
 from perceiver_pytorch.data import load_table
-from perceiver_pytorch.training.run.callbacks import Stopper, read_history
-from perceiver_pytorch.training.run.folder import RunFolder
-from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.run.callbacks import Stopper
+from perceiver_pytorch.training.run.history import read_history
+from perceiver_pytorch.training.table.datasets import make_dataset
 from perceiver_pytorch.training.table.evaluation import measure, subsets
-from perceiver_pytorch.training.table.fit import fit, make_dataset
+from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import AugmentConfig
-from training_helpers import tiny_config, write_targets_table
+from training_helpers import SILENT, fit, tiny_config, write_targets_table
 
-SILENT = Reporter(say=lambda text: None, warn=lambda text: None)
 ALL = ["weight", "side", "tags"]
 
 
@@ -28,7 +27,7 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def together(table, tmp_path_factory):
-    run = RunFolder.create(tmp_path_factory.mktemp("runs") / "together")
+    run = TableRun.create(tmp_path_factory.mktemp("runs") / "together")
     config = dataclasses.replace(tiny_config(table, ALL, epochs=12), augment=AugmentConfig(mixup=0.2))
     return run, config, fit(config, run, reporter=SILENT)
 
@@ -39,7 +38,7 @@ def lone(table, tmp_path, target, **training):
     ignored = dict.fromkeys([name for name in ALL if name != target], "ignore")
     data = type(config.data)(**{**vars(config.data), "columns": ignored, "on_error": "skip"})
     config = type(config)(data=data, model=config.model, training=config.training)
-    run = RunFolder.create(tmp_path / "run")
+    run = TableRun.create(tmp_path / "run")
     return run, fit(config, run, reporter=SILENT)
 
 
@@ -100,17 +99,17 @@ def test_a_stopped_run_of_several_targets_goes_on_to_the_same_weights(together, 
             self.request("enough")
         original(self, trainer, module, batch, batch_idx)
 
-    run = RunFolder.create(tmp_path / "run")
+    run = TableRun.create(tmp_path / "run")
     with monkeypatch.context() as patch:
         patch.setattr(Stopper, "on_train_batch_start", stop_early)
         assert fit(config, run, reporter=SILENT).stopped == "enough"
-    fit(run.config(), RunFolder.open(run.path), resume=True, reporter=SILENT)
+    fit(run.config(), TableRun.open(run.path), resume=True, reporter=SILENT)
     first, second = (load_file(r.path / "model.safetensors") for r in (run, whole))
     assert all(torch.equal(first[key], second[key]) for key in second)
 
 
 def test_a_task_of_no_weight_is_not_learned(table, tmp_path):
-    run = RunFolder.create(tmp_path / "run")
+    run = TableRun.create(tmp_path / "run")
     outcome = fit(tiny_config(table, ALL, epochs=1, task_weights={"weight": 0.0, "tags": 2}), run, reporter=SILENT)
     assert set(outcome.metrics["tasks"]) == set(ALL)
     state = torch.load(run.last, weights_only=True)["state_dict"]
@@ -120,7 +119,7 @@ def test_a_task_of_no_weight_is_not_learned(table, tmp_path):
     for wrong, message in (({"wieght": 1.0}, "did you mean 'weight'"), ({"tags": -1.0}, "0 or more"),
                            (dict.fromkeys(ALL, 0), "nothing to learn")):  # fmt: skip
         with pytest.raises(ValueError, match=message):
-            fit(tiny_config(table, ALL, task_weights=wrong), RunFolder.create(tmp_path / message[:3]), reporter=SILENT)
+            fit(tiny_config(table, ALL, task_weights=wrong), TableRun.create(tmp_path / message[:3]), reporter=SILENT)
 
 
 def test_balanced_classes_are_chosen_by_macro_f1(table, tmp_path):

@@ -16,13 +16,9 @@ from PIL import Image
 from kill_helpers import at_step, attempt, check_equal, digest
 from perceiver_pytorch._settings import read_settings
 from perceiver_pytorch.data import DataError
-from perceiver_pytorch.training.run.folder import RunFolder
-from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.run.sampler import EpochBatches
-from perceiver_pytorch.training.table.fit import fit
-from training_helpers import tiny_config, write_mixed_table
-
-SILENT = Reporter(say=lambda text: None, warn=lambda text: None)
+from perceiver_pytorch.training.table.run import TableRun
+from training_helpers import SILENT, fit, tiny_config, write_mixed_table
 
 
 def png(value):
@@ -54,7 +50,7 @@ def config_of(table, data=None, **training):
 
 
 def test_shards_train_and_say_how_they_were_read(tmp_path):
-    run = RunFolder.create(tmp_path / "run")
+    run = TableRun.create(tmp_path / "run")
     fit(config_of(write_shards(tmp_path / "shards"), epochs=2, num_workers=0), run, reporter=SILENT)
     report = run.report_file.read_text()
     assert "The rows stay in 4 shards" in report
@@ -66,18 +62,18 @@ def test_shards_train_and_say_how_they_were_read(tmp_path):
 
 def test_shards_are_resumed_exactly(tmp_path):
     config = config_of(write_shards(tmp_path / "shards"), epochs=3, checkpoint_every="1 steps", num_workers=0)
-    whole = RunFolder.create(tmp_path / "whole")
+    whole = TableRun.create(tmp_path / "whole")
     fit(config, whole, reporter=SILENT)
     assert not attempt(config, tmp_path / "run", at_step, 7)
     assert attempt(config, tmp_path / "run")
-    check_equal(RunFolder.open(tmp_path / "run"), whole)
+    check_equal(TableRun.open(tmp_path / "run"), whole)
 
 
 def test_the_weights_do_not_depend_on_the_workers(tmp_path):
     table = write_shards(tmp_path / "shards", bad=(3, 40))
     weights = []
     for workers in (0, 2):
-        run = RunFolder.create(tmp_path / f"run{workers}")
+        run = TableRun.create(tmp_path / f"run{workers}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # about forking where there are threads
             fit(config_of(table, {"on_error": "skip"}, num_workers=workers), run, reporter=SILENT)
@@ -93,12 +89,12 @@ def test_a_bad_row_that_is_met_late_is_named(tmp_path, workers):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         with pytest.raises(DataError, match=r"train-000\.tar, its sample 3: row 3, column 'png': .*cannot be decoded"):
-            fit(config_of(table, num_workers=workers), RunFolder.create(tmp_path / "run"), reporter=SILENT)
+            fit(config_of(table, num_workers=workers), TableRun.create(tmp_path / "run"), reporter=SILENT)
 
 
 def test_a_batch_of_bad_rows_is_filled_in_training(tmp_path):
     table = write_shards(tmp_path / "shards", bad=range(30))
-    run = RunFolder.create(tmp_path / "run")
+    run = TableRun.create(tmp_path / "run")
     data = {"on_error": "skip", "columns": {"png": "image"}}
     fit(config_of(table, data, batch_size=2, num_workers=0), run, reporter=SILENT)
     assert run.metrics()["bad_rows"] == 30
@@ -107,7 +103,7 @@ def test_a_batch_of_bad_rows_is_filled_in_training(tmp_path):
 def test_rows_that_do_not_fit_into_memory_give_the_same_weights(tmp_path, monkeypatch):
     table, weights = write_mixed_table(tmp_path / "mixed"), []
     for size in (64, 0):
-        run, config = RunFolder.create(tmp_path / f"run{size}"), tiny_config(table, num_workers=0)
+        run, config = TableRun.create(tmp_path / f"run{size}"), tiny_config(table, num_workers=0)
         config = read_settings(type(config), {"data": {"cache_mb": size}}, base=config)
         fit(config, run, reporter=SILENT)
         assert ("kept decoded in memory" in run.report_file.read_text()) == bool(size)
@@ -119,7 +115,7 @@ def test_every_epoch_has_an_order_of_its_own(tmp_path, monkeypatch):
     orders = []
     original = EpochBatches.__iter__
     monkeypatch.setattr(EpochBatches, "__iter__", lambda self: iter(orders.append(list(original(self))) or orders[-1]))
-    run = RunFolder.create(tmp_path / "run")
+    run = TableRun.create(tmp_path / "run")
     fit(tiny_config(write_mixed_table(tmp_path / "mixed"), epochs=3), run, reporter=SILENT)
     assert len(orders) == 3
     assert len({str(order) for order in orders}) == 3

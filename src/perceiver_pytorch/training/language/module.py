@@ -21,6 +21,9 @@ class LanguageModule(Resumable):
         config: optimisation.
     """
 
+    monitor = "val_bits_per_byte"
+    mode = "min"
+
     def __init__(self, model: nn.Module, objective: Objective, config: LanguageTraining) -> None:
         super().__init__(config.seed)
         self.model = model

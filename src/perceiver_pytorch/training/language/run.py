@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import ClassVar
+from typing import Any
 
 from perceiver_pytorch._files import write_json
 from perceiver_pytorch._settings import load_config
@@ -15,12 +15,12 @@ from perceiver_pytorch.training.run.folder import RunFolder
 
 
 class LanguageRun(RunFolder):
-    """A run's files, as in `RunFolder`, without those of a table (``input_spec.json``, ``report.html``).
+    """A run's files, as in `RunFolder`, and:
 
-    ``curve.svg``: bits per byte over the steps, beside the baselines · ``text.json``: length and checksum of the text.
+    ``curve.svg`` (bits per byte over the steps, next to the baselines) · ``text.json`` (its length and checksum)
     """
 
-    command: ClassVar[str] = "language"
+    command = ("language", "FILE")
 
     @property
     def curve_file(self) -> Path:
@@ -31,20 +31,17 @@ class LanguageRun(RunFolder):
         return self.path / "text.json"
 
     def check_text(self, text: Bytes) -> None:
-        """Keeps what tells texts apart, or compares it with what was kept.
-
-        Raises:
-            DataError: if the run began with another text.
-        """
-        taken = {"bytes": len(text), "sha256": hashlib.sha256(text.data).hexdigest()}
-        if not self.text_file.is_file():
-            write_json(self.text_file, taken)
-        elif (kept := self._read(self.text_file)) != taken:
+        """Raises a `DataError` if the run began with another text."""
+        if self.text_file.is_file() and (kept := self._read(self.text_file)) != _checksum(text):
             raise DataError(
-                f"the run {self.path} began with another text ({kept['bytes']:,} bytes, now {taken['bytes']:,}): its "
+                f"the run {self.path} began with another text ({kept['bytes']:,} bytes, now {len(text):,}): its "
                 "model would be neither's; bring that text back, or begin a new run. `perceiver evaluate` measures "
                 "other texts"
             )
+
+    def write_text(self, text: Bytes) -> None:
+        """Keeps what tells texts apart."""
+        write_json(self.text_file, _checksum(text))
 
     @classmethod
     def is_at(cls, path: Path) -> bool:
@@ -72,8 +69,7 @@ class LanguageRun(RunFolder):
             raise ValueError(f"{path} is no run of `perceiver language`")
         return run
 
-    def settings(self) -> LanguageConfig:
-        """What the run was configured with."""
+    def config(self) -> LanguageConfig:
         return load_config(self.config_file, LanguageConfig())
 
     def causal_model(self) -> PerceiverAR:
@@ -88,9 +84,13 @@ class LanguageRun(RunFolder):
 
     def language_model(self) -> PerceiverAR | PerceiverLM:
         """The trained model, whichever it is."""
-        return self.load(PerceiverAR) if self.settings().objective == "causal" else self.load(PerceiverLM)
+        return self.load(PerceiverAR) if self.config().objective == "causal" else self.load(PerceiverLM)
 
     def _require(self, objective: str, otherwise: str) -> None:
-        has = self.settings().objective
+        has = self.config().objective
         if has != objective:
             raise ValueError(f"run {self.path} has a {has} model, a {objective} one is needed; {otherwise}")
+
+
+def _checksum(text: Bytes) -> dict[str, Any]:
+    return {"bytes": len(text), "sha256": hashlib.sha256(text.data).hexdigest()}

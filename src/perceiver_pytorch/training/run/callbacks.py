@@ -1,7 +1,5 @@
 """Around the training loop: stopping so that nothing is lost, the history, and progress without a terminal."""
 
-import csv
-import io
 import time
 import warnings
 from collections.abc import Callable
@@ -10,8 +8,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from perceiver_pytorch._files import write_text
 from perceiver_pytorch.training.run.checkpoints import Checkpoints
+from perceiver_pytorch.training.run.history import read_history, write_history
 
 
 class TrainingStopped(Exception):  # noqa: N818  (no error: training ends as asked)
@@ -76,7 +74,7 @@ class History(pl.Callback):
         rows = read_history(self.path)
         done = [row for row in rows if row["epoch"] <= trainer.current_epoch]
         if len(done) < len(rows):
-            self._write(done)
+            write_history(self.path, done)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start = time.monotonic()
@@ -94,30 +92,12 @@ class History(pl.Callback):
             "seconds": seconds,
         }
         rows = [old for old in read_history(self.path) if old["epoch"] < row["epoch"]]
-        self._write([*rows, row])
+        write_history(self.path, [*rows, row])
         if self.plain is not None:
             self.plain(
                 f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.3f}  val loss "
                 f"{row['val_loss']:.3f}  {self.measure.replace('_', ' ')} {row[self.measure]:.3f}  {seconds:.1f} s"
             )
-
-    def _write(self, rows: list[dict[str, float]]) -> None:
-        if not rows:
-            self.path.unlink(missing_ok=True)
-            return
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[-1]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: f"{value:.6g}" for key, value in entry.items()} for entry in rows)
-        write_text(self.path, text.getvalue())
-
-
-def read_history(path: Path) -> list[dict[str, float]]:
-    """Rows of a history file; none if there is no file."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
 def build_callbacks(

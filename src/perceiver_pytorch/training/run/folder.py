@@ -1,4 +1,4 @@
-"""The run folder: everything a training run leaves behind, and the only place that knows its file names."""
+"""The folder that a run leaves behind: the files of every kind of run, and the only place that knows their names."""
 
 import contextlib
 import io
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from perceiver_pytorch._files import (
     DiskFullError,
@@ -20,44 +20,37 @@ from perceiver_pytorch._files import (
     write_text,
     write_whole,
 )
-from perceiver_pytorch._settings import Settings, dump_config, load_config
-from perceiver_pytorch.data import InputSpec
-from perceiver_pytorch.models.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
-from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
-from perceiver_pytorch.models.saving import SavedModel
+from perceiver_pytorch._settings import Settings, dump_config
 from perceiver_pytorch.training.run.lock import locked
-from perceiver_pytorch.training.start.published import PublishedTableModel, RunModel
-from perceiver_pytorch.training.table.settings import FitConfig
 
-M = TypeVar("M", bound=SavedModel)
+M = TypeVar("M")
 R = TypeVar("R", bound="RunFolder")
+
+
+class Saved(Protocol):
+    """A model that writes ``config.json`` and ``model.safetensors`` into a folder."""
+
+    def save_pretrained(self, save_directory: Path) -> Any: ...
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's files.
+    """A run's files; each task has a subclass with its own files, its configuration and its models.
 
-    ``config.yaml`` (what was asked for, in full) · ``input_spec.json`` (what was learned about the table) ·
-    ``table.json`` (what tells whether the table is still the same) ·
-    ``model.safetensors`` and ``config.json`` (the best model; a folder for ``from_pretrained``) · ``metrics.json`` ·
-    ``history.csv`` (per epoch) · ``report.html`` · ``checkpoints/best.ckpt`` and ``last.ckpt`` · ``tensorboard/`` ·
-    while a process trains: ``.lock``
+    ``config.yaml`` (what was asked for, in full) · ``model.safetensors`` and ``config.json`` (the best model; a folder
+    for ``from_pretrained``) · ``metrics.json`` · ``history.csv`` (per epoch) · ``checkpoints/best.ckpt`` and
+    ``last.ckpt`` · ``tensorboard/`` · while a process trains: ``.lock``
+
+    Attributes:
+        command: the command that makes such runs, and its argument.
     """
 
     path: Path
-    command: ClassVar[str] = "fit"
+    command: ClassVar[tuple[str, str]]
 
     @property
     def config_file(self) -> Path:
         return self.path / "config.yaml"
-
-    @property
-    def spec_file(self) -> Path:
-        return self.path / "input_spec.json"
-
-    @property
-    def table_file(self) -> Path:
-        return self.path / "table.json"
 
     @property
     def metrics_file(self) -> Path:
@@ -66,10 +59,6 @@ class RunFolder:
     @property
     def history_file(self) -> Path:
         return self.path / "history.csv"
-
-    @property
-    def report_file(self) -> Path:
-        return self.path / "report.html"
 
     @property
     def checkpoints(self) -> Path:
@@ -86,6 +75,11 @@ class RunFolder:
     @property
     def lock_file(self) -> Path:
         return self.path / ".lock"
+
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with this run, for messages."""
+        return f"perceiver {self.command[0]} --resume {self.path}"
 
     @classmethod
     def create(cls: type[R], path: Path) -> R:
@@ -114,7 +108,7 @@ class RunFolder:
         if path.is_dir() and not _holds_something(path):
             raise ValueError(
                 f"run {path} holds nothing to go on with: it ended before its configuration was written; "
-                f"start it anew with perceiver fit TABLE --run {path}"
+                f"start it anew with perceiver {' '.join(cls.command)} --run {path}"
             )
         raise ValueError(f"{path} is no run folder: it has no {run.config_file.name}")
 
@@ -129,28 +123,12 @@ class RunFolder:
             remove_partials(self.path, self.checkpoints)
             yield
 
-    def forget(self) -> None:
-        """Removes what was written before training began."""
-        for path in (self.config_file, self.spec_file, self.table_file):
-            path.unlink(missing_ok=True)
-
     def write_config(self, config: Settings) -> None:
         write_text(self.config_file, dump_config(config))
 
-    def config(self) -> FitConfig:
-        return load_config(self.config_file, FitConfig())
-
-    def write_spec(self, spec: InputSpec) -> None:
-        write_json(self.spec_file, spec.to_dict())
-
-    def spec(self) -> InputSpec:
-        return InputSpec.from_dict(self._read(self.spec_file))
-
-    def write_table(self, fingerprint: Mapping[str, Any]) -> None:
-        write_json(self.table_file, fingerprint)
-
-    def table(self) -> dict[str, Any]:
-        return self._read(self.table_file)
+    def config(self) -> Settings:
+        """What the run was configured with."""
+        raise NotImplementedError
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         write_json(self.metrics_file, metrics)
@@ -158,7 +136,7 @@ class RunFolder:
     def metrics(self) -> dict[str, Any]:
         return self._read(self.metrics_file)
 
-    def write_model(self, model: SavedModel) -> None:
+    def write_model(self, model: Saved) -> None:
         """Writes weights and configuration in a folder beside, then moves them to their places."""
         staging = self.path / ".model.partial"
         try:
@@ -172,33 +150,20 @@ class RunFolder:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
-    def model(self) -> RunModel:
-        """The trained model, in evaluation mode.
+    def load(self, kind: type[M]) -> M:
+        """The trained model of class ``kind``, in evaluation mode.
 
         Raises:
             ValueError: if the run has none yet.
         """
         self._require_model()
-        config = self._read(self.path / "config.json")
-        if "published" in config:
-            return self.load(PublishedTableModel)
-        if "tasks" in config:
-            return self.load(MultiTaskPerceiver)
-        return self.load(MultiModalityWithTextPerceiver)
-
-    def load(self, kind: type[M]) -> M:
-        """The trained model of class ``kind``; else as `model`."""
-        self._require_model()
         with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a folder
-            model = kind.from_pretrained(self.path, local_files_only=True)
-        assert isinstance(model, kind)
+            model: Any = kind.from_pretrained(self.path, local_files_only=True)  # type: ignore[attr-defined]
         return model.eval()
 
     def _require_model(self) -> None:
         if not (self.path / "model.safetensors").is_file():
-            raise ValueError(
-                f"run {self.path} has no model yet; go on training with `perceiver {self.command} --resume {self.path}`"
-            )
+            raise ValueError(f"run {self.path} has no model yet; go on training with `{self.resume_command}`")
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:

@@ -1,7 +1,8 @@
 """The training loop, whatever is trained: stops between two steps without loss, and goes on exactly."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
@@ -27,7 +28,23 @@ class Resumable(pl.LightningModule):
 
     Args:
         seed: fixes the random numbers of every step.
+
+    Attributes:
+        model: what is trained of it, and saved.
+        monitor: name of the logged value that chooses the best epoch.
+        mode: ``"max"`` or ``"min"``: whether it should be large or small.
     """
+
+    model: Any
+    mode = "max"
+
+    @property
+    def monitor(self) -> str:
+        raise NotImplementedError
+
+    def final_model(self) -> Any:
+        """The model as it is saved, once training is over."""
+        return self.model
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -63,79 +80,110 @@ class Resumable(pl.LightningModule):
         return next((sampler for sampler in samplers if hasattr(sampler, "skip")), None)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Loaders:
+    """What is trained and validated on.
+
+    Attributes:
+        train, val: batches.
+        epochs: passes over ``train``, at most.
+        callbacks: more of them, whose state is saved as well.
+    """
+
+    train: DataLoader[Any]
+    val: DataLoader[Any]
+    epochs: int
+    callbacks: Sequence[pl.Callback] = ()
+
+
+class LoopSettings(Protocol):
+    """What is read of a configuration, with the meaning of the fields in the settings of each task."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def precision(self) -> str: ...
+
+    @property
+    def gradient_clip(self) -> float: ...
+
+    @property
+    def patience(self) -> int: ...
+
+    @property
+    def checkpoint_every(self) -> str: ...
+
+
 def run_loop(
     module: Resumable,
-    train_loader: DataLoader[Any],
-    val_loader: DataLoader[Any],
+    loaders: Loaders,
     run: RunFolder,
+    settings: LoopSettings,
     *,
-    epochs: int,
-    precision: str,
-    gradient_clip: float,
-    patience: int,
-    monitor: str,
-    mode: str,
     resume: bool,
     time_limit: float | None,
     reporter: Reporter,
-    checkpoint_every: str = "5m",
-    callbacks: Sequence[pl.Callback] = (),
 ) -> str | None:
-    """Trains, with a history and checkpoints (last, and best by ``monitor``) in the run folder.
+    """Trains, with a history and checkpoints (last, and best by the module's ``monitor``) in the run folder.
 
     Args:
         module: what is trained.
-        train_loader, val_loader: its batches.
+        loaders: its batches.
         run: the run folder.
-        epochs: passes over ``train_loader``, at most.
-        precision: Lightning's.
-        gradient_clip: largest norm of the gradient.
-        patience: epochs without a better ``monitor`` before training stops.
-        monitor: name of the logged value that chooses the best epoch, also in the history.
-        mode: ``"max"`` or ``"min"``: whether it should be large or small.
+        settings: how it is trained.
         resume: go on from the last checkpoint, if there is one.
         time_limit: seconds of training, or None.
         reporter: how to tell what happens.
-        checkpoint_every: how often to save within an epoch, see `Every`.
-        callbacks: more of them, whose state is saved as well.
 
     Returns:
         Why training stopped before its end, or None.
     """
     quiet_lightning()
-    every = Every.of(checkpoint_every)
     progress = settle(run.last, run.best) if resume else None
     if progress is not None and progress.complete:
         reporter.say("training is complete; the model is measured again")
         return None
     stopper = Stopper(run.last, time_limit)
-    history = History(run.history_file, None if reporter.bar else reporter.say, measure=monitor)
-    checkpoints = Checkpoints(run.last, run.best, every, monitor, mode)
-    trainer = pl.Trainer(
-        accelerator="auto",
-        devices=1,
-        precision=precision,  # type: ignore[arg-type]
-        max_epochs=epochs,
-        gradient_clip_val=gradient_clip,
-        callbacks=[*build_callbacks(checkpoints, history, stopper, patience, bar=reporter.bar), *callbacks],
-        plugins=[WholeCheckpoints()],
-        logger=_logger(run, resume, progress),
-        log_every_n_steps=max(1, min(50, len(train_loader))),
-        num_sanity_val_steps=0,
-        enable_progress_bar=reporter.bar,
-        enable_model_summary=False,
-    )
+    trainer = _trainer(module, loaders, run, settings, stopper, _logger(run, resume, progress), reporter)
+    last = None if progress is None else run.last
     try:
         with handling(first_asks(lambda: stopper.request(INTERRUPTED))) as install:
             stopper.install_handlers = install
-            trainer.fit(
-                module, train_loader, val_loader, ckpt_path=None if progress is None else run.last, weights_only=True
-            )
+            trainer.fit(module, loaders.train, loaders.val, ckpt_path=last, weights_only=True)
     except TrainingStopped as stop:
         return str(stop)
     except SystemExit as exit_:  # what Lightning makes of a KeyboardInterrupt
         raise KeyboardInterrupt from exit_
     return None
+
+
+def _trainer(
+    module: Resumable,
+    loaders: Loaders,
+    run: RunFolder,
+    settings: LoopSettings,
+    stopper: Stopper,
+    logger: TensorBoardLogger,
+    reporter: Reporter,
+) -> pl.Trainer:
+    history = History(run.history_file, None if reporter.bar else reporter.say, measure=module.monitor)
+    checkpoints = Checkpoints(run.last, run.best, Every.of(settings.checkpoint_every), module.monitor, module.mode)
+    callbacks = build_callbacks(checkpoints, history, stopper, settings.patience, bar=reporter.bar)
+    return pl.Trainer(
+        accelerator="auto",
+        devices=1,
+        precision=settings.precision,  # type: ignore[arg-type]
+        max_epochs=loaders.epochs,
+        gradient_clip_val=settings.gradient_clip,
+        callbacks=[*callbacks, *loaders.callbacks],
+        plugins=[WholeCheckpoints()],
+        logger=logger,
+        log_every_n_steps=max(1, min(50, len(loaders.train))),
+        num_sanity_val_steps=0,
+        enable_progress_bar=reporter.bar,
+        enable_model_summary=False,
+    )
 
 
 def _logger(run: RunFolder, resume: bool, progress: Progress | None) -> TensorBoardLogger:

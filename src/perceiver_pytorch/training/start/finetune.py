@@ -22,11 +22,11 @@ from perceiver_pytorch.models.multi_modality_with_text_perceiver import (
 from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
 from perceiver_pytorch.models.perceiver import Perceiver
 from perceiver_pytorch.models.perceiver_io import PerceiverIO
-from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.start.freezing import add_lora, freeze
 from perceiver_pytorch.training.start.published import PublishedTableModel, RunModel, published_table_model
 from perceiver_pytorch.training.start.transfer import Transfer, count_parameters, match_modalities, move_weights
 from perceiver_pytorch.training.table.build import TableModel, assemble, model_name, table_modality
+from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import ModelConfig, StartConfig
 
 Encoder = Perceiver | MultiModalityPerceiver | MultiModalityWithTextPerceiver | PerceiverIO
@@ -76,7 +76,7 @@ def load_source(checkpoint: str) -> Source:
             raise ValueError(f"--from {checkpoint}: there is no such folder")
         return Source(checkpoint, huggingface.load(checkpoint))
     if (folder / "input_spec.json").is_file():
-        run = RunFolder.open(folder)
+        run = TableRun.open(folder)
         return Source(checkpoint, _encoder(run.model(), checkpoint), run.spec())
     if not (folder / "config.json").is_file():
         raise ValueError(

@@ -18,7 +18,7 @@ from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.settings import DataConfig
 
 
-def tell_doubts(table: Table, spec: InputSpec, rows: np.ndarray, data: DataConfig, reporter: Reporter) -> None:
+def warn_about_columns(table: Table, spec: InputSpec, rows: np.ndarray, data: DataConfig, reporter: Reporter) -> None:
     """Tells of answers among the inputs, of a split that is none, of classes that are one, and of files left unread.
 
     Args:

@@ -9,6 +9,7 @@ from torchmetrics import MeanMetric
 from perceiver_pytorch.data import Batch, InputSpec
 from perceiver_pytorch.training.run.loop import Resumable
 from perceiver_pytorch.training.run.optimizers import build_optimizer, build_schedule
+from perceiver_pytorch.training.start.freezing import merge_lora
 from perceiver_pytorch.training.table.augment import augmented, mixed
 from perceiver_pytorch.training.table.build import run_model
 from perceiver_pytorch.training.table.losses import class_weights, target_loss, weighted_mean
@@ -49,6 +50,11 @@ class TableModule(Resumable):
     def monitor(self) -> str:
         """Name of the logged value that chooses the best epoch; larger is better."""
         return f"val_{score_name(self.targets, self.balanced)}"
+
+    def final_model(self) -> nn.Module:
+        """The model with its adapters, if it has any, added to its weights."""
+        merge_lora(self.model)
+        return self.model
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         return run_model(self.model, batch, self.targets)

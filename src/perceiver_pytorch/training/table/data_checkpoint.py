@@ -1,4 +1,4 @@
-"""What is to be known about the data of a run after it: how long was waited for it, and which rows were bad."""
+"""What checkpoints hold about the data of a run: how long training waited for them, and which rows were bad."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ import lightning.pytorch as pl
 from perceiver_pytorch.data import BadRow, BatchLoader, TableDataset
 
 
-class DataWatch(pl.Callback):
-    """Keeps both in the checkpoints, so that a resumed run tells them of the whole.
+class DataCheckpoint(pl.Callback):
+    """Keeps both in the checkpoints, so that a resumed run reports on all of its steps.
 
     Args:
         loader: of the train rows.
@@ -18,6 +18,10 @@ class DataWatch(pl.Callback):
     def __init__(self, loader: BatchLoader, datasets: dict[str, TableDataset]) -> None:
         self.loader = loader
         self.datasets = datasets
+
+    @property
+    def state_key(self) -> str:
+        return "DataWatch"  # its name in checkpoints, also in those of earlier versions
 
     def state_dict(self) -> dict[str, Any]:
         waiting = self.loader.waiting
@@ -32,9 +36,3 @@ class DataWatch(pl.Callback):
         for name, bad in state_dict["bad"].items():
             if name in self.datasets:
                 self.datasets[name].bad |= {row: BadRow(row, column, reason) for row, column, reason in bad}
-
-
-def bad_rows(datasets: dict[str, TableDataset]) -> list[BadRow]:
-    """All that were met, by their number."""
-    found = {row: entry for dataset in datasets.values() for row, entry in dataset.bad.items()}
-    return [found[row] for row in sorted(found)]

@@ -1,0 +1,28 @@
+"""The history of a run: a CSV file with a row per epoch."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from perceiver_pytorch._files import write_text
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Rows of a history file; none if there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:
+    """Makes these the rows of a history file; without rows there is no file."""
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[-1]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in rows)
+    write_text(path, text.getvalue())

@@ -1,0 +1,161 @@
+"""A job, whatever its task: data are prepared, a model is trained on them, the best one is kept and measured.
+
+Tables and language both are run by `run_job`; what differs between them is a `Task`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import torch
+
+from perceiver_pytorch._files import DiskFullError, is_disk_full
+from perceiver_pytorch._settings import Settings
+from perceiver_pytorch.training.run.checkpoints import best_state
+from perceiver_pytorch.training.run.folder import RunFolder
+from perceiver_pytorch.training.run.history import read_history
+from perceiver_pytorch.training.run.interrupts import handling, interrupt
+from perceiver_pytorch.training.run.loop import INTERRUPTED, Loaders, LoopSettings, Resumable, run_loop
+from perceiver_pytorch.training.run.reporter import Reporter
+
+R = TypeVar("R", bound=RunFolder)
+R_contra = TypeVar("R_contra", bound=RunFolder, contravariant=True)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training left.
+
+    Attributes:
+        module: with the weights of the best epoch.
+        history: rows of the history file.
+        stopped: why training stopped before its end, or None.
+    """
+
+    module: Resumable
+    history: Sequence[dict[str, float]]
+    stopped: str | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Result of a job.
+
+    Attributes:
+        metrics: what ``metrics.json`` holds; empty if interrupted.
+        stopped: why training stopped before its end, or None.
+    """
+
+    metrics: dict[str, Any]
+    stopped: str | None
+
+
+class Task(Protocol[R_contra]):
+    """What a job is about. `run_job` calls the methods once each, in this order; a later one may use what an earlier
+    one has found.
+    """
+
+    @property
+    def config(self) -> Settings:
+        """Everything that the run depends on."""
+        ...
+
+    @property
+    def training(self) -> LoopSettings:
+        """Of the configuration, what the loop goes by."""
+        ...
+
+    def prepare(self, run: R_contra, *, resume: bool, reporter: Reporter) -> None:
+        """Reads the data, and compares them with those that a resumed run began with. Writes nothing.
+
+        Raises:
+            ValueError: for data or a configuration that cannot be used, or if the data are other than before.
+        """
+        ...
+
+    def module(self, reporter: Reporter) -> Resumable:
+        """The model with its first weights, drawn from PyTorch's random numbers, and how it is trained."""
+        ...
+
+    def begin(self, run: R_contra) -> None:
+        """Writes what `prepare` will compare with when the run is resumed, unless it is there."""
+        ...
+
+    def loaders(self, module: Resumable) -> Loaders:
+        """What to train and validate on."""
+        ...
+
+    def measure(self, trained: Trained, reporter: Reporter) -> dict[str, Any]:
+        """The metrics of the trained model, as JSON values."""
+        ...
+
+    def write(self, run: R_contra, trained: Trained, metrics: dict[str, Any]) -> None:
+        """Writes what a person looks at."""
+        ...
+
+
+def run_job(
+    task: Task[R],
+    run: R,
+    *,
+    resume: bool = False,
+    time_limit: float | None = None,
+    reporter: Reporter | None = None,
+) -> Outcome:
+    """Trains for a task, keeps the best model, measures it, and describes the result.
+
+    The configuration is written first, so a run that is killed at any moment can be resumed. Where data or
+    configuration prove bad, the folder is left empty.
+
+    Args:
+        task: what to do; it is used up.
+        run: an empty run folder, or with ``resume`` one of a run that was stopped.
+        resume: go on from ``checkpoints/last.ckpt``, to what the uninterrupted run would have given.
+        time_limit: seconds of training; what is best by then is measured.
+        reporter: how to tell what happens.
+
+    Raises:
+        ValueError: for data (`DataError`) or a configuration that cannot be used, or if another process trains in this
+            folder.
+        DiskFullError: for a full disk; what was saved before is intact.
+        KeyboardInterrupt: for Ctrl-C or SIGTERM outside of training, or the second one during it.
+    """
+    reporter = reporter or Reporter()
+    with run.writing(), handling(interrupt):
+        worth_resuming = resume
+        try:
+            if not resume:
+                run.write_config(task.config)
+            task.prepare(run, resume=resume, reporter=reporter)
+            torch.manual_seed(task.training.seed)
+            module = task.module(reporter)
+            worth_resuming = True
+            task.begin(run)
+            stopped = run_loop(
+                module,
+                task.loaders(module),
+                run,
+                task.training,
+                resume=resume,
+                time_limit=time_limit,
+                reporter=reporter,
+            )
+            return Outcome({}, stopped) if stopped == INTERRUPTED else _finish(task, module, run, stopped, reporter)
+        except Exception as error:
+            if not worth_resuming:
+                run.config_file.unlink(missing_ok=True)
+            elif is_disk_full(error):
+                raise DiskFullError(f"{error}. Make room, then go on with: {run.resume_command}") from error
+            raise
+
+
+def _finish(task: Task[R], module: Resumable, run: R, stopped: str | None, reporter: Reporter) -> Outcome:
+    """From the last step to the finished folder."""
+    if not best_state(run.best, module):
+        reporter.warn("no validation was completed, so the model is that of the last step")
+    run.write_model(module.final_model())
+    trained = Trained(module, read_history(run.history_file), stopped)
+    metrics = task.measure(trained, reporter)
+    run.write_metrics(metrics)
+    task.write(run, trained, metrics)
+    return Outcome(metrics, stopped)

@@ -1,0 +1,59 @@
+"""Rows of a table as data sets, as a configuration says."""
+
+import numpy as np
+
+from perceiver_pytorch.data import BadRow, InputSpec, ReadOptions, ShardedTable, TableDataset, TableLike
+from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.table.settings import DataConfig
+
+
+def read_options(data: DataConfig) -> ReadOptions:
+    """How the configuration wants tables read."""
+    return ReadOptions(
+        encoding=data.encoding, delimiter=data.delimiter, skip_bad=data.on_error == "skip", stream=data.stream
+    )
+
+
+def make_dataset(
+    table: TableLike,
+    rows: np.ndarray,
+    spec: InputSpec,
+    data: DataConfig,
+    *,
+    require_target: bool = True,
+    workers: int | None = None,
+) -> TableDataset:
+    """A data set of these rows.
+
+    Args:
+        rows: int64 row numbers.
+        spec: what the model reads and predicts.
+        data: what to do with bad rows, and how much to keep in memory.
+        require_target: whether a row without the target is bad.
+        workers: processes that decode; 0: this one; None: one a core where there is much to decode.
+    """
+    return TableDataset(
+        table,
+        rows,
+        spec,
+        on_error="skip" if data.on_error == "skip" else "raise",
+        allow_outside=data.allow_outside,
+        cache_bytes=0 if isinstance(table, ShardedTable) else data.cache_mb << 20,
+        require_target=require_target,
+        workers=workers,
+    )
+
+
+def decode_where_it_fits(dataset: TableDataset, title: str, reporter: Reporter) -> None:
+    """Decodes all rows once and keeps them; or none, where they would not fit or are to stay on the disk: then a row is
+    decoded, and found to be bad, when it is needed."""
+    if isinstance(dataset.table, ShardedTable) or not dataset.fits():
+        return
+    with reporter.step(title) as progress:
+        dataset.prepare(progress)
+
+
+def bad_rows(datasets: dict[str, TableDataset]) -> list[BadRow]:
+    """All that were met, by their number."""
+    found = {row: entry for dataset in datasets.values() for row, entry in dataset.bad.items()}
+    return [found[row] for row in sorted(found)]

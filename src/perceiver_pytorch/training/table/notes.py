@@ -1,0 +1,50 @@
+"""Sentences about a run's data and result, for its report."""
+
+from perceiver_pytorch.data import CHANGES, ShardedTable, TableDataset, TableLike
+from perceiver_pytorch.data.loading import Waiting
+
+
+def reading_notes(table: TableLike, datasets: dict[str, TableDataset]) -> list[str]:
+    """How a table was read that is too large for memory."""
+    notes = []
+    if isinstance(table, ShardedTable):
+        notes.append(
+            f"The rows stay in {len(table.shards):,} shards. Column statistics come from a sample of the rows, "
+            "spread over the shards, with at least one row of each class. "
+            f"Rows are mixed within {table.window:,} at a time."
+        )
+    late = [name for name, dataset in datasets.items() if not dataset.prepared]
+    if late:
+        notes.append(f"The {', '.join(late)} rows are decoded when they are needed; bad ones are met only then.")
+    return notes
+
+
+def change_notes(datasets: dict[str, TableDataset]) -> list[str]:
+    """What was done to cells to make them fit, a sentence per split, modality and change."""
+    return [
+        f"{count:,} of {len(dataset):,} {name} rows: cells of {modality!r} {CHANGES[change]}."
+        for name, dataset in datasets.items()
+        for modality, changes in dataset.changes.items()
+        for change, count in changes.items()
+    ]
+
+
+def waiting_note(waiting: Waiting, dataset: TableDataset) -> str:
+    """How much of the time training waited for its rows."""
+    where = "kept decoded in memory" if dataset.prepared else "decoded when they were needed"
+    return (
+        f"Training waited for data in {waiting.share:.1%} of its {waiting.seconds:,.0f} s; rows were {where}"
+        f"{'' if dataset.prepared else ', see --workers'}."
+    )
+
+
+def result_notes(split: str, stopped: str | None) -> list[str]:
+    """What to know before trusting the result."""
+    notes = []
+    if split == "validation":
+        notes.append(
+            "The table has no test rows, so these are the validation rows that the model was chosen by: they flatter."
+        )
+    if stopped:
+        notes.append(f"Training stopped before its end: {stopped}.")
+    return notes

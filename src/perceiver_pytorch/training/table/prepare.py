@@ -1,0 +1,195 @@
+"""From a table and a configuration to the data sets of a run, and to what is known about them."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from perceiver_pytorch import _checks
+from perceiver_pytorch.data import (
+    InputSpec,
+    SpecOptions,
+    Splits,
+    TableDataset,
+    TableLike,
+    differences,
+    fingerprint,
+    load_table,
+    recognise_columns,
+    split_column,
+    split_rows,
+    target_names,
+)
+from perceiver_pytorch.data.errors import listed
+from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
+from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.start.finetune import Source, adopt, load_source
+from perceiver_pytorch.training.start.published_inputs import adopt_rates
+from perceiver_pytorch.training.table.column_warnings import warn_about_columns
+from perceiver_pytorch.training.table.datasets import bad_rows, decode_where_it_fits, make_dataset, read_options
+from perceiver_pytorch.training.table.notes import change_notes, reading_notes
+from perceiver_pytorch.training.table.run import TableRun
+from perceiver_pytorch.training.table.settings import DataConfig, FitConfig
+
+
+@dataclass(frozen=True, eq=False)
+class TableData:
+    """The data of a run.
+
+    Attributes:
+        config: with the target, also where none was given.
+        source: the trained model to start from, or None.
+        spec: what was learned about the table.
+        fingerprint: what tells whether the table is the same when the run is resumed.
+        datasets: the rows by split: train, val, and test where there are any.
+        notes: sentences about the data, for the report.
+    """
+
+    config: FitConfig
+    source: Source | None
+    spec: InputSpec
+    fingerprint: dict[str, Any]
+    datasets: dict[str, TableDataset]
+    notes: list[str]
+
+
+def prepare_table(
+    config: FitConfig, run: TableRun, reporter: Reporter, *, given: TableLike | None, resume: bool
+) -> TableData:
+    """Reads the table, divides its rows, learns about its columns, and decodes what fits into memory.
+
+    Args:
+        config: which table and target, and how to read them.
+        run: a resumed run says what was learned when it began.
+        reporter: how to tell what was found.
+        given: the table, where it is in memory; None: the one that the configuration names.
+        resume: whether the run is resumed.
+
+    Raises:
+        DataError: for a table that cannot be used; the message names row and column.
+        ValueError: for a configuration that cannot be used, or if the run began with another table.
+    """
+    table = load_table(config.data.table, read_options(config.data)) if given is None else given
+    for note in table.notes:
+        reporter.warn(note)
+    config = config if config.data.target else _with_target(config, table, in_memory=given is not None)
+    source = load_source(config.start.checkpoint) if config.start.checkpoint else None
+    splits = _splits(table, config)
+    begun = resume and run.spec_file.is_file()
+    spec = run.spec() if begun else _learn(table, splits, config.data, source, reporter)
+    _check_task_weights(spec, config.training.task_weights)
+    taken = fingerprint(table, splits, spec)
+    if resume:
+        _check_table(run, taken, config)
+    for line in _describe(spec, splits):
+        reporter.say(line)
+    datasets = _datasets(table, splits, spec, config, reporter)
+    notes = [*reading_notes(table, datasets), *change_notes(datasets)]
+    for note in notes:
+        reporter.say(note)
+    return TableData(config, source, spec, taken, datasets, [*table.notes, *notes])
+
+
+def _with_target(config: FitConfig, table: TableLike, *, in_memory: bool) -> FitConfig:
+    """The configuration with the target that a folder or shards have by themselves."""
+    usual = [name for name in ("label", "cls", "class") if name in table.column_names]
+    if in_memory or Path(config.data.table).is_file() or not usual:
+        raise ValueError(f"which column is to be predicted? Columns: {listed(table.column_names)}")
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, target=usual[0]))
+
+
+def _splits(table: TableLike, config: FitConfig) -> Splits:
+    """The rows of each split."""
+    data = config.data
+    return split_rows(
+        table,
+        target=target_names(table, data.target),
+        split=split_column(table, data.split),
+        val_fraction=data.val_fraction,
+        seed=config.training.seed,
+        require_target=data.on_error == "raise",
+    )
+
+
+def _learn(table: TableLike, splits: Splits, data: DataConfig, source: Source | None, reporter: Reporter) -> InputSpec:
+    """What is learned from the train rows, or from some of them where they are in shards."""
+    targets = target_names(table, data.target)
+    seen, rows = table.sample(splits.train, targets)
+    split = split_column(table, data.split)
+    kinds = recognise_columns(seen, target=targets, split=split, overrides=data.columns)  # type: ignore[arg-type]
+    spec = InputSpec.fit(
+        seen,
+        kinds,
+        target=data.target,
+        rows=rows,
+        options=_spec_options(data, kinds, source),
+        allow_outside=data.allow_outside,
+        kinds_of_targets=data.target_kinds,
+        label_separator=data.label_separator,
+    )
+    warn_about_columns(seen, spec, rows, data, reporter)
+    return spec
+
+
+def _spec_options(data: DataConfig, kinds: dict[str, Any], source: Source | None) -> SpecOptions:
+    """How columns are cut into tokens: as asked for, and as the model to start from had it."""
+    options = SpecOptions(**{field.name: getattr(data, field.name) for field in dataclasses.fields(SpecOptions)})
+    if source is not None and source.spec is not None:
+        return adopt(options, source.spec, kinds)
+    if source is not None and isinstance(source.model, PublishedPerceiver):
+        return adopt_rates(options, source.model)
+    return options
+
+
+def _check_task_weights(spec: InputSpec, weights: Mapping[str, Any]) -> None:
+    known = tuple(target.name for target in spec.targets)
+    for name, weight in weights.items():
+        _checks.choice("a target of task_weights", name, known)
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+            raise ValueError(f"task_weights[{name!r}] must be a number of 0 or more, got {weight!r}")
+    if weights and not any(weights.get(name, 1.0) for name in known):
+        raise ValueError("task_weights are all 0; there is nothing to learn")
+
+
+def _check_table(run: TableRun, now: dict[str, Any], config: FitConfig) -> None:
+    """Raise a `ValueError` if the table is not what it was when the run began: other rows lead to other weights."""
+    if not run.spec_file.is_file():  # nothing has been learned yet
+        return
+    if not run.table_file.is_file():  # of an earlier version of this package
+        run.write_table(now)
+        return
+    found = differences(run.table(), now)
+    if found:
+        raise ValueError(
+            f"{config.data.table} is not what it was when {run.path} began: {'; '.join(found)}. "
+            "Going on would not give the model of that run; bring the table back, or begin anew in another folder"
+        )
+
+
+def _describe(spec: InputSpec, splits: Splits) -> list[str]:
+    """What was recognised, a line per modality."""
+    lines = [f"{target.name}: {target.note()}" for target in spec.targets]
+    for name, kind, columns, shape, note in spec.describe(most=8):
+        lines.append(f"  {name}: {kind}, {shape} ({note})" + (f" of {columns}" if columns != name else ""))
+    if spec.unused:
+        lines.append(f"  not used: {listed(spec.unused)}")
+    lines.append(f"rows: {len(splits.train):,} train, {len(splits.val):,} validation, {len(splits.test):,} test")
+    return lines
+
+
+def _datasets(
+    table: TableLike, splits: Splits, spec: InputSpec, config: FitConfig, reporter: Reporter
+) -> dict[str, TableDataset]:
+    """One data set per split that has rows."""
+    datasets = {
+        name: make_dataset(table, rows, spec, config.data, workers=config.training.num_workers)
+        for name, rows in (("train", splits.train), ("val", splits.val), ("test", splits.test))
+        if len(rows)
+    }
+    for name, dataset in datasets.items():
+        decode_where_it_fits(dataset, f"decoding {name} rows", reporter)
+    count = len(bad_rows(datasets))
+    if count:
+        reporter.warn(f"{count:,} bad row{' is' if count == 1 else 's are'} left out; the report lists them")
+    return datasets

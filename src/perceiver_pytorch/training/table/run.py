@@ -1,0 +1,70 @@
+"""The run folder of a model of tables."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from perceiver_pytorch._files import write_json
+from perceiver_pytorch._settings import load_config
+from perceiver_pytorch.data import InputSpec
+from perceiver_pytorch.training.run.folder import RunFolder
+from perceiver_pytorch.training.table.settings import FitConfig
+
+if TYPE_CHECKING:
+    from perceiver_pytorch.training.start.published import RunModel
+
+
+class TableRun(RunFolder):
+    """A run's files, as in `RunFolder`, and:
+
+    ``input_spec.json`` (what was learned about the table) · ``table.json`` (what tells whether the table is still the
+    same) · ``report.html``
+    """
+
+    command = ("fit", "TABLE")
+
+    @property
+    def spec_file(self) -> Path:
+        return self.path / "input_spec.json"
+
+    @property
+    def table_file(self) -> Path:
+        return self.path / "table.json"
+
+    @property
+    def report_file(self) -> Path:
+        return self.path / "report.html"
+
+    def config(self) -> FitConfig:
+        return load_config(self.config_file, FitConfig())
+
+    def write_spec(self, spec: InputSpec) -> None:
+        write_json(self.spec_file, spec.to_dict())
+
+    def spec(self) -> InputSpec:
+        return InputSpec.from_dict(self._read(self.spec_file))
+
+    def write_table(self, fingerprint: Mapping[str, Any]) -> None:
+        write_json(self.table_file, fingerprint)
+
+    def table(self) -> dict[str, Any]:
+        return self._read(self.table_file)
+
+    def model(self) -> "RunModel":
+        """The trained model, in evaluation mode.
+
+        Raises:
+            ValueError: if the run has none yet.
+        """
+        from perceiver_pytorch.models.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
+        from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
+
+        self._require_model()
+        config = self._read(self.path / "config.json")
+        if "published" in config:
+            from perceiver_pytorch.training.start.published import PublishedTableModel
+
+            return self.load(PublishedTableModel)
+        if "tasks" in config:
+            return self.load(MultiTaskPerceiver)
+        return self.load(MultiModalityWithTextPerceiver)

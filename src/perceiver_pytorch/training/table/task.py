@@ -1,0 +1,126 @@
+"""Learning to predict columns of a table: the task of ``perceiver fit``."""
+
+from typing import Any
+
+import numpy as np
+
+from perceiver_pytorch._settings import dump_config
+from perceiver_pytorch.data import BatchLoader, ShardedTable, TableDataset, TableLike, in_order
+from perceiver_pytorch.report.report import ReportFacts, write_report
+from perceiver_pytorch.training.run.job import Trained
+from perceiver_pytorch.training.run.loop import Loaders
+from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.run.sampler import EpochBatches
+from perceiver_pytorch.training.start.finetune import start_from
+from perceiver_pytorch.training.start.published import RunModel
+from perceiver_pytorch.training.table import evaluation
+from perceiver_pytorch.training.table.build import build_model
+from perceiver_pytorch.training.table.data_checkpoint import DataCheckpoint
+from perceiver_pytorch.training.table.datasets import bad_rows
+from perceiver_pytorch.training.table.learning_rate import peak_learning_rate
+from perceiver_pytorch.training.table.module import TableModule
+from perceiver_pytorch.training.table.notes import result_notes, waiting_note
+from perceiver_pytorch.training.table.prepare import TableData, prepare_table
+from perceiver_pytorch.training.table.run import TableRun
+from perceiver_pytorch.training.table.settings import FitConfig, TrainingConfig
+
+EVALUATION_BATCH = 256
+
+
+class TableTask:
+    """A `Task`: predicts columns of a table from the others.
+
+    Args:
+        config: everything that the run depends on.
+        table: the table, where it is in memory; ``config.data.table`` is then its name. None: the one that the
+            configuration names is read.
+    """
+
+    data: TableData
+    train_loader: BatchLoader
+    predictions: evaluation.Predictions
+
+    def __init__(self, config: FitConfig, table: TableLike | None = None) -> None:
+        self.config = config
+        self.table = table
+
+    @property
+    def training(self) -> TrainingConfig:
+        return self.config.training
+
+    def prepare(self, run: TableRun, *, resume: bool, reporter: Reporter) -> None:
+        self.data = prepare_table(self.config, run, reporter, given=self.table, resume=resume)
+
+    def module(self, reporter: Reporter) -> TableModule:
+        config, spec = self.data.config, self.data.spec
+        model: RunModel
+        if self.data.source is None:
+            model = build_model(spec, config.model)
+        else:
+            model, lines = start_from(self.data.source, spec, config.model, config.start)
+            for line in lines:
+                reporter.say(line)
+        reporter.say(model.summary().splitlines()[0])
+        rate, why = peak_learning_rate(model, config.training, config.start)
+        reporter.say(f"learning rate: {rate:g} at its peak, {why}")
+        return TableModule(model, spec, config.training, config.augment, rate)
+
+    def begin(self, run: TableRun) -> None:
+        if not run.spec_file.is_file():
+            run.write_table(self.data.fingerprint)
+            run.write_spec(self.data.spec)
+
+    def loaders(self, module: Any) -> Loaders:
+        train, datasets = self.data.datasets["train"], self.data.datasets
+        parts, window = None, 0
+        if isinstance(train.table, ShardedTable):
+            parts, window = np.unique(train.table.shard_of(train.rows), return_index=True)[1], train.table.window
+        order = EpochBatches(len(train), self.training.batch_size, self.training.seed, parts=parts, window=window)
+        self.train_loader = BatchLoader(train, order, fill=True)
+        return Loaders(
+            train=self.train_loader,
+            val=in_order(datasets["val"], EVALUATION_BATCH),
+            epochs=self.training.epochs,
+            callbacks=[DataCheckpoint(self.train_loader, datasets)],
+        )
+
+    def measure(self, trained: Trained, reporter: Reporter) -> dict[str, Any]:
+        split, dataset = self._measured()
+        module, waiting = trained.module, self.train_loader.waiting
+        assert isinstance(module, TableModule)
+        with reporter.step(f"measuring on {split} rows") as progress:
+            self.predictions, metrics = evaluation.measure(
+                module.model, dataset, balanced=module.balanced, batch_size=EVALUATION_BATCH, progress=progress
+            )
+        return metrics | {
+            "split": split,
+            "epochs": len(trained.history),
+            "stopped": trained.stopped,
+            "parameters": sum(p.numel() for p in module.model.parameters()),
+            "bad_rows": len(bad_rows(self.data.datasets)),
+            "train_seconds": round(waiting.seconds, 3),
+            "data_wait_share": round(waiting.share, 4),
+        }
+
+    def write(self, run: TableRun, trained: Trained, metrics: dict[str, Any]) -> None:
+        split, dataset = self._measured()
+        datasets, waiting = self.data.datasets, self.train_loader.waiting
+        facts = ReportFacts(
+            split=split,
+            dataset=dataset,
+            predictions=self.predictions,
+            metrics=metrics,
+            history=trained.history,
+            sizes={name: len(rows) for name, rows in datasets.items()},
+            bad_rows=bad_rows(datasets),
+            notes=result_notes(split, trained.stopped),
+            data_notes=[*self.data.notes, waiting_note(waiting, datasets["train"])],
+            summary=trained.module.model.summary(),
+            config=dump_config(self.data.config),
+        )
+        write_report(run.report_file, facts)
+
+    def _measured(self) -> tuple[str, TableDataset]:
+        """The rows that the result is of, and what they are called."""
+        datasets = self.data.datasets
+        return ("test", datasets["test"]) if "test" in datasets else ("validation", datasets["val"])
