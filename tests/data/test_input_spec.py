@@ -66,7 +66,7 @@ def _set(path, value):
     [
         (_set(["version"], 1), "version 2 was expected, got 1"),
         (_set(["targets"], 3), "targets: a list was expected"),
-        (_set(["targets"], []), "targets was expected to hold one or more"),
+        (_set(["targets"], []), "targets must hold one or more"),
         (_set(["targets", 0, "name"], 3), r"targets\[0\].name: str was expected"),
         (_set(["targets", 0, "kind"], "colour"), r"targets\[0\]: an object with a kind of class, labels, number"),
         (_set(["targets", 0, "classes"], ["a", 1]), r"targets\[0\].classes\[1\]: str"),

@@ -28,8 +28,8 @@ def evaluate(
     """Measure a trained model on a table, with each combination of its modalities."""
     from perceiver_pytorch._files import write_json
     from perceiver_pytorch.cli.tables import load_rows, open_run, opened, overridden, tell_bad_rows
+    from perceiver_pytorch.data.targets.scores import metric_lines
     from perceiver_pytorch.training.table.evaluation import measure
-    from perceiver_pytorch.training.table.metrics import metric_lines, modality_lines
     from perceiver_pytorch.training.table.run import TableRun
 
     if is_language_run(run):
@@ -47,8 +47,6 @@ def evaluate(
 
     console.say(f"{len(predictions.rows):,} rows of {table} ({chosen})")
     for line in metric_lines(dataset.spec.targets, result):
-        console.say(line)
-    for line in modality_lines(result):
         console.say(line)
     if output is not None:
         write_json(output, result)

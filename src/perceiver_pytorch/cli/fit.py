@@ -185,13 +185,13 @@ def _stopped_run(resume: str, run: Path | None) -> Any:
 
 
 def _print_outcome(outcome: Any, folder: Any) -> None:
-    from perceiver_pytorch.training.table.metrics import metric_lines, modality_lines
+    from perceiver_pytorch.data.targets.scores import metric_lines
 
     metrics = outcome.metrics
     if outcome.stopped:
         console.say(f"stopped: {outcome.stopped}; go on with: perceiver fit --resume {folder.path}")
     console.say(f"measured on {metrics['split']} rows:")
-    for line in [*metric_lines(folder.spec().targets, metrics), *modality_lines(metrics)]:
+    for line in metric_lines(folder.spec().targets, metrics):
         console.say(line)
     console.say(f"report: {folder.report_file}")
 

@@ -31,21 +31,20 @@ if TYPE_CHECKING:
     from perceiver_pytorch.data.delimited import ReadOptions
     from perceiver_pytorch.data.errors import DataError
     from perceiver_pytorch.data.input_spec import InputSpec
-    from perceiver_pytorch.data.labels import look_alikes
     from perceiver_pytorch.data.loading import BatchLoader, in_order
     from perceiver_pytorch.data.options import SpecOptions
+    from perceiver_pytorch.data.predictions import Predictions
     from perceiver_pytorch.data.readers import load_table
     from perceiver_pytorch.data.sources import ShardedTable
     from perceiver_pytorch.data.splits import Splits, split_column, split_rows
     from perceiver_pytorch.data.table import Table, TableLike
     from perceiver_pytorch.data.table_fingerprint import differences, fingerprint
-    from perceiver_pytorch.data.target_specs import ClassTarget, LabelsTarget, NumberTarget, TargetSpec
-    from perceiver_pytorch.data.targets import TARGET_KINDS, TargetKind, target_kinds, target_names
+    from perceiver_pytorch.data.targets import ClassTarget, LabelsTarget, NumberTarget, Target, target_types
+    from perceiver_pytorch.data.targets.columns import target_kinds, target_names
 
 __all__ = [
     "CHANGES",
     "KINDS",
-    "TARGET_KINDS",
     "AudioSpec",
     "BadRow",
     "Batch",
@@ -63,6 +62,7 @@ __all__ = [
     "NumberTarget",
     "NumbersSpec",
     "PointsSpec",
+    "Predictions",
     "ReadOptions",
     "Sample",
     "SeriesSpec",
@@ -72,8 +72,7 @@ __all__ = [
     "Table",
     "TableDataset",
     "TableLike",
-    "TargetKind",
-    "TargetSpec",
+    "Target",
     "TextSpec",
     "VideoSpec",
     "Where",
@@ -85,12 +84,12 @@ __all__ = [
     "in_order",
     "leaks",
     "load_table",
-    "look_alikes",
     "recognise_columns",
     "split_column",
     "split_rows",
     "target_kinds",
     "target_names",
+    "target_types",
     "unheard",
     "unnamed_splits",
     "unopened",
@@ -109,15 +108,15 @@ __getattr__, __dir__ = lazily(
         "delimited": "ReadOptions",
         "errors": "DataError",
         "input_spec": "InputSpec",
-        "labels": "look_alikes",
         "loading": "BatchLoader in_order",
         "options": "SpecOptions",
+        "predictions": "Predictions",
         "readers": "load_table",
         "sources": "ShardedTable",
         "splits": "Splits split_column split_rows",
         "table": "Table TableLike",
         "table_fingerprint": "differences fingerprint",
-        "target_specs": "ClassTarget LabelsTarget NumberTarget TargetSpec",
-        "targets": "TARGET_KINDS TargetKind target_kinds target_names",
+        "targets": "ClassTarget LabelsTarget NumberTarget Target target_types",
+        "targets.columns": "target_kinds target_names",
     },
 )

@@ -18,7 +18,7 @@ from .errors import DataError, did_you_mean, listed, need
 from .sniff import Media, sniff_bytes, sniff_path
 from .splits import SPLIT_NAMES, split_column
 from .table import Table
-from .targets import target_names
+from .targets.columns import target_names
 from .values import as_date, as_label, as_number, is_missing
 
 if TYPE_CHECKING:

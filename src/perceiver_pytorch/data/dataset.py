@@ -20,7 +20,7 @@ from .decoders import Encoded, ModalitySpec
 from .errors import DataError
 from .input_spec import InputSpec
 from .table import TableLike
-from .target_specs import TargetSpec, is_known
+from .targets import Target
 from .workers import MAX_WORKERS, in_workers
 
 _REPORT_EVERY = 0.2  # seconds between two calls of a progress function
@@ -308,7 +308,7 @@ class TableDataset(Dataset[Sample]):
     def _sample(self, row: int, cells: Mapping[str, Any]) -> Sample:
         where = self._where(row)
         targets = {target.name: self._target(target, cells.get(target.name), where) for target in self.spec.targets}
-        if self.require_target and not any(map(is_known, targets.values())):
+        if self.require_target and not any(target.known(targets[target.name][None])[0] for target in self.spec.targets):
             reason = "the target is missing" if len(targets) == 1 else f"all targets are missing ({', '.join(targets)})"
             raise where.error(self.spec.targets[0].name, reason)
         inputs = {modality.name: self._encode(modality, cells, where) for modality in self.spec.modalities}
@@ -329,7 +329,7 @@ class TableDataset(Dataset[Sample]):
             self._decoded[key] = encoded
         return self._decoded.get(key, encoded)
 
-    def _target(self, target: TargetSpec, value: Any, where: Where) -> np.ndarray:
+    def _target(self, target: Target, value: Any, where: Where) -> np.ndarray:
         try:
             return target.encode(value)
         except ValueError as error:

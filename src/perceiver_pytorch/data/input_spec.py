@@ -26,8 +26,8 @@ from .errors import DataError, did_you_mean, listed
 from .fitting import fit_modalities
 from .options import SpecOptions
 from .table import Table
-from .target_specs import TARGET_SPECS, TargetSpec, check_unique
-from .targets import fit_targets, target_kinds
+from .targets import Target, target_types
+from .targets.columns import check_unique, fit_targets, target_kinds
 
 _VERSION = 2
 _SPECS: dict[str, type] = {
@@ -49,7 +49,7 @@ class InputSpec:
         kinds: each column's kind, ignored columns included.
     """
 
-    targets: tuple[TargetSpec, ...]
+    targets: tuple[Target, ...]
     modalities: tuple[ModalitySpec, ...]
     kinds: dict[str, Kind]
 
@@ -81,7 +81,7 @@ class InputSpec:
             rows: int64 row numbers of the train split; no other row is looked at.
             options: sizes and limits.
             allow_outside: let paths in cells lead out of the table's folder.
-            kinds_of_targets: {target: class, labels or number} that win over what is recognised.
+            kinds_of_targets: {target: kind} that win over what is recognised.
             label_separator: what stands between the labels of a text; None: what is recognised.
 
         Raises:
@@ -144,7 +144,7 @@ class InputSpec:
                 f"input spec: version {_VERSION} was expected, got {given['version']!r}: the run was "
                 "written by another version of this package; fit it again, or use that version"
             )
-        targets = _specs(given["targets"], TARGET_SPECS, "input spec.targets")
+        targets = _specs(given["targets"], dict(sorted(target_types().items())), "input spec.targets")
         modalities = _specs(given["modalities"], _SPECS, "input spec.modalities")
         return cls(tuple(targets), tuple(modalities), _checked_kinds(given["kinds"]))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import DataError
 from .table import TableLike
-from .targets import require_targets, strata, target_names
+from .targets.columns import require_targets, strata, target_names
 from .values import is_missing
 
 SPLIT_NAMES = {

@@ -1,10 +1,14 @@
 """What a cell's value means: missing or not, as a label, as a number."""
 
+import contextlib
 import datetime
 import math
 import re
+from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 # How number columns that were read as text spell a missing value.
 _MISSING_NUMBERS = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "?"})
@@ -26,6 +30,16 @@ def is_infinite(value: Any) -> bool:
         return math.isinf(float(value))
     except (TypeError, ValueError, OverflowError):
         return False
+
+
+def readable(cells: Iterable[Any], read: Callable[[Any], T | None]) -> list[T]:
+    """What can be read of the cells; the others are reported with their rows when those are decoded."""
+    found = []
+    for cell in cells:
+        with contextlib.suppress(ValueError):
+            value = read(cell)
+            found += [] if value is None else [value]
+    return found
 
 
 def as_label(value: Any) -> str:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from perceiver_pytorch.data.targets.report_parts import BLUE, GREY, ORANGE, Drawing
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-BLUE, ORANGE, GREY = "#2563a8", "#d9822b", "#8a94a0"
 
 
 def learning_curves(history: Sequence[Mapping[str, float]], measure: str, title: str) -> str:
@@ -44,34 +44,10 @@ def bits_curve(history: Sequence[Mapping[str, float]], baselines: Mapping[str, f
     return _svg(figure)
 
 
-def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
-    """Rows: truth, columns: prediction; the colour is the share of the row, numbers are counts."""
-    counts = np.array(matrix)
-    size = len(classes)
-    side = min(10.0, 2.2 + 0.42 * size)
-    figure, axes = _figure(side, side, 1)
-    shares = counts / counts.sum(1, keepdims=True).clip(1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(size), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
-    axes.set_yticks(range(size), classes)
-    axes.set(xlabel="predicted", ylabel="true")
-    if size <= 30:
-        for i, j in zip(*counts.nonzero(), strict=True):
-            color = "white" if shares[i, j] > 0.5 else "black"
-            axes.text(j, i, counts[i, j], ha="center", va="center", color=color, fontsize=7)
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-    return _svg(figure)
-
-
-def scatter(truth: Sequence[float], predicted: Sequence[float], name: str) -> str:
-    """A point per row, true against predicted; on the line both are the same."""
-    figure, axes = _figure(5.0, 4.6, 1)
-    alpha = float(np.clip(200 / max(1, len(truth)), 0.1, 0.8))
-    axes.scatter(truth, predicted, s=14, alpha=alpha, color=BLUE, linewidths=0)
-    low, high = min(*truth, *predicted), max(*truth, *predicted)
-    axes.plot([low, high], [low, high], color=GREY, linewidth=1, linestyle=":")
-    axes.set(xlabel=f"true {name}", ylabel=f"predicted {name}")
+def drawn(drawing: Drawing) -> str:
+    """What a target draws."""
+    figure, axes = _figure(drawing.width, drawing.height, 1)
+    drawing.draw(axes)
     return _svg(figure)
 
 

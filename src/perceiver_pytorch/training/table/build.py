@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from perceiver_pytorch.data import Batch, CategoriesSpec, InputSpec, ModalitySpec, TargetSpec, TextSpec
+from perceiver_pytorch.data import Batch, CategoriesSpec, InputSpec, ModalitySpec, Target, TextSpec
 from perceiver_pytorch.models.modalities import InputModality, InputModalityWithEmbedding
 from perceiver_pytorch.models.multi_modality_with_text_perceiver import (
     MultiModalityWithTextPerceiver,
@@ -55,7 +55,7 @@ def assemble(spec: InputSpec, arguments: Mapping[str, Any]) -> TableModel:
     return MultiTaskPerceiver(encoder=encoder, tasks={target.name: target.size for target in spec.targets})
 
 
-def run_model(model: nn.Module, batch: Batch, targets: Sequence[TargetSpec]) -> dict[str, Tensor]:
+def run_model(model: nn.Module, batch: Batch, targets: Sequence[Target]) -> dict[str, Tensor]:
     """{target: ``(batch, size)``}, the outputs of `build_model`'s model on a batch."""
     outputs = model(
         model_inputs(batch.inputs),

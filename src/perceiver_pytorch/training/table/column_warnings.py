@@ -3,12 +3,9 @@
 import numpy as np
 
 from perceiver_pytorch.data import (
-    ClassTarget,
     InputSpec,
-    LabelsTarget,
     Table,
     leaks,
-    look_alikes,
     split_column,
     unheard,
     unnamed_splits,
@@ -34,13 +31,8 @@ def warn_about_columns(table: Table, spec: InputSpec, rows: np.ndarray, data: Da
                 f"column {name!r} settles {target.name!r} in every train row; if it is the answer itself, "
                 f"leave it out with --column {name}=ignore"
             )
-        names = target.classes if isinstance(target, ClassTarget) else ()
-        names = target.labels if isinstance(target, LabelsTarget) else names
-        for alike in look_alikes(names):
-            reporter.warn(
-                f"{target.name!r} has {', '.join(map(repr, alike))}, which differ in spaces or capitals alone; "
-                f"they are learned as different {'labels' if isinstance(target, LabelsTarget) else 'classes'}"
-            )
+        for text in target.warnings():
+            reporter.warn(text)
     for name in unnamed_splits(table, spec.kinds) if split_column(table, data.split) is None else ():
         if name not in data.columns:
             reporter.warn(f"column {name!r} tells train rows from others, but is read as input; is it --split {name}?")

@@ -2,60 +2,20 @@
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from perceiver_pytorch.data import Batch, ClassTarget, DataError, LabelsTarget, TableDataset, TargetSpec, in_order
+from perceiver_pytorch.data import Batch, DataError, Predictions, TableDataset, in_order
+from perceiver_pytorch.data.targets.scores import score, score_name
 from perceiver_pytorch.training.table.build import run_model, token_shapes
-from perceiver_pytorch.training.table.metrics import known, score, score_name, target_metrics
 
 Progress = Callable[[int, int], None]
 
 MAX_SUBSETS = 63
 """Of up to 6 modalities all combinations are measured, of more each left out and each alone."""
-
-
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """Of a number of rows.
-
-    Attributes:
-        rows: int64 ``(rows,)``, row numbers in the table.
-        targets: what was predicted.
-        outputs: {target: float32 ``(rows, size)``}, the model's.
-        encoded: {target: of the rows, as in a `Batch`}, unknown where it is missing.
-        present: {modality: bool ``(rows,)``}, which rows have it.
-    """
-
-    rows: Tensor
-    targets: tuple[TargetSpec, ...]
-    outputs: dict[str, Tensor]
-    encoded: dict[str, Tensor]
-    present: dict[str, Tensor]
-
-    def values(self, target: TargetSpec) -> Tensor:
-        """float ``(rows, size)``: probabilities of classes or labels, or numbers in their unit."""
-        outputs = self.outputs[target.name].float()
-        if isinstance(target, ClassTarget):
-            return outputs.softmax(-1)
-        if isinstance(target, LabelsTarget):
-            return outputs.sigmoid()
-        return outputs.double() * target.std + target.mean
-
-    def metrics(self) -> dict[str, dict[str, Any]]:
-        """{target: `target_metrics`}, of the targets that are known in some row.
-
-        Raises:
-            ValueError: if no row has a known target.
-        """
-        measured = [target for target in self.targets if known(target, self.encoded[target.name]).any()]
-        if not measured:
-            raise ValueError("no row has a target that the model knows; there is nothing to measure against")
-        return {t.name: target_metrics(t, self.outputs[t.name], self.encoded[t.name]) for t in measured}
 
 
 def predict(
@@ -141,11 +101,11 @@ def measure(
     rows; a row that has nothing left is answered from no input at all.
 
     Returns:
-        The predictions with all modalities, and: of one target its `target_metrics`, of several ``tasks`` with those of
-        each; ``score`` and ``score_name`` (`metrics.score`); ``combinations``, per subset of the modalities ``present``
-        and ``absent`` (names), ``score``, with several targets the ``scores`` of each, and ``complete_rows``, how many
-        rows have every modality of the subset; and ``modalities``, per modality the score ``without`` it and with it
-        ``alone``.
+        The predictions with all modalities, and: of one target its metrics (`Target.measured`), of several ``tasks``
+        with those of each; ``score`` and ``score_name`` (`scores.score`); ``combinations``, per subset of the
+        modalities ``present`` and ``absent`` (names), ``score``, with several targets the ``scores`` of each, and
+        ``complete_rows``, how many rows have every modality of the subset; and ``modalities``, per modality the score
+        ``without`` it and with it ``alone``.
 
     Raises:
         ValueError: if no row has a known target.
@@ -177,7 +137,7 @@ def _scores(predictions: Predictions, balanced: bool) -> dict[str, Any]:
     result: dict[str, Any] = {"score": score(targets, metrics, balanced)}
     if len(targets) > 1:
         there = [target for target in targets if target.name in metrics]
-        result["scores"] = {target.name: score([target], metrics, balanced) for target in there}
+        result["scores"] = {target.name: target.score(metrics[target.name], balanced) for target in there}
     return result
 
 

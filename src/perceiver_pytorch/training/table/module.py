@@ -7,13 +7,13 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from perceiver_pytorch.data import Batch, InputSpec
+from perceiver_pytorch.data.targets.scores import score, score_name
 from perceiver_pytorch.training.run.loop import Resumable
 from perceiver_pytorch.training.run.optimizers import build_optimizer, build_schedule
 from perceiver_pytorch.training.start.freezing import merge_lora
 from perceiver_pytorch.training.table.augment import augmented, mixed
 from perceiver_pytorch.training.table.build import run_model
-from perceiver_pytorch.training.table.losses import class_weights, target_loss, weighted_mean
-from perceiver_pytorch.training.table.metrics import known, score, score_name, target_metrics
+from perceiver_pytorch.training.table.losses import target_loss, weighted_mean
 from perceiver_pytorch.training.table.settings import AugmentConfig, TrainingConfig
 from perceiver_pytorch.training.table.token_dropout import thinned
 
@@ -41,7 +41,8 @@ class TableModule(Resumable):
         self.config = config
         self.balanced = config.class_weights == "balanced"
         for i, target in enumerate(self.targets):  # buffers, so that they move with the model
-            self.register_buffer(f"weights_{i}", class_weights(target, self.balanced), persistent=False)
+            weights = target.balanced_weights() if self.balanced else None
+            self.register_buffer(f"weights_{i}", weights, persistent=False)
         self.train_loss = MeanMetric()
         self.train_loss.persistent(True)  # a run that is stopped within an epoch goes on with that epoch's mean
         self._seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
@@ -82,9 +83,9 @@ class TableModule(Resumable):
         encoded = {t.name: torch.cat([seen[t.name] for _, seen in self._seen]) for t in self.targets}
         self._seen.clear()
         metrics = {
-            target.name: target_metrics(target, outputs[target.name], encoded[target.name])
+            target.name: target.measured(outputs[target.name], encoded[target.name])
             for target in self.targets
-            if known(target, encoded[target.name]).any()
+            if target.known(encoded[target.name]).any()
         }
         device = self.device
         outputs = {name: values.to(device) for name, values in outputs.items()}
@@ -94,8 +95,8 @@ class TableModule(Resumable):
         if len(self.targets) > 1:
             for target in self.targets:
                 if target.name in metrics:
-                    name = score_name([target], self.balanced)
-                    self.log(f"val_{name}/{target.name}", score([target], metrics, self.balanced))
+                    name, value = target.score_name(self.balanced), target.score(metrics[target.name], self.balanced)
+                    self.log(f"val_{name}/{target.name}", value)
 
     def _loss(self, outputs: dict[str, Tensor], encoded: dict[str, Tensor], label_smoothing: float) -> Tensor:
         losses = {

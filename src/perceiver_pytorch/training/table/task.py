@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from perceiver_pytorch._settings import dump_config
-from perceiver_pytorch.data import BatchLoader, ShardedTable, TableDataset, TableLike, in_order
-from perceiver_pytorch.report.report import ReportFacts, write_report
+from perceiver_pytorch.data import BatchLoader, Predictions, ShardedTable, TableDataset, TableLike, in_order
+from perceiver_pytorch.report.page import ReportFacts, write_report
 from perceiver_pytorch.training.run.job import Trained
 from perceiver_pytorch.training.run.loop import Loaders
 from perceiver_pytorch.training.run.reporter import Reporter
@@ -38,7 +38,7 @@ class TableTask:
 
     data: TableData
     train_loader: BatchLoader
-    predictions: evaluation.Predictions
+    predictions: Predictions
 
     def __init__(self, config: FitConfig, table: TableLike | None = None) -> None:
         self.config = config
@@ -117,6 +117,7 @@ class TableTask:
             data_notes=[*self.data.notes, waiting_note(waiting, datasets["train"])],
             summary=trained.module.model.summary(),
             config=dump_config(self.data.config),
+            balanced=trained.module.balanced,
         )
         write_report(run.report_file, facts)
 

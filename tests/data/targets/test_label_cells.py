@@ -4,14 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perceiver_pytorch.data.labels import find_separator, labels_of, look_alikes
-
-
-def test_names_that_differ_in_spaces_or_capitals_alone():
-    assert look_alikes(["no", "no ", "yes", "Very good", "very  Good", "verygood"]) == [
-        ("no", "no "),
-        ("Very good", "very  Good"),
-    ]
+from perceiver_pytorch.data.targets.label_cells import find_separator, labels_of
 
 
 @pytest.mark.parametrize(

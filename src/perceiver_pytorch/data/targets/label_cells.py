@@ -1,13 +1,11 @@
 """Cells that hold several labels at once: lists, JSON lists, or text with a separator."""
 
-from __future__ import annotations
-
 import ast
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .values import as_label, is_missing
+from perceiver_pytorch.data.values import as_label, is_missing
 
 SEPARATORS = ("|", ";", ",")
 """Separators looked for, in this order."""
@@ -15,14 +13,6 @@ SEPARATORS = ("|", ";", ",")
 _SOME = 0.02  # a separator stands in at least this share of the cells that have a value
 _LONGEST = 60  # characters of a label; a longer part is prose
 _MAX_LITERAL = 100_000  # characters of a list written as text
-
-
-def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Classes or labels that differ in spaces or capitals alone."""
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(" ".join(name.casefold().split()), []).append(name)
-    return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
 def labels_of(value: Any, separator: str | None) -> tuple[str, ...] | None:

@@ -1,10 +1,7 @@
-import datetime
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from data_helpers import table_of
 from perceiver_pytorch.data import (
@@ -19,7 +16,7 @@ from perceiver_pytorch.data import (
     target_kinds,
     target_names,
 )
-from perceiver_pytorch.data.targets import fit_targets
+from perceiver_pytorch.data.targets.columns import fit_targets
 
 GENRES = ["Drama, Crime", "Drama", "Crime", "Comedy, Drama", "Comedy"]
 
@@ -82,17 +79,6 @@ def test_what_is_learned_of_each_kind(tmp_path):
     assert np.isnan(labels.encode(None)).all()
     assert number.encode("4").tolist() == 2
     assert np.isnan(number.encode(""))
-
-
-@given(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=30))
-def test_numbers_are_standardised_by_the_train_rows(cells):
-    if np.std(cells) <= 1e-12 * max(1, abs(np.mean(cells))):
-        with pytest.raises(ValueError, match="one value only"):
-            NumberTarget.fit("n", cells)
-        return
-    target = NumberTarget.fit("n", cells)
-    encoded = np.array([target.encode(cell) for cell in cells], dtype=np.float64)
-    assert np.allclose(encoded * target.std + target.mean, cells, rtol=1e-5, atol=1e-5 * target.std)
 
 
 @pytest.mark.parametrize(
@@ -174,23 +160,3 @@ def test_val_rows_are_drawn_in_proportion_from_the_classes_of_a_later_target(tmp
 def test_val_rows_of_numbers_are_drawn_by_share(tmp_path):
     table = table_of(tmp_path, n=[i / 7 for i in range(80)])
     assert len(split_rows(table, target="n", split=None, val_fraction=0.25, seed=0).val) == 20
-
-
-def test_dates_are_numbers_that_are_dates_again():
-    day, hour = datetime.timedelta(days=1), datetime.timedelta(hours=1)
-    start = datetime.date(2021, 3, 1)
-    target = NumberTarget.fit("n", [start + i * day for i in range(11)])
-    assert target.dates == "day"
-    assert target.note() == "a date, 2021-03-06 ± 3.162 days"
-    assert float(target.encode(start)) == pytest.approx(-5 / target.std)
-    days = (start - datetime.date(1970, 1, 1)).days
-    cells = target.cells(np.array([days + 0.4, days + 0.6]))
-    assert cells.astype(str).tolist() == ["2021-03-01", "2021-03-02"]
-    timed = NumberTarget.fit("n", [datetime.datetime(2021, 3, 1) + i * hour for i in range(10)])
-    assert timed.dates == "second"
-    assert timed.text(days + 0.25) == "2021-03-01T06:00:00"
-    plain = NumberTarget.fit("n", [1.0, 2.0, 4.0])
-    assert (plain.dates, plain.text(2.0)) == ("", "2")
-    assert plain.cells(np.array([2.5])).tolist() == [2.5]
-    with pytest.raises(ValueError, match="dates was expected to be 'day'"):
-        NumberTarget("n", 0.0, 1.0, "month")

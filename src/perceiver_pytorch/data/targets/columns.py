@@ -1,24 +1,14 @@
 """The columns to predict: what kind each is, and what was learned about it from the train rows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import filterfalse
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
-from .errors import DataError, did_you_mean
-from .labels import find_separator, is_list_text
-from .table import TableLike
-from .target_specs import ClassTarget, LabelsTarget, NumberTarget, TargetSpec
-from .values import as_label, as_number, is_infinite, is_missing
-
-TargetKind = Literal["class", "labels", "number"]
-TARGET_KINDS: tuple[TargetKind, ...] = get_args(TargetKind)
-
-_MANY = 20  # more different values than this are measurements if they are numbers
-_NEARLY_ALL = 0.95
+from perceiver_pytorch.data.errors import DataError, did_you_mean
+from perceiver_pytorch.data.table import TableLike
+from perceiver_pytorch.data.targets import Target, target_types
+from perceiver_pytorch.data.values import is_missing
 
 
 def target_names(table: TableLike, given: str | Sequence[str]) -> tuple[str, ...]:
@@ -35,7 +25,7 @@ def target_names(table: TableLike, given: str | Sequence[str]) -> tuple[str, ...
     for name in names:
         table.require(name)
     if not names or len(set(names)) != len(names):
-        raise DataError(f"{table.source}: one or more different target columns were expected, got {names}")
+        raise DataError(f"{table.source}: one or more different target columns must be given, got {names}")
     return tuple(names)
 
 
@@ -44,12 +34,8 @@ def target_kinds(
     names: str | Sequence[str],
     overrides: Mapping[str, str] | None = None,
     separator: str | None = None,
-) -> dict[str, TargetKind]:
-    """Each target's kind, by its values.
-
-    - labels: lists, lists as text, or text with a separator whose parts come back in several combinations
-    - number: numbers of more than 20 different values
-    - class: everything else
+) -> dict[str, str]:
+    """Each target's kind: the first of `target_types` that recognises its cells.
 
     Args:
         table: the table.
@@ -65,18 +51,18 @@ def target_kinds(
         if name not in names:
             known = list(names)
             raise DataError(f"a kind is given for {name!r}{did_you_mean(name, known)}; the targets are {known}")
-        if kind not in TARGET_KINDS:
-            known = list(TARGET_KINDS)
+        if kind not in target_types():
+            known = sorted(target_types())
             raise DataError(
                 f"target {name!r}: unknown kind {kind!r}{did_you_mean(str(kind), known)}; "
                 f"the kinds are {', '.join(known)}"
             )
-    return {name: overrides.get(name) or _recognised(table.column(name), separator) for name in names}  # type: ignore[misc]
+    return {name: overrides.get(name) or _recognised(table.column(name), separator).kind for name in names}
 
 
 def fit_targets(
-    table: TableLike, kinds: Mapping[str, TargetKind], rows: np.ndarray, *, separator: str | None = None
-) -> tuple[TargetSpec, ...]:
+    table: TableLike, kinds: Mapping[str, str], rows: np.ndarray, *, separator: str | None = None
+) -> tuple[Target, ...]:
     """What the train rows say about each target.
 
     Args:
@@ -91,26 +77,15 @@ def fit_targets(
     return tuple(_fit(table, name, kind, rows, separator) for name, kind in kinds.items())
 
 
-def _fit(table: TableLike, name: str, kind: TargetKind, rows: np.ndarray, separator: str | None) -> TargetSpec:
-    cells = [cell for cell in table.take(name, rows) if not is_missing(cell)]
+def _fit(table: TableLike, name: str, kind: str, rows: np.ndarray, separator: str | None) -> Target:
+    cells = _with_value(table.take(name, rows))
     place = f"{table.source}: target {name!r}"
     if not cells:
         raise DataError(f"{place} is missing in all {len(rows)} train rows", column=name)
     try:
-        if kind == "number":
-            return NumberTarget.fit(name, cells)
-        if kind == "labels":
-            return LabelsTarget.fit(name, cells, find_separator(cells) if separator is None else separator)
-        spec = ClassTarget.fit(name, cells)
+        return target_types()[kind].fit(name, cells, separator)
     except ValueError as error:
         raise DataError(f"{place} {error}", column=name) from None
-    if len(spec.classes) > _MANY and 2 * len(spec.classes) > len(cells):
-        raise DataError(
-            f"{place} has {len(spec.classes)} different values in {len(cells)} train rows, too many for classes; "
-            f"is it another kind (--target-kind {name}=number or labels), or no target at all?",
-            column=name,
-        )
-    return spec
 
 
 def require_targets(table: TableLike, names: str | Sequence[str], rows: np.ndarray) -> None:
@@ -131,33 +106,26 @@ def require_targets(table: TableLike, names: str | Sequence[str], rows: np.ndarr
 
 
 def strata(table: TableLike, names: str | Sequence[str], rows: np.ndarray) -> list[str]:
-    """A group per row, to draw from in proportion: the class of the first target that has classes."""
+    """A group per row, to draw from in proportion: that of the first target whose kind has groups."""
     for name in target_names(table, names):
         cells = table.take(name, rows)
-        if _recognised(cells) == "class":
-            return [as_label(cell) for cell in cells]
+        groups = _recognised(cells).strata(cells)
+        if groups is not None:
+            return groups
     return [""] * len(rows)
 
 
-def _recognised(column: Iterable[Any], separator: str | None = None) -> TargetKind:
-    cells = [cell for cell in column if not is_missing(cell)]
-    lists = sum(isinstance(cell, list | tuple) or is_list_text(cell) for cell in cells)
-    if cells and lists >= _NEARLY_ALL * len(cells):
-        return "labels"
-    if _measured(cells):
-        return "number"
-    if separator is not None and any(separator in cell for cell in cells if isinstance(cell, str)):
-        return "labels"
-    return "labels" if find_separator(cells) is not None else "class"
+def check_unique(targets: Iterable[Target]) -> None:
+    """Raise a `DataError` unless there are one or more targets of different names."""
+    names = [target.name for target in targets]
+    if not names or len(set(names)) != len(names):
+        raise DataError(f"targets must hold one or more of different names, got {names}")
 
 
-def _measured(cells: list[Any]) -> bool:
-    """Numbers with many different values, or with decimals and hardly a value twice."""
-    if any(isinstance(cell, bool) for cell in cells):
-        return False
-    try:
-        numbers = [number for number in map(as_number, filterfalse(is_infinite, cells)) if number is not None]
-    except ValueError:
-        return False
-    distinct = len(set(numbers))
-    return distinct > _MANY or (any(number % 1 for number in numbers) and distinct > max(2, len(numbers) / 2))
+def _recognised(column: Iterable[Any], separator: str | None = None) -> type[Target]:
+    cells = _with_value(column)
+    return next(target for target in target_types().values() if target.recognises(cells, separator))
+
+
+def _with_value(column: Iterable[Any]) -> list[Any]:
+    return [cell for cell in column if not is_missing(cell)]

@@ -1,0 +1,232 @@
+"""What every kind of target says about itself."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from perceiver_pytorch.data.targets.report_parts import Answer, Section
+
+T = TypeVar("T", bound="Target")
+Rows = TypeVar("Rows", np.ndarray, Tensor)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a kind of target is compared with: a prediction that reads no input.
+
+    Attributes:
+        what: what it predicts, for people.
+        metric: its key in the metrics.
+        measures: key of the metric that it is a value of.
+    """
+
+    what: str
+    metric: str
+    measures: str
+
+
+@dataclass(frozen=True)
+class Target(ABC):
+    """A column to predict: what the train rows say about it, and everything that depends on its kind.
+
+    A kind is a frozen dataclass in a file of its own. Its fields hold what was learned: text, numbers, booleans and
+    tuples of these, which ``input_spec.json`` keeps. `perceiver_pytorch.data.targets` lists the kinds.
+
+    Attributes:
+        name: the column.
+    """
+
+    name: str
+
+    kind: ClassVar[str]
+    """Its name in ``input_spec.json``, in the metrics and for ``--target-kind``."""
+    plural: ClassVar[str]
+    """Several of the kind, for people."""
+    dtype: ClassVar[str] = "float32"
+    """Of an encoded cell: ``"float32"``, where NaN means unknown, or ``"int64"``, where -1 does."""
+    titles: ClassVar[Mapping[str, str]]
+    """{metric: its name for people}, of the metrics that are shown first."""
+    baseline: ClassVar[Baseline]
+
+    # -- what is learned from a column
+
+    @classmethod
+    def recognises(cls, cells: Sequence[Any], separator: str | None) -> bool:
+        """Whether a column without a given kind is of this one; by default only ``--target-kind`` chooses it.
+
+        Args:
+            cells: the column's cells that have a value.
+            separator: what stands between the labels of a text, where it is given.
+        """
+        return False
+
+    @classmethod
+    def strata(cls, cells: Sequence[Any]) -> list[str] | None:
+        """A group per cell, from which validation rows are drawn in proportion; None: from all rows alike."""
+        return None
+
+    @classmethod
+    @abstractmethod
+    def fit(cls: type[T], name: str, cells: Sequence[Any], separator: str | None = None) -> T:
+        """Learns from the train rows.
+
+        Args:
+            name: the column.
+            cells: the cells of the train rows that have a value, at least one.
+            separator: what stands between the labels of a text; None: what is recognised.
+
+        Raises:
+            ValueError: if nothing can be learned. The message follows the column's name ("has one value only").
+        """
+
+    @abstractmethod
+    def note(self) -> str:
+        """What was learned, in a few words."""
+
+    def warnings(self) -> list[str]:
+        """Sentences about what was learned and may be meant otherwise."""
+        return []
+
+    # -- what a model is trained on
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Outputs of a model."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of an encoded cell."""
+        return ()
+
+    @abstractmethod
+    def encode(self, value: Any) -> np.ndarray:
+        """A cell as an array of `shape` and `dtype`; `unknown` where it is missing.
+
+        Raises:
+            ValueError: if it cannot be read, or the train rows had nothing like it. The message says no place.
+        """
+
+    def unknown(self) -> np.ndarray:
+        """What stands for a missing value."""
+        return np.full(self.shape, -1 if self._counts else np.nan, dtype=self.dtype)
+
+    def known(self, encoded: Rows) -> Rows:
+        """bool ``(rows,)``: where encoded cells ``(rows, *shape)`` have a value."""
+        there: Any = encoded >= 0 if self._counts else encoded == encoded
+        return there if there.ndim == 1 else there.reshape(len(there), -1).all(1)
+
+    @property
+    def _counts(self) -> bool:
+        return self.dtype.startswith("int")
+
+    @abstractmethod
+    def loss(
+        self, outputs: Tensor, encoded: Tensor, *, weights: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> Tensor:
+        """The mean loss over rows with a known target.
+
+        Args:
+            outputs: float ``(rows, size)``, of the model.
+            encoded: ``(rows, *shape)``.
+            weights: `balanced_weights` where the run asks for them.
+            label_smoothing: of the run; for kinds with classes.
+        """
+
+    def balanced_weights(self) -> Tensor | None:
+        """What `loss` takes to make up for skewed train rows, float32; None: the kind has no such weights."""
+        return None
+
+    # -- how good a model is
+
+    def measured(self, outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+        """``kind``, ``rows`` (with a known target) and `metrics`.
+
+        Args:
+            outputs: float ``(rows, size)``, of the model.
+            encoded: ``(rows, *shape)``; rows where it is unknown do not count.
+
+        Raises:
+            ValueError: if no row has a known target.
+        """
+        keep = self.known(encoded)
+        if not keep.any():
+            raise ValueError(f"no row has a {self.name!r} that the model knows; there is nothing to measure against")
+        outputs, encoded = outputs[keep].float(), encoded[keep]
+        return {"kind": self.kind, "rows": len(encoded), **self.metrics(outputs, encoded)}
+
+    @abstractmethod
+    def metrics(self, outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+        """JSON values, those of `titles` and `baseline` among them; None for what these rows cannot say.
+
+        Args:
+            outputs: float32 ``(rows, size)``, of the model.
+            encoded: ``(rows, *shape)``, all known.
+        """
+
+    @abstractmethod
+    def score_name(self, balanced: bool = False) -> str:
+        """The metric that chooses the best epoch: larger is better, 1 is perfect.
+
+        Args:
+            balanced: classes count alike instead of rows (``--class-weights balanced``).
+        """
+
+    def score(self, metrics: Mapping[str, Any], balanced: bool = False) -> float:
+        """The value of `score_name`; 0 where these rows have none."""
+        return metrics[self.score_name(balanced)] or 0.0
+
+    def line(self, metrics: Mapping[str, Any]) -> str:
+        """The metrics and the baseline's, for the terminal."""
+        shown = [f"{title} {metrics[key]:.4g}" for key, title in self.titles.items() if metrics[key] is not None]
+        value = metrics[self.baseline.metric]
+        compared = f"{self.baseline.what}: {self.titles[self.baseline.measures]}"
+        beside = "" if value is None else f" ({compared} {value:.4g})"
+        return f"{self.name}: {', '.join(shown)} on {metrics['rows']:,} rows{beside}"
+
+    # -- what a person is shown
+
+    @abstractmethod
+    def values(self, outputs: Tensor) -> Tensor:
+        """``(rows, ..)``: outputs, float32 ``(rows, size)``, as what they mean: probabilities, or values in a unit."""
+
+    @abstractmethod
+    def columns(self, values: Tensor) -> dict[str, Any]:
+        """{column of a file of predictions: its cells}, ``prediction`` first.
+
+        Args:
+            values: of `values`.
+        """
+
+    @abstractmethod
+    def answer(self, values: Tensor, encoded: Tensor | None) -> Answer:
+        """What was predicted for one row and what is true, in words.
+
+        Args:
+            values: the row's of `values`.
+            encoded: ``shape``, of the row; None where it is unknown.
+        """
+
+    def right(self, outputs: Tensor, encoded: Tensor) -> Tensor | None:
+        """bool ``(rows,)``: which answers are right, so that the report shows some that are wrong; None: no yes or no.
+
+        Args:
+            outputs: float32 ``(rows, size)``, of the model.
+            encoded: ``(rows, *shape)``, known or not.
+        """
+        return None
+
+    def sections(self, metrics: Mapping[str, Any], values: Tensor, encoded: Tensor, of: str) -> list[Section]:
+        """What the report shows besides the metrics of `titles`.
+
+        Args:
+            metrics: of `measured`.
+            values: of `values`.
+            encoded: ``(rows, *shape)``, known or not.
+            of: what a heading ends with to tell several targets apart; empty for the only one.
+        """
+        return []

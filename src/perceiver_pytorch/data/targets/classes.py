@@ -1,0 +1,184 @@
+"""A target that is one of several classes."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from perceiver_pytorch.data.errors import listed
+from perceiver_pytorch.data.targets.base import Baseline, Target
+from perceiver_pytorch.data.targets.names import check_counts, look_alike_warnings, probability_columns, sort_names
+from perceiver_pytorch.data.targets.report_parts import Answer, Drawing, Section
+from perceiver_pytorch.data.values import as_label, is_missing
+
+_MANY = 20  # more classes than this must come back: on average in two rows at least
+_MAX_DRAWN = 60  # classes in a confusion matrix
+_MAX_COUNTED = 30  # classes in one whose cells have their counts in them
+
+
+@dataclass(frozen=True)
+class ClassTarget(Target):
+    """One of several classes; encoded as its index, -1 where unknown. The model gives a logit per class.
+
+    Attributes:
+        name: the column.
+        classes: in string form, numbers first, by value, then the others as text.
+        counts: train rows of each class.
+    """
+
+    classes: tuple[str, ...]
+    counts: tuple[int, ...]
+
+    kind: ClassVar[str] = "class"
+    plural: ClassVar[str] = "classes"
+    dtype: ClassVar[str] = "int64"
+    titles: ClassVar[Mapping[str, str]] = {
+        "accuracy": "accuracy",
+        "macro_f1": "macro F1",
+        "auroc": "AUROC",
+        "loss": "loss",
+    }
+    baseline: ClassVar[Baseline] = Baseline("majority class", "majority_accuracy", "accuracy")
+
+    def __post_init__(self) -> None:
+        if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes must hold two or more different names, got {self.classes}")
+        check_counts(self.counts, len(self.classes))
+
+    @classmethod
+    def recognises(cls, cells: Sequence[Any], separator: str | None) -> bool:
+        """Always: it is asked last."""
+        return True
+
+    @classmethod
+    def strata(cls, cells: Sequence[Any]) -> list[str] | None:
+        return [as_label(cell) for cell in cells]
+
+    @classmethod
+    def fit(cls, name: str, cells: Sequence[Any], separator: str | None = None) -> "ClassTarget":
+        counts = Counter(as_label(cell) for cell in cells)
+        if len(counts) < 2:
+            raise ValueError(f"has one value only in the train rows ({', '.join(counts)}); two classes are needed")
+        if len(counts) > _MANY and 2 * len(counts) > len(cells):
+            raise ValueError(
+                f"has {len(counts)} different values in {len(cells)} train rows, too many for classes; "
+                f"is it another kind (--target-kind {name}=number or labels), or no target at all?"
+            )
+        classes = tuple(sort_names(counts))
+        return cls(name, classes, tuple(counts[label] for label in classes))
+
+    def note(self) -> str:
+        return f"{len(self.classes)} classes"
+
+    def warnings(self) -> list[str]:
+        return look_alike_warnings(self.name, self.classes, self.plural)
+
+    @property
+    def size(self) -> int:
+        return len(self.classes)
+
+    def encode(self, value: Any) -> np.ndarray:
+        """int64 (): the index."""
+        if is_missing(value):
+            return self.unknown()
+        index = self._index.get(as_label(value))
+        if index is None:
+            raise ValueError(
+                f"the class {as_label(value)!r} is none of the train rows' classes ({listed(self.classes)})"
+            )
+        return np.array(index)
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {label: i for i, label in enumerate(self.classes)}
+
+    def loss(
+        self, outputs: Tensor, encoded: Tensor, *, weights: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> Tensor:
+        """Cross-entropy."""
+        return F.cross_entropy(outputs, encoded, weight=weights, label_smoothing=label_smoothing)
+
+    def balanced_weights(self) -> Tensor | None:
+        """Inverse to each class's number of rows, so that a class of average size weighs 1."""
+        counts = torch.tensor(self.counts, dtype=torch.float32).clamp_min(1)
+        return counts.sum() / (self.size * counts)
+
+    def metrics(self, outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+        """``accuracy``, ``macro_f1``, ``auroc``, ``loss`` (cross-entropy), ``majority_accuracy`` and ``confusion``.
+
+        ``auroc`` is that of the second of two classes; of more, the mean of one against the rest.
+        """
+        from torchmetrics.functional.classification import multiclass_confusion_matrix, multiclass_f1_score
+
+        chosen, counts = outputs.argmax(-1), encoded.bincount(minlength=self.size)
+        return {
+            "accuracy": float((chosen == encoded).float().mean()),
+            "macro_f1": float(multiclass_f1_score(chosen, encoded, self.size, average="macro")),
+            "auroc": _auroc(outputs.softmax(-1), encoded),
+            "loss": float(F.cross_entropy(outputs, encoded)),
+            "majority_accuracy": float(counts.max() / counts.sum()),
+            "confusion": multiclass_confusion_matrix(chosen, encoded, self.size).tolist(),
+        }
+
+    def score_name(self, balanced: bool = False) -> str:
+        return "macro_f1" if balanced else "accuracy"
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """float ``(rows, classes)``: probabilities."""
+        return outputs.softmax(-1)
+
+    def columns(self, values: Tensor) -> dict[str, Any]:
+        """The most probable class, and the probability of each."""
+        chosen = [self.classes[i] for i in values.argmax(-1).tolist()]
+        return {"prediction": chosen, **probability_columns(self.classes, values)}
+
+    def answer(self, values: Tensor, encoded: Tensor | None) -> Answer:
+        chosen = int(values.argmax())
+        prediction = f"{self.classes[chosen]} ({100 * float(values[chosen]):.0f} %)"
+        if encoded is None:
+            return Answer(prediction)
+        return Answer(prediction, self.classes[int(encoded)], chosen == int(encoded))
+
+    def right(self, outputs: Tensor, encoded: Tensor) -> Tensor | None:
+        return outputs.argmax(-1) == encoded
+
+    def sections(self, metrics: Mapping[str, Any], values: Tensor, encoded: Tensor, of: str) -> list[Section]:
+        heading = f"Confusion matrix{of}"
+        if self.size > _MAX_DRAWN:
+            return [Section(heading, note=f"{self.size} classes are too many to draw; the counts are in metrics.json.")]
+        side = min(10.0, 2.2 + 0.42 * self.size)
+        return [Section(heading, Drawing(side, side, lambda axes: self._draw(axes, np.array(metrics["confusion"]))))]
+
+    def _draw(self, axes: Any, counts: np.ndarray) -> None:
+        """Rows: truth, columns: prediction; the colour is the share of the row, numbers are counts."""
+        places = range(self.size)
+        shares = counts / counts.sum(1, keepdims=True).clip(1)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.set_xticks(places, self.classes, rotation=90 if max(map(len, self.classes)) > 2 else 0)
+        axes.set_yticks(places, self.classes)
+        axes.set(xlabel="predicted", ylabel="true")
+        if self.size <= _MAX_COUNTED:
+            for i, j in zip(*counts.nonzero(), strict=True):
+                color = "white" if shares[i, j] > 0.5 else "black"
+                axes.text(j, i, counts[i, j], ha="center", va="center", color=color, fontsize=7)
+        for spine in axes.spines.values():
+            spine.set_visible(True)
+
+
+def _auroc(probabilities: Tensor, classes: Tensor) -> float | None:
+    """Of the classes that some of the rows have and some have not."""
+    from torchmetrics.functional.classification import binary_auroc
+
+    indices = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
+    areas = [
+        float(binary_auroc(probabilities[:, i], is_it.long()))
+        for i in indices
+        if (is_it := classes == i).any() and not is_it.all()
+    ]
+    return sum(areas) / len(areas) if areas else None

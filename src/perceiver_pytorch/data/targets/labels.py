@@ -1,0 +1,202 @@
+"""A target of any number of labels at once."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from perceiver_pytorch.data.errors import listed
+from perceiver_pytorch.data.targets.base import Baseline, Target
+from perceiver_pytorch.data.targets.label_cells import find_separator, is_list_text, labels_of
+from perceiver_pytorch.data.targets.names import check_counts, look_alike_warnings, probability_columns, sort_names
+from perceiver_pytorch.data.targets.report_parts import Answer, Section
+from perceiver_pytorch.data.values import readable
+
+_NEARLY_ALL = 0.95  # share of lists among the cells of a column of lists
+_MAX_POS_WEIGHT = 100.0  # a label that one row in thousands has must not drown the others
+
+
+@dataclass(frozen=True)
+class LabelsTarget(Target):
+    """Any number of labels at once; encoded as 0 or 1 for each label, NaN where unknown. The model gives logits.
+
+    Attributes:
+        name: the column.
+        labels: in string form, sorted like classes.
+        counts: train rows that have each label.
+        rows: train rows with a value.
+        separator: what stands between the labels of a text; empty where a text is one label.
+    """
+
+    labels: tuple[str, ...]
+    counts: tuple[int, ...]
+    rows: int
+    separator: str
+
+    kind: ClassVar[str] = "labels"
+    plural: ClassVar[str] = "labels"
+    titles: ClassVar[Mapping[str, str]] = {
+        "map": "mAP",
+        "micro_f1": "micro F1",
+        "macro_f1": "macro F1",
+        "loss": "loss",
+    }
+    baseline: ClassVar[Baseline] = Baseline("label frequencies", "baseline_map", "map")
+
+    def __post_init__(self) -> None:
+        if not self.labels or len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels must hold one or more different names, got {self.labels}")
+        check_counts(self.counts, len(self.labels))
+        if self.rows < max(self.counts):
+            raise ValueError(f"rows must be at least {max(self.counts)}, got {self.rows}")
+
+    @classmethod
+    def recognises(cls, cells: Sequence[Any], separator: str | None) -> bool:
+        """Lists, lists as text, or text with a separator whose parts come back in several combinations."""
+        lists = sum(isinstance(cell, list | tuple) or is_list_text(cell) for cell in cells)
+        if cells and lists >= _NEARLY_ALL * len(cells):
+            return True
+        if separator is not None and any(separator in cell for cell in cells if isinstance(cell, str)):
+            return True
+        return find_separator(cells) is not None
+
+    @classmethod
+    def fit(cls, name: str, cells: Sequence[Any], separator: str | None = None) -> "LabelsTarget":
+        between = find_separator(cells) if separator is None else separator
+        found = readable(cells, lambda cell: labels_of(cell, between))
+        counts = Counter(label for labels in found for label in labels)
+        if not counts:
+            raise ValueError(f"has no label in {len(found)} train rows")
+        if len(counts) > len(found):
+            raise ValueError(f"has {len(counts)} different labels in {len(found)} train rows, too many to learn")
+        labels = tuple(sort_names(counts))
+        return cls(name, labels, tuple(counts[label] for label in labels), len(found), between or "")
+
+    def note(self) -> str:
+        return f"{len(self.labels)} labels, {sum(self.counts) / self.rows:.1f} a row"
+
+    def warnings(self) -> list[str]:
+        return look_alike_warnings(self.name, self.labels, self.plural)
+
+    @property
+    def size(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.labels),)
+
+    def encode(self, value: Any) -> np.ndarray:
+        """float32 (labels,): 1 for the labels of the cell."""
+        given = labels_of(value, self.separator or None)
+        if given is None:
+            return self.unknown()
+        encoded = np.zeros(len(self.labels), dtype=np.float32)
+        for label in given:
+            if label not in self._index:
+                raise ValueError(f"the label {label!r} is none of the train rows' labels ({listed(self.labels)})")
+            encoded[self._index[label]] = 1
+        return encoded
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {label: i for i, label in enumerate(self.labels)}
+
+    def loss(
+        self, outputs: Tensor, encoded: Tensor, *, weights: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> Tensor:
+        """Mean binary cross-entropy."""
+        return F.binary_cross_entropy_with_logits(outputs, encoded, pos_weight=weights)
+
+    def balanced_weights(self) -> Tensor | None:
+        """What a row with the label weighs: the rows without it for each row with it, at most 100."""
+        counts = torch.tensor(self.counts, dtype=torch.float32).clamp_min(1)
+        return ((self.rows - counts) / counts).clamp(1 / _MAX_POS_WEIGHT, _MAX_POS_WEIGHT)
+
+    def metrics(self, outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+        """``map``, ``micro_f1``, ``macro_f1`` (at probability 0.5), ``loss``, ``baseline_map`` and ``per_label``."""
+        from torchmetrics.functional.classification import multilabel_f1_score
+
+        probabilities, truth = outputs.sigmoid(), encoded.long()
+        per_label, there = self._per_label(probabilities, truth), truth.any(0)
+        precisions = [row["average_precision"] for row in per_label if row["average_precision"] is not None]
+        f1 = torch.tensor([row["f1"] for row in per_label])
+        return {
+            "map": _mean(precisions),
+            "micro_f1": float(multilabel_f1_score(probabilities, truth, self.size, average="micro")),
+            "macro_f1": float(f1[there].mean()) if there.any() else None,
+            "loss": float(F.binary_cross_entropy_with_logits(outputs, encoded)),
+            "baseline_map": _mean(truth.float().mean(0)[there].tolist()),
+            "per_label": per_label,
+        }
+
+    def _per_label(self, probabilities: Tensor, truth: Tensor) -> list[dict[str, Any]]:
+        from torchmetrics.functional.classification import (
+            binary_average_precision,
+            multilabel_f1_score,
+            multilabel_precision,
+            multilabel_recall,
+        )
+
+        each: dict[str, Any] = {"zero_division": 0, "average": "none"}
+        measured = {
+            "f1": multilabel_f1_score(probabilities, truth, self.size, **each),
+            "precision": multilabel_precision(probabilities, truth, self.size, **each),
+            "recall": multilabel_recall(probabilities, truth, self.size, **each),
+        }
+        rows = []
+        for i, label in enumerate(self.labels):
+            there = truth[:, i]
+            precision = float(binary_average_precision(probabilities[:, i], there)) if there.any() else None
+            row = {"label": label, "rows": int(there.sum()), "average_precision": precision}
+            rows.append(row | {name: float(values[i]) for name, values in measured.items()})
+        return rows
+
+    def score_name(self, balanced: bool = False) -> str:
+        return "map"
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """float ``(rows, labels)``: probabilities."""
+        return outputs.sigmoid()
+
+    def columns(self, values: Tensor) -> dict[str, Any]:
+        """The labels of probability 0.5 or more, joined as in the train table (``|`` where that had lists), and the
+        probability of each."""
+        separator = self.separator or "|"
+        joint = ", " if separator == "," else separator
+        return {
+            "prediction": [joint.join(self._chosen(row)) for row in values >= 0.5],
+            **probability_columns(self.labels, values),
+        }
+
+    def answer(self, values: Tensor, encoded: Tensor | None) -> Answer:
+        given = values >= 0.5
+        prediction = self._text(given)
+        if encoded is None:
+            return Answer(prediction)
+        return Answer(prediction, self._text(encoded > 0), bool((given == (encoded > 0)).all()))
+
+    def sections(self, metrics: Mapping[str, Any], values: Tensor, encoded: Tensor, of: str) -> list[Section]:
+        columns = {"average_precision": "average precision", "precision": "precision", "recall": "recall", "f1": "F1"}
+        rows = [
+            [row["label"], str(row["rows"]), *("–" if row[key] is None else f"{row[key]:.3f}" for key in columns)]
+            for row in sorted(metrics["per_label"], key=lambda row: -row["rows"])
+        ]
+        note = "Precision, recall and F1 take labels of probability 0.5 or more."
+        return [Section(f"Labels{of}", header=("label", "rows", *columns.values()), rows=rows, note=note)]
+
+    def _chosen(self, which: Tensor) -> list[str]:
+        return [self.labels[i] for i in which.nonzero().flatten().tolist()]
+
+    def _text(self, which: Tensor) -> str:
+        return ", ".join(self._chosen(which)) or "(none)"
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,48 @@
+"""What classes and labels share: names in order, with a number of train rows each."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+
+
+def sort_names(names: Iterable[str]) -> list[str]:
+    """Finite numbers first, by value, then the others as text."""
+    return sorted(names, key=_order)
+
+
+def check_counts(counts: tuple[int, ...], size: int) -> None:
+    """Raises a ValueError unless there is one count per name."""
+    if len(counts) != size or min(counts) < 0:
+        raise ValueError(f"counts must hold one count per name, {size} in all, got {counts}")
+
+
+def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Names that differ in spaces or capitals alone."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(" ".join(name.casefold().split()), []).append(name)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def look_alike_warnings(column: str, names: Iterable[str], plural: str) -> list[str]:
+    """A sentence for each group of `look_alikes`."""
+    return [
+        f"{column!r} has {', '.join(map(repr, alike))}, which differ in spaces or capitals alone; "
+        f"they are learned as different {plural}"
+        for alike in look_alikes(names)
+    ]
+
+
+def probability_columns(names: Iterable[str], values: Tensor) -> dict[str, Any]:
+    """{p_NAME: float32 (rows,)} of probabilities ``(rows, names)``."""
+    return {f"p_{name}": values[:, i].contiguous().numpy() for i, name in enumerate(names)}
+
+
+def _order(name: str) -> tuple[bool, float, str]:
+    try:
+        value = float(name)
+    except ValueError:
+        value = math.nan
+    return (False, value, name) if math.isfinite(value) else (True, 0.0, name)

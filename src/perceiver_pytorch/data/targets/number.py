@@ -1,0 +1,158 @@
+"""A target that is a number or a date."""
+
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import filterfalse
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from perceiver_pytorch.data.targets.base import Baseline, Target
+from perceiver_pytorch.data.targets.report_parts import BLUE, GREY, Answer, Drawing, Section, spread
+from perceiver_pytorch.data.values import as_number, is_infinite, readable
+
+_MANY = 20  # more different values than this are measurements if they are numbers
+_MAX_POINTS = 5000  # of a scatter plot
+_SECONDS_PER_DAY = 86400
+
+
+@dataclass(frozen=True)
+class NumberTarget(Target):
+    """A number; encoded standardised by the train rows, NaN where unknown. The model gives it standardised.
+
+    Attributes:
+        name: the column.
+        mean, std: of the train rows, in the column's unit; of dates in days since 1970-01-01.
+        dates: `"day"` where the cells are dates, `"second"` where they have a time of day; empty for numbers.
+    """
+
+    mean: float
+    std: float
+    dates: str = ""
+
+    kind: ClassVar[str] = "number"
+    plural: ClassVar[str] = "numbers"
+    titles: ClassVar[Mapping[str, str]] = {"mae": "MAE", "rmse": "RMSE", "r2": "R²"}
+    baseline: ClassVar[Baseline] = Baseline("mean of the train rows", "baseline_mae", "mae")
+
+    def __post_init__(self) -> None:
+        if not self.std > 0:
+            raise ValueError(f"std must be positive, got {self.std}")
+        if self.dates not in ("", "day", "second"):
+            raise ValueError(f"dates must be 'day', 'second' or empty, got {self.dates!r}")
+
+    @classmethod
+    def recognises(cls, cells: Sequence[Any], separator: str | None) -> bool:
+        """Numbers with many different values, or with decimals and hardly a value twice."""
+        if any(isinstance(cell, bool) for cell in cells):
+            return False
+        try:
+            numbers = [number for number in map(as_number, filterfalse(is_infinite, cells)) if number is not None]
+        except ValueError:
+            return False
+        distinct = len(set(numbers))
+        return distinct > _MANY or (any(number % 1 for number in numbers) and distinct > max(2, len(numbers) / 2))
+
+    @classmethod
+    def fit(cls, name: str, cells: Sequence[Any], separator: str | None = None) -> "NumberTarget":
+        values = np.array(readable(cells, as_number), dtype=np.float64)
+        if not len(values):
+            raise ValueError("has no number in the train rows")
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, std = float(values.mean()), float(values.std())
+        if not (math.isfinite(mean) and math.isfinite(std)):
+            raise ValueError("has numbers that are too large to average")
+        if std <= 1e-12 * max(1.0, abs(mean)):
+            raise ValueError(f"has one value only in the train rows ({mean:g}); there is nothing to learn")
+        dates = all(isinstance(cell, datetime.date) for cell in cells)
+        timed = any(isinstance(cell, datetime.datetime) for cell in cells)
+        return cls(name, mean, std, "" if not dates else "second" if timed else "day")
+
+    def note(self) -> str:
+        kind, unit = ("a date", " days") if self.dates else ("a number", "")
+        return f"{kind}, {self.text(self.mean)} ± {self.std:.4g}{unit}"
+
+    def cells(self, values: np.ndarray) -> np.ndarray:
+        """Numbers in the column's unit as what the cells are: datetime64 where they are dates."""
+        if not self.dates:
+            return values
+        counts = np.rint(values * (_SECONDS_PER_DAY if self.dates == "second" else 1))
+        return counts.astype(np.int64).astype(f"datetime64[{'s' if self.dates == 'second' else 'D'}]")
+
+    def text(self, value: float) -> str:
+        """A number in the column's unit, for people."""
+        return str(self.cells(np.array(value))) if self.dates else f"{value:.4g}"
+
+    @property
+    def size(self) -> int:
+        return 1
+
+    def encode(self, value: Any) -> np.ndarray:
+        """float32 (): the number in standard deviations from the mean."""
+        number = as_number(value)
+        return self.unknown() if number is None else np.array((number - self.mean) / self.std, dtype=np.float32)
+
+    def _decoded(self, standardised: Tensor) -> Tensor:
+        """In the column's unit; in double precision, since a unit may be large against the spread."""
+        return standardised.double() * self.std + self.mean
+
+    def loss(
+        self, outputs: Tensor, encoded: Tensor, *, weights: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> Tensor:
+        """Mean squared error, standardised."""
+        return F.mse_loss(outputs[:, 0], encoded)
+
+    def metrics(self, outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+        """``mae``, ``rmse``, ``r2``, ``baseline_mae`` and ``baseline_rmse``, in the column's unit."""
+        from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_score
+
+        given, truth = self._decoded(outputs[:, 0]), self._decoded(encoded)
+        mean = torch.full_like(truth, self.mean)
+        varies = len(truth) > 1 and bool(truth.max() > truth.min())
+        return {
+            "mae": float(mean_absolute_error(given, truth)),
+            "rmse": float(mean_squared_error(given, truth, squared=False)),
+            "r2": float(r2_score(given, truth)) if varies else None,
+            "baseline_mae": float(mean_absolute_error(mean, truth)),
+            "baseline_rmse": float(mean_squared_error(mean, truth, squared=False)),
+        }
+
+    def score_name(self, balanced: bool = False) -> str:
+        return "r2"
+
+    def score(self, metrics: Mapping[str, Any], balanced: bool = False) -> float:
+        """R²; of one row, or of equal ones, against the spread of the train rows."""
+        return 1 - (metrics["rmse"] / self.std) ** 2 if metrics["r2"] is None else metrics["r2"]
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """float64 ``(rows, 1)``: in the column's unit."""
+        return self._decoded(outputs)
+
+    def columns(self, values: Tensor) -> dict[str, Any]:
+        """The number, or the date."""
+        return {"prediction": self.cells(values[:, 0].numpy())}
+
+    def answer(self, values: Tensor, encoded: Tensor | None) -> Answer:
+        prediction = self.text(float(values[0]))
+        return Answer(prediction, None if encoded is None else self.text(float(encoded) * self.std + self.mean))
+
+    def sections(self, metrics: Mapping[str, Any], values: Tensor, encoded: Tensor, of: str) -> list[Section]:
+        rows = self.known(encoded).nonzero().flatten()
+        places = spread(rows, _MAX_POINTS)
+        truth, predicted = self._decoded(encoded[places]).tolist(), values[places, 0].tolist()
+        drawing = Drawing(5.0, 4.6, lambda axes: self._draw(axes, truth, predicted))
+        note = f"{len(places)} of {len(rows)} rows are drawn." if len(places) < len(rows) else ""
+        return [Section(f"True and predicted {self.name}", drawing, note=note)]
+
+    def _draw(self, axes: Any, truth: Sequence[float], predicted: Sequence[float]) -> None:
+        """A point per row, true against predicted; on the line both are the same."""
+        alpha = float(np.clip(200 / max(1, len(truth)), 0.1, 0.8))
+        axes.scatter(truth, predicted, s=14, alpha=alpha, color=BLUE, linewidths=0)
+        low, high = min(*truth, *predicted), max(*truth, *predicted)
+        axes.plot([low, high], [low, high], color=GREY, linewidth=1, linestyle=":")
+        axes.set(xlabel=f"true {self.name}", ylabel=f"predicted {self.name}")

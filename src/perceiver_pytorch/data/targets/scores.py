@@ -1,0 +1,51 @@
+"""One score for one or several targets, and their metrics as lines on a terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from perceiver_pytorch.data.targets import Target
+
+
+def score_name(targets: Sequence[Target], balanced: bool = False) -> str:
+    """The metric that chooses the best epoch: that of the one target's kind, or ``score`` of several targets.
+
+    Args:
+        targets: what is predicted.
+        balanced: classes count alike (macro F1) instead of rows (accuracy).
+    """
+    return targets[0].score_name(balanced) if len(targets) == 1 else "score"
+
+
+def score_title(targets: Sequence[Target], name: str) -> str:
+    """A `score_name`, for people."""
+    return targets[0].titles[name] if len(targets) == 1 else name
+
+
+def score(targets: Sequence[Target], metrics: Mapping[str, Mapping[str, Any]], balanced: bool = False) -> float:
+    """One figure, larger is better: accuracy (balanced: macro F1), mAP or R² of one target.
+
+    Of several targets the mean of theirs, each within 0 and 1, over those that have a known row.
+    """
+    values = [target.score(metrics[target.name], balanced) for target in targets if target.name in metrics]
+    if len(targets) == 1:
+        return values[0]
+    return sum(min(max(value, 0.0), 1.0) for value in values) / len(values)
+
+
+def by_target(targets: Sequence[Target], metrics: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """{target: its metrics}, of the targets that were measured, from the metrics of a run."""
+    return metrics.get("tasks") or {targets[0].name: metrics}
+
+
+def metric_lines(targets: Sequence[Target], metrics: Mapping[str, Any]) -> list[str]:
+    """For people: a line per target that was measured, and one per modality, with the scores without and with it alone.
+
+    Args:
+        targets: what is predicted.
+        metrics: of a run (``metrics.json``).
+    """
+    measured, title = by_target(targets, metrics), score_title(targets, metrics["score_name"])
+    return [target.line(measured[target.name]) for target in targets if target.name in measured] + [
+        f"  {name}: {title} {values['without']:.4f} without it, {values['alone']:.4f} with it alone"
+        for name, values in metrics["modalities"].items()
+    ]
