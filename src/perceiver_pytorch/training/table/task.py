@@ -117,7 +117,7 @@ class TableTask:
             data_notes=[*self.data.notes, waiting_note(waiting, datasets["train"])],
             summary=trained.module.model.summary(),
             config=dump_config(self.data.config),
-            balanced=trained.module.balanced,
+            balanced=self.training.class_weights == "balanced",
         )
         write_report(run.report_file, facts)
 
