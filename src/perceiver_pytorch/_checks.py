@@ -15,7 +15,7 @@ def choice(name: str, value: T, options: Sequence[T]) -> T:
     """``value``, if it is one of ``options``."""
     if value not in options:
         listed = ", ".join(repr(option) for option in options)
-        raise ValueError(f"{name} must be one of {listed}; got {value!r}{_did_you_mean(value, options)}")
+        raise ValueError(f"{name} must be one of {listed}; got {value!r}{did_you_mean(value, options)}")
     return value
 
 
@@ -24,7 +24,7 @@ def known_keys(name: str, mapping: Mapping[str, Any], known: Iterable[str]) -> M
     known = list(known)
     for key in mapping:
         if key not in known:
-            raise ValueError(f"{name} has no {key!r}; it has {', '.join(known)}{_did_you_mean(key, known)}")
+            raise ValueError(f"{name} has no {key!r}; it has {', '.join(known)}{did_you_mean(key, known)}")
     return mapping
 
 
@@ -182,6 +182,7 @@ def places(name: str, values: Any, batch: int, length: int) -> "Tensor":
     return values
 
 
-def _did_you_mean(value: Any, options: Iterable[Any]) -> str:
+def did_you_mean(value: Any, options: Iterable[Any]) -> str:
+    """Words for the end of a message: the one of ``options`` that ``value`` resembles, or nothing."""
     close = difflib.get_close_matches(str(value), [str(option) for option in options], n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from perceiver_pytorch import _checks
 
@@ -113,6 +113,11 @@ class Setting:
         return self.path.rpartition(".")[2]
 
     @property
+    def types(self) -> list[type]:
+        """The types that it may have, without none."""
+        return [typing.get_origin(hint) or hint for hint in _options(self.hint) if hint is not type(None)]
+
+    @property
     def keyword(self) -> str:
         """Its name as a keyword in Python."""
         return self.knob.keyword or self.name
@@ -173,12 +178,40 @@ def read_settings(cls: type[S], given: Any, *, base: S | None = None, place: str
         raise
 
 
-def with_path(tree: dict[str, Any], path: str, value: Any) -> None:
-    """Sets ``value`` at a dotted path in nested mappings, making those that are missing."""
-    *parents, last = path.split(".")
-    for parent in parents:
-        tree = tree.setdefault(parent, {})
-    tree[last] = value
+def overlaid(base: S, given: Mapping[tuple[str, ...], Any]) -> S:
+    """``base`` with some values changed.
+
+    Args:
+        given: values by their keys, as ``{("model", "depth"): 4}``; keys that lead into a mapping change its entry.
+
+    Raises:
+        ValueError, TypeError: for unknown keys or values; the message names the place.
+    """
+    tree: dict[str, Any] = {}
+    for keys, value in given.items():
+        node, part = tree, cast(Any, base)
+        for depth, key in enumerate(keys[:-1], 1):
+            part = part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)
+            node = node.setdefault(key, copy.deepcopy(part) if isinstance(part, dict) else {})
+            if not isinstance(node, dict):
+                raise TypeError(f"{'.'.join(keys[:depth])} must be a mapping for {'.'.join(keys)}, got {node!r}")
+        node[keys[-1]] = value
+    return read_settings(type(base), tree, base=base)
+
+
+def with_keywords(base: S, options: Mapping[str, Any]) -> S:
+    """``base`` with the settings that keywords of Python name: ``epochs=3, lr=1e-3``; dotted paths are taken, too.
+
+    Raises:
+        TypeError: for a keyword that is no setting.
+        ValueError, TypeError: for a value that the setting cannot have; the message names the setting.
+    """
+    known = {name: setting.path for setting in all_settings(type(base)) for name in (setting.path, setting.keyword)}
+    for name in options:
+        if name not in known:
+            close = _checks.did_you_mean(name, known)
+            raise TypeError(f"there is no setting {name!r}{close}; docs/settings.md lists them all")
+    return overlaid(base, {tuple(known[name].split(".")): value for name, value in options.items()})
 
 
 def to_yaml(settings: Any, indent: int = 0) -> str:

@@ -127,7 +127,7 @@ def test_a_run_that_was_interrupted_goes_on(folder):
         (["fit", "mixed.csv", "--target=lable"], "did you mean 'label'"),
         (["fit", "mixed.csv", "--target=label", "--column=pictur=image"], "pictur"),
         (["fit", "mixed.csv", "--target=label", "--column=picture=photo"], "photo"),
-        (["fit", "mixed.csv", "--target=label", "--column=picture"], "NAME=VALUE"),
+        (["fit", "mixed.csv", "--target=label", "--column=picture"], "--column must be NAME=KIND, got 'picture'"),
         (["fit", "mixed.csv", "--target=label", "--preset=huge"], "preset must be one of 'tiny', 'small', 'base'"),
         (["fit", "mixed.csv", "--target=label", "--set=model.dept=3"], "did you mean 'depth'"),
         (["fit", "mixed.csv", "--target=label", "--time-limit=soon"], "--time-limit must be a duration"),
@@ -164,7 +164,11 @@ def test_wrong_calls_of_predict(folder, run):
         (["--preset=small"], "model.depth=3 (it has 2)"),
         (["--column=note=ignore"], "data.columns={'note': 'ignore'} (it has {})"),
         (["--on-error=skip"], "data.on_error='skip' (it has 'raise')"),
-        (["--epochs=9"], "What can change: the place of the table, --workers, --checkpoint-every, --set data.cache_mb"),
+        (["--epochs=9"], "What can change: data.table, data.allow_outside (--allow-outside), data.cache_mb"),
+        (
+            ["--epochs=9"],
+            "training.checkpoint_every (--checkpoint-every), training.num_workers (--workers), and the time",
+        ),
         (["--workers=-1"], "num_workers"),
     ],
 )

@@ -14,6 +14,7 @@ from perceiver_pytorch.cli.convert import convert
 from perceiver_pytorch.cli.evaluate import evaluate
 from perceiver_pytorch.cli.fit import fit
 from perceiver_pytorch.cli.language import fill, generate, language
+from perceiver_pytorch.cli.options import GroupedCommand
 from perceiver_pytorch.cli.predict import predict
 
 app = typer.Typer(
@@ -71,4 +72,4 @@ def spelled_out(arguments: list[str]) -> list[str]:
 
 
 for command in (fit, evaluate, predict, config, language, generate, fill, convert):
-    app.command()(worded(command))
+    app.command(cls=GroupedCommand)(worded(command))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from perceiver_pytorch.cli import console
-from perceiver_pytorch.cli.arguments import pair
+from perceiver_pytorch.cli.options import pair
 
 
 def convert(
@@ -42,7 +42,7 @@ def convert(
         if not isinstance(given, dict):
             raise ValueError(f"{arguments_file} must hold arguments by name, got {type(given).__name__}")
     for text in arguments or ():
-        name, value = pair(text)
+        name, value = pair(text, "--argument must be NAME=VALUE")
         given[name] = yaml.safe_load(value)
     model = write(source, target, **given)
     number = sum(parameter.numel() for parameter in model.parameters())

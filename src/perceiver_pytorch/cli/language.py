@@ -6,92 +6,62 @@ from typing import Annotated, Any
 import typer
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch._settings import load_config, read_settings, with_path
 from perceiver_pytorch.cli import console
-from perceiver_pytorch.cli.arguments import free_folder, pair, remove_if_empty
+from perceiver_pytorch.cli.arguments import asked_settings, free_folder, stopped_folder, train
+from perceiver_pytorch.cli.options import Config, Given, NewRun, Resume, Set, TimeLimit, with_settings
 from perceiver_pytorch.training.language.settings import OBJECTIVES, PRESETS, LanguageConfig, language_preset
 from perceiver_pytorch.training.run.durations import seconds
+from perceiver_pytorch.training.run.resuming import check_resumable
 
 
+@with_settings(
+    LanguageConfig,
+    order="file objective run preset_name config context latents steps epochs batch_size lr seed "
+    "set_ time_limit resume",
+)
 def language(
-    file: Annotated[str | None, typer.Argument(help="Text file, in any encoding: it is read as bytes.")] = None,
+    given: Given,
     objective: Annotated[
-        str, typer.Option(help="causal: the next byte (PerceiverAR). masked: hidden bytes (PerceiverLM).")
+        str,
+        typer.Option(
+            metavar=f"[{'|'.join(OBJECTIVES)}]",
+            help="What to predict: the next byte (causal), or hidden bytes (masked).",
+            rich_help_panel="Model",
+        ),
     ] = OBJECTIVES[0],
-    run: Annotated[Path | None, typer.Option(help="Run folder to write; default: runs/NAME.")] = None,
-    preset_name: Annotated[str, typer.Option("--preset", help=f"Size: {', '.join(PRESETS)}.")] = "tiny",
-    config: Annotated[
-        Path | None,
-        typer.Option(help="YAML file with any of the settings that `perceiver config --objective causal` prints."),
-    ] = None,
-    context: Annotated[int | None, typer.Option(help="Bytes that the model reads at a time.")] = None,
-    latents: Annotated[
-        int | None, typer.Option(help="Latents; causal: the last positions of the context, which predict.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the train bytes, instead of steps.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pieces of text per step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Fixes weights, order and dropout.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, as model.depth=6. Repeatable."),
-    ] = None,
-    time_limit: Annotated[str | None, typer.Option(help="Train no longer than this: 90s, 5m, 1h30m.")] = None,
-    resume: Annotated[
-        str | None,
-        typer.Option(metavar="[RUN]", help="Go on with a stopped run (default: that of --run), as it was configured."),
-    ] = None,
+    run: NewRun = None,
+    preset_name: Annotated[
+        str,
+        typer.Option("--preset", metavar=f"[{'|'.join(PRESETS)}]", help="Size of the model.", rich_help_panel="Model"),
+    ] = "tiny",
+    config: Config = None,
+    set_: Set = None,
+    time_limit: TimeLimit = None,
+    resume: Resume = None,
 ) -> int:
-    """Train a language model on a text file and report its bits per byte beside those of compressors.
+    """Train a language model on a text file, and report its bits per byte next to those of compressors.
 
     Settings come from the preset, then the --config file, then the options.
     """
     from perceiver_pytorch.training.language.run import LanguageRun
     from perceiver_pytorch.training.language.task import LanguageTask
-    from perceiver_pytorch.training.run.job import INTERRUPTED, Outcome, run_job
 
     limit = None if time_limit is None else seconds(time_limit)
-    options = {
-        "data.file": file,
-        "data.context": context,
-        "model.num_latents": latents,
-        "training.steps": steps,
-        "training.epochs": epochs,
-        "training.batch_size": batch_size,
-        "training.lr": lr,
-        "training.seed": seed,
-    }
-    given = {path: value for path, value in options.items() if value is not None}
     if resume is not None:
-        if not resume and run is None:
-            raise ValueError("--resume needs the folder of the run to go on with")
-        folder = LanguageRun.open_language(Path(resume) if resume else run)  # type: ignore[arg-type]
-        if given.keys() - {"data.file"} or set_ or config:
-            raise ValueError(f"--resume goes on with {folder.path} as it was configured; leave the other options out")
-        settings = read_settings(LanguageConfig, _tree(given), base=folder.config())
+        folder = LanguageRun.open_language(stopped_folder(resume, run))
+        settings = asked_settings(folder.config(), config, set_, given)
+        check_resumable(folder.config(), settings, folder.path)
     else:
-        base = language_preset(preset_name, objective)
-        if config is not None:
-            base = load_config(config, base)
-        settings = read_settings(LanguageConfig, _tree(given, map(pair, set_ or [])), base=base)
+        settings = asked_settings(language_preset(preset_name, objective), config, set_, given)
         if not settings.data.file:
             raise ValueError("which file? perceiver language FILE")
         folder = LanguageRun.create(run or free_folder(settings.data.file))
-    try:
-        outcome = run_job(
-            LanguageTask(settings), folder, resume=resume is not None, time_limit=limit, reporter=console.reporter()
-        )
-    except KeyboardInterrupt:
-        if not folder.config_file.is_file():
-            raise
-        outcome = Outcome({}, INTERRUPTED)
-    finally:
-        remove_if_empty(folder.path)
-    if outcome.stopped == INTERRUPTED:
-        console.say(f"stopped, all is saved; go on with: perceiver language --resume {folder.path}")
+    outcome = train(LanguageTask(settings), folder, resume=resume is not None, time_limit=limit)
+    if outcome is None:
         return 130
-    _print_outcome(outcome.metrics, folder)
+    metrics = outcome.metrics
+    _print_bits(f"test part after {metrics['steps']:,} steps: ", metrics)
+    console.say(f"curve: {folder.curve_file}")
     return 0
 
 
@@ -190,28 +160,9 @@ def evaluate_language(run: Path, file: str, output: Path | None) -> int:
     return 0
 
 
-def _print_outcome(metrics: dict[str, Any], folder: Any) -> None:
-    if metrics["stopped"]:
-        console.say(f"stopped: {metrics['stopped']}; go on with: perceiver language --resume {folder.path}")
-    _print_bits(f"test part after {metrics['steps']:,} steps: ", metrics)
-    console.say(f"curve: {folder.curve_file}")
-
-
 def _print_bits(where: str, metrics: dict[str, Any]) -> None:
     masked = metrics["objective"] == "masked"
     console.say(f"{where}{metrics['bits_per_byte']:.4f} bits per {'hidden ' if masked else ''}byte")
     console.say("  " + ", ".join(f"{name} {value:.4f}" for name, value in metrics["baselines"].items()))
     if masked:
         console.say("  (compressors see what precedes a byte, the model both sides of it: they do not compare)")
-
-
-def _tree(given: dict[str, Any], pairs: Any = ()) -> dict[str, Any]:
-    """Nested mappings of dotted paths; ``pairs`` are parsed as YAML."""
-    import yaml
-
-    tree: dict[str, Any] = {}
-    for path, text in pairs:
-        with_path(tree, path, yaml.safe_load(text))
-    for path, value in given.items():
-        with_path(tree, path, value)
-    return tree

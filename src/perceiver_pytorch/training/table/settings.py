@@ -156,12 +156,12 @@ class TrainingConfig(TrainingSettings):
     label_smoothing: float = knob(0.05, "label smoothing of the cross-entropy of classes", least=0, most=1)
     class_weights: str = knob(
         "none",
-        "balanced makes rare classes and labels count as much as common ones",
+        "whether rare classes and labels count as much as common ones (balanced)",
         choices=("none", "balanced"),
         option="--class-weights",
     )
     task_weights: dict[str, float] = knob(
-        {}, "weight of a target in the loss, 1 by default", option="--task-weight", metavar="NAME=WEIGHT"
+        {}, "weight of a target in the loss, if it is not 1", option="--task-weight", metavar="NAME=WEIGHT"
     )
     patience: int = inherited(
         TrainingSettings, "patience", help="epochs without a better validation score before training stops"
@@ -191,7 +191,7 @@ class AugmentConfig(Settings):
 
     enabled: bool = knob(
         True,
-        "change train rows at random, as the other settings here say",
+        "change the images and sounds of train rows at random",
         option="--augment/--no-augment",
         keyword="augment",
     )

@@ -1,0 +1,156 @@
+"""Options of the commands that train, made of the knobs of their settings."""
+
+import functools
+import inspect
+import keyword
+import typing
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from perceiver_pytorch._settings import Setting, all_settings
+
+PANELS = ("Data", "Model", "Training", "Run")
+"""The headings of a command's help, in their order."""
+
+Given = dict[tuple[str, ...], Any]
+"""What the options of a command say: values by their keys, as `overlaid` takes them."""
+
+NewRun = Annotated[
+    Path | None, typer.Option(help="Folder to write the run to; default: runs/NAME.", rich_help_panel="Run")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(help="YAML file with any of the settings that `perceiver config` prints.", rich_help_panel="Run"),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Any setting, such as model.depth=4. Repeatable.", rich_help_panel="Run"
+    ),
+]
+TimeLimit = Annotated[
+    str | None, typer.Option(help="Train no longer than this: 90s, 5m, 1h30m.", rich_help_panel="Run")
+]
+Resume = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[RUN]",
+        help="Go on with a stopped run; default: that of --run. docs/settings.md says which settings may change.",
+        rich_help_panel="Run",
+    ),
+]
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose help has its headings in the order of `PANELS`, whatever the order of the options."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """All parameters; those under the same heading stand together."""
+        return sorted(super().get_params(ctx), key=lambda p: PANELS.index(getattr(p, "rich_help_panel", None) or "Run"))
+
+
+def with_settings(cls: type, order: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Gives a command an option for every knob of ``cls`` that has one.
+
+    The command is called with ``given``, what these options say, and with the options that it declares itself.
+
+    Args:
+        order: names of the parameters in the order of the command line; others come last.
+    """
+    settings = {_parameter_name(setting): setting for setting in all_settings(cls) if setting.knob.option}
+    names = order.split()
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        own = [p for p in inspect.signature(command).parameters.values() if p.name != "given"]
+        own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+        parameters = [*map(_parameter, settings.values()), *own]
+        parameters.sort(key=lambda p: names.index(p.name) if p.name in names else len(names))
+
+        @functools.wraps(command)
+        def called(**values: Any) -> int:
+            given: Given = {}
+            for name, setting in settings.items():
+                given |= _given(setting, values.pop(name))
+            return command(given, **values)
+
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {p.name: p.annotation for p in parameters}
+        return called
+
+    return decorate
+
+
+def set_values(pairs: Iterable[str] | None) -> Given:
+    """What ``--set KEY=VALUE`` says; the values are YAML."""
+    import yaml
+
+    split = [pair(text, "--set must be KEY=VALUE") for text in pairs or ()]
+    return {tuple(key.split(".")): yaml.safe_load(value) for key, value in split}
+
+
+def pair(text: str, expected: str) -> tuple[str, str]:
+    """The two sides of ``NAME=VALUE``; ValueError for anything else, worded by what was ``expected``."""
+    name, equals, value = text.rpartition("=")
+    if not equals or not name:
+        raise ValueError(f"{expected}, got {text!r}")
+    return name, value
+
+
+def sentence(help: str) -> str:
+    """The help of a knob as commands print it, who write nothing where YAML has null."""
+    return f"{help[0].upper()}{help[1:]}.".replace("; null: ", "; default: ")
+
+
+def _given(setting: Setting, value: Any) -> Given:
+    """What one option says; nothing if it is left out."""
+    keys = tuple(setting.path.split("."))
+    if value is None or value == [] or (value is False and _is_flag(setting)):
+        return {}
+    if dict in setting.types:
+        return {(*keys, name): entry for name, entry in (_entry(setting, text) for text in value)}
+    if list in setting.types and str in setting.types and len(value) == 1:
+        return {keys: value[0]}
+    return {keys: value}
+
+
+def _entry(setting: Setting, text: str) -> tuple[str, Any]:
+    """An entry of a mapping, as NAME=VALUE."""
+    expected = f"{setting.knob.option} must be {setting.knob.metavar}"
+    name, value = pair(text, expected)
+    _, kind = typing.get_args(setting.hint)
+    try:
+        return name, kind(value)
+    except ValueError:
+        raise ValueError(f"{expected} with a number, got {text!r}") from None
+
+
+def _parameter(setting: Setting) -> inspect.Parameter:
+    """The parameter that typer makes an option of."""
+    repeatable = bool({list, dict} & set(setting.types))
+    kind = list[str] if repeatable else setting.types[0]
+    text = sentence(setting.knob.help) + (" Repeatable." if repeatable else "")
+    option, choices = str(setting.knob.option), setting.knob.choices
+    info = typer.Argument(help=text)
+    if option.startswith("-"):
+        metavar = setting.knob.metavar or (f"[{'|'.join(map(str, choices))}]" if choices else None)
+        info = typer.Option(option, help=text, metavar=metavar, rich_help_panel=setting.panel)
+    default = False if _is_flag(setting) else None
+    annotation = Annotated[kind if default is False else kind | None, info]  # type: ignore[valid-type]
+    return inspect.Parameter(
+        _parameter_name(setting), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _parameter_name(setting: Setting) -> str:
+    """That of the option, with an underscore behind a word that Python keeps for itself."""
+    name = str(setting.knob.option).partition("/")[0].lstrip("-").replace("-", "_")
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def _is_flag(setting: Setting) -> bool:
+    """Whether the option takes no value and has no opposite."""
+    return setting.types == [bool] and "/" not in str(setting.knob.option)
