@@ -1,0 +1,44 @@
+"""A run that an earlier version left behind is evaluated, predicted from and resumed as by that version."""
+
+from pathlib import Path
+
+import pytest
+
+from cli_helpers import perceiver
+from old_runs import Comparison, copied
+from perceiver_pytorch.training.run.history import read_history
+from perceiver_pytorch.training.table.run import TableRun
+
+OLD = Path(__file__).parent / "runs_of_102f612"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return copied(OLD, tmp_path / "old")
+
+
+@pytest.fixture(scope="module")
+def same():
+    return Comparison(OLD)
+
+
+def test_it_is_evaluated_as_before(folder, same):
+    perceiver("evaluate", "finished", "table/mixed.csv", "-o", "new.json", cwd=folder)
+    same.files(folder / "new.json", OLD / "evaluate.json")
+
+
+def test_it_predicts_as_before(folder, same):
+    perceiver("predict", "finished", "table/mixed.csv", "-o", "new.csv", cwd=folder)
+    same.files(folder / "new.csv", OLD / "predict.csv")
+
+
+@pytest.mark.parametrize("name", ["stopped", "finished"])
+def test_it_is_resumed_to_the_same_model(folder, same, name):
+    perceiver("fit", "--resume", name, cwd=folder)
+    new, old = TableRun.open(folder / name), TableRun.open(OLD / "finished")
+    same.weights(new.path / "model.safetensors", old.path / "model.safetensors")
+    same.values(new.metrics(), old.metrics(), tolerance=0.05)
+    same.values(read_history(new.history_file), read_history(old.history_file), tolerance=0.05)
+    for file in ("config.yaml", "config.json", "input_spec.json", "table.json"):
+        assert (new.path / file).read_bytes() == (old.path / file).read_bytes()
+    assert new.report_file.is_file()
