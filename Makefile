@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test nightly lint format figures clean
+.PHONY: demo test nightly lint format figures settings clean
 
 demo: $(READY)  ## train on the built-in digits and show where the report is
 	$(BIN)/perceiver fit digits
@@ -25,6 +25,9 @@ format: $(READY)
 figures: $(READY)  ## draw the pictures of the documentation
 	$(BIN)/python docs/figures/architecture.py
 	$(BIN)/python docs/figures/language.py
+
+settings: $(READY)  ## write the tables of settings of the documentation
+	$(BIN)/python docs/write_settings.py
 
 clean:
 	rm -rf $(VENV) .peers build dist

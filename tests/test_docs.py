@@ -1,5 +1,6 @@
 """The documentation's examples run, and its links lead somewhere."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -40,3 +41,11 @@ def test_commands_and_options_in_the_documentation_exist():
             for word in words[2:]:
                 if word.startswith("-"):
                     assert word.split("=")[0] in known, line
+
+
+def test_the_page_of_settings_is_what_the_settings_say():
+    path = ROOT / "docs/write_settings.py"
+    spec = importlib.util.spec_from_file_location("write_settings", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), f"run python {path}"

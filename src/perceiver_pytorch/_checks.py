@@ -67,21 +67,17 @@ def within(
         and (below is None or value < below)
     )
     if not fits:
-        raise ValueError(f"{name} must {_bounds(least, most, above, below)}, got {value}")
+        raise ValueError(f"{name} must {bounds(least, most, above, below)}, got {value}")
     return value
 
 
-def _bounds(least: float | None, most: float | None, above: float | None, below: float | None) -> str:
+def bounds(least: float | None, most: float | None, above: float | None, below: float | None) -> str:
+    """What a number within bounds must do, in words; "be " where none is given."""
     if None not in (least, most):
         return f"lie between {least:g} and {most:g}"
     if None not in (above, below):
         return f"lie between {above:g} and {below:g}, exclusive"
-    worded = (
-        ("at least", least),
-        ("above", above),
-        ("at most", most),
-        ("below", below),
-    )
+    worded = (("at least", least), ("above", above), ("at most", most), ("below", below))
     return "be " + " and ".join(f"{words} {bound:g}" for words, bound in worded if bound is not None)
 
 

@@ -34,7 +34,7 @@ class Knob:
         panel: the heading of the command's help under which it stands, if it is not its class's.
         keyword: its name as a Python keyword, if it is not the field's.
         after: the inherited setting that it follows in YAML; "": it comes first. None: the one declared before it.
-        resumable: whether it may change when a stopped run goes on, or a function of the run's settings that says so.
+        resumable: whether it may change when a stopped run goes on, or where it may: ``"data.on_error=raise"``.
     """
 
     help: str
@@ -49,7 +49,7 @@ class Knob:
     panel: str | None = None
     keyword: str | None = None
     after: str | None = None
-    resumable: bool | Callable[[Any], bool] = False
+    resumable: bool | str = False
 
     def validate(self, name: str, value: Any) -> None:
         """Raises a `ValueError` for a value that is no choice, is out of bounds, or fails the check."""

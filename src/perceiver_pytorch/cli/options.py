@@ -49,8 +49,9 @@ class GroupedCommand(TyperCommand):
     """A command whose help has its headings in the order of `PANELS`, whatever the order of the options."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """All parameters; those under the same heading stand together."""
-        return sorted(super().get_params(ctx), key=lambda p: PANELS.index(getattr(p, "rich_help_panel", None) or "Run"))
+        """All parameters; those under the same heading stand together, other headings come last."""
+        rank = {panel: i for i, panel in enumerate(PANELS)}
+        return sorted(super().get_params(ctx), key=lambda p: rank.get(getattr(p, "rich_help_panel", ""), len(rank)))
 
 
 def with_settings(cls: type, order: str) -> Callable[[Callable[..., int]], Callable[..., int]]:

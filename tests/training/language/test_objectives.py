@@ -99,24 +99,3 @@ def test_presets_build(preset, objective):
     with torch.device("meta"):
         model = objective_of(config).build(config)
     assert model.max_length == config.data.context
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"model": {"num_latents": 600}}, r"model.num_latents \(600\) must not exceed data.context \(512\)"),
-        ({"model": {"heads": 3}}, r"model.heads must divide model.latent_dim \(128\), got 3"),
-        ({"data": {"val_fraction": 0.6, "test_fraction": 0.5}}, "leave nothing to train on"),
-        ({"data": {"test_fraction": 0.0}}, "data.test_fraction must lie between 0 and 1"),
-        ({"objective": "both"}, "objective must be one of 'causal', 'masked'"),
-        ({"training": {"steps": 0}}, "training.steps must be at least 1"),
-        ({"training": {"epochs": 0.0}}, "training.epochs must be above 0"),
-        ({"training": {"lr": -1.0}}, "lr must be at least 0, got -1.0"),
-        ({"training": {"lr": float("nan")}}, "lr must be at least 0, got nan"),
-        ({"training": {"seed": 1 << 40}}, r"training.seed must be less than 2\^32"),
-        ({"training": {"step": 3}}, "did you mean 'steps'"),
-    ],
-)
-def test_configurations_that_cannot_be_are_refused(given, message):
-    with pytest.raises((ValueError, TypeError), match=message):
-        read_settings(LanguageConfig, given)

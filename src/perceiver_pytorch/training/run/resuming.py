@@ -32,7 +32,10 @@ def check_resumable(configured: S, asked: S, run: object) -> None:
 
 def _may_change(setting: Setting, configured: Any) -> bool:
     resumable = setting.knob.resumable
-    return resumable(configured) if callable(resumable) else resumable
+    if isinstance(resumable, str):
+        path, _, value = resumable.partition("=")
+        return value_at(configured, path) == value
+    return resumable
 
 
 def _spelled(setting: Setting) -> str:

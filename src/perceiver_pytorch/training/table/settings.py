@@ -7,10 +7,7 @@ from perceiver_pytorch import _checks
 from perceiver_pytorch._settings import Settings, inherited, knob, read_settings
 from perceiver_pytorch.training.run.settings import TrainingSettings
 
-
-def _keeps_bad_rows(config: "FitConfig") -> bool:
-    """Whether the settings that say which rows are found to be bad, and when, leave the weights alone."""
-    return config.data.on_error != "skip"
+NO_ROW_IS_SKIPPED = "data.on_error=raise"  # else some settings say which rows are found to be bad, and when
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +63,9 @@ class DataConfig(Settings):
         False,
         "let file paths in cells leave the table's folder",
         option="--allow-outside",
-        resumable=_keeps_bad_rows,
+        resumable=NO_ROW_IS_SKIPPED,
     )
-    cache_mb: int = knob(2048, "decoded samples to keep in memory, in MB", least=0, resumable=_keeps_bad_rows)
+    cache_mb: int = knob(2048, "decoded samples to keep in memory, in MB", least=0, resumable=NO_ROW_IS_SKIPPED)
     image_size: int | None = knob(None, "longer side of every image in pixels; null: the most common size")
     max_image_size: int = knob(64, "longest side chosen without image_size")
     image_fit: str = knob("pad", "images and frames of other proportions", choices=("pad", "stretch"))
