@@ -1,37 +1,13 @@
-"""Building layers, and letting latents pass through them."""
+"""Letting latents pass through steps."""
+
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from nn.test_layer import PARTS
-from perceiver_pytorch.nn import PerceiverLayer, SingleBlockLayer
-from perceiver_pytorch.nn.encoder import build_layers, encode
-from perceiver_pytorch.nn.sharing import share
+from perceiver_pytorch.nn.encoder import encode, io_steps
 from perceiver_pytorch.ops import Context
-
-
-@pytest.mark.parametrize("rule", ["release", "paper"])
-@pytest.mark.parametrize("tie", [False, True])
-def test_layers_are_shared_as_the_plan_says(rule: str, tie: bool) -> None:
-    plan = share(3, 2, tie=tie, rule=rule)
-    layers = build_layers(PARTS, [6, 6, 6], plan)
-    for layer, sharing in zip(layers, plan, strict=True):
-        assert layer.cross_attend is layers[sharing.cross].cross_attend
-        assert layer.feed_forward is layers[sharing.cross].feed_forward
-        for j, owner in enumerate(sharing.blocks):
-            assert layer.latent_transformer.latent_blocks[j] is layers[owner].latent_transformer.latent_blocks[j]
-    distinct = len({id(layer.cross_attend) for layer in layers})
-    assert distinct == (2 if tie else 3)
-
-
-def test_layers_are_of_the_kind_asked_for() -> None:
-    plan = share(2, 1, tie=False, rule="release")
-    assert all(isinstance(layer, SingleBlockLayer) for layer in build_layers(PARTS, [6, 6], plan, single_block=True))
-    for double_residual in (True, False):
-        for layer in build_layers(PARTS, [6, 8], plan, double_residual=double_residual):
-            assert isinstance(layer, PerceiverLayer)
-            assert layer.double_residual is double_residual
 
 
 class Record(nn.Module):
@@ -46,12 +22,16 @@ class Record(nn.Module):
         return x + self.change
 
 
+def reading(layers: nn.ModuleList, contexts: list[list[Context]]) -> list[partial]:
+    return [partial(layer, context=context) for layer, context in zip(layers, contexts, strict=True)]
+
+
 def test_one_latent_array_passes_through_all_layers() -> None:
     layers = nn.ModuleList([Record(1.0), Record(10.0)])
     contexts = [[Context(torch.randn(2, 3, 4))] for _ in range(2)]
-    latents = torch.randn(3, 5)
-    output = encode(layers, [latents], contexts)
-    assert torch.equal(output, (latents + 1 + 10).expand(2, 3, 5))
+    latents = torch.randn(3, 5).expand(2, -1, -1)
+    output = encode(latents, reading(layers, contexts))
+    assert torch.equal(output, latents + 1 + 10)
     assert [layer.context for layer in layers] == contexts
 
 
@@ -60,8 +40,38 @@ def test_latents_of_a_layer_are_added_to_the_first_of_the_layer_before() -> None
     contexts = [[Context(torch.randn(2, 3, 4))]] * 2
     wide = torch.randn(2, 7)
     narrow = torch.randn(4, 5)
-    output = encode(layers, [narrow, wide], contexts)
+    output = encode(narrow.expand(2, -1, -1), reading(layers, contexts), own_latents=[narrow, wide])
     expected = wide.clone()
     expected[:, :5] += narrow[:2] + 1
     assert torch.equal(layers[1].x, expected.expand(2, 2, 7))
     assert torch.equal(output, (expected + 10).expand(2, 2, 7))
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_every_step_leaves_its_latents(recompute: bool) -> None:
+    x, states = torch.randn(2, 3, 5, requires_grad=True), []
+    linear = nn.Linear(5, 5)
+    output = encode(x, [linear, torch.tanh, linear], recompute=recompute, hidden_states=states)
+    assert [state.shape for state in states] == [x.shape] * 3
+    assert torch.equal(output, linear(torch.tanh(linear(x))))
+    assert states[-1] is output
+    output.sum().backward()
+    assert x.grad is not None
+
+
+def test_blocks_are_run_through_again_and_again_after_one_cross_attend() -> None:
+    context, mask = [Context(torch.randn(2, 3, 4))], torch.ones(2, 3, dtype=torch.bool)
+    seen: list[str] = []
+
+    def cross_attend(x: torch.Tensor, *, context: list[Context], mask: torch.Tensor) -> torch.Tensor:
+        seen.append(f"cross {len(context)} {tuple(mask.shape)}")
+        return x
+
+    def block(name: str) -> nn.Module:
+        part = nn.Identity()
+        part.register_forward_hook(lambda *_: seen.append(name))
+        return part
+
+    blocks = nn.ModuleList([block("a"), block("b")])
+    encode(torch.randn(2, 3, 5), io_steps(cross_attend, context, blocks, repeats=2, mask=mask))
+    assert seen == ["cross 1 (2, 3)", "a", "b", "a", "b"]

@@ -5,19 +5,13 @@ import torch
 from torch import nn
 
 from perceiver_pytorch.nn import CrossAttend, LatentBlock, LatentTransformer, PerceiverLayer, SingleBlockLayer
-from perceiver_pytorch.nn.layer import LayerParts
+from perceiver_pytorch.nn.layer import LayerParts, build_layers
+from perceiver_pytorch.nn.sharing import share
+from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.ops import Context
 
-PARTS = LayerParts(
-    input_dim=5,
-    cross_heads=1,
-    cross_dim_head=4,
-    latent_heads=2,
-    latent_dim_head=4,
-    attn_dropout=0.0,
-    ff_dropout=0.0,
-    activation="gelu",
-)
+SIZES = Sizes(depth=2, cross_heads=1, cross_dim_head=4, latent_heads=2, latent_dim_head=4)
+PARTS = LayerParts(sizes=SIZES, input_dim=5, activation="gelu")
 
 
 def block() -> LatentBlock:
@@ -74,3 +68,26 @@ def test_parts_have_fresh_weights_and_the_given_sizes() -> None:
     attention, feed_forward = block()
     assert attention.fn.heads == 2
     assert any(isinstance(module, nn.GELU) for module in feed_forward.modules())
+
+
+@pytest.mark.parametrize("rule", ["release", "paper"])
+@pytest.mark.parametrize("tie", [False, True])
+def test_layers_are_shared_as_the_plan_says(rule: str, tie: bool) -> None:
+    plan = share(3, 2, tie=tie, rule=rule)
+    layers = build_layers(PARTS, [6, 6, 6], plan)
+    for layer, sharing in zip(layers, plan, strict=True):
+        assert layer.cross_attend is layers[sharing.cross].cross_attend
+        assert layer.feed_forward is layers[sharing.cross].feed_forward
+        for j, owner in enumerate(sharing.blocks):
+            assert layer.latent_transformer.latent_blocks[j] is layers[owner].latent_transformer.latent_blocks[j]
+    distinct = len({id(layer.cross_attend) for layer in layers})
+    assert distinct == (2 if tie else 3)
+
+
+def test_layers_are_of_the_kind_asked_for() -> None:
+    plan = share(2, 1, tie=False, rule="release")
+    assert all(isinstance(layer, SingleBlockLayer) for layer in build_layers(PARTS, [6, 6], plan, single_block=True))
+    for double_residual in (True, False):
+        for layer in build_layers(PARTS, [6, 8], plan, double_residual=double_residual):
+            assert isinstance(layer, PerceiverLayer)
+            assert layer.double_residual is double_residual

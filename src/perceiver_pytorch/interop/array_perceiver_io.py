@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from perceiver_pytorch import _checks
 from perceiver_pytorch.models.saving import SavedModel
 from perceiver_pytorch.nn.block import AttentionBlock
+from perceiver_pytorch.nn.encoder import encode, io_steps
 from perceiver_pytorch.nn.init import init_latents
 
 
@@ -88,9 +89,7 @@ class ArrayPerceiverIO(SavedModel, tags=["perceiver-io"]):
         Returns:
             ``(batch, queries, logits_dim)``; without queries the latents ``(batch, num_latents, latent_dim)``.
         """
-        x = self.cross_attend(self.latents.expand(len(data), -1, -1), data, mask)
-        for layer in self.layers:
-            x = layer(x)
+        x = encode(self.latents.expand(len(data), -1, -1), io_steps(self.cross_attend, data, self.layers, mask=mask))
         if queries is None:
             return x
         queries = queries.expand(len(data), -1, -1) if queries.dim() == 2 else queries

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch.interop.published_config import PublishedConfig
 from perceiver_pytorch.nn.block import AttentionBlock
+from perceiver_pytorch.nn.encoder import encode, io_steps
 from perceiver_pytorch.ops import Context
 
 
@@ -45,12 +46,8 @@ class PublishedEncoder(nn.Module):
         )
 
     def forward(self, contexts: Sequence[Context]) -> Tensor:
-        latents = self.latents.expand(contexts[0].data.shape[0], -1, -1)
-        latents = self.cross_attend(latents, contexts)
-        for _ in range(self.num_blocks):
-            for layer in self.layers:
-                latents = layer(latents)
-        return latents
+        steps = io_steps(self.cross_attend, contexts, self.layers, repeats=self.num_blocks)
+        return encode(self.latents.expand(contexts[0].data.shape[0], -1, -1), steps)
 
 
 def cross_block(

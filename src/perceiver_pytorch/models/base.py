@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,10 +12,11 @@ from perceiver_pytorch.models.inputs import ModalityReader
 from perceiver_pytorch.models.masks import Masks
 from perceiver_pytorch.models.modalities import Coordinates, InputModality
 from perceiver_pytorch.models.style import Style
-from perceiver_pytorch.nn.encoder import build_layers, encode
+from perceiver_pytorch.nn.encoder import encode
 from perceiver_pytorch.nn.init import init_latents, init_linears
-from perceiver_pytorch.nn.layer import LayerParts
+from perceiver_pytorch.nn.layer import LayerParts, build_layers
 from perceiver_pytorch.nn.sharing import share
+from perceiver_pytorch.nn.sizes import Sizes
 
 
 class PerceiverBase(ModalityReader, tags=["multimodal"]):
@@ -37,21 +39,12 @@ class PerceiverBase(ModalityReader, tags=["multimodal"]):
         self,
         *,
         modalities: Iterable[InputModality | Mapping[str, Any]],
-        num_latents: Any,
-        latent_dims: Sequence[int],
-        cross_heads: int,
-        latent_heads: int,
-        cross_dim_head: int,
-        latent_dim_head: int,
+        sizes: Sizes,
+        latent_shapes: Sequence[tuple[int, int]] | None = None,
         num_classes: int | None,
-        attn_dropout: float,
-        ff_dropout: float,
-        weight_tie_layers: bool,
-        num_latent_blocks_per_layer: int,
         use_gelu: bool,
         style: str | Style | Mapping[str, Any],
         modality_code_dim: int | None,
-        latents_per_layer: bool = False,
         embed: bool = False,
         one_hot_codes: bool = True,
         single_block: bool = False,
@@ -59,39 +52,25 @@ class PerceiverBase(ModalityReader, tags=["multimodal"]):
     ) -> None:
         """Args as in `MultiModalityPerceiver`, and:
 
-        num_latents: of the one latent array; with ``latents_per_layer`` a list, one number per layer.
-        latent_dims: width of the latents in each layer.
-        latents_per_layer: the hierarchical form.
+        sizes: all numbers of latents, layers, heads and channels.
+        latent_shapes: number and width of each layer's own latents (hierarchical form); None: one array for all layers.
         embed: look up modalities that have an embedding (else they are read as raw channels, as 1.4.0 does).
         one_hot_codes: give each modality a one-hot code where ``modality_code_dim`` is None.
         single_block: `Perceiver`'s layers, whose blocks' parts stand in the layer itself.
         fourier_encode_positions: give tokens their positions.
         """
         super().__init__()
-        depth = len(latent_dims)
-        sizes = num_latents if latents_per_layer else [num_latents]
-        for name, value in (
-            ("cross_heads", cross_heads),
-            ("latent_heads", latent_heads),
-            ("cross_dim_head", cross_dim_head),
-            ("latent_dim_head", latent_dim_head),
-            ("num_latent_blocks_per_layer", num_latent_blocks_per_layer),
-            *(("num_latents", value) for value in sizes),
-            *(("latent_dim", value) for value in latent_dims),
-        ):
-            _checks.positive_int(name, value)
+        for num_latents, latent_dim in latent_shapes or ():
+            _checks.positive_int("num_latents", num_latents)
+            _checks.positive_int("latent_dim", latent_dim)
         if num_classes is not None:
             _checks.positive_int("num_classes", num_classes)
-        _checks.probability("attn_dropout", attn_dropout)
-        _checks.probability("ff_dropout", ff_dropout)
-
-        self.depth = depth
         self.num_classes = num_classes
         self.style = Style.of(style)
         self.recompute = False
         self._declare(
             modalities,
-            depth=depth,
+            depth=sizes.depth,
             freq_scale=self.style.freq_scale,
             embed=embed,
             one_hot_codes=one_hot_codes,
@@ -99,34 +78,31 @@ class PerceiverBase(ModalityReader, tags=["multimodal"]):
             fourier_encode_positions=fourier_encode_positions,
         )
         self._record_config(style=asdict(self.style))
-
-        arrays = [init_latents(n, dim, self.style.latent_init) for n, dim in zip(sizes, latent_dims, strict=False)]
-        self.latents = nn.ParameterList(arrays) if latents_per_layer else arrays[0]
+        shapes = list(latent_shapes or [(sizes.num_latents, sizes.latent_dim)] * sizes.depth)
+        arrays = [init_latents(*shape, self.style.latent_init) for shape in (shapes if latent_shapes else shapes[:1])]
+        self.latents = nn.ParameterList(arrays) if latent_shapes else arrays[0]
         self._init_codes()
-        parts = LayerParts(
-            input_dim=self.max_modality_dim,
-            cross_heads=cross_heads,
-            cross_dim_head=cross_dim_head,
-            latent_heads=latent_heads,
-            latent_dim_head=latent_dim_head,
-            attn_dropout=attn_dropout,
-            ff_dropout=ff_dropout,
-            activation=self.style.feed_forward(use_gelu),
-        )
-        sharing = share(
-            depth,
-            num_latent_blocks_per_layer,
-            tie=weight_tie_layers,
-            rule=self.style.weight_sharing,
-            single_block=single_block,
-        )
-        self.layers = build_layers(
-            parts, latent_dims, sharing, double_residual=self.style.double_residual, single_block=single_block
-        )
+        latent_dims = [dim for _, dim in shapes]
+        self.layers = self._build_layers(sizes, latent_dims, self.style.feed_forward(use_gelu), single_block)
         self.to_logits: nn.Module = nn.Identity()
         if num_classes is not None:
             self.to_logits = nn.Sequential(nn.LayerNorm(latent_dims[-1]), nn.Linear(latent_dims[-1], num_classes))
         init_linears(self, self.style.linear_init)
+
+    def _build_layers(
+        self, sizes: Sizes, latent_dims: Sequence[int], activation: str, single_block: bool
+    ) -> nn.ModuleList:
+        style, parts = self.style, LayerParts(sizes=sizes, input_dim=self.max_modality_dim, activation=activation)
+        sharing = share(
+            sizes.depth,
+            sizes.num_latent_blocks_per_layer,
+            tie=sizes.weight_tie_layers,
+            rule=style.weight_sharing,
+            single_block=single_block,
+        )
+        return build_layers(
+            parts, latent_dims, sharing, double_residual=style.double_residual, single_block=single_block
+        )
 
     def forward(
         self,
@@ -160,8 +136,10 @@ class PerceiverBase(ModalityReader, tags=["multimodal"]):
                 or token ids.
         """
         contexts = self._contexts(multi_modality_data, mask, present, coordinates)
-        latents = [self.latents] if isinstance(self.latents, Tensor) else list(self.latents)
-        x = encode(self.layers, latents, contexts, recompute=self.recompute)
+        own = [self.latents] if isinstance(self.latents, Tensor) else list(self.latents)
+        x = own[0].expand(contexts[0][0].data.shape[0], -1, -1)
+        steps = [partial(layer, context=context) for layer, context in zip(self.layers, contexts, strict=True)]
+        x = encode(x, steps, own_latents=own, recompute=self.recompute)
         return x if return_embeddings else self.to_logits(self.pool(x))
 
     def pool(self, x: Tensor) -> Tensor:

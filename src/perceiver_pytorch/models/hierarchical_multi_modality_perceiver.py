@@ -4,10 +4,14 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from typing_extensions import Required, Unpack
+
 from perceiver_pytorch import _checks
 from perceiver_pytorch.models.base import PerceiverBase
+from perceiver_pytorch.models.latents_only import EncoderArguments, latents_only
 from perceiver_pytorch.models.modalities import InputModality
 from perceiver_pytorch.models.style import Style
+from perceiver_pytorch.nn.sizes import Sizes
 
 __all__ = [
     "HierarchicalConfigurator",
@@ -129,23 +133,31 @@ class HierarchicalMultiModalityPerceiver(PerceiverBase):
             )
         super().__init__(
             modalities=modalities,
-            num_latents=num_latents,
-            latent_dims=latent_dims,
-            cross_heads=cross_heads,
-            latent_heads=latent_heads,
-            cross_dim_head=cross_dim_head,
-            latent_dim_head=latent_dim_head,
+            sizes=Sizes(
+                depth=depth,
+                num_latents=num_latents[0],
+                latent_dim=latent_dims[0],
+                cross_heads=cross_heads,
+                cross_dim_head=cross_dim_head,
+                latent_heads=latent_heads,
+                latent_dim_head=latent_dim_head,
+                num_latent_blocks_per_layer=num_latent_blocks_per_layer,
+                attn_dropout=attn_dropout,
+                ff_dropout=ff_dropout,
+            ),
+            latent_shapes=list(zip(num_latents, latent_dims, strict=True)),
             num_classes=num_classes,
-            attn_dropout=attn_dropout,
-            ff_dropout=ff_dropout,
-            weight_tie_layers=False,
-            num_latent_blocks_per_layer=num_latent_blocks_per_layer,
             use_gelu=use_gelu,
             style=style,
             modality_code_dim=modality_code_dim,
-            latents_per_layer=True,
         )
         self._record_config(configurator={"num_latents": num_latents, "latent_dims": latent_dims})
+
+
+class _Arguments(EncoderArguments, total=False):
+    """Those of a model with a configurator."""
+
+    configurator: Required[HierarchicalConfigurator | Mapping[str, Any]]
 
 
 class HierarchicalMultiModalityPerceiverNoPooling(HierarchicalMultiModalityPerceiver):
@@ -155,46 +167,12 @@ class HierarchicalMultiModalityPerceiverNoPooling(HierarchicalMultiModalityPerce
     ``latent_dim`` are taken for release 1.4.0's sake and have no effect there nor here: the configurator decides.
     """
 
-    def __init__(
-        self,
-        *,
-        modalities: Iterable[InputModality | Mapping[str, Any]],
-        depth: int,
-        num_latents: int = 512,
-        latent_dim: int = 512,
-        cross_heads: int = 1,
-        latent_heads: int = 8,
-        cross_dim_head: int = 64,
-        latent_dim_head: int = 64,
-        attn_dropout: float = 0.0,
-        ff_dropout: float = 0.0,
-        weight_tie_layers: bool = False,
-        num_latent_blocks_per_layer: int = 1,
-        use_gelu: bool = True,
-        configurator: HierarchicalConfigurator | Mapping[str, Any],
-        style: str | Style | Mapping[str, Any] = "release",
-        modality_code_dim: int | None = None,
-    ) -> None:
+    @latents_only(HierarchicalMultiModalityPerceiver.__init__)
+    def __init__(self, *, num_latents: int = 512, latent_dim: int = 512, **arguments: Unpack[_Arguments]) -> None:
         if (num_latents, latent_dim) != (512, 512):
             warnings.warn(
                 "num_latents and latent_dim have no effect on a hierarchical model; its configurator decides",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-        super().__init__(
-            modalities=modalities,
-            depth=depth,
-            cross_heads=cross_heads,
-            latent_heads=latent_heads,
-            cross_dim_head=cross_dim_head,
-            latent_dim_head=latent_dim_head,
-            num_classes=None,
-            attn_dropout=attn_dropout,
-            ff_dropout=ff_dropout,
-            weight_tie_layers=weight_tie_layers,
-            num_latent_blocks_per_layer=num_latent_blocks_per_layer,
-            use_gelu=use_gelu,
-            configurator=configurator,
-            style=style,
-            modality_code_dim=modality_code_dim,
-        )
+        super().__init__(**arguments, num_classes=None)

@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from perceiver_pytorch import _checks
+from typing_extensions import Unpack
+
 from perceiver_pytorch.models.base import PerceiverBase
+from perceiver_pytorch.models.latents_only import LatentsArguments, latents_only
 from perceiver_pytorch.models.modalities import InputModality, InputModalityWithEmbedding
 from perceiver_pytorch.models.style import Style
+from perceiver_pytorch.nn.sizes import Sizes
 
 __all__ = [
     "InputModalityWithEmbedding",
@@ -65,17 +68,20 @@ class MultiModalityWithTextPerceiver(PerceiverBase):
     ) -> None:
         super().__init__(
             modalities=modalities,
-            num_latents=num_latents,
-            latent_dims=[latent_dim] * _checks.positive_int("depth", depth),
-            cross_heads=cross_heads,
-            latent_heads=latent_heads,
-            cross_dim_head=cross_dim_head,
-            latent_dim_head=latent_dim_head,
+            sizes=Sizes(
+                depth=depth,
+                num_latents=num_latents,
+                latent_dim=latent_dim,
+                cross_heads=cross_heads,
+                cross_dim_head=cross_dim_head,
+                latent_heads=latent_heads,
+                latent_dim_head=latent_dim_head,
+                num_latent_blocks_per_layer=num_latent_blocks_per_layer,
+                weight_tie_layers=bool(weight_tie_layers),
+                attn_dropout=attn_dropout,
+                ff_dropout=ff_dropout,
+            ),
             num_classes=num_classes,
-            attn_dropout=attn_dropout,
-            ff_dropout=ff_dropout,
-            weight_tie_layers=weight_tie_layers,
-            num_latent_blocks_per_layer=num_latent_blocks_per_layer,
             use_gelu=use_gelu,
             style=style,
             modality_code_dim=modality_code_dim,
@@ -90,40 +96,6 @@ class MultiModalityWithTextPerceiverNoPooling(MultiModalityWithTextPerceiver):
     without pooling.
     """
 
-    def __init__(
-        self,
-        *,
-        modalities: Iterable[InputModality | Mapping[str, Any]],
-        depth: int,
-        num_latents: int = 512,
-        latent_dim: int = 512,
-        cross_heads: int = 1,
-        latent_heads: int = 8,
-        cross_dim_head: int = 64,
-        latent_dim_head: int = 64,
-        attn_dropout: float = 0.0,
-        ff_dropout: float = 0.0,
-        weight_tie_layers: bool = False,
-        num_latent_blocks_per_layer: int = 6,
-        use_gelu: bool = True,
-        style: str | Style | Mapping[str, Any] = "release",
-        modality_code_dim: int | None = None,
-    ) -> None:
-        super().__init__(
-            modalities=modalities,
-            depth=depth,
-            num_latents=num_latents,
-            latent_dim=latent_dim,
-            cross_heads=cross_heads,
-            latent_heads=latent_heads,
-            cross_dim_head=cross_dim_head,
-            latent_dim_head=latent_dim_head,
-            num_classes=None,
-            attn_dropout=attn_dropout,
-            ff_dropout=ff_dropout,
-            weight_tie_layers=weight_tie_layers,
-            num_latent_blocks_per_layer=num_latent_blocks_per_layer,
-            use_gelu=use_gelu,
-            style=style,
-            modality_code_dim=modality_code_dim,
-        )
+    @latents_only(MultiModalityWithTextPerceiver.__init__)
+    def __init__(self, **arguments: Unpack[LatentsArguments]) -> None:
+        super().__init__(**arguments, num_classes=None)

@@ -9,6 +9,7 @@ from perceiver_pytorch import _checks
 from perceiver_pytorch.models.base import PerceiverBase
 from perceiver_pytorch.models.modalities import Coordinates, InputModality
 from perceiver_pytorch.models.style import Style
+from perceiver_pytorch.nn.sizes import Sizes
 
 
 class Perceiver(PerceiverBase):
@@ -69,17 +70,20 @@ class Perceiver(PerceiverBase):
         modality = InputModality("data", input_channels, input_axis, num_freq_bands, max_freq, freq_base)
         super().__init__(
             modalities=[modality],
-            num_latents=num_latents,
-            latent_dims=[latent_dim] * _checks.positive_int("depth", depth),
-            cross_heads=cross_heads,
-            latent_heads=latent_heads,
-            cross_dim_head=cross_dim_head,
-            latent_dim_head=latent_dim_head,
+            sizes=Sizes(
+                depth=depth,
+                num_latents=num_latents,
+                latent_dim=latent_dim,
+                cross_heads=cross_heads,
+                cross_dim_head=cross_dim_head,
+                latent_heads=latent_heads,
+                latent_dim_head=latent_dim_head,
+                num_latent_blocks_per_layer=_checks.positive_int("self_per_cross_attn", self_per_cross_attn),
+                weight_tie_layers=bool(weight_tie_layers),
+                attn_dropout=attn_dropout,
+                ff_dropout=ff_dropout,
+            ),
             num_classes=num_classes if final_classifier_head else None,
-            attn_dropout=attn_dropout,
-            ff_dropout=ff_dropout,
-            weight_tie_layers=weight_tie_layers,
-            num_latent_blocks_per_layer=_checks.positive_int("self_per_cross_attn", self_per_cross_attn),
             use_gelu=False,
             style=style,
             modality_code_dim=None,

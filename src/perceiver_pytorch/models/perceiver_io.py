@@ -240,8 +240,11 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
             contexts = drop_tokens(contexts, self.seq_dropout)
         states: list[Tensor] = []
         keep = states if return_hidden_states else None
-        layers = [partial(layer, recompute=self.recompute, hidden_states=keep) for layer in self.layers]
-        x = encode(layers, [self.latents], contexts)
+        steps = [
+            partial(layer, context=context, recompute=self.recompute, hidden_states=keep)
+            for layer, context in zip(self.layers, contexts, strict=True)
+        ]
+        x = encode(self.latents.expand(contexts[0][0].data.shape[0], -1, -1), steps)
         result: Result = x
         if self.decoder is not None and not return_embeddings:
             result = self._decode(x, by_name, queries, indices, outputs)

@@ -1,78 +1,67 @@
-"""The encoder: builds the layers of every model, and is the one place where latents pass through them."""
+"""The encoder's loop: the one place where latents pass through the layers and blocks of a model."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from perceiver_pytorch.nn.layer import LatentTransformer, LayerParts, PerceiverLayer, SingleBlockLayer
-from perceiver_pytorch.nn.sharing import LayerSharing
 from perceiver_pytorch.ops import Context, threads
 
-
-def build_layers(
-    parts: LayerParts,
-    latent_dims: Sequence[int],
-    sharing: Sequence[LayerSharing],
-    *,
-    double_residual: bool = True,
-    single_block: bool = False,
-) -> nn.ModuleList:
-    """One layer per entry of ``latent_dims``, made in the order of release 1.4.0, so that a seed gives its weights."""
-    cross, blocks = {}, {}
-    layers: list[nn.Module] = []
-    for i, (latent_dim, shared) in enumerate(zip(latent_dims, sharing, strict=True)):
-        if shared.cross == i:
-            cross[i] = parts.cross_attend(latent_dim), parts.feed_forward(latent_dim)
-        for j, owner in enumerate(shared.blocks):
-            if owner == i:
-                blocks[i, j] = parts.latent_block(latent_dim)
-        latent_blocks = [blocks[owner, j] for j, owner in enumerate(shared.blocks)]
-        if single_block:
-            layers.append(SingleBlockLayer(*cross[shared.cross], *latent_blocks))
-        else:
-            transformer = LatentTransformer(latent_blocks)
-            layers.append(PerceiverLayer(*cross[shared.cross], transformer, double_residual=double_residual))
-    return nn.ModuleList(layers)
+Step = Callable[[Tensor], Tensor]
+"""From latents to latents: a cross-attend with what it reads, a block, or a whole layer."""
 
 
 def encode(
-    layers: Iterable[Callable[..., Tensor]],
-    latents: Sequence[Float[Tensor, "_latents _latent_dim"]],
-    contexts: Sequence[Sequence[Context]],
+    x: Float[Tensor, "batch _latents _latent_dim"],
+    steps: Iterable[Step],
     *,
+    own_latents: Sequence[Float[Tensor, "_own_latents _own_latent_dim"]] = (),
     recompute: bool = False,
+    hidden_states: list[Tensor] | None = None,
 ) -> Float[Tensor, "batch latents latent_dim"]:
-    """Lets the latents read the input, layer by layer.
+    """Lets latents pass through the steps, one after the other.
 
     Args:
-        layers: called with ``(x, contexts of the layer)``.
-        latents: the latent array of the first layer, or one per layer (hierarchical form).
-        contexts: per layer, what it reads.
-        recompute: keep no activations inside a layer for the backward pass, which then runs the layer once more.
+        x: the latents of the first step.
+        steps: called with the latents, give the next ones.
+        own_latents: one array per step, the first of them ``x`` (hierarchical form): each step starts from its own, to
+            which those of the step before are added.
+        recompute: keep no activations inside a step for the backward pass, which then runs the step once more.
+        hidden_states: a list to which the latents after each step are appended.
 
     Returns:
-        The last layer's latents.
+        The last step's latents.
     """
-    batch = contexts[0][0].data.shape[0]
-    x = latents[0].expand(batch, -1, -1)
-    for i, (layer, context) in enumerate(zip(layers, contexts, strict=True)):
-        if 0 < i < len(latents):
-            x = _enter(x, latents[i])
-        if recompute and torch.is_grad_enabled():
-            x = checkpoint(_again, layer, x, context, use_reentrant=False)
-        else:
-            x = layer(x, context)
+    for i, step in enumerate(steps):
+        if 0 < i < len(own_latents):
+            x = _enter(x, own_latents[i])
+        again = recompute and torch.is_grad_enabled()
+        x = checkpoint(_again, step, x, use_reentrant=False) if again else step(x)
+        if hidden_states is not None:
+            hidden_states.append(x)
     return x
 
 
-def _again(layer: Callable[..., Tensor], x: Tensor, context: Sequence[Context]) -> Tensor:
-    """The layer, which the backward pass may run within a part that has one thread."""
+def io_steps(
+    cross_attend: Callable[..., Tensor],
+    context: Sequence[Context] | Tensor,
+    blocks: Iterable[Step],
+    *,
+    repeats: int = 1,
+    mask: Tensor | None = None,
+) -> list[Step]:
+    """Perceiver IO's steps: a cross-attend onto ``context``, then the latent blocks, run through ``repeats`` times."""
+    return [partial(cross_attend, context=context, mask=mask), *list(blocks) * repeats]
+
+
+def _again(step: Step, x: Tensor) -> Tensor:
+    """The step, which the backward pass may run within a part that has one thread."""
     with threads.together():
-        return layer(x, context)
+        return step(x)
 
 
 def _enter(x: Tensor, latents: Tensor) -> Tensor:

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from perceiver_pytorch.nn.block import AttentionBlock
+from perceiver_pytorch.nn.encoder import encode, io_steps
 from perceiver_pytorch.nn.sharing import share
 from perceiver_pytorch.ops import Context
 
@@ -45,21 +44,8 @@ class IOLayer(nn.Module):
             recompute: keep nothing inside a block for the backward pass, which then runs the block once more.
             hidden_states: a list to which the latents after the cross-attend and after each latent block are appended.
         """
-        x = _run(self.cross_attend, x, context, recompute=recompute)
-        if hidden_states is not None:
-            hidden_states.append(x)
-        for _ in range(self.num_repeats):
-            for block in self.latent_blocks:
-                x = _run(block, x, recompute=recompute)
-                if hidden_states is not None:
-                    hidden_states.append(x)
-        return x
-
-
-def _run(block: nn.Module, *arguments: object, recompute: bool) -> Tensor:
-    if recompute and torch.is_grad_enabled():
-        return checkpoint(block, *arguments, use_reentrant=False)
-    return block(*arguments)
+        steps = io_steps(self.cross_attend, context, self.latent_blocks, repeats=self.num_repeats)
+        return encode(x, steps, recompute=recompute, hidden_states=hidden_states)
 
 
 def build_io_layers(

@@ -13,8 +13,11 @@ from torch import Tensor, nn
 from perceiver_pytorch.nn import single_thread
 from perceiver_pytorch.nn.attention import Attention
 from perceiver_pytorch.nn.cross_attend import CrossAttend
+from perceiver_pytorch.nn.encoder import encode
 from perceiver_pytorch.nn.feed_forward import FEED_FORWARD
 from perceiver_pytorch.nn.residual import PreNorm
+from perceiver_pytorch.nn.sharing import LayerSharing
+from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.ops import Context
 
 
@@ -39,9 +42,7 @@ class LatentTransformer(nn.Module):
         self.num_latent_blocks_per_layer = len(blocks)
 
     def forward(self, x: Float[Tensor, "batch latents latent_dim"]) -> Float[Tensor, "batch latents latent_dim"]:
-        for block in self.latent_blocks:
-            x = block(x)
-        return x
+        return encode(x, self.latent_blocks)
 
 
 class PerceiverLayer(nn.ModuleList):
@@ -106,29 +107,51 @@ class LayerParts:
     """Makes the parts of a layer, each with fresh weights.
 
     Args:
+        sizes: heads, channels per head, and dropout.
         input_dim: channels of the tokens.
-        cross_heads, cross_dim_head, latent_heads, latent_dim_head: heads and channels per head.
-        attn_dropout, ff_dropout: probabilities.
         activation: ``"geglu"`` or ``"gelu"``.
     """
 
+    sizes: Sizes
     input_dim: int
-    cross_heads: int
-    cross_dim_head: int
-    latent_heads: int
-    latent_dim_head: int
-    attn_dropout: float
-    ff_dropout: float
     activation: str
 
     def cross_attend(self, latent_dim: int) -> CrossAttend:
-        return CrossAttend(latent_dim, self.input_dim, self.cross_heads, self.cross_dim_head, self.attn_dropout)
+        sizes = self.sizes
+        return CrossAttend(latent_dim, self.input_dim, sizes.cross_heads, sizes.cross_dim_head, sizes.attn_dropout)
 
     def feed_forward(self, latent_dim: int) -> PreNorm:
-        return PreNorm(latent_dim, FEED_FORWARD[self.activation](latent_dim, dropout=self.ff_dropout))
+        return PreNorm(latent_dim, FEED_FORWARD[self.activation](latent_dim, dropout=self.sizes.ff_dropout))
 
     def latent_block(self, latent_dim: int) -> LatentBlock:
+        sizes = self.sizes
         attention = Attention(
-            latent_dim, heads=self.latent_heads, dim_head=self.latent_dim_head, dropout=self.attn_dropout
+            latent_dim, heads=sizes.latent_heads, dim_head=sizes.latent_dim_head, dropout=sizes.attn_dropout
         )
         return LatentBlock(PreNorm(latent_dim, attention), self.feed_forward(latent_dim))
+
+
+def build_layers(
+    parts: LayerParts,
+    latent_dims: Sequence[int],
+    sharing: Sequence[LayerSharing],
+    *,
+    double_residual: bool = True,
+    single_block: bool = False,
+) -> nn.ModuleList:
+    """One layer per entry of ``latent_dims``, made in the order of release 1.4.0, so that a seed gives its weights."""
+    cross, blocks = {}, {}
+    layers: list[nn.Module] = []
+    for i, (latent_dim, shared) in enumerate(zip(latent_dims, sharing, strict=True)):
+        if shared.cross == i:
+            cross[i] = parts.cross_attend(latent_dim), parts.feed_forward(latent_dim)
+        for j, owner in enumerate(shared.blocks):
+            if owner == i:
+                blocks[i, j] = parts.latent_block(latent_dim)
+        latent_blocks = [blocks[owner, j] for j, owner in enumerate(shared.blocks)]
+        if single_block:
+            layers.append(SingleBlockLayer(*cross[shared.cross], *latent_blocks))
+        else:
+            transformer = LatentTransformer(latent_blocks)
+            layers.append(PerceiverLayer(*cross[shared.cross], transformer, double_residual=double_residual))
+    return nn.ModuleList(layers)

@@ -53,7 +53,7 @@ def test_training_of_tables_and_of_language_share_their_settings():
     [
         ({"modle": {}}, "did you mean 'model'"),
         ({"model": {"dept": 3}}, "model has no 'dept'.*did you mean 'depth'"),
-        ({"model": {"depth": "three"}}, "model.depth must be int, got 'three'"),
+        ({"model": {"depth": "three"}}, "model.depth must be an integer of at least 1, got 'three'"),
         ({"training": {"optimizer": "sgd"}}, "optimizer must be one of 'adamw', 'lamb'; got 'sgd'"),
         ({"training": {"seed": True}}, "seed must be int"),
         ({"training": {"seed": -1}}, "seed must be at least 0, got -1"),

@@ -1,6 +1,7 @@
 """`PerceiverAR`: a causal language model whose latents are the last positions of a long context."""
 
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from perceiver_pytorch.models.text.byte_tokenizer import PAD, VOCAB_SIZE
 from perceiver_pytorch.models.text.generation import Windows, continue_prompts
 from perceiver_pytorch.models.text.sampling import check_sampling, sample
 from perceiver_pytorch.nn.causal import CausalLayer, KeyValues, Places, causal_mask
+from perceiver_pytorch.nn.encoder import Step, encode
 from perceiver_pytorch.nn.feed_forward import FEED_FORWARD
 from perceiver_pytorch.nn.init import init_linears
 from perceiver_pytorch.nn.rotary import rotary_table
@@ -183,12 +185,11 @@ class PerceiverAR(SavedModel, tags=["text-generation"]):
             positions = kept
         across = self._places(own, positions, self.cross_rotary_channels, read + context.shape[1], mask)
 
-        x = x[:, -new:]
-        for i, layer in enumerate(self.cross_attends):
-            x = layer(x, across, context, cache=None if cache is None else cache.across[i])
-        for i, layer in enumerate(self.latent_layers):
-            x = layer(x, within, cache=None if cache is None else cache.within[i])
-        return self.to_logits(self.norm(x))
+        steps = [
+            *_steps(self.cross_attends, None if cache is None else cache.across, places=across, context=context),
+            *_steps(self.latent_layers, None if cache is None else cache.within, places=within),
+        ]
+        return self.to_logits(self.norm(encode(x[:, -new:], steps)))
 
     def loss(self, tokens: Tensor, mask: Tensor | None = None, *, num_latents: int | None = None) -> Tensor:
         """Mean cross-entropy, in nats per token, of the last positions' next tokens.
@@ -309,6 +310,11 @@ class PerceiverAR(SavedModel, tags=["text-generation"]):
                 f"num_latents must be at most {most} for {length} tokens and a model of {self.num_latents}, got {asked}"
             )
         return asked
+
+
+def _steps(layers: nn.ModuleList, caches: list[KeyValues] | None, **given: Any) -> list[Step]:
+    """Each layer with its cache and what all of them are given."""
+    return [partial(layer, **given, cache=None if caches is None else caches[i]) for i, layer in enumerate(layers)]
 
 
 def _turning(name: str, dim_head: int, fraction: float) -> int:

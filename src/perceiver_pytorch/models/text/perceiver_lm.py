@@ -9,6 +9,7 @@ from perceiver_pytorch import _checks
 from perceiver_pytorch.models.saving import SavedModel
 from perceiver_pytorch.models.text.byte_tokenizer import FIRST_BYTE, MASK, VOCAB_SIZE
 from perceiver_pytorch.nn.block import AttentionBlock
+from perceiver_pytorch.nn.encoder import encode, io_steps
 from perceiver_pytorch.nn.init import init_linears, waves
 
 
@@ -167,7 +168,6 @@ class PerceiverLM(SavedModel, tags=["fill-mask"]):
 
     def encode(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Latents ``(batch, num_latents, latent_dim)`` of embedded tokens ``(batch, length, embedding_dim)``."""
-        latents = self.cross_attend(self.latents.expand(len(x), -1, -1), x, mask)
-        for i in range(self.depth):
-            latents = self.latent_blocks[i % len(self.latent_blocks)](latents)
-        return latents
+        repeats = self.depth // len(self.latent_blocks)
+        steps = io_steps(self.cross_attend, x, self.latent_blocks, repeats=repeats, mask=mask)
+        return encode(self.latents.expand(len(x), -1, -1), steps)

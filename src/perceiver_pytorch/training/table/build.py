@@ -1,5 +1,6 @@
 """From what was learned about a table to a model for it, and from its batches to the model's inputs."""
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from perceiver_pytorch.models.multi_modality_with_text_perceiver import (
     MultiModalityWithTextPerceiverNoPooling,
 )
 from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
+from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.training.table.settings import ModelConfig
 
 TableModel = MultiModalityWithTextPerceiver | MultiTaskPerceiver
@@ -24,17 +26,7 @@ def build_model(spec: InputSpec, config: ModelConfig) -> TableModel:
     """A model with one modality per modality of ``spec`` and one output per class or label, with fresh weights."""
     arguments: dict[str, Any] = {
         "modalities": [table_modality(modality, config) for modality in spec.modalities],
-        "depth": config.depth,
-        "num_latents": config.num_latents,
-        "latent_dim": config.latent_dim,
-        "cross_heads": config.cross_heads,
-        "latent_heads": config.latent_heads,
-        "cross_dim_head": config.cross_dim_head,
-        "latent_dim_head": config.latent_dim_head,
-        "attn_dropout": config.attn_dropout,
-        "ff_dropout": config.ff_dropout,
-        "weight_tie_layers": config.weight_tie_layers,
-        "num_latent_blocks_per_layer": config.num_latent_blocks_per_layer,
+        **{field.name: getattr(config, field.name) for field in dataclasses.fields(Sizes)},
         "style": config.style,
         "modality_code_dim": config.modality_code_dim,
         "use_gelu": False,  # whatever the number of targets

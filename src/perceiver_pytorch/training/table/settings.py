@@ -5,6 +5,7 @@ from typing import Any
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch._settings import Settings, inherited, knob, read_settings
+from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.training.run.settings import TrainingSettings
 
 NO_ROW_IS_SKIPPED = "data.on_error=raise"  # else some settings say which rows are found to be bad, and when
@@ -108,22 +109,19 @@ class DataConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig(Settings):
+class ModelConfig(Sizes):
     """Sizes of the model, a `MultiModalityWithTextPerceiver`."""
 
     panel = "Model"
 
-    depth: int = knob(2, "layers; each reads the whole input once", least=1)
-    num_latents: int = knob(16, "latents", least=1)
-    latent_dim: int = knob(64, "width of a latent", least=1)
-    cross_heads: int = knob(4, "heads of a cross-attend", least=1)
-    cross_dim_head: int = knob(16, "channels of a cross-attend head", least=1)
-    latent_heads: int = knob(4, "heads of the self-attention", least=1)
-    latent_dim_head: int = knob(16, "channels of a self-attention head", least=1)
-    num_latent_blocks_per_layer: int = knob(2, "self-attention blocks per layer", least=1)
-    weight_tie_layers: bool = knob(False, "share weights between layers")
-    attn_dropout: float = knob(0.0, "dropout after attention", least=0, most=1)
-    ff_dropout: float = knob(0.0, "dropout in feed-forward parts", least=0, most=1)
+    depth: int = inherited(Sizes, "depth", default=2)
+    num_latents: int = inherited(Sizes, "num_latents", default=16)
+    latent_dim: int = inherited(Sizes, "latent_dim", default=64)
+    cross_heads: int = inherited(Sizes, "cross_heads", default=4)
+    cross_dim_head: int = inherited(Sizes, "cross_dim_head", default=16)
+    latent_heads: int = inherited(Sizes, "latent_heads", default=4)
+    latent_dim_head: int = inherited(Sizes, "latent_dim_head", default=16)
+    num_latent_blocks_per_layer: int = inherited(Sizes, "num_latent_blocks_per_layer", default=2)
     num_freq_bands: int = knob(8, "Fourier bands per axis (fewer on a short axis)")
     embedding_dim: int = knob(32, "width of the embedding of text bytes and categories, as a layer sees it", least=1)
     split_embedding: bool = knob(False, "a chunk of the embedding per layer instead of all of it")
