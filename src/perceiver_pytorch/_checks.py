@@ -50,6 +50,12 @@ def positive_int(name: str, value: Any, minimum: int = 1) -> int:
     return value
 
 
+def positive_ints(**values: Any) -> None:
+    """That each of the values is an integer of at least 1."""
+    for name, value in values.items():
+        positive_int(name, value)
+
+
 def within(
     name: str,
     value: Any,
@@ -104,6 +110,12 @@ def probability(name: str, value: Any) -> float:
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must lie in [0, 1], got {value}")
     return value
+
+
+def probabilities(**values: Any) -> None:
+    """That each of the values lies in [0, 1]."""
+    for name, value in values.items():
+        probability(name, value)
 
 
 def tensor(name: str, value: Any) -> "Tensor":

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from torch import Tensor
+
 from perceiver_pytorch import _checks
 from perceiver_pytorch.nn.queries import FourierQueries, GivenQueries, InputQueries, LearnedQueries, Queries
 
@@ -79,6 +81,26 @@ def output_from_config(value: Output | Mapping[str, Any]) -> Output:
     if isinstance(specs, Sequence):
         specs = [_spec(spec) if isinstance(spec, Mapping) else spec for spec in specs]
     return Output(config.get("name", ""), specs, config.get("channels"))  # type: ignore[arg-type]
+
+
+def by_output(argument: str, value: Mapping[str, Tensor] | Tensor | None, names: Sequence[str]) -> dict[str, Tensor]:
+    """An argument of a model's forward that may be one tensor per output, by output.
+
+    Raises:
+        ValueError, TypeError: for an output that is none of ``names``, or no tensor.
+    """
+    if value is None:
+        return {}
+    if isinstance(value, Tensor) and len(names) == 1:
+        return {names[0]: value}
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"{argument} must be a mapping of outputs to tensors (a tensor, in a model of one output), got "
+            f"{type(value).__name__}"
+        )
+    for name, tensor in value.items():
+        _checks.tensor(f"{argument}[{_checks.choice(f'an output of {argument}', name, names)!r}]", tensor)
+    return dict(value)
 
 
 def _spec(config: Mapping[str, Any]) -> Queries:

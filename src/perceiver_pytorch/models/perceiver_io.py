@@ -12,7 +12,7 @@ from perceiver_pytorch import _checks
 from perceiver_pytorch.models.inputs import ModalityReader
 from perceiver_pytorch.models.masks import Masks, drop_tokens
 from perceiver_pytorch.models.modalities import Coordinates, InputModality
-from perceiver_pytorch.models.outputs import Output, output_from_config
+from perceiver_pytorch.models.outputs import Output, by_output, output_from_config
 from perceiver_pytorch.nn.block import AttentionBlock
 from perceiver_pytorch.nn.decoder import QueryDecoder
 from perceiver_pytorch.nn.encoder import encode
@@ -83,6 +83,7 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
     """
 
     latents: nn.Parameter
+    decoder: QueryDecoder | None
 
     def __init__(
         self,
@@ -122,79 +123,74 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         modality_code_dim: int | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("depth", depth),
-            ("num_latents", num_latents),
-            ("latent_dim", latent_dim),
-            ("num_latent_block_repeats", num_latent_block_repeats),
-        ):
-            _checks.positive_int(name, value)
+        _checks.positive_ints(depth=depth, num_latents=num_latents, latent_dim=latent_dim)
+        _checks.positive_int("num_latent_block_repeats", num_latent_block_repeats)
         _checks.positive_int("num_latent_blocks_per_layer", num_latent_blocks_per_layer, minimum=0)
-        if _checks.probability("seq_dropout", seq_dropout) == 1:
-            raise ValueError("seq_dropout must be less than 1, else no token is left")
-        _check_heads("cross", cross_heads, latent_dim, cross_qk_dim, cross_v_dim)
-        _check_heads("latent", latent_heads, latent_dim, latent_qk_dim, latent_v_dim)
-        _check_heads("decoder", decoder_heads, latent_dim, decoder_qk_dim, decoder_v_dim)
-        self.recompute = False
-        self.seq_dropout = seq_dropout
+        cross = _heads("cross", latent_dim, cross_heads, cross_qk_dim, cross_v_dim)
+        latent = _heads("latent", latent_dim, latent_heads, latent_qk_dim, latent_v_dim)
+        decoder = _heads("decoder", latent_dim, decoder_heads, decoder_qk_dim, decoder_v_dim)
+        decoder |= {"query_residual": decoder_query_residual, "feed_forward": decoder_feed_forward}
+        decoder |= {"output_dim": decoder_dim, "widening_factor": decoder_widening_factor}
+        common: dict[str, Any] = {"bias": bias, "activation": activation, "dropout": dropout}
+        self.recompute, self.seq_dropout = False, _seq_dropout(seq_dropout)
+        self._declare_io(modalities, outputs, depth, freq_scale, modality_code_dim, fourier_encode_positions)
+        self.latents = init_latents(num_latents, latent_dim, "truncated_normal")
+        self._init_codes()
+        block = partial(AttentionBlock, latent_dim, widening_factor=widening_factor, **common)
+        read = partial(block, self.max_modality_dim, inverted=inverted_cross_attend, **cross)
+        counts = depth, num_latent_blocks_per_layer, num_latent_block_repeats
+        self.layers = build_io_layers(read, partial(block, **latent), *counts, weight_tie_layers)
+        self._build_decoder(latent_dim, common | decoder, query_dim, query_code_dim, query_chunk_size)
+        init_linears(self, "variance_scaling")
+
+    def _declare_io(
+        self,
+        modalities: Iterable[InputModality | Mapping[str, Any]],
+        outputs: Iterable[Output | Mapping[str, Any]],
+        depth: int,
+        freq_scale: str,
+        code_dim: int | None,
+        fourier_encode_positions: bool,
+    ) -> None:
+        """What is read, and what is asked for."""
         self._declare(
             modalities,
             depth=depth,
             freq_scale=_checks.choice("freq_scale", freq_scale, ("linear", "log")),
             embed=True,
             one_hot_codes=None,
-            code_dim=modality_code_dim,
+            code_dim=code_dim,
             fourier_encode_positions=fourier_encode_positions,
         )
         self.outputs = _checks.by_name("outputs", outputs, Output, output_from_config)
         self._record_config(outputs=[output.to_config() for output in self.outputs.values()])
-        self.latents = init_latents(num_latents, latent_dim, "truncated_normal")
-        self._init_codes()
 
-        common: dict[str, Any] = {"bias": bias, "activation": activation, "dropout": dropout}
-        cross = partial(
-            AttentionBlock,
-            latent_dim,
-            self.max_modality_dim,
-            heads=cross_heads,
-            qk_dim=cross_qk_dim,
-            v_dim=cross_v_dim,
-            widening_factor=widening_factor,
-            inverted=inverted_cross_attend,
-            **common,
+    def _build_decoder(
+        self,
+        latent_dim: int,
+        block: dict[str, Any],
+        query_dim: int | None,
+        query_code_dim: int,
+        query_chunk_size: int | None,
+    ) -> None:
+        """Makes the queries of every output, and the one decoder of all, if there are outputs.
+
+        Args:
+            latent_dim: width of the latents.
+            block: arguments of the decoder's `AttentionBlock`.
+            query_dim, query_code_dim, query_chunk_size: as in the constructor.
+        """
+        self.queries, self.decoder = nn.ModuleDict(), None
+        if not self.outputs:
+            return
+        width = self._init_queries(query_dim, query_code_dim)
+        if block["output_dim"] is None:
+            block["output_dim"] = width if block["query_residual"] else latent_dim
+        block["qk_dim"] = latent_dim if block["qk_dim"] is None else block["qk_dim"]
+        channels = {name: output.channels for name, output in self.outputs.items()}
+        self.decoder = QueryDecoder(
+            AttentionBlock(width, latent_dim, **block), block["output_dim"], channels, query_chunk_size
         )
-        latent = partial(
-            AttentionBlock,
-            latent_dim,
-            heads=latent_heads,
-            qk_dim=latent_qk_dim,
-            v_dim=latent_v_dim,
-            widening_factor=widening_factor,
-            **common,
-        )
-        self.layers = build_io_layers(
-            cross, latent, depth, num_latent_blocks_per_layer, num_latent_block_repeats, weight_tie_layers
-        )
-        self.queries = nn.ModuleDict()
-        self.decoder: QueryDecoder | None = None
-        if self.outputs:
-            width = self._init_queries(query_dim, query_code_dim)
-            decoder_dim = (width if decoder_query_residual else latent_dim) if decoder_dim is None else decoder_dim
-            block = AttentionBlock(
-                width,
-                latent_dim,
-                heads=decoder_heads,
-                qk_dim=latent_dim if decoder_qk_dim is None else decoder_qk_dim,
-                v_dim=decoder_v_dim,
-                output_dim=decoder_dim,
-                query_residual=decoder_query_residual,
-                widening_factor=decoder_widening_factor,
-                feed_forward=decoder_feed_forward,
-                **common,
-            )
-            heads = {name: output.channels for name, output in self.outputs.items()}
-            self.decoder = QueryDecoder(block, decoder_dim, heads, query_chunk_size)
-        init_linears(self, "variance_scaling")
 
     def forward(
         self,
@@ -276,7 +272,7 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         if isinstance(outputs, str):
             raise TypeError(f"outputs must be a sequence of names, got {outputs!r}; use [{outputs!r}]")
         names = tuple(self.outputs)
-        given, at = self._by_output("queries", queries), self._by_output("indices", indices)
+        given, at = by_output("queries", queries, names), by_output("indices", indices, names)
         for name in (wanted := names if outputs is None else tuple(outputs)):
             _checks.choice("an output", name, names)
         for name in (*given, *at):
@@ -319,22 +315,6 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         )
         return result.reshape(batch, *axes, result.shape[-1])
 
-    def _by_output(self, argument: str, value: Mapping[str, Tensor] | Tensor | None) -> dict[str, Tensor]:
-        """An argument of `forward` that may be one per output, by output."""
-        names = tuple(self.outputs)
-        if value is None:
-            return {}
-        if isinstance(value, Tensor) and len(names) == 1:
-            return {names[0]: value}
-        if not isinstance(value, Mapping):
-            raise TypeError(
-                f"{argument} must be a mapping of outputs to tensors (a tensor, in a model of one output), got "
-                f"{type(value).__name__}"
-            )
-        for name, tensor in value.items():
-            _checks.tensor(f"{argument}[{_checks.choice(f'an output of {argument}', name, names)!r}]", tensor)
-        return dict(value)
-
     def _output_words(self) -> str:
         if not self.outputs:
             return "latents"
@@ -350,10 +330,17 @@ def _at(coded: CodedQueries, contexts: Mapping[str, Context], places: Tensor, st
     return coded.at(places[..., start:stop], contexts)
 
 
-def _check_heads(kind: str, heads: int, default: int, qk_dim: int | None, v_dim: int | None) -> None:
-    """That heads divide what they share, in the words of the constructor."""
+def _seq_dropout(share: float) -> float:
+    if _checks.probability("seq_dropout", share) == 1:
+        raise ValueError("seq_dropout must be less than 1, else no token is left")
+    return share
+
+
+def _heads(kind: str, latent_dim: int, heads: int, qk_dim: int | None, v_dim: int | None) -> dict[str, Any]:
+    """Arguments of an `AttentionBlock`, if the heads divide what they share."""
     _checks.positive_int(f"{kind}_heads", heads)
-    qk = f"latent_dim={default}" if qk_dim is None else f"{kind}_qk_dim={qk_dim}"
-    for name, value in ((qk, default if qk_dim is None else qk_dim), (f"{kind}_v_dim={v_dim}", v_dim)):
+    qk = f"latent_dim={latent_dim}" if qk_dim is None else f"{kind}_qk_dim={qk_dim}"
+    for name, value in ((qk, latent_dim if qk_dim is None else qk_dim), (f"{kind}_v_dim={v_dim}", v_dim)):
         if isinstance(value, int) and value % heads:
             raise ValueError(f"{kind}_heads must divide {name}, got {heads}")
+    return {"heads": heads, "qk_dim": qk_dim, "v_dim": v_dim}

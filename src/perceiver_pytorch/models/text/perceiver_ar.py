@@ -79,58 +79,36 @@ class PerceiverAR(SavedModel, tags=["text-generation"]):
         tie_embeddings: bool = True,
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("vocab_size", vocab_size),
-            ("max_length", max_length),
-            ("num_latents", num_latents),
-            ("latent_dim", latent_dim),
-            ("depth", depth),
-            ("heads", heads),
-            ("dim_head", dim_head),
-            ("cross_heads", cross_heads),
-            ("cross_dim_head", cross_dim_head),
-            ("num_cross_attends", num_cross_attends),
-            ("widening_factor", widening_factor),
-        ):
-            _checks.positive_int(name, value)
-        for name, share in (
-            ("prefix_dropout", prefix_dropout),
-            ("attn_dropout", attn_dropout),
-            ("ff_dropout", ff_dropout),
-            ("rotary_fraction", rotary_fraction),
-        ):
-            _checks.probability(name, share)
+        _checks.positive_ints(vocab_size=vocab_size, max_length=max_length, num_latents=num_latents)
+        _checks.positive_ints(latent_dim=latent_dim, depth=depth, heads=heads, dim_head=dim_head)
+        _checks.positive_ints(cross_heads=cross_heads, cross_dim_head=cross_dim_head)
+        _checks.positive_ints(num_cross_attends=num_cross_attends, widening_factor=widening_factor)
+        _checks.probabilities(prefix_dropout=prefix_dropout, attn_dropout=attn_dropout, ff_dropout=ff_dropout)
+        _checks.probability("rotary_fraction", rotary_fraction)
         _checks.choice("activation", activation, tuple(FEED_FORWARD))
         if _checks.number("rotary_base", rotary_base) <= 1:
             raise ValueError(f"rotary_base must be greater than 1, got {rotary_base}")
         if num_latents > max_length:
             raise ValueError(f"num_latents ({num_latents}) must not exceed max_length ({max_length})")
 
-        self.vocab_size = vocab_size
-        self.max_length = max_length
-        self.num_latents = num_latents
-        self.prefix_dropout = prefix_dropout
-        self.rotary_base = rotary_base
+        self.vocab_size, self.max_length, self.num_latents = vocab_size, max_length, num_latents
+        self.prefix_dropout, self.rotary_base = prefix_dropout, rotary_base
         self.rotary_channels = _turning("dim_head", dim_head, rotary_fraction)
         self.cross_rotary_channels = _turning("cross_dim_head", cross_dim_head, rotary_fraction)
 
-        def layer(context_dim: int | None, heads: int, dim_head: int) -> CausalLayer:
-            return CausalLayer(
-                latent_dim,
-                context_dim,
-                heads=heads,
-                dim_head=dim_head,
-                attn_dropout=attn_dropout,
-                activation=activation,
-                widening_factor=widening_factor,
-                ff_dropout=ff_dropout,
-            )
-
+        layer = partial(
+            CausalLayer,
+            latent_dim,
+            attn_dropout=attn_dropout,
+            activation=activation,
+            widening_factor=widening_factor,
+            ff_dropout=ff_dropout,
+        )
         self.embedding = nn.Embedding(vocab_size, latent_dim)
         self.cross_attends = nn.ModuleList(
-            layer(latent_dim, cross_heads, cross_dim_head) for _ in range(num_cross_attends)
+            layer(latent_dim, heads=cross_heads, dim_head=cross_dim_head) for _ in range(num_cross_attends)
         )
-        self.latent_layers = nn.ModuleList(layer(None, heads, dim_head) for _ in range(depth))
+        self.latent_layers = nn.ModuleList(layer(heads=heads, dim_head=dim_head) for _ in range(depth))
         self.norm = nn.LayerNorm(latent_dim)
         self.to_logits = nn.Linear(latent_dim, vocab_size)
         init_linears(self, "variance_scaling")

@@ -66,15 +66,8 @@ class PerceiverLM(SavedModel, tags=["fill-mask"]):
         weight_tie_layers: bool = False,
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("vocab_size", vocab_size),
-            ("max_length", max_length),
-            ("embedding_dim", embedding_dim),
-            ("num_latents", num_latents),
-            ("latent_dim", latent_dim),
-            ("depth", depth),
-        ):
-            _checks.positive_int(name, value)
+        _checks.positive_ints(vocab_size=vocab_size, max_length=max_length, embedding_dim=embedding_dim)
+        _checks.positive_ints(num_latents=num_latents, latent_dim=latent_dim, depth=depth)
         self.vocab_size = vocab_size
         self.max_length = max_length
         self.embedding = nn.Embedding(vocab_size, embedding_dim)
