@@ -85,6 +85,31 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         pytest.fail("circle of imports: " + " imports ".join(reversed(error.args[1])))
 
 
+TRAINING = "perceiver_pytorch.training"
+ROOMS = {"run": (), "language": ("run",), "table": ("run", "start"), "start": ("run", "table")}
+"""What each room of the training layer may import besides itself."""
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_tasks_do_not_know_one_another(room: str) -> None:
+    allowed = tuple(f"{TRAINING}.{name}" for name in (room, *ROOMS[room]))
+    for module in (name for name in MODULES if name.startswith(f"{TRAINING}.{room}.")):
+        others = {name for name in imported(module, to_check_types=True) if name.startswith(TRAINING)}
+        assert {name for name in others if not name.startswith(allowed)} == set(), module
+
+
+def test_what_every_run_shares_knows_neither_data_nor_models() -> None:
+    for module in (name for name in MODULES if name.startswith(f"{TRAINING}.run.")):
+        others = imported(module, to_check_types=True)
+        assert {name for name in others if not name.startswith(f"{TRAINING}.run.")} == set(), module
+
+
+def test_of_the_data_layer_language_models_use_the_error_alone() -> None:
+    for module in (name for name in MODULES if name.startswith(f"{TRAINING}.language.")):
+        others = {name for name in imported(module, to_check_types=True) if layer_of(name) == "data"}
+        assert others <= {"perceiver_pytorch.data.errors"}, module
+
+
 @pytest.mark.parametrize("module", sorted(SHARED))
 def test_what_every_layer_uses_imports_nothing_of_ours(module: str) -> None:
     assert imported(module) == set()
@@ -115,3 +140,15 @@ def test_the_models_import_the_core_dependencies_alone() -> None:
 def test_reading_data_does_not_import_what_trains() -> None:
     loaded = modules_after("import perceiver_pytorch.data")
     assert loaded & {"lightning", "pytorch_lightning", "torchmetrics", "typer"} == set()
+
+
+def test_reading_a_run_does_not_import_what_trains() -> None:
+    rooms = ("table.run", "table.datasets", "language.run", "language.objectives", "run.history")
+    loaded = modules_after("import " + ", ".join(f"{TRAINING}.{name}" for name in rooms))
+    assert loaded & {"lightning", "pytorch_lightning", "torchmetrics", "tensorboard"} == set()
+
+
+def test_the_folder_of_a_run_needs_no_torch() -> None:
+    names = ("folder", "history", "lock", "reporter", "durations", "interrupts", "settings")
+    loaded = modules_after("import " + ", ".join(f"{TRAINING}.run.{name}" for name in names))
+    assert loaded & {"torch", "numpy", "lightning"} == set()

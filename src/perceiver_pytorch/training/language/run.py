@@ -6,7 +6,7 @@ from typing import Any
 
 from perceiver_pytorch._files import write_json
 from perceiver_pytorch._settings import load_config
-from perceiver_pytorch.data import DataError
+from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.models.text.perceiver_ar import PerceiverAR
 from perceiver_pytorch.models.text.perceiver_lm import PerceiverLM
 from perceiver_pytorch.training.language.settings import LanguageConfig

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from perceiver_pytorch.data import DataError
+from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.models.text.byte_tokenizer import FIRST_BYTE, PAD
 from perceiver_pytorch.training.run.sampler import EpochBatches
 

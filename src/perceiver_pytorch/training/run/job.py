@@ -15,8 +15,9 @@ from perceiver_pytorch.training.run.checkpoints import best_state
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.run.interrupts import handling, interrupt
-from perceiver_pytorch.training.run.loop import INTERRUPTED, Loaders, LoopSettings, Resumable, run_loop
+from perceiver_pytorch.training.run.loop import INTERRUPTED, Loaders, Resumable, run_loop
 from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.run.settings import TrainingSettings
 
 R = TypeVar("R", bound=RunFolder)
 R_contra = TypeVar("R_contra", bound=RunFolder, contravariant=True)
@@ -61,7 +62,7 @@ class Task(Protocol[R_contra]):
         ...
 
     @property
-    def training(self) -> LoopSettings:
+    def training(self) -> TrainingSettings:
         """Of the configuration, what the loop goes by."""
         ...
 

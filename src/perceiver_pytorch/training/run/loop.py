@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -16,6 +16,7 @@ from perceiver_pytorch.training.run.durations import Every
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.run.interrupts import first_asks, handling
 from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.run.settings import TrainingSettings
 
 INTERRUPTED = "interrupted"
 
@@ -96,30 +97,11 @@ class Loaders:
     callbacks: Sequence[pl.Callback] = ()
 
 
-class LoopSettings(Protocol):
-    """What is read of a configuration, with the meaning of the fields in the settings of each task."""
-
-    @property
-    def seed(self) -> int: ...
-
-    @property
-    def precision(self) -> str: ...
-
-    @property
-    def gradient_clip(self) -> float: ...
-
-    @property
-    def patience(self) -> int: ...
-
-    @property
-    def checkpoint_every(self) -> str: ...
-
-
 def run_loop(
     module: Resumable,
     loaders: Loaders,
     run: RunFolder,
-    settings: LoopSettings,
+    settings: TrainingSettings,
     *,
     resume: bool,
     time_limit: float | None,
@@ -162,7 +144,7 @@ def _trainer(
     module: Resumable,
     loaders: Loaders,
     run: RunFolder,
-    settings: LoopSettings,
+    settings: TrainingSettings,
     stopper: Stopper,
     logger: TensorBoardLogger,
     reporter: Reporter,

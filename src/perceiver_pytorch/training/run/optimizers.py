@@ -2,28 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-
-class OptimizerSettings(Protocol):
-    """What is read of a configuration, with the meaning of the fields in `TrainingConfig`."""
-
-    @property
-    def optimizer(self) -> str: ...
-
-    @property
-    def weight_decay(self) -> float: ...
-
-    @property
-    def warmup(self) -> float: ...
-
-    @property
-    def min_lr(self) -> float: ...
+from perceiver_pytorch.training.run.settings import TrainingSettings
 
 
 class Lamb(Optimizer):
@@ -81,7 +67,7 @@ class Lamb(Optimizer):
         parameter.sub_(update * trust, alpha=group["lr"])
 
 
-def build_optimizer(model: nn.Module, config: OptimizerSettings, lr: float) -> Optimizer:
+def build_optimizer(model: nn.Module, config: TrainingSettings, lr: float) -> Optimizer:
     """The optimiser over the model's parameters; matrices decay, vectors (biases, norms) do not. ``lr`` is its peak."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
@@ -94,7 +80,7 @@ def build_optimizer(model: nn.Module, config: OptimizerSettings, lr: float) -> O
     return AdamW(groups, lr=lr, betas=(0.9, 0.98))
 
 
-def build_schedule(optimizer: Optimizer, config: OptimizerSettings, num_steps: int) -> LambdaLR:
+def build_schedule(optimizer: Optimizer, config: TrainingSettings, num_steps: int) -> LambdaLR:
     """Per step: linear warm-up over ``config.warmup`` of the steps, then a cosine down to ``config.min_lr``."""
     rising = max(1, round(config.warmup * num_steps))
 

@@ -12,13 +12,15 @@ import torch
 from safetensors.torch import load_file
 
 from data_helpers import shades, video
+from old_runs import TIMES
 from perceiver_pytorch import MultiModalityWithTextPerceiver
-from perceiver_pytorch.data import DataError
+from perceiver_pytorch.data import DataError, Table, load_table
 from perceiver_pytorch.training.run.callbacks import Stopper
 from perceiver_pytorch.training.run.history import read_history
-from perceiver_pytorch.training.run.job import INTERRUPTED
+from perceiver_pytorch.training.run.job import INTERRUPTED, run_job
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.run import TableRun
+from perceiver_pytorch.training.table.task import TableTask
 from test_contracts import compare
 from training_helpers import SILENT, fit, tiny_config, write_mixed_table
 
@@ -263,3 +265,50 @@ def test_a_bad_row_stops_or_is_counted(table, tmp_path):
     run = TableRun.create(tmp_path / "skip")
     assert fit(config, run, reporter=SILENT).metrics["bad_rows"] == 1
     assert "Rows left out" in run.report_file.read_text()
+
+
+def in_memory(path, **changed):
+    """The table at ``path`` as one that was never a file; its pictures and sounds lie in the same folder."""
+    read = load_table(str(path))
+    rows = read.rows
+    for name, values in changed.items():
+        rows = rows.set_column(rows.column_names.index(name), name, pyarrow.array(values))
+    return Table("my table", read.root, rows)
+
+
+def test_a_table_in_memory_is_learned_as_its_file_is(finished, table, tmp_path):
+    whole, config, _ = finished
+    run = TableRun.create(tmp_path / "run")
+    named = dataclasses.replace(config, data=dataclasses.replace(config.data, table="my table"))
+    outcome = run_job(TableTask(named, in_memory(table)), run, reporter=SILENT)
+    assert same(weights(run), weights(whole))
+    assert {**outcome.metrics, **dict.fromkeys(TIMES)} == {**whole.metrics(), **dict.fromkeys(TIMES)}
+    assert run.table() == whole.table()
+    assert run.config().data.table == "my table"
+    assert "from my table" in run.report_file.read_text()
+
+
+def test_a_run_on_a_table_in_memory_goes_on_with_that_table_alone(table, tmp_path, monkeypatch):
+    run, config = TableRun.create(tmp_path / "run"), tiny_config("my table")
+    steps = iter(range(1000))
+
+    def stop_early(self, trainer, module, batch, batch_idx):
+        if next(steps) == 3:
+            self.request("enough")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stopper, "on_train_batch_start", stop_early)
+        run_job(TableTask(config, in_memory(table)), run, reporter=SILENT)
+    other = in_memory(table, place=["away"] * 48)
+    with pytest.raises(
+        ValueError, match=r"my table is not what it was when .*run began: the cells of 'place' have changed"
+    ):
+        run_job(TableTask(run.config(), other), run, resume=True, reporter=SILENT)
+    assert run_job(TableTask(run.config(), in_memory(table)), run, resume=True, reporter=SILENT).stopped is None
+
+
+def test_a_table_in_memory_needs_a_target(table, tmp_path):
+    run = TableRun.create(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"which column is to be predicted\? Columns: picture, sound, .*label"):
+        run_job(TableTask(tiny_config("my table", target=""), in_memory(table)), run, reporter=SILENT)
+    assert not list(run.path.iterdir())

@@ -1,0 +1,26 @@
+from math import nan
+
+from perceiver_pytorch.training.run.history import read_history, write_history
+
+ROWS = [{"epoch": 1.0, "val_loss": 0.25, "lr": 1e-05}, {"epoch": 2.0, "val_loss": 0.125, "lr": 5e-06}]
+
+
+def test_what_is_written_is_read(tmp_path):
+    path = tmp_path / "history.csv"
+    write_history(path, ROWS)
+    assert read_history(path) == ROWS
+    assert path.read_text() == "epoch,val_loss,lr\n1,0.25,1e-05\n2,0.125,5e-06\n"
+
+
+def test_without_rows_there_is_no_file(tmp_path):
+    path = tmp_path / "history.csv"
+    assert read_history(path) == []
+    write_history(path, ROWS)
+    write_history(path, [])
+    assert not path.exists()
+
+
+def test_unknown_values_stay_unknown(tmp_path):
+    path = tmp_path / "history.csv"
+    write_history(path, [{"epoch": 1.0, "val_loss": nan}])
+    assert str(read_history(path)[0]["val_loss"]) == "nan"

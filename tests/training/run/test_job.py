@@ -1,0 +1,213 @@
+"""A job of a task that is neither a table's nor a text's: a line through points."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from perceiver_pytorch._files import write_json
+from perceiver_pytorch._settings import Settings, knob, load_config
+from perceiver_pytorch.models.saving import SavedModel
+from perceiver_pytorch.training.run.callbacks import Stopper
+from perceiver_pytorch.training.run.folder import RunFolder
+from perceiver_pytorch.training.run.history import read_history
+from perceiver_pytorch.training.run.job import INTERRUPTED, run_job
+from perceiver_pytorch.training.run.loop import Loaders, Resumable
+from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.run.sampler import EpochBatches
+from perceiver_pytorch.training.run.settings import TrainingSettings
+
+SILENT = Reporter(say=lambda text: None, warn=lambda text: None)
+TRAINING = TrainingSettings(batch_size=4, lr=0.1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineConfig(Settings):
+    slope: float = knob(2.0, "of the line")
+    training: TrainingSettings = TRAINING
+
+
+class LineRun(RunFolder):
+    command = ("line", "SLOPE")
+
+    def config(self):
+        return load_config(self.config_file, LineConfig())
+
+
+class Line(SavedModel):
+    def __init__(self, *, width):
+        super().__init__()
+        self.layer = nn.Linear(width, 1)
+
+
+class Points(Dataset):
+    def __init__(self, slope, size):
+        self.points = torch.linspace(-1, 1, size)
+        self.slope = slope
+
+    def __len__(self):
+        return len(self.points)
+
+    def __getitem__(self, place):
+        return self.points[place], self.slope * self.points[place]
+
+
+class LineModule(Resumable):
+    monitor = "val_error"
+    mode = "min"
+
+    def __init__(self, model, settings):
+        super().__init__(settings.seed)
+        self.model = model
+        self.lr = settings.lr
+
+    def error(self, batch):
+        x, y = batch
+        return (self.model.layer(x[:, None])[:, 0] - y + 0.1 * torch.randn(len(x))).square().mean()
+
+    def training_step(self, batch, batch_idx):
+        return self.error(batch)
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val_error", (self.model.layer.weight - self.trainer.val_dataloaders.dataset.slope).abs().squeeze())
+
+    def configure_optimizers(self):
+        return torch.optim.AdamW(self.model.parameters(), lr=self.lr)
+
+
+class LineTask:
+    """Notes which of its methods were called."""
+
+    def __init__(self, config, bad_at=None):
+        self.config = config
+        self.bad_at = bad_at
+        self.called = []
+
+    @property
+    def training(self):
+        return self.config.training
+
+    def note(self, name):
+        self.called.append(name)
+        if name == self.bad_at:
+            raise ValueError(f"bad at {name}")
+
+    def prepare(self, run, *, resume, reporter):
+        self.note("prepare")
+        kept = run.path / "slope.json"
+        if kept.exists() and json.loads(kept.read_text()) != self.config.slope:
+            raise ValueError("another line")
+
+    def module(self, reporter):
+        self.note("module")
+        return LineModule(Line(width=1), self.training)
+
+    def begin(self, run):
+        self.note("begin")
+        write_json(run.path / "slope.json", self.config.slope)
+
+    def loaders(self, module):
+        self.note("loaders")
+        points = Points(self.config.slope, 24)
+        order = EpochBatches(len(points), self.training.batch_size, self.training.seed)
+        return Loaders(train=DataLoader(points, batch_sampler=order), val=DataLoader(points), epochs=3)
+
+    def measure(self, trained, reporter):
+        self.note("measure")
+        weight = trained.module.model.layer.weight.item()
+        return {"slope": weight, "epochs": len(trained.history), "stopped": trained.stopped}
+
+    def write(self, run, trained, metrics):
+        self.note("write")
+        (run.path / "line.txt").write_text(f"{metrics['slope']:.2f}")
+
+
+STEPS = ["prepare", "module", "begin", "loaders", "measure", "write"]
+
+
+def stop_after(monkeypatch, steps, reason):
+    original = Stopper.on_train_batch_start
+
+    def stop(self, trainer, *rest):
+        if trainer.global_step == steps:
+            self.request(reason)
+        original(self, trainer, *rest)
+
+    monkeypatch.setattr(Stopper, "on_train_batch_start", stop)
+
+
+def test_a_task_goes_through_its_steps(tmp_path):
+    run, task = LineRun.create(tmp_path / "run"), LineTask(LineConfig())
+    outcome = run_job(task, run, reporter=SILENT)
+    assert task.called == STEPS
+    assert outcome.metrics == run.metrics()
+    assert outcome.metrics["slope"] == pytest.approx(2.0, abs=0.6)
+    assert outcome.stopped is None
+    assert run.config() == LineConfig()
+    history = read_history(run.history_file)
+    assert [row["step"] for row in history] == [6, 12, 18]
+    best = min(history, key=lambda row: row["val_error"])
+    assert abs(outcome.metrics["slope"] - 2.0) == pytest.approx(best["val_error"], rel=1e-4)
+    assert run.load(Line).layer.weight.item() == outcome.metrics["slope"]
+    assert (run.path / "line.txt").is_file()
+
+
+@pytest.mark.parametrize("steps", [5, 6, 8])
+@pytest.mark.parametrize("reason", ["enough", INTERRUPTED])
+def test_a_stopped_job_goes_on_to_the_same_model(tmp_path, steps, reason):
+    whole, run = (LineRun.create(tmp_path / name) for name in ("whole", "stopped"))
+    run_job(LineTask(LineConfig()), whole, reporter=SILENT)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, steps, reason)
+        outcome = run_job(LineTask(LineConfig()), run, reporter=SILENT)
+    assert outcome.stopped == reason
+    assert bool(outcome.metrics) == run.metrics_file.exists() == (reason != INTERRUPTED)
+    assert run_job(LineTask(run.config()), run, resume=True, reporter=SILENT).stopped is None
+    first, second = ((r.path / "model.safetensors").read_bytes() for r in (whole, run))
+    assert first == second
+    assert run.metrics() == whole.metrics()
+
+
+def test_a_complete_job_is_measured_again_and_not_trained(tmp_path):
+    run, said = LineRun.create(tmp_path / "run"), []
+    run_job(LineTask(LineConfig()), run, reporter=SILENT)
+    last, metrics = run.last.read_bytes(), run.metrics()
+    run_job(LineTask(LineConfig()), run, resume=True, reporter=Reporter(said.append, said.append))
+    assert said == ["training is complete; the model is measured again"]
+    assert run.last.read_bytes() == last
+    assert run.metrics() == metrics
+
+
+@pytest.mark.parametrize("step", ["prepare", "module"])
+def test_nothing_stays_of_a_job_whose_data_or_configuration_is_bad(tmp_path, step):
+    run = LineRun.create(tmp_path / "run")
+    with pytest.raises(ValueError, match=f"bad at {step}"):
+        run_job(LineTask(LineConfig(), bad_at=step), run, reporter=SILENT)
+    assert not list(run.path.iterdir())
+
+
+@pytest.mark.parametrize("step", ["loaders", "measure", "write"])
+def test_a_job_that_fails_later_can_be_resumed(tmp_path, step):
+    run = LineRun.create(tmp_path / "run")
+    with pytest.raises(ValueError, match=f"bad at {step}"):
+        run_job(LineTask(LineConfig(), bad_at=step), run, reporter=SILENT)
+    assert run_job(LineTask(run.config()), run, resume=True, reporter=SILENT).metrics["epochs"] == 3
+
+
+def test_a_task_can_refuse_to_resume_on_other_data(tmp_path):
+    run = LineRun.create(tmp_path / "run")
+    run_job(LineTask(LineConfig()), run, reporter=SILENT)
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="another line"):
+        run_job(LineTask(LineConfig(slope=3.0)), run, resume=True, reporter=SILENT)
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+
+
+def test_a_time_limit_ends_training_and_measures(tmp_path):
+    run = LineRun.create(tmp_path / "run")
+    outcome = run_job(LineTask(LineConfig()), run, time_limit=1e-9, reporter=SILENT)
+    assert outcome.stopped == "the time limit of 1e-09 s is reached"
+    assert outcome.metrics["epochs"] == 0
