@@ -7,9 +7,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from sklearn import metrics as sk
 
 from perceiver_pytorch.data import NumberTarget
+from perceiver_pytorch.data.targets import Answer, number
 
 NUMBER = NumberTarget("n", 100.0, 20.0)
 
@@ -61,3 +63,28 @@ def test_dates_are_numbers_that_are_dates_again():
     assert plain.cells(np.array([2.5])).tolist() == [2.5]
     with pytest.raises(ValueError, match="dates must be 'day'"):
         NumberTarget("n", 0.0, 1.0, "month")
+
+
+def test_a_row_in_words_and_in_a_file():
+    values = NUMBER.values(torch.tensor([[0.5], [-1.0]]))
+    assert values.tolist() == [[110.0], [80.0]]
+    assert NUMBER.columns(values)["prediction"].tolist() == [110.0, 80.0]
+    assert NUMBER.answer(values[0], torch.tensor(1.0)) == Answer("110", "120")
+    assert NUMBER.answer(values[0], None) == Answer("110")
+    assert NUMBER.right(values, torch.zeros(2)) is None
+    days = NumberTarget("n", 18000.0, 2.0, "day")
+    assert days.columns(days.values(torch.zeros(1, 1)))["prediction"].astype(str).tolist() == ["2019-04-14"]
+
+
+def test_the_report_draws_rows_whose_number_is_known(monkeypatch):
+    encoded = torch.linspace(-1, 1, 9)
+    encoded[4] = torch.nan
+    values = NUMBER.values(torch.zeros(9, 1))
+    (section,) = NUMBER.sections({}, values, encoded, " of n")
+    assert (section.heading, section.note) == ("True and predicted n", "")
+    axes = Figure().subplots()
+    section.drawing.draw(axes)
+    (points,) = axes.collections
+    assert len(points.get_offsets()) == 8
+    monkeypatch.setattr(number, "_MAX_POINTS", 5)
+    assert NUMBER.sections({}, values, encoded, "")[0].note == "5 of 8 rows are drawn."
