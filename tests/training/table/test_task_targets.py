@@ -12,7 +12,7 @@ from perceiver_pytorch.data import load_table
 from perceiver_pytorch.training.run.callbacks import Stopper
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.table.datasets import make_dataset
-from perceiver_pytorch.training.table.evaluation import measure, subsets
+from perceiver_pytorch.training.table.evaluation import measure
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import AugmentConfig
 from training_helpers import SILENT, fit, tiny_config, write_targets_table
@@ -132,12 +132,3 @@ def test_balanced_classes_are_chosen_by_macro_f1(table, tmp_path):
 def test_the_report_of_every_kind_opens_without_a_network(together):
     page = together[0].report_file.read_text()
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", page)
-
-
-def test_all_combinations_of_six_modalities_and_of_more_each_without_and_alone():
-    assert subsets("ab") == [("a", "b"), ("a",), ("b",)]
-    six = subsets("abcdef")
-    assert len(set(six)) == len(six) == 63
-    assert six[0] == tuple("abcdef")
-    seven = subsets("abcdefg")
-    assert [len(subset) for subset in seven] == [7] + [6] * 7 + [1] * 7

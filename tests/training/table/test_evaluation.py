@@ -1,0 +1,85 @@
+"""A model that has learned nothing on rows of a table: outputs in order, with and without modalities."""
+
+import numpy as np
+import pytest
+import torch
+
+from data_helpers import table_of
+from perceiver_pytorch.data import DataError, InputSpec, TableDataset, recognise_columns
+from perceiver_pytorch.training.table.build import build_model
+from perceiver_pytorch.training.table.evaluation import measure, modality_scores, predict, predict_without, subsets
+from training_helpers import tiny_config
+
+ROWS = 24
+
+
+@pytest.fixture
+def dataset(tmp_path) -> TableDataset:
+    rng = np.random.default_rng(0)
+    words = [f"remark {i % 5} of this row" if i % 4 else None for i in range(ROWS)]
+    table = table_of(tmp_path, x=rng.normal(size=ROWS).tolist(), note=words, y=["a", "b", None] * (ROWS // 3))
+    kinds = recognise_columns(table, target="y", split=None, overrides={"note": "text"})
+    spec = InputSpec.fit(table, kinds, target="y", rows=np.arange(ROWS))
+    return TableDataset(table, np.arange(ROWS), spec, require_target=False)
+
+
+@pytest.fixture
+def model(dataset):
+    return build_model(dataset.spec, tiny_config("unused").model)
+
+
+def test_outputs_are_those_of_the_rows_in_order(dataset, model):
+    whole, parts = (predict(model, dataset, batch_size=size) for size in (256, 7))
+    assert whole.rows.tolist() == parts.rows.tolist() == list(range(ROWS))
+    torch.testing.assert_close(parts.outputs["y"], whole.outputs["y"], rtol=1e-4, atol=1e-5)
+    assert whole.encoded["y"].tolist() == [0, 1, -1] * (ROWS // 3)
+    assert whole.present["note"].tolist() == [bool(i % 4) for i in range(ROWS)]
+    assert whole.present["numbers"].all()
+    assert not model.training
+
+
+def test_a_modality_that_is_left_out_counts_as_missing(dataset, model):
+    whole, without = predict_without(model, dataset, [[], ["note"]])
+    same = (whole.outputs["y"] == without.outputs["y"]).all(1)
+    assert same.tolist() == [not i % 4 for i in range(ROWS)]
+    assert torch.equal(without.outputs["y"], predict(model, dataset, left_out=["note"]).outputs["y"])
+    assert without.present["note"].any()  # what the rows have, not what the model was shown
+
+
+def test_progress_is_told_and_no_rows_are_an_error(dataset, model):
+    told = []
+    predict(model, dataset, batch_size=10, progress=lambda *done: told.append(done))
+    assert told == [(10, ROWS), (20, ROWS), (ROWS, ROWS)]
+    dataset.rows = dataset.rows[:0]
+    with pytest.raises(DataError, match="none of the 0 rows can be used"):
+        predict(model, dataset)
+
+
+def test_every_combination_is_measured_on_the_same_rows(dataset, model):
+    predictions, metrics = measure(model, dataset)
+    assert metrics["rows"] == ROWS * 2 // 3
+    assert (metrics["score"], metrics["score_name"]) == (metrics["accuracy"], "accuracy")
+    assert metrics["accuracy"] == predictions.metrics()["y"]["accuracy"]
+    assert [entry["present"] for entry in metrics["combinations"]] == [["note", "numbers"], ["note"], ["numbers"]]
+    assert [entry["complete_rows"] for entry in metrics["combinations"]] == [18, 18, ROWS]
+    assert metrics["modalities"]["note"]["alone"] == metrics["modalities"]["numbers"]["without"]
+    assert measure(model, dataset, balanced=True)[1]["score"] == metrics["macro_f1"]
+
+
+def test_what_a_modality_is_worth():
+    entries = [
+        {"present": ["a", "b", "c"], "absent": [], "score": 1.0},
+        {"present": ["a", "b"], "absent": ["c"], "score": 0.75},
+        {"present": ["c"], "absent": ["a", "b"], "score": 0.5},
+    ]
+    assert modality_scores(entries) == {"c": {"without": 0.75, "alone": 0.5}}
+    assert modality_scores([{"present": ["a"], "absent": [], "score": 1.0}]) == {}
+
+
+def test_all_combinations_of_six_modalities_and_of_more_each_without_and_alone():
+    assert subsets("ab") == [("a", "b"), ("a",), ("b",)]
+    six = subsets("abcdef")
+    assert len(set(six)) == len(six) == 63
+    assert six[0] == tuple("abcdef")
+    seven = subsets("abcdefg")
+    assert [len(subset) for subset in seven] == [7] + [6] * 7 + [1] * 7
