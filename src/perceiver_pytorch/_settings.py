@@ -83,10 +83,36 @@ class Settings:
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
         for f in dataclasses.fields(self):
-            value = _typed(f.name, getattr(self, f.name), hints[f.name])
+            value = typed(f.name, getattr(self, f.name), hints[f.name])
             object.__setattr__(self, f.name, value)
             if "knob" in f.metadata:
                 _knob(f).validate(f.name, value)
+
+
+def combined(name: str, *parts: type[Settings]) -> Any:
+    """A class of settings that has the knobs of several, in their order; a part may be given more than once.
+
+    Raises:
+        ValueError: if two of the parts declare a knob of one name.
+    """
+    given = [part for part in dict.fromkeys(parts) if dataclasses.fields(part)]
+    owner: dict[str, type] = {}
+    for part in given:
+        for f in dataclasses.fields(part):
+            if f.name in owner:
+                raise ValueError(f"{part.__name__} and {owner[f.name].__name__} both declare {f.name!r}; rename one")
+            owner[f.name] = part
+    # A dataclass has the fields of its last base first.
+    cls = type(name, tuple(reversed(given)) or (Settings,), {"__doc__": f"The knobs of {', '.join(map(str, owner))}."})
+    return dataclass(frozen=True, kw_only=True)(cls)
+
+
+def typed(name: str, value: Any, hint: Any) -> Any:
+    """``value``, if it fits the annotation; an integer is taken for a float, a list for a tuple."""
+    try:
+        return _fitted(value, hint)
+    except TypeError:
+        raise TypeError(f"{name} must be {' or '.join(map(_worded, _options(hint)))}, got {value!r}") from None
 
 
 @dataclass(frozen=True)
@@ -269,14 +295,6 @@ def _field(default: Any, details: Knob) -> Any:
 
 def _default(f: "dataclasses.Field[Any]") -> Any:
     return f.default if f.default_factory is MISSING else f.default_factory()
-
-
-def _typed(name: str, value: Any, hint: Any) -> Any:
-    """``value``, if it fits the annotation; an integer is taken for a float, a list for a tuple."""
-    try:
-        return _fitted(value, hint)
-    except TypeError:
-        raise TypeError(f"{name} must be {' or '.join(map(_worded, _options(hint)))}, got {value!r}") from None
 
 
 def _options(hint: Any) -> tuple[Any, ...]:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from data_helpers import video, wav
 from perceiver_pytorch.data import AudioSpec, DataError, SpecOptions, Where
-from perceiver_pytorch.data.decoders.audio_file import AudioFacts, read_audio
-from perceiver_pytorch.data.decoders.mel import log_mel, mel_filters
+from perceiver_pytorch.data.media.audio_file import AudioFacts, read_audio
+from perceiver_pytorch.data.media.mel import log_mel, mel_filters
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
 TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(8000) / 8000)

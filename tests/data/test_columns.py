@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_helpers import png, shades, table_of, video, wav, write_table
-from perceiver_pytorch.data import DataError, leaks, recognise_columns, unheard, unnamed_splits, unopened
+from perceiver_pytorch.data import DataError, hints, leaks, recognise_columns, unnamed_splits, unopened
 from perceiver_pytorch.data.sniff import sniff_bytes, sniff_path
 
 
@@ -147,8 +147,8 @@ def test_films_whose_sound_is_not_read_are_found(tmp_path):
     )
     kinds = kinds_of(table, loud="video", asked="video+audio")
     assert kinds == {"mute": "video", "loud": "video", "path": "video", "asked": "video+audio"}
-    assert unheard(table, kinds, np.arange(6)) == ["loud", "path"]
-    assert unheard(table, kinds, np.arange(2)) == ["path"]
+    assert list(hints(table, kinds, np.arange(6))) == ["loud", "path"]
+    assert list(hints(table, kinds, np.arange(2))) == ["path"]
 
 
 def test_columns_that_may_be_the_split_are_found(tmp_path):

@@ -202,7 +202,7 @@ def test_a_table_without_an_input_column_is_refused(tmp_path):
     spec = InputSpec.fit(table, {"x": "number"}, target="y", rows=np.arange(2))
     with pytest.raises(DataError, match="no column 'x'"):
         TableDataset(table_of(tmp_path, y=[0, 1], z=[1, 2]), np.arange(2), spec)
-    with pytest.raises(DataError, match="workers was expected to be 0 or more, got -1"):
+    with pytest.raises(DataError, match="workers must be 0 or more, got -1"):
         TableDataset(table, np.arange(2), spec, workers=-1)
     with pytest.raises(DataError, match="on_error"):
         TableDataset(table, np.arange(2), spec, on_error="ignore")

@@ -18,7 +18,7 @@ from perceiver_pytorch.data import (
     VideoSpec,
     Where,
 )
-from perceiver_pytorch.data.decoders.image import ImageFacts
+from perceiver_pytorch.data.kinds.image import ImageFacts
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
 
@@ -259,7 +259,7 @@ class TestNumbers:
 
     @pytest.mark.parametrize("cell", ["abc", float("inf"), "-inf", [1], 10**400])
     def test_what_is_no_number_is_named(self, cell):
-        with pytest.raises(DataError, match=r"row 17, column 'a': a .*number was expected"):
+        with pytest.raises(DataError, match=r"row 17, column 'a': must be a .*number"):
             self.spec.encode({"a": cell, "b": 1, "c": 1}, WHERE)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fuzzing import FILES, damaged, images, read_in_child, tables
 from perceiver_pytorch.data import DataError, InputSpec, ReadOptions, Table, Where, load_table
-from perceiver_pytorch.data.decoders import Encoded
+from perceiver_pytorch.data.kinds.base import Encoded
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits on memory and time")
 WHERE = Where("here", Path("/nowhere"), 3)

@@ -64,25 +64,28 @@ def _set(path, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_set(["version"], 1), "version 2 was expected, got 1"),
-        (_set(["targets"], 3), "targets: a list was expected"),
+        (_set(["version"], 1), "must have version 2, got 1"),
+        (_set(["targets"], 3), "targets must be a list"),
         (_set(["targets"], []), "targets must hold one or more"),
-        (_set(["targets", 0, "name"], 3), r"targets\[0\].name: str was expected"),
-        (_set(["targets", 0, "kind"], "colour"), r"targets\[0\]: an object with a kind of class, labels, number"),
-        (_set(["targets", 0, "classes"], ["a", 1]), r"targets\[0\].classes\[1\]: str"),
+        (_set(["targets", 0, "name"], 3), r"targets\[0\].name must be str, got 3"),
+        (
+            _set(["targets", 0, "kind"], "colour"),
+            r"targets\[0\] must be an object with a kind of class, labels",
+        ),
+        (_set(["targets", 0, "classes"], ["a", 1]), r"targets\[0\].classes must be tuple\[str, ...\], got \['a', 1\]"),
         (_set(["targets", 0, "classes"], ["a"]), "two or more"),
         (_set(["targets", 0, "counts"], [1]), "one count per name"),
-        (_set(["kinds", "id"], "picture"), "kinds: an object"),
-        (_set(["modalities"], {}), "modalities: a list"),
+        (_set(["kinds", "id"], "picture"), "kinds.id must be one of image, .*, got 'picture'"),
+        (_set(["modalities"], {}), "modalities must be a list"),
         (_set(["modalities"], []), "one or more"),
-        (_set(["modalities", 0, "kind"], "movie"), r"modalities\[0\]: an object with a kind"),
-        (_set(["modalities", 0, "height"], "9"), r"modalities\[0\]\.height: int was expected, got '9'"),
-        (_set(["modalities", 0, "height"], True), "height: int was expected"),
-        (_set(["modalities", 0, "height"], -9), r"modalities\[0\]: height was expected to be positive"),
+        (_set(["modalities", 0, "kind"], "movie"), r"modalities\[0\] must be an object with a kind"),
+        (_set(["modalities", 0, "height"], "9"), r"modalities\[0\]\.height must be int, got '9'"),
+        (_set(["modalities", 0, "height"], True), "height must be int, got True"),
+        (_set(["modalities", 0, "height"], -9), r"modalities\[0\]: height must be above 0, got -9"),
         (_set(["modalities", 0, "extra"], 1), "'extra' does not fit"),
-        (_set(["modalities", 1, "std"], float("nan")), "std: float was expected"),
-        (_set(["modalities", 2, "values"], [["a"]]), "one list of values per column"),
-        (_set(["modalities", 2, "columns"], "text"), "columns: a list was expected"),
+        (_set(["modalities", 1, "std"], float("nan")), "std must be finite, got nan"),
+        (_set(["modalities", 2, "values"], [["a"]]), "values must have one list per column"),
+        (_set(["modalities", 2, "columns"], "text"), r"columns must be tuple\[str, ...\], got 'text'"),
     ],
 )
 def test_a_changed_file_is_refused(av_table, change, message):
@@ -155,7 +158,7 @@ def test_options(av_table):
     spec, _ = fitted(av_table, "label", options=options)
     assert spec.modality("image").axes == (4, 3)
     assert spec.modality("audio").shape == (4, 10)
-    with pytest.raises(DataError, match="audio_patch was expected to be positive, got 0"):
+    with pytest.raises(ValueError, match="audio_patch must be above 0, got 0"):
         SpecOptions(audio_patch=0)
 
 

@@ -38,7 +38,7 @@ def test_large_clouds_are_thinned_out_always_alike():
 
 @pytest.mark.parametrize("cell", [[[1, 2]], [1, 2, 3], [[[1, 2, 3]]]])
 def test_other_shapes_are_named(cell):
-    with pytest.raises(DataError, match=r"row 17, column 'x': an array \(points, 3\) was expected"):
+    with pytest.raises(DataError, match=r"row 17, column 'x': must be an array \(points, 3\)"):
         SPEC.encode({"x": cell}, WHERE)
 
 

@@ -107,7 +107,7 @@ def test_a_list_of_json_objects_is_a_table(tmp_path, name, encoding):
     table = load_table(path)
     assert [table.row(i) for i in range(2)] == [{"c": None, **rows[0]}, rows[1]]
     for text, message in (
-        ("[1, 2]", "row 0: a JSON object was expected, got '1'"),
+        ("[1, 2]", "row 0 must be a JSON object, got '1'"),
         ('[{"a": 1}', "is no JSON"),
         ('[{"a": 1}, {"a": "x"}]', "column 'a' has values of different types"),
         ("[]", "no rows"),
@@ -267,7 +267,7 @@ def test_lines_that_do_not_fit_stop_or_are_left_out_and_told(tmp_path):
         load_table(tmp_path / "t.csv")
     table = load_table(tmp_path / "t.csv", ReadOptions(skip_bad=True))
     assert table.column("a") == [1, 7]
-    assert "2 lines are left out: line 3 has 3 cells where 2 were expected; line 4" in table.notes[0]
+    assert "2 lines are left out: line 3 has 3 cells instead of 2; line 4" in table.notes[0]
     (tmp_path / "t.jsonl").write_text('{"a": 1}\n{"a": \n[2]\n{"a": 3}\n')
     table = load_table(tmp_path / "t.jsonl", ReadOptions(skip_bad=True))
     assert table.column("a") == [1, 3]

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from data_helpers import fitted, png, shades, table_of, video
 from perceiver_pytorch.data import DataError, SpecOptions, VideoSpec, Where
-from perceiver_pytorch.data.decoders.video import VideoFacts
-from perceiver_pytorch.data.decoders.video_file import read_video
+from perceiver_pytorch.data.media.video_file import VideoFacts, read_video
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
 

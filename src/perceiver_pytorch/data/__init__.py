@@ -12,30 +12,28 @@ if TYPE_CHECKING:
     from perceiver_pytorch.data.batch import Batch, collate
     from perceiver_pytorch.data.builtin import builtin_names, builtin_table
     from perceiver_pytorch.data.cells import Where
-    from perceiver_pytorch.data.columns import KINDS, Kind, leaks, recognise_columns, unheard, unnamed_splits, unopened
+    from perceiver_pytorch.data.columns import leaks, recognise_columns, unnamed_splits, unopened
     from perceiver_pytorch.data.dataset import BadRow, Sample, TableDataset
-    from perceiver_pytorch.data.decoders import (
-        CHANGES,
-        AudioSpec,
-        CategoriesSpec,
-        DatesSpec,
-        Encoded,
-        ImageSpec,
-        ModalitySpec,
-        NumbersSpec,
-        PointsSpec,
-        SeriesSpec,
-        TextSpec,
-        VideoSpec,
-    )
     from perceiver_pytorch.data.delimited import ReadOptions
     from perceiver_pytorch.data.errors import DataError
     from perceiver_pytorch.data.input_spec import InputSpec
+    from perceiver_pytorch.data.kinds import kind_names
+    from perceiver_pytorch.data.kinds.audio import AudioSpec
+    from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec
+    from perceiver_pytorch.data.kinds.category import CategoriesSpec
+    from perceiver_pytorch.data.kinds.date import DatesSpec
+    from perceiver_pytorch.data.kinds.image import ImageSpec
+    from perceiver_pytorch.data.kinds.number import NumbersSpec
+    from perceiver_pytorch.data.kinds.points import PointsSpec
+    from perceiver_pytorch.data.kinds.series import SeriesSpec
+    from perceiver_pytorch.data.kinds.text import TextSpec
+    from perceiver_pytorch.data.kinds.video import VideoSpec
     from perceiver_pytorch.data.loading import BatchLoader, in_order
-    from perceiver_pytorch.data.options import SpecOptions
+    from perceiver_pytorch.data.modalities import hints
     from perceiver_pytorch.data.predictions import Predictions
     from perceiver_pytorch.data.readers import load_table
     from perceiver_pytorch.data.sources import ShardedTable
+    from perceiver_pytorch.data.spec_options import SpecOptions
     from perceiver_pytorch.data.splits import Splits, split_column, split_rows
     from perceiver_pytorch.data.table import Table, TableLike
     from perceiver_pytorch.data.table_fingerprint import differences, fingerprint
@@ -43,8 +41,6 @@ if TYPE_CHECKING:
     from perceiver_pytorch.data.targets.columns import target_kinds, target_names
 
 __all__ = [
-    "CHANGES",
-    "KINDS",
     "AudioSpec",
     "BadRow",
     "Batch",
@@ -81,7 +77,9 @@ __all__ = [
     "collate",
     "differences",
     "fingerprint",
+    "hints",
     "in_order",
+    "kind_names",
     "leaks",
     "load_table",
     "recognise_columns",
@@ -90,7 +88,6 @@ __all__ = [
     "target_kinds",
     "target_names",
     "target_types",
-    "unheard",
     "unnamed_splits",
     "unopened",
 ]
@@ -101,16 +98,26 @@ __getattr__, __dir__ = lazily(
         "builtin": "builtin_names builtin_table",
         "cells": "Where",
         "batch": "Batch collate",
-        "columns": "KINDS Kind leaks recognise_columns unheard unnamed_splits unopened",
+        "columns": "leaks recognise_columns unnamed_splits unopened",
         "dataset": "BadRow Sample TableDataset",
-        "decoders": "CHANGES AudioSpec CategoriesSpec DatesSpec Encoded ImageSpec "
-        "ModalitySpec NumbersSpec PointsSpec SeriesSpec TextSpec VideoSpec",
+        "kinds": "kind_names",
+        "kinds.audio": "AudioSpec",
+        "kinds.base": "Encoded Kind ModalitySpec",
+        "kinds.category": "CategoriesSpec",
+        "kinds.date": "DatesSpec",
+        "kinds.image": "ImageSpec",
+        "kinds.number": "NumbersSpec",
+        "kinds.points": "PointsSpec",
+        "kinds.series": "SeriesSpec",
+        "kinds.text": "TextSpec",
+        "kinds.video": "VideoSpec",
         "delimited": "ReadOptions",
         "errors": "DataError",
         "input_spec": "InputSpec",
         "loading": "BatchLoader in_order",
-        "options": "SpecOptions",
+        "modalities": "hints",
         "predictions": "Predictions",
+        "spec_options": "SpecOptions",
         "readers": "load_table",
         "sources": "ShardedTable",
         "splits": "Splits split_column split_rows",

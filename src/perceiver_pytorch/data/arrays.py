@@ -1,7 +1,5 @@
 """Cells that hold arrays of numbers: lists, JSON text, NumPy files."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -10,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .cells import Where, media_source
-from .sniff import sniff_bytes, sniff_path
-from .values import as_seconds, is_missing
+from perceiver_pytorch.data.cells import Where, media_source
+from perceiver_pytorch.data.sniff import sniff_bytes, sniff_path
+from perceiver_pytorch.data.values import as_seconds, is_missing
 
 _VALUES, _TIMES = ("values", "value"), ("time", "times", "timestamps")  # fields of a cell that brings its time stamps
 _NUMPY = b"\x93NUMPY"
@@ -38,7 +36,7 @@ def array_cell(value: Any, column: str, where: Where) -> np.ndarray | None:
         except (ValueError, RecursionError) as error:
             raise where.error(column, f"{value[:40]!r} is no JSON array ({error})") from error
     if not isinstance(value, str | bytes | Mapping):
-        reason = "an array of numbers was expected (a list, JSON text of one, a .npy file), got a value of type "
+        reason = "must be an array of numbers (a list, JSON text of one, a .npy file), got a value of type "
         raise where.error(column, reason + type(value).__name__)
     source = media_source(value, column, where)
     return None if source is None else _floats(_numpy_file(source, value, column, where), column, where)
@@ -49,7 +47,7 @@ def timed_cell(value: Any, column: str, where: Where) -> tuple[np.ndarray | None
     if isinstance(value, Mapping) and not {"bytes", "path"} & value.keys():
         found = next((name for name in _VALUES if name in value), None)
         if found is None:
-            raise where.error(column, f"an array or fields 'values' and 'time' were expected, got {sorted(value)}")
+            raise where.error(column, f"must be an array, or have fields 'values' and 'time', got {sorted(value)}")
         times = next((value[name] for name in _TIMES if name in value), None)
         return array_cell(value[found], column, where), times
     return array_cell(value, column, where), None
@@ -73,7 +71,7 @@ def time_cell(value: Any, column: str, where: Where) -> np.ndarray | None:
             raise where.error(column, str(error)) from error
     times = array_cell(value, column, where)
     if times is not None and (times.ndim != 1 or not np.isfinite(times).all()):
-        raise where.error(column, f"one finite time stamp per step was expected, got an array {times.shape}")
+        raise where.error(column, f"must have one finite time stamp per step, got an array {times.shape}")
     return times
 
 
@@ -104,7 +102,7 @@ def _numpy_file(source: bytes | Path, cell: Any, column: str, where: Where) -> A
     except Exception as error:  # a damaged header is parsed with whatever errors that gives
         raise where.error(column, f"the array cannot be read ({str(error)[:200]})", cell) from error
     if not isinstance(array, np.ndarray):
-        reason = "an archive of arrays (.npz) was found where one array (.npy) was expected"
+        reason = "must be one array (.npy), got an archive of arrays (.npz)"
         raise where.error(column, reason, cell)
     return array
 
@@ -122,7 +120,7 @@ def _beginning(source: bytes | Path) -> bytes:
 def _floats(value: Any, column: str, where: Where) -> np.ndarray:
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "biuf":
-            raise where.error(column, f"an array of numbers was expected, got one of {value.dtype}")
+            raise where.error(column, f"must be an array of numbers, got one of {value.dtype}")
         if value.size * 8 > _MAX_BYTES:
             raise where.error(column, f"an array {value.shape} is suspiciously large")
     try:
@@ -130,5 +128,5 @@ def _floats(value: Any, column: str, where: Where) -> np.ndarray:
     except (ValueError, TypeError, OverflowError) as error:
         shape = f"{len(value)} entries" if isinstance(value, Sequence) else type(value).__name__
         raise where.error(
-            column, f"an array of numbers, its rows of one length, was expected, got {shape} ({error})"
+            column, f"must be an array of numbers with rows of one length, got {shape} ({error})"
         ) from error

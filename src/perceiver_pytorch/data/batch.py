@@ -1,7 +1,5 @@
 """Samples to batches: one tensor per modality, and masks only where something is missing."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -9,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .dataset import Sample
-from .decoders import Encoded, ModalitySpec
-from .errors import DataError
-from .input_spec import InputSpec
+from perceiver_pytorch.data.dataset import Sample
+from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.input_spec import InputSpec
+from perceiver_pytorch.data.kinds.base import Encoded, ModalitySpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,15 +34,15 @@ class Batch:
     rows: Tensor
     coordinates: dict[str, tuple[Tensor | None, ...]] = field(default_factory=dict)
 
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
         """The batch on another device."""
         return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
-    def pin_memory(self) -> Batch:
+    def pin_memory(self) -> "Batch":
         """The batch in page-locked memory; the data loader calls this by its name."""
         return self._mapped(Tensor.pin_memory)
 
-    def _mapped(self, move: Callable[[Tensor], Tensor]) -> Batch:
+    def _mapped(self, move: Callable[[Tensor], Tensor]) -> "Batch":
         inputs = {name: move(tensor) for name, tensor in self.inputs.items()}
         masks = {name: move(tensor) for name, tensor in self.masks.items()}
         targets = {name: move(tensor) for name, tensor in self.targets.items()}

@@ -8,8 +8,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from .errors import DataError
-from .values import is_missing
+from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.values import is_missing
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # a single letter would be a drive of Windows
 
@@ -56,9 +56,7 @@ def media_cell(value: Any) -> bytes | str | None:
         return None
     if isinstance(value, bytes | str):
         return value
-    raise TypeError(
-        f"a file was expected (bytes, a path, or bytes and path), got a value of type {type(value).__name__}"
-    )
+    raise TypeError(f"must be a file (bytes, a path, or bytes and path), got a value of type {type(value).__name__}")
 
 
 def cell_key(value: Any) -> Hashable:

@@ -1,7 +1,5 @@
 """The rows of a table as a PyTorch data set of encoded samples."""
 
-from __future__ import annotations
-
 import copy
 import os
 import time
@@ -15,13 +13,13 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import Dataset
 
-from .cells import Where, cell_key
-from .decoders import Encoded, ModalitySpec
-from .errors import DataError
-from .input_spec import InputSpec
-from .table import TableLike
-from .targets import Target
-from .workers import MAX_WORKERS, in_workers
+from perceiver_pytorch.data.cells import Where, cell_key
+from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.input_spec import InputSpec
+from perceiver_pytorch.data.kinds.base import Encoded, ModalitySpec
+from perceiver_pytorch.data.table import TableLike
+from perceiver_pytorch.data.targets import Target
+from perceiver_pytorch.data.workers import MAX_WORKERS, in_workers
 
 _REPORT_EVERY = 0.2  # seconds between two calls of a progress function
 _MEASURED = 16  # rows decoded to tell how much memory all would take
@@ -89,8 +87,8 @@ class TableDataset(Dataset[Sample]):
     Attributes:
         prepared: all rows have been decoded once.
         bad: {row: `BadRow`}, the rows that were left out, as far as they were met.
-        changes: {modality: {change: rows}}, counted by `prepare`: what was done to cells to make them fit, see
-            `decoders.CHANGES`.
+        changes: {modality: {change: rows}}, counted by `prepare`: what was done to cells to make them fit; each
+            modality's `changes` has the words for it.
 
     Raises:
         DataError: the table has no such column, or an argument is not as expected.
@@ -109,9 +107,9 @@ class TableDataset(Dataset[Sample]):
         workers: int | None = None,
     ):
         if on_error not in ("raise", "skip"):
-            raise DataError(f"on_error was expected to be 'raise' or 'skip', got {on_error!r}")
+            raise DataError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
         if workers is not None and workers < 0:
-            raise DataError(f"workers was expected to be 0 or more, got {workers}")
+            raise DataError(f"workers must be 0 or more, got {workers}")
         self.table = table
         self.rows = np.asarray(rows, dtype=np.int64)
         self.spec = spec
@@ -243,7 +241,7 @@ class TableDataset(Dataset[Sample]):
                     inputs = outcome.inputs | {name: self._once(key, outcome.inputs[name]) for name, key in keys}
                     yield row, replace(outcome, inputs=inputs)
 
-    def _for_worker(self) -> TableDataset:
+    def _for_worker(self) -> "TableDataset":
         """A copy that keeps a few decoded cells, and no samples."""
         there = copy.copy(self)
         there._samples, there._decoded, there._free_bytes = {}, {}, min(self._free_bytes, _WORKER_BYTES)

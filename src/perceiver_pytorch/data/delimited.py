@@ -1,7 +1,5 @@
 """CSV, TSV and JSONL files: their encoding, their delimiter, and lines that do not fit."""
 
-from __future__ import annotations
-
 import codecs
 import contextlib
 import gzip
@@ -13,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
-from .errors import DataError, listed, need
+from perceiver_pytorch.data.errors import DataError, listed, need
 
 if TYPE_CHECKING:
     import pyarrow
@@ -44,11 +42,10 @@ class ReadOptions:
                 codecs.lookup(self.encoding)
             except LookupError:
                 raise DataError(
-                    f"encoding was expected to be one that Python knows (utf-8, latin-1, cp1252, utf-16 ..), "
-                    f"got {self.encoding!r}"
+                    f"encoding must be one that Python knows (utf-8, latin-1, cp1252, utf-16 ..), got {self.encoding!r}"
                 ) from None
         if self.delimiter is not None and (len(self.delimiter) != 1 or not self.delimiter.isascii()):
-            raise DataError(f"delimiter was expected to be a single ASCII character, got {self.delimiter!r}")
+            raise DataError(f"delimiter must be a single ASCII character, got {self.delimiter!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +61,7 @@ class TextFile:
     data: bytes | None = None
 
     @classmethod
-    def of(cls, path: Path) -> TextFile:
+    def of(cls, path: Path) -> "TextFile":
         """The file at `path`.
 
         Raises:
@@ -96,7 +93,7 @@ class TextFile:
         return self.path.stat().st_size if self.data is None else len(self.data)
 
 
-def read_separated(path: Path, usual: str, options: ReadOptions) -> tuple[pyarrow.Table, list[str]]:
+def read_separated(path: Path, usual: str, options: ReadOptions) -> "tuple[pyarrow.Table, list[str]]":
     """A CSV or TSV file, and what is to be known about how it was read."""
     csv = need("pyarrow.csv", "read tables")
     file, notes = TextFile.of(path), []
@@ -109,7 +106,7 @@ def read_separated(path: Path, usual: str, options: ReadOptions) -> tuple[pyarro
     def left_out(line: Any) -> str:
         if options.skip_bad:
             place = f"line {line.number}" if line.number is not None else "a line"
-            bad.append(f"{place} has {line.actual_columns} cells where {line.expected_columns} were expected")
+            bad.append(f"{place} has {line.actual_columns} cells instead of {line.expected_columns}")
             return "skip"
         return "error"
 
@@ -130,7 +127,7 @@ def read_separated(path: Path, usual: str, options: ReadOptions) -> tuple[pyarro
     return rows, notes + _told(path, bad)
 
 
-def _with_points(rows: pyarrow.Table) -> tuple[pyarrow.Table, list[str]]:
+def _with_points(rows: "pyarrow.Table") -> "tuple[pyarrow.Table, list[str]]":
     """Rows with a point in numbers that have a decimal comma, and the columns of which all cells are such numbers."""
     types, compute = need("pyarrow.types", "read tables"), need("pyarrow.compute", "read tables")
     arrow, names = need("pyarrow", "read tables"), []
@@ -147,7 +144,7 @@ def _with_points(rows: pyarrow.Table) -> tuple[pyarrow.Table, list[str]]:
     return rows, names
 
 
-def read_jsonl(path: Path, options: ReadOptions) -> tuple[pyarrow.Table, list[str]]:
+def read_jsonl(path: Path, options: ReadOptions) -> "tuple[pyarrow.Table, list[str]]":
     """A file of JSON objects, one a line or all in one list, and what is to be known about how it was read."""
     arrow, reader = need("pyarrow", "read tables"), need("pyarrow.json", "read tables")
     file = TextFile.of(path)
@@ -192,11 +189,11 @@ def _list_of_objects(file: TextFile, encoding: str) -> list[dict[str, Any]]:
         raise DataError(f"{file.path}: is no JSON ({error})") from error
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise DataError(f"{file.path}: row {number}: a JSON object was expected, got {str(row)[:40]!r}", row=number)
+            raise DataError(f"{file.path}: row {number} must be a JSON object, got {str(row)[:40]!r}", row=number)
     return rows
 
 
-def _columns(path: Path, rows: list[dict[str, Any]]) -> pyarrow.Table:
+def _columns(path: Path, rows: list[dict[str, Any]]) -> "pyarrow.Table":
     """Objects as a table; a column may be in some of them only."""
     arrow, arrays = need("pyarrow", "read tables"), {}
     for name in dict.fromkeys(name for row in rows for name in row):

@@ -1,42 +1,22 @@
 """What was learned from the train rows: targets, and how every modality's cells become arrays. Saved with the model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .columns import KINDS, Kind
-from .decoders import (
-    AudioSpec,
-    CategoriesSpec,
-    DatesSpec,
-    ImageSpec,
-    ModalitySpec,
-    NumbersSpec,
-    PointsSpec,
-    SeriesSpec,
-    TextSpec,
-    VideoSpec,
-)
-from .decoders.base import from_json, to_json
-from .errors import DataError, did_you_mean, listed
-from .fitting import fit_modalities
-from .options import SpecOptions
-from .table import Table
-from .targets import Target, target_types
-from .targets.columns import check_unique, fit_targets, target_kinds
+from perceiver_pytorch.data.errors import DataError, did_you_mean, listed
+from perceiver_pytorch.data.kinds import IGNORE, kind_names, specs
+from perceiver_pytorch.data.kinds.base import ModalitySpec
+from perceiver_pytorch.data.modalities import fit_modalities
+from perceiver_pytorch.data.spec_json import from_json, to_json
+from perceiver_pytorch.data.spec_options import SpecOptions
+from perceiver_pytorch.data.table import Table
+from perceiver_pytorch.data.targets import Target, target_types
+from perceiver_pytorch.data.targets.columns import check_unique, fit_targets, target_kinds
 
 _VERSION = 2
-_SPECS: dict[str, type] = {
-    spec.kind: spec
-    for spec in (
-        *(ImageSpec, AudioSpec, VideoSpec, TextSpec, SeriesSpec, PointsSpec),  # a modality per column
-        *(NumbersSpec, CategoriesSpec, DatesSpec),  # all columns in one
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -51,19 +31,19 @@ class InputSpec:
 
     targets: tuple[Target, ...]
     modalities: tuple[ModalitySpec, ...]
-    kinds: dict[str, Kind]
+    kinds: dict[str, str]
 
     def __post_init__(self) -> None:
         check_unique(self.targets)
         names = [modality.name for modality in self.modalities]
         if not names or len(set(names)) != len(names):
-            raise DataError(f"modalities was expected to hold one or more of different names, got {names}")
+            raise DataError(f"modalities must be one or more of different names, got {names}")
 
     @classmethod
     def fit(
         cls,
         table: Table,
-        kinds: Mapping[str, Kind],
+        kinds: Mapping[str, str],
         *,
         target: str | Sequence[str],
         rows: np.ndarray,
@@ -71,7 +51,7 @@ class InputSpec:
         allow_outside: bool = False,
         kinds_of_targets: Mapping[str, str] | None = None,
         label_separator: str | None = None,
-    ) -> InputSpec:
+    ) -> "InputSpec":
         """Learn everything from the train rows.
 
         Args:
@@ -101,7 +81,7 @@ class InputSpec:
     @property
     def unused(self) -> list[str]:
         """Columns that nothing is learned from."""
-        return [name for name, kind in self.kinds.items() if kind == "ignore" and name not in self.columns]
+        return [name for name, kind in self.kinds.items() if kind == IGNORE and name not in self.columns]
 
     def modality(self, name: str) -> ModalitySpec:
         """The modality of that name.
@@ -129,7 +109,7 @@ class InputSpec:
         }
 
     @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> InputSpec:
+    def from_dict(cls, given: Mapping[str, Any]) -> "InputSpec":
         """Build a spec from what `to_dict` gave, checking every value.
 
         Raises:
@@ -138,32 +118,39 @@ class InputSpec:
         expected = {"version", "targets", "kinds", "modalities"}
         if not isinstance(given, Mapping) or set(given) != expected:
             found = sorted(given) if isinstance(given, Mapping) else type(given).__name__
-            raise DataError(f"input spec: the fields {sorted(expected)} were expected, got {found}")
+            raise DataError(f"input spec must have the fields {sorted(expected)}, got {found}")
         if given["version"] != _VERSION:
             raise DataError(
-                f"input spec: version {_VERSION} was expected, got {given['version']!r}: the run was "
+                f"input spec must have version {_VERSION}, got {given['version']!r}: the run was "
                 "written by another version of this package; fit it again, or use that version"
             )
         targets = _specs(given["targets"], dict(sorted(target_types().items())), "input spec.targets")
-        modalities = _specs(given["modalities"], _SPECS, "input spec.modalities")
+        modalities = _specs(given["modalities"], specs(), "input spec.modalities")
         return cls(tuple(targets), tuple(modalities), _checked_kinds(given["kinds"]))
 
 
-def _checked_kinds(given: Any) -> dict[str, Kind]:
-    if not isinstance(given, Mapping) or not all(kind in KINDS for kind in given.values()):
-        raise DataError(f"input spec.kinds: an object of column: one of {', '.join(KINDS)} was expected, got {given!r}")
+def _checked_kinds(given: Any) -> dict[str, str]:
+    known = kind_names()
+    if not isinstance(given, Mapping):
+        raise DataError(f"input spec.kinds must be an object of column: kind, got {given!r}")
+    for name, kind in given.items():
+        if kind not in known:
+            raise DataError(
+                f"input spec.kinds.{name} must be one of {', '.join(known)}, got {kind!r}; "
+                "was the run made with a package that adds a kind? Install it"
+            )
     return dict(given)
 
 
 def _specs(given: Any, known: Mapping[str, type], place: str) -> list[Any]:
     """A list of objects, each of the class that its kind names."""
     if not isinstance(given, list | tuple):
-        raise DataError(f"{place}: a list was expected, got {given!r}")
+        raise DataError(f"{place} must be a list, got {given!r}")
     specs: list[Any] = []
     for i, entry in enumerate(given):
         kind = entry.get("kind") if isinstance(entry, Mapping) else None
         if not isinstance(kind, str) or kind not in known:
-            raise DataError(f"{place}[{i}]: an object with a kind of {', '.join(known)} was expected, got {entry!r}")
+            raise DataError(f"{place}[{i}] must be an object with a kind of {', '.join(known)}, got {entry!r}")
         fields = {name: value for name, value in entry.items() if name != "kind"}
         specs.append(from_json(known[kind], fields, f"{place}[{i}]"))
     return specs

@@ -1,7 +1,5 @@
 """Batches of a data set's rows, decoded here or in worker processes, and how long they were waited for."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -9,10 +7,10 @@ from dataclasses import dataclass
 
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from .batch import Batch, collate
-from .dataset import BadRow, TableDataset
-from .errors import DataError
-from .workers import MAX_WORKERS, as_it_is, begin
+from perceiver_pytorch.data.batch import Batch, collate
+from perceiver_pytorch.data.dataset import BadRow, TableDataset
+from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.workers import MAX_WORKERS, as_it_is, begin
 
 _SEARCHED = 1000  # rows tried where a whole batch is bad
 

@@ -1,15 +1,13 @@
 """Series in long format: a table with a row per time step, and a key that says whose it is."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from .errors import DataError
-from .values import as_label, as_number, as_seconds, is_missing
+from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.values import as_label, as_number, as_seconds, is_missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +40,12 @@ def load_long_table(path: Path, key: str, time: str, values: tuple[str, ...]) ->
 
 @lru_cache(maxsize=4)
 def _load(path: Path, changed: int, key: str, time: str, values: tuple[str, ...]) -> LongTable:
-    from .readers import ReadOptions, load_table
-    from .table import Table
+    from perceiver_pytorch.data.readers import ReadOptions, load_table
+    from perceiver_pytorch.data.table import Table
 
     table = load_table(path, ReadOptions(stream=False if path.suffix.lower() == ".parquet" else None))
     if not isinstance(table, Table):
-        raise DataError(f"{path}: a CSV, TSV, JSONL or Parquet file was expected")
+        raise DataError(f"{path} must be a CSV, TSV, JSONL or Parquet file")
     for name in (key, *([time] if time else []), *values):
         table.require(name)
     if not values:

@@ -1,17 +1,15 @@
 """Read a file, a folder, shards, a data set of the hub or a built-in set into a `Table`."""
 
-from __future__ import annotations
-
 import glob
 import re
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .builtin import builtin_names, builtin_table
-from .delimited import Reader, ReadOptions, read_jsonl, read_separated
-from .errors import DataError, did_you_mean, need
-from .sources import (
+from perceiver_pytorch.data.builtin import builtin_names, builtin_table
+from perceiver_pytorch.data.delimited import Reader, ReadOptions, read_jsonl, read_separated
+from perceiver_pytorch.data.errors import DataError, did_you_mean, need
+from perceiver_pytorch.data.sources import (
     ShardedTable,
     folder_table,
     hub_table,
@@ -21,7 +19,7 @@ from .sources import (
     tar_table,
     whole_parquet,
 )
-from .table import Table
+from perceiver_pytorch.data.table import Table
 
 if TYPE_CHECKING:
     import pyarrow
@@ -150,7 +148,7 @@ def _range(text: str, pattern: str) -> list[str]:
         return text.split(",")
     first, last = int(match[1]), int(match[2])
     if not first <= last < first + 1_000_000:
-        raise DataError(f"{pattern}: a range from the smaller to the larger number was expected, got {{{text}}}")
+        raise DataError(f"{pattern}: a range must go from the smaller to the larger number, got {{{text}}}")
     return [str(i).zfill(len(match[1])) for i in range(first, last + 1)]
 
 
@@ -202,7 +200,7 @@ def checked_table(table: Table) -> Table:
     return Table(table.source, table.root, _plain_types(table.rows), table.notes)
 
 
-def _plain_types(rows: pyarrow.Table) -> pyarrow.Table:
+def _plain_types(rows: "pyarrow.Table") -> "pyarrow.Table":
     """Column types that become Python values without loss of sense: times in microseconds, strings as such."""
     arrow, types = need("pyarrow", "read tables"), need("pyarrow.types", "read tables")
     # pandas writes nanoseconds, which Python's datetime has not; what lies below a microsecond is dropped.
@@ -223,7 +221,7 @@ def _plain_types(rows: pyarrow.Table) -> pyarrow.Table:
     return rows
 
 
-def _check_dates(column: pyarrow.ChunkedArray, name: str) -> None:
+def _check_dates(column: "pyarrow.ChunkedArray", name: str) -> None:
     """Raise a `DataError` for a date that Python has not: outside the years 1 to 9999."""
     try:
         need("pyarrow.compute", "read tables").min_max(column).as_py()
@@ -231,15 +229,15 @@ def _check_dates(column: pyarrow.ChunkedArray, name: str) -> None:
         raise DataError(f"column {name!r} has a date outside the years 1 to 9999 ({error})", column=name) from error
 
 
-def _csv(path: Path, options: ReadOptions) -> tuple[pyarrow.Table, list[str]]:
+def _csv(path: Path, options: ReadOptions) -> "tuple[pyarrow.Table, list[str]]":
     return read_separated(path, ",", options)
 
 
-def _tsv(path: Path, options: ReadOptions) -> tuple[pyarrow.Table, list[str]]:
+def _tsv(path: Path, options: ReadOptions) -> "tuple[pyarrow.Table, list[str]]":
     return read_separated(path, "\t", options)
 
 
-def _parquet(path: Path, options: ReadOptions) -> tuple[pyarrow.Table, list[str]]:
+def _parquet(path: Path, options: ReadOptions) -> "tuple[pyarrow.Table, list[str]]":
     return whole_parquet(str(path), path.parent, [path]).rows, []
 
 

@@ -1,16 +1,14 @@
 """Which rows train, which validate, which test."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import DataError
-from .table import TableLike
-from .targets.columns import require_targets, strata, target_names
-from .values import is_missing
+from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.table import TableLike
+from perceiver_pytorch.data.targets.columns import require_targets, strata, target_names
+from perceiver_pytorch.data.values import is_missing
 
 SPLIT_NAMES = {
     "train": "train",
@@ -72,7 +70,7 @@ def split_rows(
             outside 0..1.
     """
     if not 0 < val_fraction < 1:
-        raise DataError(f"val_fraction was expected to lie between 0 and 1, got {val_fraction}")
+        raise DataError(f"val_fraction must lie between 0 and 1, got {val_fraction}")
     targets = target_names(table, target)
     column = split_column(table, split)
     if column in targets:
@@ -102,7 +100,7 @@ def _named_parts(table: TableLike, column: str | None) -> np.ndarray:
             given = "is empty" if is_missing(value) else f"says {value!r}"
             raise DataError(
                 f"{table.source}: row {row}: the split column {column!r} {given}; "
-                f"one of {', '.join(SPLIT_NAMES)} was expected. "
+                f"it must say one of {', '.join(SPLIT_NAMES)}. "
                 "If it is no split, rename it or name another column (--split)",
                 row=row,
                 column=column,

@@ -1,7 +1,5 @@
 """A table: rows of cells, where they came from, and the folder its file paths start at."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .errors import DataError, did_you_mean, listed, need
+from perceiver_pytorch.data.errors import DataError, did_you_mean, listed, need
 
 if TYPE_CHECKING:
     import pyarrow
@@ -36,8 +34,8 @@ class TableLike(Protocol):
     def row(self, i: int) -> dict[str, Any]: ...
     def iterate(self, rows: np.ndarray, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]: ...
     def place(self, row: int) -> str: ...
-    def sample(self, rows: np.ndarray, targets: Sequence[str]) -> tuple[Table, np.ndarray]: ...
-    def with_empty(self, names: Sequence[str]) -> TableLike: ...
+    def sample(self, rows: np.ndarray, targets: Sequence[str]) -> "tuple[Table, np.ndarray]": ...
+    def with_empty(self, names: Sequence[str]) -> "TableLike": ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +51,7 @@ class Table:
 
     source: str
     root: Path
-    rows: pyarrow.Table
+    rows: "pyarrow.Table"
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -124,11 +122,11 @@ class Table:
         """What a row is called in a message."""
         return self.source
 
-    def sample(self, rows: np.ndarray, targets: Sequence[str]) -> tuple[Table, np.ndarray]:
+    def sample(self, rows: np.ndarray, targets: Sequence[str]) -> "tuple[Table, np.ndarray]":
         """The table to learn from, and the rows of it: all. A table in shards gives some."""
         return self, np.asarray(rows, dtype=np.int64)
 
-    def with_empty(self, names: Sequence[str]) -> Table:
+    def with_empty(self, names: Sequence[str]) -> "Table":
         """The table with further columns that have no cells."""
         arrow, rows = need("pyarrow", "read tables"), self.rows
         for name in names:

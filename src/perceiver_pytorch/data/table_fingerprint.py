@@ -1,7 +1,5 @@
 """What a table was like when a run began: small, cheap to take, and other where the run's data are other."""
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -12,19 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from .cells import file_path
-from .errors import need
-from .input_spec import InputSpec
-from .sources import ShardedTable
-from .splits import Splits
-from .table import Table, TableLike
+from perceiver_pytorch.data.cells import file_path
+from perceiver_pytorch.data.errors import need
+from perceiver_pytorch.data.input_spec import InputSpec
+from perceiver_pytorch.data.sources import ShardedTable
+from perceiver_pytorch.data.splits import Splits
+from perceiver_pytorch.data.table import Table, TableLike
 
 _VERSION = 2
 _ROWS = 1024  # looked at together
 _END = 512  # bytes at either end of a cell of bytes, or of a file that a cell leads to
 _OPENED = 10_000  # files of a column that are opened for it
 _SHARD_END = 1 << 16  # bytes at either end of a shard: a Parquet file's summary of its row groups stands there
-_FILES = ("image", "audio", "video", "series", "points")
 
 
 def fingerprint(table: TableLike, splits: Splits, spec: InputSpec) -> dict[str, Any]:
@@ -45,11 +42,10 @@ def fingerprint(table: TableLike, splits: Splits, spec: InputSpec) -> dict[str, 
     assert isinstance(table, Table)
     names = dict.fromkeys([*spec.columns, *(target.name for target in spec.targets)])
     found["columns"] = {name: _column(table, name) for name in names if name in table.column_names}
-    leading = [name for modality in spec.modalities if modality.kind in _FILES for name in modality.columns]
-    leading = [name for name in dict.fromkeys(leading) if name in table.column_names]
-    found["files"] = {name: _files(table, name) for name in leading}
-    long = {modality.file for modality in spec.modalities if getattr(modality, "file", "")}  # type: ignore[attr-defined]
-    found["files"] |= {name: _whole(table.root / name) for name in sorted(long)}
+    leading = dict.fromkeys(name for modality in spec.modalities for name in modality.file_columns)
+    found["files"] = {name: _files(table, name) for name in leading if name in table.column_names}
+    further = {name for modality in spec.modalities for name in modality.files}
+    found["files"] |= {name: _whole(table.root / name) for name in sorted(further)}
     return found
 
 

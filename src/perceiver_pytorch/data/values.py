@@ -68,7 +68,7 @@ def as_number(value: Any) -> float | None:
         try:
             number = float(value)
         except ValueError:
-            raise ValueError(f"a number was expected, got {value[:40]!r}") from None
+            raise ValueError(f"must be a number, got {value[:40]!r}") from None
     elif isinstance(value, datetime.date | datetime.time | datetime.timedelta):
         number = _days(value)
     elif value is None:
@@ -77,11 +77,11 @@ def as_number(value: Any) -> float | None:
         try:
             number = float(value)
         except (TypeError, ValueError, OverflowError):
-            raise ValueError(f"a number was expected, got a value of type {type(value).__name__}") from None
+            raise ValueError(f"must be a number, got a value of type {type(value).__name__}") from None
     if math.isnan(number):
         return None
     if math.isinf(number):
-        raise ValueError(f"a finite number was expected, got {value!r}")
+        raise ValueError(f"must be a finite number, got {value!r}")
     return number
 
 
@@ -122,7 +122,7 @@ def as_date(value: Any) -> datetime.datetime | None:
             return _EPOCH + datetime.timedelta(seconds=seconds)
     except (ValueError, OverflowError):
         pass
-    raise ValueError(f"a date (as 2020-01-31 or 2020-01-31T12:00:00) was expected, got {str(value)[:40]!r}")
+    raise ValueError(f"must be a date (as 2020-01-31 or 2020-01-31T12:00:00), got {str(value)[:40]!r}")
 
 
 def as_seconds(value: Any) -> float:
@@ -139,7 +139,7 @@ def as_seconds(value: Any) -> float:
         date = as_date(value)
         seconds = math.nan if date is None else (date - _EPOCH).total_seconds()
     if not math.isfinite(seconds):
-        raise ValueError(f"a time stamp (seconds or a date) was expected, got {value!r}")
+        raise ValueError(f"must be a time stamp (seconds or a date), got {value!r}")
     return seconds
 
 

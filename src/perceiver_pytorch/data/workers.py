@@ -1,7 +1,5 @@
 """Processes that decode rows."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

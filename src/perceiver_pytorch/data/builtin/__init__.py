@@ -1,5 +1,5 @@
 """Built-in sets: built from installed packages, without a network, once, into the cache folder."""
 
-from .store import builtin_names, builtin_table
+from perceiver_pytorch.data.builtin.store import builtin_names, builtin_table
 
 __all__ = ["builtin_names", "builtin_table"]

@@ -6,8 +6,6 @@ Digits", UCI, Alpaydin and Kaynak 1998). Their order is kept, because neighbouri
 can be answered by its words alone, and most need one particular or both of the other modalities.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import need
-from .dtmf import dialled, wav_bytes
-from .questions import QUESTIONS
+from perceiver_pytorch.data.builtin.dtmf import dialled, wav_bytes
+from perceiver_pytorch.data.builtin.questions import QUESTIONS
+from perceiver_pytorch.data.errors import need
 
 if TYPE_CHECKING:
     import pyarrow
@@ -70,7 +68,7 @@ def digits_rows(labels: np.ndarray, seed: int = _SEED) -> Iterator[DigitsRow]:
             yield DigitsRow(image, tone, written, digit, asked, wording, question.answer(written, digit), split)
 
 
-def digits_table() -> pyarrow.Table:
+def digits_table() -> "pyarrow.Table":
     """The set as a table with the columns image (PNG bytes), audio (WAV bytes), question, answer and split.
 
     Equal images and clips are kept once (dictionary encoding).

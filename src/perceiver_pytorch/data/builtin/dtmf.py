@@ -6,8 +6,6 @@ tones as short as 40 ms, the two tones' levels apart by several dB ("twist"). Th
 of a mildly bad line.
 """
 
-from __future__ import annotations
-
 import io
 import wave
 
@@ -34,7 +32,7 @@ def frequencies(digit: int) -> tuple[float, float]:
     for low, keys in zip(LOW, KEYPAD, strict=True):
         if str(digit) in keys:
             return low, HIGH[keys.index(str(digit))]
-    raise ValueError(f"a digit 0..9 was expected, got {digit!r}")
+    raise ValueError(f"digit must be one of 0 to 9, got {digit!r}")
 
 
 def dialled(digit: int, rng: np.random.Generator) -> np.ndarray:

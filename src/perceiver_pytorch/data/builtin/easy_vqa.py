@@ -3,12 +3,10 @@
 Its own test questions are test; of its train questions, those about the last tenth of the images are val.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import need
+from perceiver_pytorch.data.errors import need
 
 if TYPE_CHECKING:
     import pyarrow
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 _VAL_PART = 10  # one in ten images
 
 
-def easy_vqa_table() -> pyarrow.Table:
+def easy_vqa_table() -> "pyarrow.Table":
     """The set as a table with the columns image (PNG bytes), question, answer and split.
 
     Equal images are kept once (dictionary encoding).

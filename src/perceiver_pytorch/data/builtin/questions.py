@@ -1,7 +1,5 @@
 """Questions about a written and a dialled digit, in several wordings, with their answers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,21 +1,19 @@
 """Where built-in sets are kept, and how they are written."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import DataError, did_you_mean, need
-from .digits import digits_table
-from .easy_vqa import easy_vqa_table
+from perceiver_pytorch.data.builtin.digits import digits_table
+from perceiver_pytorch.data.builtin.easy_vqa import easy_vqa_table
+from perceiver_pytorch.data.errors import DataError, did_you_mean, need
 
 if TYPE_CHECKING:
     import pyarrow
 
 # Name: (version, builder). The version is part of the file's name: count it up with every change of the content.
-_SETS: dict[str, tuple[int, Callable[[], pyarrow.Table]]] = {
+_SETS: "dict[str, tuple[int, Callable[[], pyarrow.Table]]]" = {
     "digits": (1, digits_table),
     "easy-vqa": (1, easy_vqa_table),
 }
@@ -52,7 +50,7 @@ def _cache() -> Path:
     return Path(chosen) if chosen else Path.home() / ".cache" / "perceiver_pytorch"
 
 
-def _write(table: pyarrow.Table, path: Path) -> None:
+def _write(table: "pyarrow.Table", path: Path) -> None:
     parquet = need("pyarrow.parquet", "write tables")
     path.parent.mkdir(parents=True, exist_ok=True)
     # Another process may build the same set: each has its own temporary file, and the last one wins with equal bytes.

@@ -1,16 +1,14 @@
 """A folder of files as a table: `class/name.jpg`, or `train/class/name.jpg`."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import DataError, need
-from ..sniff import sniff_path
-from ..splits import SPLIT_NAMES
-from ..table import Table
+from perceiver_pytorch.data.errors import DataError, need
+from perceiver_pytorch.data.sniff import sniff_path
+from perceiver_pytorch.data.splits import SPLIT_NAMES
+from perceiver_pytorch.data.table import Table
 
 _MEDIA = ("image", "audio", "video", "array")
 LABEL = "label"

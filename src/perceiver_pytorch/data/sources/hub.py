@@ -1,13 +1,11 @@
 """Data sets of the Hugging Face hub, or saved by its library: as tables that stay on the disk, mapped into memory."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, need
-from ..splits import SPLIT_NAMES
-from ..table import Table
+from perceiver_pytorch.data.errors import DataError, need
+from perceiver_pytorch.data.splits import SPLIT_NAMES
+from perceiver_pytorch.data.table import Table
 
 
 def is_saved_dataset(path: Path) -> bool:
@@ -38,7 +36,7 @@ def hub_table(source: str) -> Table:
     datasets = need("datasets", "read data sets of the hub")
     name, _, config = source.removeprefix("hf:").partition(":")
     if not name:
-        raise DataError("hf: a data set's name was expected behind it, as in hf:mnist or hf:USER/NAME:CONFIG")
+        raise DataError("hf: must be followed by a data set's name, as in hf:mnist or hf:USER/NAME:CONFIG")
     try:
         data = datasets.load_dataset(name, config or None)
     except Exception as error:  # of the network, of the hub, of the library

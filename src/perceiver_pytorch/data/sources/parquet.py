@@ -1,7 +1,5 @@
 """Parquet files as shards: a row group is unpacked when one of its rows is asked for, and kept for a while."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, need
-from ..table import Table
-from .sharded import SPLIT, ShardedTable, split_of
+from perceiver_pytorch.data.errors import DataError, need
+from perceiver_pytorch.data.sources.sharded import SPLIT, ShardedTable, split_of
+from perceiver_pytorch.data.table import Table
 
 KEPT_BYTES = 256 << 20  # of unpacked row groups, in each process
 
@@ -24,7 +22,7 @@ class RowGroups:
         self._kept: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
         self._size = 0
 
-    def get(self, shard: ParquetShard, group: int, columns: tuple[str, ...]) -> Any:
+    def get(self, shard: "ParquetShard", group: int, columns: tuple[str, ...]) -> Any:
         """Columns of a row group as a `pyarrow.Table`."""
         key = (shard.path, group, columns)
         if key not in self._kept:

@@ -1,17 +1,15 @@
 """Tables that stay on the disk: rows in shards, read where they are needed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import DataError, did_you_mean, listed, need
-from ..splits import SPLIT_NAMES
-from ..table import Table
-from ..values import is_missing
+from perceiver_pytorch.data.errors import DataError, did_you_mean, listed, need
+from perceiver_pytorch.data.splits import SPLIT_NAMES
+from perceiver_pytorch.data.table import Table
+from perceiver_pytorch.data.values import is_missing
 
 _BLOCK = 256  # rows read at a time
 _SAMPLE_ROWS = 4096
@@ -117,7 +115,7 @@ class ShardedTable:
             block = np.asarray(rows[start : start + _BLOCK], dtype=np.int64)
             yield from zip(block.tolist(), self._read(block, columns), strict=True)
 
-    def with_empty(self, names: Sequence[str]) -> ShardedTable:
+    def with_empty(self, names: Sequence[str]) -> "ShardedTable":
         """The table with further columns that have no cells."""
         table = ShardedTable.__new__(ShardedTable)
         table.__dict__ = {**self.__dict__, "_names": [*self._names, *names]}

@@ -1,7 +1,5 @@
 """Tar files as shards, as WebDataset lays them out: members of one name up to the first dot are one row."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import tarfile
@@ -12,8 +10,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..errors import DataError
-from .sharded import ShardedTable
+from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.sources.sharded import ShardedTable
 
 _TEXT = frozenset({"txt", "text", "caption", "cls", "label", "transcript"})
 _UNPICKLED = frozenset({"pyd", "pickle", "pkl", "pt", "pth"})  # code, not data
@@ -167,5 +165,5 @@ def _fields(data: bytes, place: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{place}: is no JSON ({error})") from error
     if not isinstance(fields, dict):
-        raise DataError(f"{place}: an object of fields was expected")
+        raise DataError(f"{place}: must be an object of fields")
     return fields

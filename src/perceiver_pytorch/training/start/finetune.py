@@ -4,12 +4,11 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from perceiver_pytorch.data import CategoriesSpec, InputSpec, SpecOptions
+from perceiver_pytorch.data import InputSpec, SpecOptions
 from perceiver_pytorch.interop import any_checkpoint, huggingface
 from perceiver_pytorch.interop.published_decoders import ClassDecoder
 from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
@@ -154,25 +153,13 @@ def adopt(options: SpecOptions, spec: InputSpec, kinds: Mapping[str, str]) -> Sp
         if kinds.get(modality.name) != modality.kind:
             continue
         theirs = {
-            name: value for name, value in _cut(modality).items() if getattr(options, name) == getattr(default, name)
+            name: value
+            for name, value in modality.token_options().items()
+            if getattr(options, name) == getattr(default, name)
         }
         if theirs:
             found[modality.name] = {**theirs, **found.get(modality.name, {})}
     return dataclasses.replace(options, column_options=found)
-
-
-def _cut(modality: Any) -> dict[str, Any]:
-    """The options that decide what a token's channels mean."""
-    if modality.kind in ("image", "video"):
-        return {f"{modality.kind}_patch": modality.patch}
-    if modality.kind != "audio":
-        return {}
-    common = {"sample_rate": modality.sample_rate, "audio_channels": modality.sides}
-    if not modality.mel_bands:
-        return {**common, "audio_patch": modality.patch}
-    steps = {"mel_step": modality.patch, "mel_window": modality.mel_window}
-    seconds = {name: samples / modality.sample_rate for name, samples in steps.items()}
-    return {**common, "audio_features": "logmel", "mel_bands": modality.mel_bands, **seconds}
 
 
 def _from_own(source: Source, spec: InputSpec, config: ModelConfig) -> tuple[TableModel, dict[str, str], Transfer]:
@@ -246,7 +233,7 @@ def _read_as(modality: InputModality, other: InputModality) -> None:
 
 
 def _embedding_rows(spec: InputSpec, old: InputSpec | None, matches: dict[str, str]) -> dict[str, Tensor]:
-    """For category modalities, the old row of each value: by column and value, since their numbers may differ."""
+    """For modalities whose ids mean something else in every table, the old row of each id by its meaning."""
     if old is None:
         return {}
     before = {model_name(modality.name): modality for modality in old.modalities}
@@ -254,16 +241,11 @@ def _embedding_rows(spec: InputSpec, old: InputSpec | None, matches: dict[str, s
     for modality in spec.modalities:
         name = model_name(modality.name)
         other = before.get(matches.get(name, ""))
-        if isinstance(modality, CategoriesSpec) and isinstance(other, CategoriesSpec):
-            places = {key: i for i, key in enumerate(_values(other))}
-            rows[name] = torch.tensor([places.get(key, -1) for key in _values(modality)])
+        meanings, theirs = modality.id_meanings(), None if other is None else other.id_meanings()
+        if meanings is not None and theirs is not None:
+            places = {meaning: i for i, meaning in enumerate(theirs)}
+            rows[name] = torch.tensor([places.get(meaning, -1) for meaning in meanings])
     return rows
-
-
-def _values(spec: CategoriesSpec) -> list[tuple[str, str | None]]:
-    """(column, value) of every id; None for a column's unknown values."""
-    pairs = zip(spec.columns, spec.values, strict=True)
-    return [(column, value) for column, values in pairs for value in (*values, None)]
 
 
 def _encoder(model: nn.Module, place: str) -> Encoder:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from perceiver_pytorch.data import Batch, CategoriesSpec, InputSpec, ModalitySpec, Target, TextSpec
+from perceiver_pytorch.data import Batch, InputSpec, ModalitySpec, Target
 from perceiver_pytorch.models.modalities import InputModality, InputModalityWithEmbedding
 from perceiver_pytorch.models.multi_modality_with_text_perceiver import (
     MultiModalityWithTextPerceiver,
@@ -77,16 +77,21 @@ def table_modality(modality: ModalitySpec, config: ModelConfig) -> InputModality
 
     Positions resolve neighbouring tokens of the longest axis; more bands than that would repeat themselves.
     """
-    name, axes = model_name(modality.name), len(modality.axes)
-    bands, max_freq = min(config.num_freq_bands, int(modality.resolution) // 2), max(2.0, modality.resolution)
-    if isinstance(modality, TextSpec | CategoriesSpec):
+    name, read = model_name(modality.name), modality.model_input()
+    bands, max_freq = min(config.num_freq_bands, int(read.resolution) // 2), max(2.0, read.resolution)
+    if read.vocab_size:
         width = config.embedding_dim * (config.depth if config.split_embedding else 1)
-        embedding = nn.Embedding(modality.vocab_size, width)
+        embedding = nn.Embedding(read.vocab_size, width)
         return InputModalityWithEmbedding(
-            name, 1, axes, bands, max_freq, embedding=embedding, split_embedding=config.split_embedding
+            name, 1, read.num_axes, bands, max_freq, embedding=embedding, split_embedding=config.split_embedding
         )
-    scale, offset = (2 / 255, -1.0) if modality.dtype == "uint8" else (1.0, 0.0)
-    own = [max(1, count) for count in modality.own_coordinates]
     return InputModality(
-        name, modality.channels, axes, bands, max_freq, scale=scale, offset=offset, coordinates_per_axis=own
+        name,
+        read.channels,
+        read.num_axes,
+        bands,
+        max_freq,
+        scale=read.scale,
+        offset=read.offset,
+        coordinates_per_axis=list(read.coordinates_per_axis),
     )

@@ -5,9 +5,9 @@ import numpy as np
 from perceiver_pytorch.data import (
     InputSpec,
     Table,
+    hints,
     leaks,
     split_column,
-    unheard,
     unnamed_splits,
     unopened,
 )
@@ -42,6 +42,6 @@ def warn_about_columns(table: Table, spec: InputSpec, rows: np.ndarray, data: Da
                 f"column {name!r} has paths of files that are not opened: the paths are read as text. "
                 "Put the texts themselves into the table"
             )
-    for name in unheard(table, spec.kinds, rows, allow_outside=data.allow_outside):
+    for name, hint in hints(table, spec.kinds, rows, allow_outside=data.allow_outside).items():
         if name not in data.columns:
-            reporter.say(f"column {name!r} has sound too, which is not read; --column {name}=video+audio reads it")
+            reporter.say(hint)

@@ -1,6 +1,6 @@
 """Sentences about a run's data and result, for its report."""
 
-from perceiver_pytorch.data import CHANGES, ShardedTable, TableDataset, TableLike
+from perceiver_pytorch.data import ShardedTable, TableDataset, TableLike
 from perceiver_pytorch.data.loading import Waiting
 
 
@@ -22,10 +22,10 @@ def reading_notes(table: TableLike, datasets: dict[str, TableDataset]) -> list[s
 def change_notes(datasets: dict[str, TableDataset]) -> list[str]:
     """What was done to cells to make them fit, a sentence per split, modality and change."""
     return [
-        f"{count:,} of {len(dataset):,} {name} rows: cells of {modality!r} {CHANGES[change]}."
+        f"{count:,} of {len(dataset):,} {name} rows: cells of {modality.name!r} {modality.changes[change]}."
         for name, dataset in datasets.items()
-        for modality, changes in dataset.changes.items()
-        for change, count in changes.items()
+        for modality in dataset.spec.modalities
+        for change, count in dataset.changes.get(modality.name, {}).items()
     ]
 
 

@@ -117,7 +117,7 @@ def _learn(table: TableLike, splits: Splits, data: DataConfig, source: Source | 
     targets = target_names(table, data.target)
     seen, rows = table.sample(splits.train, targets)
     split = split_column(table, data.split)
-    kinds = recognise_columns(seen, target=targets, split=split, overrides=data.columns)  # type: ignore[arg-type]
+    kinds = recognise_columns(seen, target=targets, split=split, overrides=data.columns)
     spec = InputSpec.fit(
         seen,
         kinds,
@@ -134,12 +134,11 @@ def _learn(table: TableLike, splits: Splits, data: DataConfig, source: Source | 
 
 def _spec_options(data: DataConfig, kinds: dict[str, Any], source: Source | None) -> SpecOptions:
     """How columns are cut into tokens: as asked for, and as the model to start from had it."""
-    options = SpecOptions(**{field.name: getattr(data, field.name) for field in dataclasses.fields(SpecOptions)})
     if source is not None and source.spec is not None:
-        return adopt(options, source.spec, kinds)
+        return adopt(data, source.spec, kinds)
     if source is not None and isinstance(source.model, PublishedPerceiver):
-        return adopt_rates(options, source.model)
-    return options
+        return adopt_rates(data, source.model)
+    return data
 
 
 def _check_task_weights(spec: InputSpec, weights: Mapping[str, Any]) -> None:

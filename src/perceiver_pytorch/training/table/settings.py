@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch._settings import Settings, inherited, knob, read_settings
+from perceiver_pytorch._settings import Settings, combined, inherited, knob, read_settings
+from perceiver_pytorch.data import SpecOptions
+from perceiver_pytorch.data.kinds import kinds
 from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.training.run.settings import TrainingSettings
 
@@ -12,10 +14,8 @@ NO_ROW_IS_SKIPPED = "data.on_error=raise"  # else some settings say which rows a
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig(Settings):
-    """The table, and how its cells become arrays."""
-
-    panel = "Data"
+class TableSettings(Settings):
+    """Which table to learn from, and how it is read."""
 
     table: str = knob(
         "",
@@ -67,45 +67,13 @@ class DataConfig(Settings):
         resumable=NO_ROW_IS_SKIPPED,
     )
     cache_mb: int = knob(2048, "decoded samples to keep in memory, in MB", least=0, resumable=NO_ROW_IS_SKIPPED)
-    image_size: int | None = knob(None, "longer side of every image in pixels; null: the most common size")
-    max_image_size: int = knob(64, "longest side chosen without image_size")
-    image_fit: str = knob("pad", "images and frames of other proportions", choices=("pad", "stretch"))
-    image_patch: int | None = knob(None, "side of an image token in pixels; null: by max_image_tokens")
-    max_image_tokens: int = knob(1024, "tokens per image that image_patch is chosen by")
-    sample_rate: int | None = knob(None, "rate of every sound in Hz; null: the most common, at most 16000")
-    audio_channels: int = knob(1, "1: mono, 2: stereo", choices=(1, 2))
-    audio_features: str = knob("raw", "sound tokens: samples, or log-mel energies", choices=("raw", "logmel"))
-    audio_patch: int = knob(32, "samples per raw sound token")
-    mel_bands: int = knob(64, "bands of a log-mel token")
-    mel_window: float = knob(0.025, "seconds of sound in a log-mel token")
-    mel_step: float = knob(0.010, "seconds from one log-mel token to the next")
-    max_audio_seconds: float = knob(10.0, "longer sounds lose their end")
-    video_rate: float = knob(5.0, "frames per second that are taken of every video")
-    video_size: int | None = knob(None, "longer side of every frame in pixels; null: the most common size")
-    max_video_size: int = knob(64, "longest side chosen without video_size")
-    video_patch: int | None = knob(None, "side of a video token in pixels; null: by max_video_tokens")
-    max_video_tokens: int = knob(4096, "tokens per video that video_patch is chosen by")
-    max_video_seconds: float = knob(10.0, "longer videos lose their end")
-    max_text_bytes: int = knob(512, "longer texts lose their end")
-    tokenizer: str | None = knob(None, "tokenizer.json of the tokenizers library; null: text is read as bytes")
-    max_text_tokens: int = knob(256, "with a tokenizer, longer texts lose their end")
-    max_series_length: int = knob(1024, "longer series lose their end (time steps)")
-    series_time: str | None = knob(None, "column with a series' time stamps; null: equal steps")
-    series_origin: str | None = knob(
-        None,
-        "time stamps count from the row's first or from zero; null: zero with a clock",
-        choices=("first", "zero"),
-    )
-    series_file: str | None = knob(None, "table with the series in long format, a row per time step")
-    series_key: str | None = knob(
-        None, "column of series_file that says whose row it is; null: the series column's name"
-    )
-    series_values: list[str] = knob([], "value columns of series_file; []: every other number column")
-    max_points: int = knob(1024, "larger point clouds are thinned out to this many points")
-    clock: bool = knob(False, "sounds, videos and series with time stamps share one time axis in seconds")
-    column_options: dict[str, dict[str, Any]] = knob(
-        {}, "any setting from image_size on for single columns: {column: {setting: value}}"
-    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(SpecOptions, TableSettings):
+    """The table, and how its cells become arrays."""
+
+    panel = "Data"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,10 +147,8 @@ class TrainingConfig(TrainingSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentConfig(Settings):
-    """Random changes of the train rows, new ones in every step; validation and test rows stay as they are."""
-
-    panel = "Training"
+class AugmentSettings(Settings):
+    """Whether train rows change at random."""
 
     enabled: bool = knob(
         True,
@@ -190,18 +156,18 @@ class AugmentConfig(Settings):
         option="--augment/--no-augment",
         keyword="augment",
     )
-    image_shift: float = knob(
-        0.1, "images and videos: move by up to this share of a side; the edge is repeated", least=0, most=1
-    )
-    image_flip: float = knob(
-        0.0, "share of images and videos to mirror; leave at 0 where left and right differ", least=0, most=1
-    )
-    image_color: float = knob(0.2, "change brightness, contrast and saturation by up to this share", least=0, most=1)
-    audio_shift: float = knob(0.1, "raw sounds: move by up to this share of their length", least=0, most=1)
-    audio_gain: float = knob(6.0, "raw sounds: make louder or softer by up to this many decibels", least=0)
-    audio_noise: float = knob(0.05, "raw sounds: add white noise of up to this share of the usual deviation", least=0)
-    spec_time: float = knob(0.1, "log-mel sounds: blank a stretch of up to this share of the time", least=0, most=1)
-    spec_bands: float = knob(0.2, "log-mel sounds: blank a range of up to this share of the bands", least=0, most=1)
+
+
+KindAugmentation: Any = combined("KindAugmentation", *(kind.augmentation for kind in kinds().values()))
+"""The knobs of random changes of every kind, each declared in the file of its kind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig(KindAugmentation, AugmentSettings):
+    """Random changes of the train rows, new ones in every step; validation and test rows stay as they are."""
+
+    panel = "Training"
+
     mixup: float = knob(0.0, "mix pairs of rows by a share drawn from Beta(mixup, mixup); 0: no mixing", least=0)
 
 

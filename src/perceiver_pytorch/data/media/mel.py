@@ -1,7 +1,5 @@
 """Log-mel energies of a sound."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

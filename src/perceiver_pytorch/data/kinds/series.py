@@ -1,25 +1,46 @@
 """Series columns: arrays over time, with their own time stamps or equal steps."""
 
-from __future__ import annotations
-
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays import time_cell, timed_cell
-from ..cells import Where, media_source
-from ..errors import DataError
-from ..long_table import load_long_table
-from ..options import SpecOptions
-from ..values import as_label, is_missing
-from .base import Encoded, Spec, check_positive, clock_note
+from perceiver_pytorch._settings import Settings, knob
+from perceiver_pytorch.data import drawing
+from perceiver_pytorch.data.arrays import time_cell, timed_cell
+from perceiver_pytorch.data.cells import Where, media_source
+from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.kinds.base import CLIPPED, CUT, Encoded, Kind, ModalitySpec, Part, check_positive
+from perceiver_pytorch.data.kinds.clock import clock_note
+from perceiver_pytorch.data.kinds.points import are_points
+from perceiver_pytorch.data.long_table import load_long_table
+from perceiver_pytorch.data.train_rows import TrainRows, too_large
+from perceiver_pytorch.data.values import as_label, is_missing
 
 _CLIP = 10.0  # standard deviations
 _FINEST = 4  # the position encoding tells apart at most this many times more moments than there are steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesSettings(Settings):
+    """Where series are, and how they become arrays."""
+
+    max_series_length: int = knob(1024, "longer series lose their end (time steps)", above=0)
+    series_time: str | None = knob(None, "column with a series' time stamps; null: equal steps")
+    series_origin: str | None = knob(
+        None,
+        "time stamps count from the row's first or from zero; null: zero with a clock",
+        choices=("first", "zero"),
+    )
+    series_file: str | None = knob(None, "table with the series in long format, a row per time step")
+    series_key: str | None = knob(
+        None, "column of series_file that says whose row it is; null: the series column's name"
+    )
+    series_values: list[str] = knob([], "value columns of series_file; []: every other number column")
 
 
 @dataclass(frozen=True)
@@ -60,17 +81,17 @@ class SeriesSource:
             values = values[:, None]
         if values.ndim != 2:
             raise where.error(
-                self.column, f"an array (steps,) or (steps, channels) was expected, got one of shape {values.shape}"
+                self.column, f"must be an array (steps,) or (steps, channels), got one of shape {values.shape}"
             )
         if np.isinf(values).any():
             step = int(np.isinf(values).any(axis=1).argmax())
-            raise where.error(self.column, f"finite numbers were expected, got an infinite one at step {step}")
+            raise where.error(self.column, f"must have finite numbers, got an infinite one at step {step}")
         if times is None:
             return None, values
         if len(times) != len(values):
             raise where.error(
                 self.time or self.column,
-                f"a time stamp per step was expected, got {len(times)} for {len(values)} steps",
+                f"must have a time stamp per step, got {len(times)} for {len(values)} steps",
             )
         order = np.argsort(times, kind="stable")
         return times[order], values[order]
@@ -98,7 +119,7 @@ class SeriesSource:
 
 
 @dataclass(frozen=True)
-class SeriesSpec(Spec):
+class SeriesSpec(ModalitySpec):
     """One column of series as at most `length` tokens, one per time step.
 
     Attributes:
@@ -128,60 +149,46 @@ class SeriesSpec(Spec):
     values: tuple[str, ...] = ()
 
     kind: ClassVar[str] = "series"
-    dtype: ClassVar[str] = "float32"
+    changes: ClassVar[Mapping[str, str]] = {"cut": CUT, "clipped": CLIPPED}
 
     def __post_init__(self) -> None:
         check_positive(self, "length", *(["step"] if self.span else []))
         if not len(self.means) == len(self.stds) > 0 or any(not std > 0 for std in self.stds):
-            raise ValueError("one mean and one positive std per channel were expected")
+            raise ValueError("means and stds must have one number per channel, and stds be above 0")
 
     @classmethod
     def fit(
         cls,
         source: SeriesSource,
         samples: Iterable[tuple[np.ndarray | None, np.ndarray]],
-        options: SpecOptions,
-    ) -> SeriesSpec:
-        """Learn length, moments and time axis from what `source` reads of the train rows (at least one)."""
+        options: Any,
+    ) -> "SeriesSpec":
+        """Learn length, moments and time axis from what `source` reads of the train rows (at least one).
+
+        Args:
+            source: where the series are.
+            samples: of `SeriesSource.read`.
+            options: `SeriesSettings` with `clock`.
+        """
         from_first = (options.series_origin or ("zero" if options.clock else "first")) == "first"
-        shapes: Counter[int] = Counter()
-        moments: dict[int, np.ndarray] = {}
-        steps, spans, lengths, gaps = [], [], [], False
+        facts = _Facts()
         for times, values in samples:
-            shapes[values.shape[1]] += 1
-            known = np.isfinite(values)
-            gaps |= values.shape[1] > 1 and bool((known.any(1) & ~known.all(1)).any())
-            with np.errstate(over="ignore", invalid="ignore"):  # told below
-                sums = np.stack([known.sum(0), np.nansum(values, 0), np.nansum(values**2, 0)])
-            moments[values.shape[1]] = moments.get(values.shape[1], 0) + sums
-            lengths.append(len(values))
-            if times is not None:
-                apart = np.diff(times)
-                steps += [float(np.median(apart[apart > 0]))] if (apart > 0).any() else []
-                spans.append(float(times[-1] - (times[0] if from_first else 0.0)))
-        channels, _ = shapes.most_common(1)[0]  # rows with others are reported when they are decoded
-        count, total, squares = moments[channels]
-        with np.errstate(over="ignore", invalid="ignore"):
-            means = total / np.maximum(count, 1)
-            stds = np.sqrt(np.maximum(squares / np.maximum(count, 1) - means**2, 0))
-        stds[stds < 1e-12 * np.maximum(1, np.abs(means))] = 1.0
-        if not (np.isfinite(means).all() and np.isfinite(stds).all()):
-            reason = f"its numbers are too large to average; --column {source.column}=ignore leaves it out"
-            raise DataError(f"column {source.column!r}: {reason}", column=source.column, reason=reason)
-        if options.clock and not spans:
+            facts.add(times, values, from_first)
+        means, stds = facts.moments_of(source.column)
+        if options.clock and not facts.spans:
             raise DataError(
                 f"column {source.column!r}: a clock needs time stamps; say which column has them with series_time",
                 column=source.column,
             )
-        span = max(max(spans), 1e-9) if spans else 0.0
+        span = max(max(facts.spans), 1e-9) if facts.spans else 0.0
         return cls(
             source.column,
-            min(max(lengths), options.max_series_length),
-            tuple(means.tolist()),
-            tuple(stds.tolist()),
-            gaps,
+            min(max(facts.lengths), options.max_series_length),
+            means,
+            stds,
+            facts.gaps,
             span,
-            (float(np.median(steps)) if steps else span) if spans else 0.0,
+            (float(np.median(facts.steps)) if facts.steps else span) if facts.spans else 0.0,
             from_first,
             time=source.time,
             file=source.file,
@@ -195,12 +202,8 @@ class SeriesSpec(Spec):
         return SeriesSource(self.name, self.time, self.file, self.key, self.values)
 
     @property
-    def columns(self) -> tuple[str, ...]:
+    def columns(self) -> tuple[str, ...]:  # type: ignore[override]
         return self.source.columns
-
-    @property
-    def shared(self) -> bool:  # type: ignore[override]
-        return len(self.columns) == 1
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -209,10 +212,6 @@ class SeriesSpec(Spec):
     @property
     def channels(self) -> int:
         return len(self.means) * (1 + self.gaps)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.length, self.channels)
 
     @property
     def seconds(self) -> float:
@@ -237,11 +236,11 @@ class SeriesSpec(Spec):
             return None
         times, values = found
         if values.shape[1] != len(self.means):
-            raise where.error(self.name, f"a series of {len(self.means)} channels was expected, got {values.shape[1]}")
+            raise where.error(self.name, f"must be a series of {len(self.means)} channels, got {values.shape[1]}")
         places = None
         if self.span:
             if times is None:
-                raise where.error(self.name, "time stamps were expected, as the train rows have, got none")
+                raise where.error(self.name, "must have time stamps, as in the train rows, got none")
             since = times - times[0] if self.from_first else times
             inside = (since >= 0) & (since <= self.span * (1 + 1e-9))
             values, since = values[inside], since[inside]
@@ -269,6 +268,94 @@ class SeriesSpec(Spec):
         times = f"time stamps over {_span(self.span)}" if self.span else "equal steps"
         gaps = ", missing values flagged" if self.gaps else ""
         return f"{len(self.means)} channel{'s' * (len(self.means) != 1)}, {times}{gaps}{clock_note(self)}"
+
+    def example(self, encoded: Encoded, row: Mapping[str, Any]) -> list[Part]:
+        """A line per channel, over time; a gap where values are missing."""
+        count = len(self.means)
+        missing = encoded.values[:, count:] > 0
+        values = np.where(missing, np.nan, encoded.values[:, :count]) if self.gaps else encoded.values
+        if encoded.mask is not None:
+            values = np.where(encoded.mask[:, None], values, np.nan)
+        own = encoded.coordinates[0] if encoded.coordinates else None
+        times = np.linspace(-1, 1, self.length)[: len(values)] if own is None else own
+        return [{"kind": "drawing", "name": self.name, "value": drawing.lines(times, values)}]
+
+    @property
+    def file_columns(self) -> tuple[str, ...]:
+        return self.columns
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (self.file,) if self.file else ()
+
+
+class SeriesKind(Kind):
+    """Lists of numbers (of lists: steps x channels), JSON text of such, NumPy files, and values with their times."""
+
+    name = "series"
+    spec = SeriesSpec
+    settings = SeriesSettings
+
+    def recognises(self, column: Column) -> bool:
+        return bool(column.arrays) and not are_points(column)
+
+    def learn(self, columns: Sequence[str], rows: TrainRows) -> list[ModalitySpec]:
+        (name,) = columns
+        options = rows.options(name)
+        long = options.series_file is not None
+        source = SeriesSource(
+            name,
+            time=(options.series_time or "") if name != options.series_time or long else "",
+            file=options.series_file or "",
+            key=(options.series_key or name) if long else "",
+            values=tuple(options.series_values) if long else (),
+        )
+        for column in source.columns:
+            rows.table.require(column)
+        return [SeriesSpec.fit(source, rows.look_at(source.columns, rows.rows, source.read, "series"), options)]
+
+    def reads_beside(self, column: str, options: Any) -> tuple[str, ...]:
+        """The column of time stamps, but for a series in long format, whose own table has them."""
+        return (options.series_time,) if options.series_time and options.series_file is None else ()
+
+
+@dataclass
+class _Facts:
+    """What is known of the series seen so far: those of most channels count, by which others are told in time."""
+
+    shapes: Counter[int] = field(default_factory=Counter)
+    moments: dict[int, np.ndarray] = field(default_factory=dict)
+    steps: list[float] = field(default_factory=list)
+    spans: list[float] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    gaps: bool = False
+
+    def add(self, times: np.ndarray | None, values: np.ndarray, from_first: bool) -> None:
+        """Take in one series."""
+        channels = values.shape[1]
+        self.shapes[channels] += 1
+        known = np.isfinite(values)
+        self.gaps |= channels > 1 and bool((known.any(1) & ~known.all(1)).any())
+        with np.errstate(over="ignore", invalid="ignore"):  # told in moments_of
+            sums = np.stack([known.sum(0), np.nansum(values, 0), np.nansum(values**2, 0)])
+        self.moments[channels] = self.moments.get(channels, 0) + sums
+        self.lengths.append(len(values))
+        if times is not None:
+            apart = np.diff(times)
+            self.steps += [float(np.median(apart[apart > 0]))] if (apart > 0).any() else []
+            self.spans.append(float(times[-1] - (times[0] if from_first else 0.0)))
+
+    def moments_of(self, column: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel; rows with other channels are told when they are decoded."""
+        channels, _ = self.shapes.most_common(1)[0]
+        count, total, squares = self.moments[channels]
+        with np.errstate(over="ignore", invalid="ignore"):
+            means = total / np.maximum(count, 1)
+            stds = np.sqrt(np.maximum(squares / np.maximum(count, 1) - means**2, 0))
+        stds[stds < 1e-12 * np.maximum(1, np.abs(means))] = 1.0
+        if not (np.isfinite(means).all() and np.isfinite(stds).all()):
+            raise too_large(column)
+        return tuple(means.tolist()), tuple(stds.tolist())
 
 
 def _span(seconds: float) -> str:

@@ -1,7 +1,5 @@
 """All date columns together: when it was, and where that is in the year, the week and the day."""
 
-from __future__ import annotations
-
 import calendar
 import datetime
 import math
@@ -11,16 +9,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..cells import Where
-from ..values import as_date
-from .base import ColumnsSpec, Encoded
+from perceiver_pytorch.data.cells import Where
+from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec, StandardisedSpec
+from perceiver_pytorch.data.train_rows import TrainRows
+from perceiver_pytorch.data.values import as_date
 
 _CLIP = 10.0  # standard deviations: one absurd date must not swamp a batch
 _EPOCH = datetime.datetime(1970, 1, 1)
 
 
 @dataclass(frozen=True)
-class DatesSpec(ColumnsSpec):
+class DatesSpec(StandardisedSpec):
     """The date columns as tokens `(number of columns, 12)`.
 
     A token has the elapsed time and the year, standardised, and as sine and cosine the part of the year, the month, the
@@ -33,10 +33,13 @@ class DatesSpec(ColumnsSpec):
     """
 
     kind: ClassVar[str] = "date"
-    channels: ClassVar[int] = 12
+
+    @property
+    def channels(self) -> int:
+        return 12
 
     @classmethod
-    def fit(cls, name: str, dates: Mapping[str, Sequence[datetime.datetime | None]]) -> DatesSpec:
+    def fit(cls, name: str, dates: Mapping[str, Sequence[datetime.datetime | None]]) -> "DatesSpec":
         """Learn mean and standard deviation of each column, leaving missing values out (None)."""
         days = [np.array([_days(date) for date in column if date is not None]) for column in dates.values()]
         means = tuple(float(column.mean()) if len(column) else 0.0 for column in days)
@@ -71,6 +74,21 @@ class DatesSpec(ColumnsSpec):
     def note(self) -> str:
         spans = [(_date(mean - std), _date(mean + std)) for mean, std in zip(self.means, self.stds, strict=True)]
         return "mostly " + ", ".join(f"{first} to {last}" for first, last in spans)
+
+
+class DateKind(Kind):
+    """Dates, dates with times, and texts that are all ISO 8601 dates."""
+
+    name = "date"
+    spec = DatesSpec
+    together = True
+    plain = True
+
+    def recognises(self, column: Column) -> bool:
+        return column.dates
+
+    def learn(self, columns: Sequence[str], rows: TrainRows) -> list[ModalitySpec]:
+        return [DatesSpec.fit(rows.free_name("dates"), rows.values(columns, as_date))]
 
 
 def _days(date: datetime.datetime) -> float:

@@ -1,7 +1,5 @@
 """Decode image files with Pillow into 8-bit grey or RGB."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import need
+from perceiver_pytorch.data.errors import need
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,7 +27,7 @@ Fit = Callable[[int, int], tuple[int, int]]
 class Picture:
     """A decoded image, of mode L or RGB, and the height and width that it had in its file (upright)."""
 
-    image: Image
+    image: "Image"
     height: int
     width: int
 
@@ -64,7 +62,7 @@ def read_image(source: bytes | Path, fit: Fit | None = None) -> Picture:
             raise ValueError(f"the image cannot be decoded ({error})") from error
 
 
-def to_array(image: Image, colors: int) -> np.ndarray:
+def to_array(image: "Image", colors: int) -> np.ndarray:
     """An L or RGB image as uint8 (height, width, colors), colors being 1 or 3."""
     pixels = np.asarray(image.convert("L" if colors == 1 else "RGB"))
     return pixels.reshape(image.height, image.width, colors)
@@ -94,21 +92,21 @@ def _upright(file: Any, fit: Fit) -> Picture:
     return Picture(image.transpose(turns[orientation]) if orientation in turns else image, height, width)
 
 
-def _resized(image: Image, height: int, width: int) -> Image:
+def _resized(image: "Image", height: int, width: int) -> "Image":
     if image.size == (width, height):
         return image
     bilinear = need("PIL.Image", "decode images").Resampling.BILINEAR
     return image.resize((width, height), bilinear, reducing_gap=3.0)
 
 
-def _eight_bit(image: Image) -> Image:
+def _eight_bit(image: "Image") -> "Image":
     """As L, LA, RGB or RGBA."""
     if image.mode.startswith("I"):  # I;16 and its kin, or I: 16-bit grey that Pillow widened
         return _grey(image, 257.0)
     if image.mode == "F":
         low, high = np.ravel(image.getextrema())
         if not 0 <= low <= high <= 1:
-            raise ValueError(f"floating-point pixels of {low} to {high} have no known range; 0 to 1 was expected")
+            raise ValueError(f"floating-point pixels must lie between 0 and 1, got {low} to {high}")
         return _grey(image, 1 / 255)
     if image.mode in ("LA", "La"):
         mode = "LA"
@@ -119,17 +117,17 @@ def _eight_bit(image: Image) -> Image:
     return image if image.mode == mode else image.convert(mode)  # convert() copies in any case
 
 
-def _grey(image: Image, divisor: float) -> Image:
+def _grey(image: "Image", divisor: float) -> "Image":
     pixels = np.empty((image.height, image.width), np.uint8)
     for top in range(0, image.height, _ROWS):
         part = np.asarray(image.crop((0, top, image.width, min(top + _ROWS, image.height))), dtype=np.float32)
         if part.max() > 65535:
-            raise ValueError(f"pixels of up to {part.max():.0f} have no known range; 16 bits at most were expected")
+            raise ValueError(f"pixels must have 16 bits at most, got {part.max():.0f}")
         pixels[top : top + _ROWS] = np.clip(np.round(part / divisor), 0, 255)
     return need("PIL.Image", "decode images").fromarray(pixels)
 
 
-def _on_white(image: Image) -> Image:
+def _on_white(image: "Image") -> "Image":
     if image.mode not in ("LA", "RGBA"):
         return image
     pil = need("PIL.Image", "decode images")

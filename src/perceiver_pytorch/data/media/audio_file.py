@@ -1,7 +1,5 @@
 """Decode sound files with libsndfile, or FFmpeg's libraries where it cannot, mixed and resampled."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from io import BytesIO
@@ -10,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import need
-from ..sniff import is_mpeg_audio
-from . import av_file
+from perceiver_pytorch.data.errors import need
+from perceiver_pytorch.data.media import av_file
+from perceiver_pytorch.data.sniff import is_mpeg_audio
 
 _MARGIN = 0.1  # seconds decoded behind a cut, so that the resampling filter sees the samples there
 _FRAMES = 2500  # samples: two frames of AAC or MP3 and some
@@ -31,7 +29,7 @@ class AudioFacts:
     seconds: float
 
     @classmethod
-    def look(cls, source: bytes | Path) -> AudioFacts:
+    def look(cls, source: bytes | Path) -> "AudioFacts":
         """Read the header of a sound file or of a video's sound track, given its bytes or its path.
 
         Raises:

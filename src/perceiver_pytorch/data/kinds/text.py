@@ -1,26 +1,37 @@
 """Text columns: UTF-8 bytes, or the tokens of a tokenizer, as ids."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..cells import Where
-from ..errors import DataError, need
-from ..options import SpecOptions
-from ..values import as_label, is_missing
-from .base import Encoded, Spec, check_positive
+from perceiver_pytorch._settings import Settings, knob
+from perceiver_pytorch.data.cells import Where
+from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.errors import DataError, need
+from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, check_positive
+from perceiver_pytorch.data.kinds.category import few_and_short
+from perceiver_pytorch.data.train_rows import TrainRows
+from perceiver_pytorch.data.values import as_label, is_missing
 
 _STEP = 8  # lengths are multiples of this
 _NUM_BYTE_IDS = 257
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextSettings(Settings):
+    """How texts become ids."""
+
+    max_text_bytes: int = knob(512, "longer texts lose their end", above=0)
+    tokenizer: str | None = knob(None, "tokenizer.json of the tokenizers library; null: text is read as bytes")
+    max_text_tokens: int = knob(256, "with a tokenizer, longer texts lose their end", above=0)
+
+
 @dataclass(frozen=True)
-class TextSpec(Spec):
+class TextSpec(ColumnSpec):
     """One text column as at most `length` ids: of bytes (byte + 1, so 1..256; 0 is padding), or a tokenizer's tokens.
 
     Attributes:
@@ -35,7 +46,7 @@ class TextSpec(Spec):
 
     kind: ClassVar[str] = "text"
     dtype: ClassVar[str] = "int64"
-    channels: ClassVar[int] = 1
+    changes: ClassVar[Mapping[str, str]] = {"cut": CUT}
 
     def __post_init__(self) -> None:
         check_positive(self, "length")
@@ -43,7 +54,7 @@ class TextSpec(Spec):
             _tokenizer(self.tokenizer)
 
     @classmethod
-    def fit(cls, name: str, values: Iterable[Any], options: SpecOptions, tokenizer: str = "") -> TextSpec:
+    def fit(cls, name: str, values: Iterable[Any], options: TextSettings, tokenizer: str = "") -> "TextSpec":
         """Learn the length: that of the longest text up to the options' limit, rounded up to a multiple of 8.
 
         Args:
@@ -67,16 +78,12 @@ class TextSpec(Spec):
         return _tokenizer(self.tokenizer)[1] if self.tokenizer else _NUM_BYTE_IDS
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    @property
     def axes(self) -> tuple[int, ...]:
         return (self.length,)
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self.axes
+    def channels(self) -> int:
+        return 1
 
     def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
         """Ids as int16 or int32 (tokens,) (int64 in a batch: a kept sample takes a quarter of the memory)."""
@@ -104,6 +111,36 @@ class TextSpec(Spec):
         if self.tokenizer:
             return f"tokens of {self.vocab_size:,} kinds, at most {self.length}"
         return f"UTF-8 bytes, at most {self.length}"
+
+
+class TextKind(Kind):
+    """Texts: words that are no categories."""
+
+    name = "text"
+    spec = TextSpec
+    settings = TextSettings
+    plain = True
+
+    def recognises(self, column: Column) -> bool:
+        return bool(column.words) and not few_and_short(column)
+
+    def learn(self, columns: Sequence[str], rows: TrainRows) -> list[ModalitySpec]:
+        (name,) = columns
+        options = rows.options(name)
+        tokenizer = "" if options.tokenizer is None else _tokenizer_file(name, Path(options.tokenizer), rows)
+        values = (cells[name] for _, cells in rows.table.iterate(rows.rows, [name]))
+        return [TextSpec.fit(name, values, options, tokenizer)]
+
+
+def _tokenizer_file(name: str, path: Path, rows: TrainRows) -> str:
+    """What the file holds, looked for here and in the table's folder."""
+    found = next((place for place in (path, rows.table.root / path) if place.is_file()), None)
+    try:
+        if found is None:
+            raise FileNotFoundError("no such file, here or in the table's folder")
+        return found.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"column {name!r}: the tokenizer {path} cannot be read ({error})", column=name) from error
 
 
 @lru_cache(maxsize=8)

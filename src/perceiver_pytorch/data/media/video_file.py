@@ -1,7 +1,5 @@
 """Decode the frames of a video that are wanted, and no more."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from . import av_file
-from .image_file import Fit
+from perceiver_pytorch.data.media import av_file
+from perceiver_pytorch.data.media.image_file import Fit
 
 _SEEK = 10.0  # seconds between two wanted frames from which seeking pays
 _EPSILON = 1e-6  # seconds: time stamps are rounded
@@ -28,7 +26,7 @@ class VideoFacts:
     has_sound: bool
 
     @classmethod
-    def look(cls, source: bytes | Path) -> VideoFacts:
+    def look(cls, source: bytes | Path) -> "VideoFacts":
         """Read the header and the first frame of a video file, given its bytes or its path.
 
         Raises:

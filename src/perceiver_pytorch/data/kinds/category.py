@@ -1,24 +1,26 @@
 """All category columns together: one token id each."""
 
-from __future__ import annotations
-
 import itertools
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..cells import Where
-from ..values import as_label, is_missing
-from .base import Encoded, Spec
+from perceiver_pytorch.data.cells import Where
+from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec
+from perceiver_pytorch.data.train_rows import TrainRows
+from perceiver_pytorch.data.values import as_label, is_missing
 
 _MOST = 8  # columns whose number of values is told of each
+_MAX_WORDS, _MAX_LENGTH = 3, 40  # a category's name is short
+_SHORT = 0.9  # share of the cells that must be
 
 
 @dataclass(frozen=True)
-class CategoriesSpec(Spec):
+class CategoriesSpec(ModalitySpec):
     """The category columns as token ids `(number of columns,)`.
 
     Column j's ids are its own: `offsets[j]` + the value's place in `values[j]`, and the id after its last value stands
@@ -36,18 +38,16 @@ class CategoriesSpec(Spec):
 
     kind: ClassVar[str] = "category"
     dtype: ClassVar[str] = "int64"
-    shared: ClassVar[bool] = False
-    channels: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if not len(self.columns) == len(self.values) > 0:
-            raise ValueError("one list of values per column was expected")
+            raise ValueError("values must have one list per column")
         for column, values in zip(self.columns, self.values, strict=True):
             if len(set(values)) != len(values):
-                raise ValueError(f"the values of {column!r} were expected to differ")
+                raise ValueError(f"the values of {column!r} must differ")
 
     @classmethod
-    def fit(cls, name: str, cells: Mapping[str, list[Any]]) -> CategoriesSpec:
+    def fit(cls, name: str, cells: Mapping[str, list[Any]]) -> "CategoriesSpec":
         """Learn each column's values."""
         known = [
             tuple(sorted({as_label(cell) for cell in column if not is_missing(cell)})) for column in cells.values()
@@ -70,8 +70,12 @@ class CategoriesSpec(Spec):
         return (len(self.columns),)
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self.axes
+    def channels(self) -> int:
+        return 1
+
+    @property
+    def shared(self) -> bool:
+        return False  # a row costs less than its key
 
     def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
         """int64 (columns,); a missing value has the unknown id and is masked; None if all are missing."""
@@ -94,3 +98,33 @@ class CategoriesSpec(Spec):
         counts = [len(values) for values in self.values]
         each = ", ".join(map(str, counts)) if len(counts) <= _MOST else f"{min(counts)} to {max(counts)}"
         return f"{each} values"
+
+    def id_meanings(self) -> Sequence[Hashable]:
+        """(column, value) of every id; None for a column's unknown values."""
+        pairs = zip(self.columns, self.values, strict=True)
+        return [(column, value) for column, values in pairs for value in (*values, None)]
+
+
+class CategoryKind(Kind):
+    """True and false, and short words of few different values."""
+
+    name = "category"
+    spec = CategoriesSpec
+    together = True
+    plain = True
+
+    def recognises(self, column: Column) -> bool:
+        return column.booleans or few_and_short(column)
+
+    def learn(self, columns: Sequence[str], rows: TrainRows) -> list[ModalitySpec]:
+        return [CategoriesSpec.fit(rows.free_name("categories"), {column: rows.cells(column) for column in columns})]
+
+
+def few_and_short(column: Column) -> bool:
+    """Whether a column has words that are short, and few different ones."""
+    words = column.words
+    if not words:
+        return False
+    short = sum(len(word.split()) <= _MAX_WORDS and len(word) <= _MAX_LENGTH for word in words)
+    few = column.num_distinct <= column.num_present / 2 and column.num_distinct <= max(50, column.num_present / 20)
+    return few and short >= _SHORT * len(words)

@@ -1,7 +1,5 @@
 """All number columns together: standardised, one token each."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +7,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..cells import Where
-from ..errors import DataError
-from ..values import as_number
-from .base import ColumnsSpec, Encoded
+from perceiver_pytorch.data.cells import Where
+from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec, StandardisedSpec
+from perceiver_pytorch.data.train_rows import TrainRows, too_large
+from perceiver_pytorch.data.values import as_number
 
 _CLIP = 10.0  # standard deviations: one absurd cell must not swamp a batch
 
 
 @dataclass(frozen=True)
-class NumbersSpec(ColumnsSpec):
+class NumbersSpec(StandardisedSpec):
     """The number columns as tokens `(number of columns, 1)`.
 
     Attributes:
@@ -29,8 +28,12 @@ class NumbersSpec(ColumnsSpec):
 
     kind: ClassVar[str] = "number"
 
+    @property
+    def channels(self) -> int:
+        return 1
+
     @classmethod
-    def fit(cls, name: str, numbers: Mapping[str, Sequence[float | None]]) -> NumbersSpec:
+    def fit(cls, name: str, numbers: Mapping[str, Sequence[float | None]]) -> "NumbersSpec":
         """Learn mean and standard deviation of each column, leaving missing values out (None)."""
         moments = [_moments(column, [v for v in values if v is not None]) for column, values in numbers.items()]
         return cls(name, tuple(numbers), tuple(mean for mean, _ in moments), tuple(std for _, std in moments))
@@ -59,6 +62,21 @@ class NumbersSpec(ColumnsSpec):
         return "standardised by the train rows"
 
 
+class NumberKind(Kind):
+    """Numbers, times of day and durations, and texts that are all numbers."""
+
+    name = "number"
+    spec = NumbersSpec
+    together = True
+    plain = True
+
+    def recognises(self, column: Column) -> bool:
+        return column.numbers
+
+    def learn(self, columns: Sequence[str], rows: TrainRows) -> list[ModalitySpec]:
+        return [NumbersSpec.fit(rows.free_name("numbers"), rows.values(columns, as_number))]
+
+
 def _moments(column: str, values: list[float]) -> tuple[float, float]:
     """Mean and standard deviation; (0, 1) of nothing, and a spread of 1 where all are equal."""
     if not values:
@@ -67,6 +85,5 @@ def _moments(column: str, values: list[float]) -> tuple[float, float]:
     with np.errstate(over="ignore", invalid="ignore"):
         mean, std = float(array.mean()), float(array.std())
     if not (math.isfinite(mean) and math.isfinite(std)):
-        reason = f"its numbers are too large to average; --column {column}=ignore leaves it out"
-        raise DataError(f"column {column!r}: {reason}", column=column, reason=reason)
+        raise too_large(column)
     return mean, std if std > 1e-12 * max(1.0, abs(mean)) else 1.0

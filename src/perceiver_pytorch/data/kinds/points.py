@@ -1,26 +1,36 @@
 """Point cloud columns: points with their places as positions, and their features."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays import array_cell
-from ..cells import Where
-from ..errors import DataError
-from ..options import SpecOptions
-from .base import Encoded, Spec, check_positive
+from perceiver_pytorch._settings import Settings, knob
+from perceiver_pytorch.data import drawing
+from perceiver_pytorch.data.arrays import array_cell
+from perceiver_pytorch.data.cells import Where
+from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.kinds.base import CLIPPED, ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
+from perceiver_pytorch.data.train_rows import TrainRows, too_large
 
+_NAMES = frozenset(["point", "points", "pointcloud", "pointclouds", "cloud", "clouds", "xyz", "lidar", "vertices"])
 _DIMS = 3
 _PLACES = 64.0  # that the position encoding tells apart along each of the dimensions
 _SEED = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class PointsSettings(Settings):
+    """How point clouds become arrays."""
+
+    max_points: int = knob(1024, "larger point clouds are thinned out to this many points", above=0)
+
+
 @dataclass(frozen=True)
-class PointsSpec(Spec):
+class PointsSpec(ColumnSpec):
     """One column of point clouds `(points, dims + features)` as at most `num_points` tokens.
 
     A token's position is its point's place, in [-1, 1] where the train rows have points; its values are the place and
@@ -42,17 +52,21 @@ class PointsSpec(Spec):
     stds: tuple[float, ...]
 
     kind: ClassVar[str] = "points"
-    dtype: ClassVar[str] = "float32"
+    changes: ClassVar[Mapping[str, str]] = {
+        "holes": "have points that are not finite numbers, which are left out",
+        "thinned": "were thinned out: they have more points than the model reads",
+        "clipped": CLIPPED,
+    }
 
     def __post_init__(self) -> None:
         check_positive(self, "num_points", "radius")
         if not 0 < len(self.centre) <= _DIMS:
-            raise ValueError(f"1 to {_DIMS} dimensions were expected, got a centre {self.centre}")
+            raise ValueError(f"centre must have 1 to {_DIMS} dimensions, got {self.centre}")
         if len(self.means) != len(self.stds) or any(not std > 0 for std in self.stds):
-            raise ValueError("one mean and one positive std per feature were expected")
+            raise ValueError("means and stds must have one number per feature, and stds be above 0")
 
     @classmethod
-    def fit(cls, name: str, clouds: Iterable[np.ndarray], options: SpecOptions) -> PointsSpec:
+    def fit(cls, name: str, clouds: Iterable[np.ndarray], options: PointsSettings) -> "PointsSpec":
         """Learn the box, the number of points and the features' moments from clouds (at least one)."""
         facts: dict[int, list[np.ndarray]] = {}  # by columns: per cloud its number of points, bounds and sums
         for cloud in clouds:
@@ -76,8 +90,7 @@ class PointsSpec(Spec):
             stds = np.sqrt(np.maximum(squares[dims:] / count - means**2, 0))
         stds[stds < 1e-8] = 1.0
         if not all(np.isfinite(numbers).all() for numbers in (centre, radius, means, stds)):
-            reason = f"its numbers are too large to average; --column {name}=ignore leaves it out"
-            raise DataError(f"column {name!r}: {reason}", column=name, reason=reason)
+            raise too_large(name)
         return cls(
             name,
             min(most, options.max_points),
@@ -88,20 +101,12 @@ class PointsSpec(Spec):
         )
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    @property
     def axes(self) -> tuple[int, ...]:
         return (self.num_points,)
 
     @property
     def channels(self) -> int:
         return len(self.centre) + len(self.means)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.num_points, self.channels)
 
     @property
     def resolution(self) -> float:
@@ -120,9 +125,7 @@ class PointsSpec(Spec):
         if cloud is None or not cloud.size:
             return None
         if cloud.ndim != 2 or cloud.shape[1] != self.channels:
-            raise where.error(
-                self.name, f"an array (points, {self.channels}) was expected, got one of shape {cloud.shape}"
-            )
+            raise where.error(self.name, f"must be an array (points, {self.channels}), got one of shape {cloud.shape}")
         points = _finite(cloud)
         changes = ["holes"] if len(points) < len(cloud) else []
         if not len(points):
@@ -143,6 +146,53 @@ class PointsSpec(Spec):
     def note(self) -> str:
         features = f", {len(self.means)} features" if self.means else ""
         return f"at most {self.num_points} points in {len(self.centre)} dimensions{features}"
+
+    def example(self, encoded: Encoded, row: Mapping[str, Any]) -> list[Part]:
+        assert encoded.coordinates is not None
+        places = encoded.coordinates[0]
+        assert places is not None
+        return [{"kind": "drawing", "name": self.name, "value": drawing.dots(places)}]
+
+    @property
+    def file_columns(self) -> tuple[str, ...]:
+        return self.columns
+
+
+class PointsKind(Kind):
+    """Lists of three numbers each, in no order, or in a column called points, cloud, xyz and the like."""
+
+    name = "points"
+    spec = PointsSpec
+    settings = PointsSettings
+
+    def recognises(self, column: Column) -> bool:
+        return are_points(column)
+
+    def learn(self, columns: Sequence[str], rows: TrainRows) -> list[ModalitySpec]:
+        (name,) = columns
+        clouds = rows.look(name, lambda value, where: array_cell(value, name, where), what="point cloud")
+        return [PointsSpec.fit(name, clouds, rows.options(name))]
+
+
+def are_points(column: Column) -> bool:
+    """Whether the arrays of a column are point clouds, not series."""
+    if not column.arrays or any(array.ndim == 1 or array.shape[1] != 3 for array in column.arrays):
+        return False
+    named = re.split(r"[^a-z]+", column.name.lower())
+    return bool(_NAMES & {*named, "".join(named)}) or _in_no_order(column.arrays)
+
+
+def _in_no_order(arrays: list[np.ndarray]) -> bool:
+    """Neighbouring rows are no closer to each other than any two: a series would go on where it was."""
+    ratios = []
+    for array in arrays:
+        rows = array[np.isfinite(array).all(axis=1)]
+        if len(rows) < 16:
+            continue
+        near = np.linalg.norm(np.diff(rows, axis=0), axis=1).mean()
+        other = np.linalg.norm(rows - np.random.default_rng(0).permutation(rows), axis=1).mean()
+        ratios.append(near / other if other else 0.0)
+    return bool(ratios) and float(np.median(ratios)) > 0.9
 
 
 def _finite(cloud: np.ndarray) -> np.ndarray:

@@ -1,27 +1,63 @@
 """Image columns: decoded, fitted into a box and cut into patches."""
 
-from __future__ import annotations
-
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from einops import rearrange
 
-from ..cells import Where, media_source
-from ..options import SpecOptions
-from .base import Encoded, Spec, check_positive
-from .image_file import read_image, to_array
+from perceiver_pytorch import _checks
+from perceiver_pytorch._settings import Settings, knob
+from perceiver_pytorch.data import drawing
+from perceiver_pytorch.data.cells import Where, media_source
+from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.kinds.base import ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
+from perceiver_pytorch.data.media.image_file import read_image, to_array
+from perceiver_pytorch.data.train_rows import TrainRows
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FILLINGS = ("pad", "stretch")
 PATCHES = (1, 2, 4, 8, 16)
+BOX_CHANGES = {
+    "resized": "were resized",
+    "padded": "do not fill the box, which is padded and masked",
+    "stretched": "were stretched to other proportions",
+}
 _LOOK = 512  # pixels: images are looked at no larger than this
+_NUM_IMAGES = 256  # images looked at for size and colour
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSettings(Settings):
+    """How images become arrays."""
+
+    image_size: int | None = knob(None, "longer side of every image in pixels; null: the most common size", above=0)
+    max_image_size: int = knob(64, "longest side chosen without image_size", above=0)
+    image_fit: str = knob("pad", "images and frames of other proportions", choices=FILLINGS)
+    image_patch: int | None = knob(None, "side of an image token in pixels; null: by max_image_tokens", above=0)
+    max_image_tokens: int = knob(1024, "tokens per image that image_patch is chosen by", above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureAugmentation(Settings):
+    """How images and videos change at random."""
+
+    image_shift: float = knob(
+        0.1, "images and videos: move by up to this share of a side; the edge is repeated", least=0, most=1
+    )
+    image_flip: float = knob(
+        0.0, "share of images and videos to mirror; leave at 0 where left and right differ", least=0, most=1
+    )
+    image_color: float = knob(0.2, "change brightness, contrast and saturation by up to this share", least=0, most=1)
 
 
 @dataclass(frozen=True)
-class ImageSpec(Spec):
+class ImageSpec(ColumnSpec):
     """One image column as at most `(height / patch, width / patch)` tokens of `patch * patch * colors` values.
 
     Attributes:
@@ -42,13 +78,14 @@ class ImageSpec(Spec):
 
     kind: ClassVar[str] = "image"
     dtype: ClassVar[str] = "uint8"
+    changes: ClassVar[Mapping[str, str]] = BOX_CHANGES
 
     def __post_init__(self) -> None:
         check_positive(self, "height", "width", "patch")
         check_box(self.colors, self.filling)
 
     @classmethod
-    def fit(cls, name: str, samples: Iterable[ImageFacts], options: SpecOptions) -> ImageSpec:
+    def fit(cls, name: str, samples: Iterable["ImageFacts"], options: ImageSettings) -> "ImageSpec":
         """Learn size, colours and patch from looked-at images (at least one)."""
         facts = list(samples)
         height, width = box([(fact.height, fact.width) for fact in facts], options.image_size, options.max_image_size)
@@ -57,20 +94,12 @@ class ImageSpec(Spec):
         return cls(name, height, width, colors, patch, options.image_fit)
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    @property
     def axes(self) -> tuple[int, ...]:
         return (-(-self.height // self.patch), -(-self.width // self.patch))
 
     @property
     def channels(self) -> int:
         return self.patch * self.patch * self.colors
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (*self.axes, self.channels)
 
     def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
         """uint8 (rows, columns, patch * patch * colors), by row, column, colour; zeros fill the last patches."""
@@ -93,6 +122,42 @@ class ImageSpec(Spec):
         filling = "fitted and padded" if self.filling == "pad" else "stretched"
         return f"{self.height}x{self.width} {colors}, {filling}, {tokens}"
 
+    def augmented(self, values: "Tensor", mask: "Tensor | None", settings: PictureAugmentation) -> "Tensor":
+        return changed_pictures(values, mask, self.patch, settings)
+
+    def example(self, encoded: Encoded, row: Mapping[str, Any]) -> list[Part]:
+        return [
+            {"kind": "image", "name": self.name, "value": drawing.png(whole(encoded.values, self.patch, self.colors))}
+        ]
+
+    @property
+    def file_columns(self) -> tuple[str, ...]:
+        return self.columns
+
+    def token_options(self) -> dict[str, Any]:
+        return {"image_patch": self.patch}
+
+
+class ImageKind(Kind):
+    """Files of images, or paths of them."""
+
+    name = "image"
+    spec = ImageSpec
+    settings = ImageSettings
+    augmentation = PictureAugmentation
+
+    def recognises(self, column: Column) -> bool:
+        return column.media == "image"
+
+    def learn(self, columns: Sequence[str], rows: TrainRows) -> list[ModalitySpec]:
+        (name,) = columns
+
+        def look(value: Any, where: Where) -> "ImageFacts | None":
+            source = media_source(value, name, where)
+            return None if source is None else ImageFacts.look(source)
+
+        return [ImageSpec.fit(name, rows.look(name, look, most=_NUM_IMAGES), rows.options(name))]
+
 
 @dataclass(frozen=True)
 class ImageFacts:
@@ -103,7 +168,7 @@ class ImageFacts:
     grey: bool
 
     @classmethod
-    def look(cls, source: bytes | Path) -> ImageFacts:
+    def look(cls, source: bytes | Path) -> "ImageFacts":
         """Decode an image file.
 
         Raises:
@@ -131,7 +196,7 @@ def fitted(height: int, width: int, box_height: int, box_width: int, fit: str) -
 
 
 def box_changes(before: tuple[int, int], after: tuple[int, ...], box: tuple[int, int], fit: str) -> tuple[str, ...]:
-    """What was done to an image to make it fit, as `CHANGES` calls it."""
+    """What was done to an image to make it fit, as `BOX_CHANGES` calls it."""
     changes = ["resized"] if before != after else []
     if after != box:
         changes.append("padded")
@@ -144,16 +209,38 @@ def patches(pixels: np.ndarray, patch: int) -> np.ndarray:
     """(..., height, width, colors) as (..., rows, columns, patch * patch * colors); zeros fill the last ones."""
     height, width = pixels.shape[-3:-1]
     missing = [(0, 0)] * (pixels.ndim - 3) + [(0, -height % patch), (0, -width % patch), (0, 0)]
-    whole = np.pad(pixels, missing) if height % patch or width % patch else pixels
-    return np.ascontiguousarray(rearrange(whole, "... (h p) (w q) c -> ... h w (p q c)", p=patch, q=patch))
+    full = np.pad(pixels, missing) if height % patch or width % patch else pixels
+    return np.ascontiguousarray(rearrange(full, "... (h p) (w q) c -> ... h w (p q c)", p=patch, q=patch))
 
 
-def check_box(colors: int, fit: str) -> None:
+def whole(values: np.ndarray, patch: int, colors: int) -> np.ndarray:
+    """What `patches` cut, put together again; without the last axis where there is one colour."""
+    pixels = rearrange(values, "... h w (p q c) -> ... (h p) (w q) c", p=patch, q=patch, c=colors)
+    return pixels.squeeze(-1) if colors == 1 else pixels
+
+
+def changed_pictures(values: "Tensor", mask: "Tensor | None", patch: int, settings: PictureAugmentation) -> "Tensor":
+    """Shift, flip and colour of images ``(batch, h, w, patch²·colors)`` or videos ``(batch, frames, h, w, ..)``.
+
+    All frames of a video change alike.
+    """
+    from perceiver_pytorch.data import random_changes as change
+
+    p = patch
+    pixels = rearrange(values, "b ... h w (p q c) -> b ... (h p) (w q) c", p=p, q=p)
+    rows, columns = pixels.shape[-3:-1]
+    heights, widths = change.extents(values, mask, axes=values.dim() - 2)[-2:]
+    y = change.moved(heights * p, rows, settings.image_shift, 0.0)
+    x = change.moved(widths * p, columns, settings.image_shift, settings.image_flip)
+    pixels = change.taken(change.taken(pixels, y, pixels.dim() - 3), x, pixels.dim() - 2)
+    pixels = change.colored(pixels, settings.image_color)
+    return rearrange(pixels, "b ... (h p) (w q) c -> b ... h w (p q c)", p=p, q=p)
+
+
+def check_box(colors: int, filling: str) -> None:
     """Raise `ValueError` unless both are known."""
-    if colors not in (1, 3):
-        raise ValueError(f"colors was expected to be 1 or 3, got {colors}")
-    if fit not in ("pad", "stretch"):
-        raise ValueError(f"fit was expected to be pad or stretch, got {fit!r}")
+    _checks.choice("colors", colors, (1, 3))
+    _checks.choice("filling", filling, FILLINGS)
 
 
 def patch_for(height: int, width: int, max_tokens: int) -> int:

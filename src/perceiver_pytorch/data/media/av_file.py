@@ -1,7 +1,5 @@
 """Open video and sound files with PyAV (FFmpeg's libraries)."""
 
-from __future__ import annotations
-
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from ..errors import need
+from perceiver_pytorch.data.errors import need
 
 # Demuxers that read one file. Others (playlists, concatenations, stream descriptions) open whatever a file names.
 _FORMATS = (

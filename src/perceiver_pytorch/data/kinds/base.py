@@ -1,0 +1,294 @@
+"""What every kind of column has: a `Kind` that recognises columns and learns from them, and what it learns.
+
+A kind of your own is one file: a `ModalitySpec` that turns cells into arrays, and a `Kind` that learns it from the
+train rows. docs/extending/kind.md builds one step by step.
+"""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from perceiver_pytorch._checks import within
+from perceiver_pytorch._settings import Settings
+from perceiver_pytorch.data.cells import Where
+from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.train_rows import TrainRows
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_TEXT = 300  # characters of a cell that the report shows
+CUT = "lost their end: they are longer than the model reads"
+CLIPPED = "lie partly outside what the train rows had, or over 10 deviations from their mean, and were clipped"
+
+Part = dict[str, str]
+"""How the report shows something: ``kind`` (image, audio, drawing or text), ``name``, and ``value``, which is a data
+URI, an SVG, or text."""
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """One modality of one row as an array, as long as the cell is: batches pad it.
+
+    Attributes:
+        values: (*axes, channels), or (*axes,) for ids; an axis may be shorter than the modality's.
+        mask: bool (*axes), True where a token is real; None if all are.
+        coordinates: per axis None, or float32 (length,) or (length, count) where the spec's `own_coordinates` says so.
+        changes: keys of the spec's `changes`: what was done to the cell to make it fit.
+    """
+
+    values: np.ndarray
+    mask: np.ndarray | None = None
+    coordinates: tuple[np.ndarray | None, ...] | None = None
+    changes: tuple[str, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        arrays = [self.values, self.mask, *(self.coordinates or ())]
+        return sum(array.nbytes for array in arrays if array is not None)
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """What the model is told about a modality.
+
+    Attributes:
+        num_axes: token axes.
+        channels: values per token; 1 of ids.
+        resolution: places along an axis that the position encoding tells apart.
+        coordinates_per_axis: numbers that place a token along each axis.
+        scale, offset: a value is read as `value * scale + offset`.
+        vocab_size: number of ids that the model looks up in an embedding; 0 of values.
+    """
+
+    num_axes: int
+    channels: int
+    resolution: float
+    coordinates_per_axis: tuple[int, ...]
+    scale: float = 1.0
+    offset: float = 0.0
+    vocab_size: int = 0
+
+
+class ModalitySpec:
+    """One modality: what was learned about its columns, and how a row's cells become its array.
+
+    Subclasses are frozen dataclasses. Their fields are strings, booleans, numbers and tuples of them, since they are
+    kept as JSON in the run folder; a field that is added later needs a default, so that older runs can be read.
+    """
+
+    kind: ClassVar[str]
+    """The kind by which a run folder names the class; that of its `Kind`."""
+    dtype: ClassVar[str] = "float32"
+    """dtype of the batch: `"float32"`; `"uint8"`, which the model reads from -1 to 1; or `"int64"` for ids."""
+    changes: ClassVar[Mapping[str, str]] = {}
+    """What may be done to a cell to make it fit, as the report words it after "12 cells of 'photo' "."""
+
+    name: str
+    """The modality's name."""
+    columns: tuple[str, ...]
+    """The table columns that it is made of."""
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Lengths of the token axes, at most."""
+        raise NotImplementedError
+
+    @property
+    def channels(self) -> int:
+        """Values per token; 1 of ids."""
+        raise NotImplementedError
+
+    def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
+        """A row's array, None where its cells are missing.
+
+        Args:
+            row: {column: cell}, with the spec's columns at least.
+            where: the row, for messages and for files that cells lead to.
+
+        Raises:
+            DataError: a cell cannot be read; `where.error` makes one.
+        """
+        raise NotImplementedError
+
+    def note(self) -> str:
+        """What was learned from the train rows, in a few words."""
+        raise NotImplementedError
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids; 0 where tokens are values."""
+        return 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row's array: `(*axes, channels)`, or `axes` for ids."""
+        return self.axes if self.vocab_size else (*self.axes, self.channels)
+
+    @property
+    def num_tokens(self) -> int:
+        """The product of `axes`."""
+        return math.prod(self.axes)
+
+    @property
+    def resolution(self) -> float:
+        """How many places along an axis the position encoding tells apart."""
+        return float(max(self.axes))
+
+    @property
+    def own_coordinates(self) -> tuple[int, ...]:
+        """Per axis how many coordinates a token brings itself, 0 where `grid` places it."""
+        return (0,) * len(self.axes)
+
+    def grid(self, axis: int) -> np.ndarray | None:
+        """float32 (axes[axis],): where the tokens of an axis are; None: equally spaced from -1 to 1."""
+        return None
+
+    @property
+    def shared(self) -> bool:
+        """Whether equal cells are decoded once for all rows; it needs a single column."""
+        return len(self.columns) == 1
+
+    @property
+    def seconds(self) -> float:
+        """Length of a time axis that can be shared with other modalities (the field `clock`); 0: there is none."""
+        return 0.0
+
+    def model_input(self) -> ModelInput:
+        """What the model is told about the modality."""
+        scale, offset = (2 / 255, -1.0) if self.dtype == "uint8" else (1.0, 0.0)
+        own = tuple(max(1, count) for count in self.own_coordinates)
+        return ModelInput(len(self.axes), self.channels, self.resolution, own, scale, offset, self.vocab_size)
+
+    def augmented(self, values: "Tensor", mask: "Tensor | None", settings: Any) -> "Tensor":
+        """A batch's values changed at random in a way that leaves the targets true; by default as they are.
+
+        Args:
+            values: (batch, *axes, channels) or (batch, *axes), of `dtype`.
+            mask: bool (batch, *axes), True where a token is real; None if all are.
+            settings: has the knobs of the kind's `augmentation`.
+
+        Returns:
+            A tensor of the same shape and dtype. Random numbers come from PyTorch's generator alone, so that a resumed
+            run repeats them.
+        """
+        return values
+
+    def example(self, encoded: Encoded, row: Mapping[str, Any]) -> list[Part]:
+        """How the report shows a row: what the model saw of it; by default the cells as text."""
+        return [{"kind": "text", "name": name, "value": _shortened(row[name])} for name in self.columns]
+
+    @property
+    def file_columns(self) -> tuple[str, ...]:
+        """Columns whose cells may lead to files: a change of those makes another table."""
+        return ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Further files that the cells are read from, relative to the table's folder."""
+        return ()
+
+    def token_options(self) -> dict[str, Any]:
+        """The options of the kind that decide what a token's channels mean: a model that starts from another run's
+        weights takes them over from that run."""
+        return {}
+
+    def id_meanings(self) -> Sequence[Hashable] | None:
+        """What each id means, where that differs from table to table: another run's embedding of an id is found by it.
+        None: an id means the same everywhere."""
+        return None
+
+
+class Kind:
+    """A kind of column: how to recognise one, what can be said about it, and what is learned from it.
+
+    One instance per kind is listed in `perceiver_pytorch.data.kinds`, or named by an entry point `perceiver.kinds`.
+    """
+
+    name: ClassVar[str]
+    """As in `--column NAME=KIND`."""
+    spec: ClassVar[type[ModalitySpec] | None] = None
+    """The class of what is learned; None of a kind that learns those of other kinds."""
+    settings: ClassVar[type[Settings]] = Settings
+    """The kind's options, as in `--set data.OPTION=VALUE`: a frozen dataclass of knobs."""
+    augmentation: ClassVar[type[Settings]] = Settings
+    """Its knobs of random changes, as in `--set augment.KNOB=VALUE`."""
+    together: ClassVar[bool] = False
+    """All columns of the kind make one modality, instead of each its own."""
+    plain: ClassVar[bool] = False
+    """Cells are plain values (words, numbers, dates): a warning tells where one gives the target away."""
+
+    def recognises(self, column: Column) -> bool:
+        """Whether a column looks like one of this kind. Kinds are asked in turn; by default one is chosen by hand."""
+        return False
+
+    def learn(self, columns: Sequence[str], rows: TrainRows) -> list[ModalitySpec]:
+        """What the train rows say about a column, or about all columns of the kind if they go together.
+
+        Raises:
+            DataError: nothing can be learned; the message names the column.
+        """
+        raise NotImplementedError
+
+    def reads_beside(self, column: str, options: Any) -> tuple[str, ...]:
+        """Further columns that one of this kind is read with: they are no inputs of their own."""
+        return ()
+
+    def left_unread(self, column: str, rows: TrainRows) -> str | None:
+        """What a column of this kind has that is not read, and how it can be, as a hint; None: nothing."""
+        return None
+
+
+class ColumnSpec(ModalitySpec):
+    """A modality of one column, which has its name."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (self.name,)
+
+
+@dataclass(frozen=True)
+class StandardisedSpec(ModalitySpec):
+    """Several columns of one kind as tokens `(number of columns, channels)`, standardised.
+
+    Attributes:
+        name: the modality's name.
+        columns: the columns, in token order.
+        means, stds: what each column is standardised by.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    means: tuple[float, ...]
+    stds: tuple[float, ...]
+
+    changes: ClassVar[Mapping[str, str]] = {"clipped": CLIPPED}
+
+    def __post_init__(self) -> None:
+        if not len(self.columns) == len(self.means) == len(self.stds) > 0:
+            raise ValueError("means and stds must have one number per column")
+        for std in self.stds:
+            within("each of stds", std, above=0)
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        return (len(self.columns),)
+
+    @property
+    def shared(self) -> bool:
+        return False  # their combinations hardly repeat
+
+
+def check_positive(spec: Any, *names: str) -> None:
+    """Raise `ValueError` unless the named fields are above 0."""
+    for name in names:
+        within(name, getattr(spec, name), above=0)
+
+
+def _shortened(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"

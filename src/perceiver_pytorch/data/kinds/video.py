@@ -1,0 +1,174 @@
+"""Video columns: frames at one rate, fitted into a box and cut into patches."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from perceiver_pytorch._settings import Settings, knob
+from perceiver_pytorch.data import drawing
+from perceiver_pytorch.data.cells import Where, media_source
+from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
+from perceiver_pytorch.data.kinds.clock import clock_grid, clock_note, clock_resolution
+from perceiver_pytorch.data.kinds.image import (
+    BOX_CHANGES,
+    PictureAugmentation,
+    box,
+    box_changes,
+    changed_pictures,
+    check_box,
+    fitted,
+    patch_for,
+    patches,
+    whole,
+)
+from perceiver_pytorch.data.media.audio_file import AudioFacts
+from perceiver_pytorch.data.media.video_file import VideoFacts, read_video
+from perceiver_pytorch.data.train_rows import TrainRows, spread
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_NUM_VIDEOS = 512  # videos whose first frame is looked at for size and length
+_NUM_TRACKS = 8  # videos looked at for sound
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoSettings(Settings):
+    """How videos become arrays; frames are fitted into their box as `image_fit` says."""
+
+    video_rate: float = knob(5.0, "frames per second that are taken of every video", above=0)
+    video_size: int | None = knob(None, "longer side of every frame in pixels; null: the most common size", above=0)
+    max_video_size: int = knob(64, "longest side chosen without video_size", above=0)
+    video_patch: int | None = knob(None, "side of a video token in pixels; null: by max_video_tokens", above=0)
+    max_video_tokens: int = knob(4096, "tokens per video that video_patch is chosen by", above=0)
+    max_video_seconds: float = knob(10.0, "longer videos lose their end", above=0)
+
+
+@dataclass(frozen=True)
+class VideoSpec(ColumnSpec):
+    """One column of videos as at most `(num_frames, height / patch, width / patch)` tokens.
+
+    Attributes:
+        name: the modality's and the column's name.
+        rate: frames per second that are taken.
+        num_frames: longer videos lose their end.
+        height, width: of the box in pixels.
+        patch: side of a token, in pixels.
+        filling: `"pad"` or `"stretch"`, as for images.
+        clock: seconds of the time axis shared with other modalities; 0: its own.
+    """
+
+    name: str
+    rate: float
+    num_frames: int
+    height: int
+    width: int
+    patch: int
+    filling: str = "pad"
+    clock: float = 0.0
+
+    kind: ClassVar[str] = "video"
+    dtype: ClassVar[str] = "uint8"
+    changes: ClassVar[Mapping[str, str]] = {**BOX_CHANGES, "cut": CUT}
+
+    def __post_init__(self) -> None:
+        check_positive(self, "rate", "num_frames", "height", "width", "patch")
+        check_box(3, self.filling)
+
+    @classmethod
+    def fit(cls, name: str, samples: Iterable[VideoFacts], options: Any) -> "VideoSpec":
+        """Learn size, length and patch from the headers (at least one), with `VideoSettings` and `image_fit`."""
+        facts = list(samples)
+        height, width = box([(fact.height, fact.width) for fact in facts], options.video_size, options.max_video_size)
+        seconds = min(max(fact.seconds for fact in facts), options.max_video_seconds)
+        num_frames = max(1, math.ceil(seconds * options.video_rate - 1e-6))
+        patch = options.video_patch or patch_for(height, width, max(1, options.max_video_tokens // num_frames))
+        return cls(name, options.video_rate, num_frames, height, width, patch, options.image_fit)
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        return (self.num_frames, -(-self.height // self.patch), -(-self.width // self.patch))
+
+    @property
+    def channels(self) -> int:
+        return self.patch * self.patch * 3
+
+    @property
+    def seconds(self) -> float:
+        """Of the longest video."""
+        return self.num_frames / self.rate
+
+    @property
+    def resolution(self) -> float:
+        return clock_resolution(self, 1 / self.rate)
+
+    def grid(self, axis: int) -> np.ndarray | None:
+        return clock_grid(self, 1 / self.rate) if axis == 0 else None
+
+    def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
+        """uint8 (frames, rows, columns, patch * patch * 3), by row, column, colour; zeros fill the last patches."""
+        source = media_source(row[self.name], self.name, where)
+        if source is None:
+            return None
+        try:
+            clip = read_video(
+                source, self.rate, self.num_frames, lambda h, w: fitted(h, w, self.height, self.width, self.filling)
+            )
+        except ValueError as error:
+            raise where.error(self.name, str(error), row[self.name]) from error
+        after = clip.frames.shape[1:3]
+        changes = box_changes((clip.height, clip.width), after, (self.height, self.width), self.filling)
+        return Encoded(patches(clip.frames, self.patch), changes=changes + (("cut",) if clip.longer else ()))
+
+    def note(self) -> str:
+        size = f"{self.height}x{self.width} RGB, {self.patch}x{self.patch} patches"
+        return f"{self.num_frames} frames, {self.rate:g} a second, {size}{clock_note(self)}"
+
+    def augmented(self, values: "Tensor", mask: "Tensor | None", settings: PictureAugmentation) -> "Tensor":
+        return changed_pictures(values, mask, self.patch, settings)
+
+    def example(self, encoded: Encoded, row: Mapping[str, Any]) -> list[Part]:
+        frames = whole(encoded.values, self.patch, 3)
+        return [{"kind": "image", "name": self.name, "value": drawing.animation(frames, self.rate)}]
+
+    @property
+    def file_columns(self) -> tuple[str, ...]:
+        return self.columns
+
+    def token_options(self) -> dict[str, Any]:
+        return {"video_patch": self.patch}
+
+
+class VideoKind(Kind):
+    """Files of videos, or paths of them: their pictures."""
+
+    name = "video"
+    spec = VideoSpec
+    settings = VideoSettings
+    augmentation = PictureAugmentation
+
+    def recognises(self, column: Column) -> bool:
+        return column.media == "video"
+
+    def learn(self, columns: Sequence[str], rows: TrainRows) -> list[ModalitySpec]:
+        (name,) = columns
+
+        def look(value: Any, where: Where) -> VideoFacts | None:
+            source = media_source(value, name, where)
+            return None if source is None else VideoFacts.look(source)
+
+        return [VideoSpec.fit(name, rows.look(name, look, most=_NUM_VIDEOS), rows.options(name))]
+
+    def left_unread(self, column: str, rows: TrainRows) -> str | None:
+        for row, cells in rows.table.iterate(spread(rows.rows, _NUM_TRACKS), [column]):
+            try:
+                source = media_source(cells[column], column, rows.where(row))
+                if source is not None and AudioFacts.look(source):
+                    return f"column {column!r} has sound too, which is not read; --column {column}=video+audio reads it"
+            except ValueError:  # no sound track; or a bad cell, which is told when it is decoded
+                continue
+        return None

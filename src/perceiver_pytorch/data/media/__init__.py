@@ -1,0 +1,1 @@
+"""Image, sound and video files, decoded as far as they are wanted."""

@@ -1,0 +1,54 @@
+"""Learn every modality's spec from the train rows of a table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from perceiver_pytorch.data.errors import DataError, listed
+from perceiver_pytorch.data.kinds import kinds
+from perceiver_pytorch.data.kinds.base import ModalitySpec
+from perceiver_pytorch.data.kinds.clock import on_clocks
+from perceiver_pytorch.data.spec_options import SpecOptions
+from perceiver_pytorch.data.table import Table
+from perceiver_pytorch.data.train_rows import TrainRows
+
+
+def fit_modalities(
+    table: Table, kind_of: Mapping[str, str], rows: np.ndarray, options: SpecOptions, *, allow_outside: bool
+) -> tuple[ModalitySpec, ...]:
+    """What is learned from each column of a kind that stands alone, in the table's order, then from those of each kind
+    whose columns go together.
+
+    Raises:
+        DataError: no column is left to learn from, or a column has no cell that can be read.
+    """
+    for name in options.column_options:
+        table.require(name)
+    known = kinds()
+    beside = {
+        other
+        for name, kind in kind_of.items()
+        if kind in known
+        for other in known[kind].reads_beside(name, options.of(name))
+    }
+    columns = {name: known[kind] for name, kind in kind_of.items() if name not in beside and kind in known}
+    alone = {name: kind for name, kind in columns.items() if not kind.together}
+    train = TrainRows(table, rows, options, allow_outside=allow_outside, taken=alone)
+    modalities = on_clocks([spec for name, kind in alone.items() for spec in kind.learn([name], train)], options)
+    for kind in (kind for kind in known.values() if kind.together):
+        names = [name for name, own in columns.items() if own is kind]
+        modalities += kind.learn(names, train) if names else []
+    if not modalities:
+        raise DataError(
+            f"{table.source}: no column is left to learn from: {listed(list(kind_of))} look like identifiers, or are "
+            "empty, constant or of no known kind; --column NAME=KIND reads one all the same"
+        )
+    return tuple(modalities)
+
+
+def hints(table: Any, kind_of: Mapping[str, str], rows: np.ndarray, *, allow_outside: bool = False) -> dict[str, str]:
+    """{column: what its kind leaves unread of it, and how it can be read}, as far as some of the train rows tell."""
+    train, known = TrainRows(table, rows, None, allow_outside=allow_outside), kinds()
+    found = {name: known[kind].left_unread(name, train) for name, kind in kind_of.items() if kind in known}
+    return {name: hint for name, hint in found.items() if hint is not None}

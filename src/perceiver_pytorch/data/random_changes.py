@@ -1,0 +1,82 @@
+"""Parts of random changes of batches, for kinds that augment.
+
+All draw from PyTorch's generator. Masked tokens stay masked, and what lies behind a shorter row's end is never moved
+into it.
+"""
+
+import torch
+from torch import Tensor
+
+
+def extents(values: Tensor, mask: Tensor | None, axes: int) -> list[Tensor]:
+    """Per token axis, int64 ``(batch,)``: how many tokens each row has along it, at least 1."""
+    if mask is None:
+        return [torch.full((len(values),), length, device=values.device) for length in values.shape[1 : 1 + axes]]
+    found = []
+    for axis in range(1, 1 + axes):
+        there = mask.any([other for other in range(1, mask.dim()) if other != axis]) if mask.dim() > 2 else mask
+        places = torch.arange(1, there.shape[1] + 1, device=values.device)
+        found.append((there * places).amax(1).clamp_min(1))
+    return found
+
+
+def moved(sizes: Tensor, length: int, shift: float, flip: float) -> Tensor:
+    """int64 ``(batch, length)``: from where each pixel comes; the edge is repeated where nothing was."""
+    places = torch.arange(length, device=sizes.device).expand(len(sizes), -1)
+    furthest = (sizes * shift).long()
+    offset = (torch.rand(len(sizes), device=sizes.device) * (2 * furthest + 1)).long() - furthest
+    last = sizes[:, None] - 1
+    source = (places + offset[:, None]).clamp_min(0).minimum(last)
+    mirrored = torch.rand(len(sizes), device=sizes.device)[:, None] < flip
+    return torch.where(places <= last, torch.where(mirrored, last - source, source), places)
+
+
+def taken(values: Tensor, source: Tensor, axis: int) -> Tensor:
+    """Values along an axis from the places that ``source`` ``(batch, length)`` says."""
+    shape = [len(values)] + [1] * (values.dim() - 1)
+    shape[axis] = source.shape[1]
+    return values.gather(axis, source.view(shape).expand_as(values))
+
+
+def colored(pixels: Tensor, strength: float) -> Tensor:
+    """Brightness, contrast and, of colours, saturation, each by up to ``strength``."""
+    if not strength:
+        return pixels
+    size = (len(pixels), *[1] * (pixels.dim() - 1))
+    x = pixels.float()
+    mean = x.flatten(1).mean(1).view(size)
+    x = (x - mean) * uniform(size, x, 1 - strength, 1 + strength) + mean
+    if pixels.shape[-1] == 3:
+        grey = x.mean(-1, keepdim=True)
+        x = (x - grey) * uniform(size, x, 1 - strength, 1 + strength) + grey
+    return in_type_of(pixels, x + 128 * uniform(size, x, -strength, strength))
+
+
+def shifted(samples: Tensor, lengths: Tensor, share: float) -> Tensor:
+    """Sounds ``(batch, samples, sides)`` earlier or later by up to ``share`` of their length; silence fills in."""
+    places = torch.arange(samples.shape[1], device=samples.device).expand(len(samples), -1)
+    furthest = lengths.float() * share
+    offset = ((torch.rand(len(samples), device=samples.device) * 2 - 1) * furthest).long()
+    source = places - offset[:, None]
+    inside = (source >= 0) & (source < lengths[:, None]) & (places < lengths[:, None])
+    there = taken(samples, source.clamp(0, samples.shape[1] - 1), 1)
+    kept = places >= lengths[:, None]
+    return torch.where(kept[..., None], samples, there * inside[..., None])
+
+
+def stretch(sizes: Tensor, length: int, share: float) -> Tensor:
+    """bool ``(batch, length)``: a random stretch within each row's size, of up to ``share`` of it."""
+    width = (torch.rand(len(sizes), device=sizes.device) * (sizes * share + 1)).long()
+    start = (torch.rand(len(sizes), device=sizes.device) * (sizes - width + 1)).long()
+    places = torch.arange(length, device=sizes.device)
+    return (places >= start[:, None]) & (places < (start + width)[:, None])
+
+
+def uniform(size: tuple[int, ...], like: Tensor, low: float, high: float) -> Tensor:
+    """Random numbers from ``low`` to ``high`` of a shape, on the device of ``like``."""
+    return torch.rand(size, device=like.device) * (high - low) + low
+
+
+def in_type_of(original: Tensor, values: Tensor) -> Tensor:
+    """Values in the dtype of the original, pixels rounded and within their range."""
+    return values.round().clamp(0, 255).to(torch.uint8) if original.dtype == torch.uint8 else values.to(original.dtype)
