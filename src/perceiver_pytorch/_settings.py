@@ -232,12 +232,17 @@ def with_keywords(base: S, options: Mapping[str, Any]) -> S:
         TypeError: for a keyword that is no setting.
         ValueError, TypeError: for a value that the setting cannot have; the message names the setting.
     """
-    known = {name: setting.path for setting in all_settings(type(base)) for name in (setting.path, setting.keyword)}
+    paths: dict[str, list[str]] = {}
+    for setting in all_settings(type(base)):
+        for name in {setting.path, setting.keyword}:
+            paths.setdefault(name, []).append(setting.path)
     for name in options:
-        if name not in known:
-            close = _checks.did_you_mean(name, known)
+        if name not in paths:
+            close = _checks.did_you_mean(name, paths)
             raise TypeError(f"there is no setting {name!r}{close}; docs/settings.md lists them all")
-    return overlaid(base, {tuple(known[name].split(".")): value for name, value in options.items()})
+        if len(paths[name]) > 1:
+            raise TypeError(f"{name!r} may mean {' or '.join(paths[name])}; give the one that is meant in full")
+    return overlaid(base, {tuple(paths[name][0].split(".")): value for name, value in options.items()})
 
 
 def to_yaml(settings: Any, indent: int = 0) -> str:
@@ -302,7 +307,9 @@ def _options(hint: Any) -> tuple[Any, ...]:
 
 
 def _worded(hint: Any) -> str:
-    return "none" if hint is type(None) else str(hint) if typing.get_args(hint) else hint.__name__
+    return (
+        "none" if hint is type(None) else str(hint).replace("typing.", "") if typing.get_args(hint) else hint.__name__
+    )
 
 
 def _fitted(value: Any, hint: Any) -> Any:

@@ -69,12 +69,16 @@ def generate(
     run: Annotated[Path, typer.Argument(help="Run folder of `perceiver language --objective causal`.")],
     prompt: Annotated[str, typer.Argument(help="Text to continue.")],
     max_bytes: Annotated[int, typer.Option(help="Bytes to append.")] = 300,
-    temperature: Annotated[float, typer.Option(help="Below 1: likelier bytes; 0: always the likeliest.")] = 1.0,
-    top_k: Annotated[int | None, typer.Option(help="Only the k likeliest bytes.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Only the likeliest bytes of this probability together.")] = None,
-    stop: Annotated[str | None, typer.Option(help="Stop after this character, given as one byte: $'\\n'.")] = None,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1 prefers likely bytes; 0 always takes the likeliest.")
+    ] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest bytes only.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Draw from the likeliest bytes that have this probability together.")
+    ] = None,
+    stop: Annotated[str | None, typer.Option(help="Stop after this character of one byte, such as $'\\n'.")] = None,
     samples: Annotated[int, typer.Option(help="Continuations to print.")] = 1,
-    seed: Annotated[int | None, typer.Option(help="Gives the same continuations again.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Makes the continuations repeatable.")] = None,
 ) -> int:
     """Continue a text with a trained causal model."""
     from perceiver_pytorch.cli.tables import on_accelerator
@@ -111,7 +115,7 @@ def fill(
     run: Annotated[Path, typer.Argument(help="Run folder of `perceiver language --objective masked`.")],
     text: Annotated[str, typer.Argument(help="Text with [MASK] for each missing byte.")],
 ) -> int:
-    """Fill the gaps of a text with a trained masked model, the surest first."""
+    """Fill the gaps of a text with a trained masked model, the most certain bytes first."""
     from perceiver_pytorch.cli.tables import on_accelerator
     from perceiver_pytorch.models.text.byte_tokenizer import MASK, ByteTokenizer
     from perceiver_pytorch.training.language.run import LanguageRun
@@ -165,4 +169,4 @@ def _print_bits(where: str, metrics: dict[str, Any]) -> None:
     console.say(f"{where}{metrics['bits_per_byte']:.4f} bits per {'hidden ' if masked else ''}byte")
     console.say("  " + ", ".join(f"{name} {value:.4f}" for name, value in metrics["baselines"].items()))
     if masked:
-        console.say("  (compressors see what precedes a byte, the model both sides of it: they do not compare)")
+        console.say("  (do not compare these: a compressor sees only what precedes a byte, the model sees both sides)")

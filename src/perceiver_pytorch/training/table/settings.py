@@ -10,6 +10,12 @@ from perceiver_pytorch.data.kinds import kinds
 from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.training.run.settings import TrainingSettings
 
+BUILTIN: dict[str, dict[str, Any]] = {
+    "digits": {"data": {"target": "answer"}, "training": {"epochs": 5}},
+    "easy-vqa": {"data": {"target": "answer"}, "training": {"epochs": 8}},
+}
+"""What a built-in table needs besides a preset: its target, and as many epochs as it takes."""
+
 NO_ROW_IS_SKIPPED = "data.on_error=raise"  # else some settings say which rows are found to be bad, and when
 
 
@@ -19,7 +25,7 @@ class TableSettings(Settings):
 
     table: str = knob(
         "",
-        "CSV, TSV, JSON(L) or Parquet file, folder, shards, hf:NAME, or the name of a built-in set",
+        f"CSV, TSV, JSON(L) or Parquet file, folder, shards, hf:NAME, or a built-in set ({', '.join(BUILTIN)})",
         option="table",
         resumable=True,
     )
@@ -90,11 +96,11 @@ class ModelConfig(Sizes):
     latent_heads: int = inherited(Sizes, "latent_heads", default=4)
     latent_dim_head: int = inherited(Sizes, "latent_dim_head", default=16)
     num_latent_blocks_per_layer: int = inherited(Sizes, "num_latent_blocks_per_layer", default=2)
-    num_freq_bands: int = knob(8, "Fourier bands per axis (fewer on a short axis)")
+    num_freq_bands: int = knob(8, "Fourier bands per axis; a short axis has fewer")
     embedding_dim: int = knob(32, "width of the embedding of text bytes and categories, as a layer sees it", least=1)
-    split_embedding: bool = knob(False, "a chunk of the embedding per layer instead of all of it")
+    split_embedding: bool = knob(False, "give each layer a chunk of the embedding instead of all of it")
     modality_code_dim: int | None = knob(None, "width of learned modality codes; null: one-hot codes")
-    style: str = knob("paper", "design of the model, see docs/design.md", choices=("paper", "release"))
+    style: str = knob("paper", "design of the model: docs/design.md compares them", choices=("paper", "release"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,12 +252,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """What a preset changes; "tiny" learns the built-in digits in minutes on two cores."""
-
-BUILTIN: dict[str, dict[str, Any]] = {
-    "digits": {"data": {"target": "answer"}, "training": {"epochs": 5}},
-    "easy-vqa": {"data": {"target": "answer"}, "training": {"epochs": 8}},
-}
-"""What a built-in table needs besides a preset: its target, and as many epochs as it takes."""
 
 
 def preset(name: str, table: str | None = None) -> FitConfig:
