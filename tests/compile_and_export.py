@@ -13,7 +13,19 @@ from torch._dynamo.testing import CompileCounter
 
 import perceiver_pytorch as P
 from perceiver_pytorch.ops import use_backend
-from small_models import CLASSES, audio, build, image, inputs, number_of_tokens, pictures, sounds, text, words
+from small_models import (
+    CLASSES,
+    audio,
+    build,
+    image,
+    inputs,
+    number_of_tokens,
+    perceiver_io,
+    pictures,
+    sounds,
+    text,
+    words,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch", "ignore::FutureWarning:torch")
 
@@ -175,20 +187,6 @@ def test_a_masked_language_model_is_one_graph() -> None:
     assert_equal_to_eager(compiled, model, ids, torch.arange(12).expand(2, -1) < torch.tensor([[12], [5]]))
 
 
-def io_model(**changes: Any) -> nn.Module:
-    """A small Perceiver IO with every kind of query."""
-    torch.manual_seed(0)
-    outputs = [
-        P.Output("label", P.LearnedQueries(6), 10),
-        P.Output("map", P.FourierQueries((3, 4), 2), 2),
-        P.Output("pixels", P.InputQueries("image"), 3),
-        P.Output("mine", P.GivenQueries(5), None),
-    ]
-    sizes: dict[str, Any] = {"num_latents": 4, "latent_dim": 8, "num_latent_blocks_per_layer": 1, "latent_heads": 2}
-    sizes |= {"modalities": [image(), audio()], "outputs": outputs, "num_latent_block_repeats": 1}
-    return P.PerceiverIO(**sizes | changes)
-
-
 class Summed(nn.Module):
     """The sum of a model's outputs, for `assert_equal_to_eager`."""
 
@@ -202,7 +200,7 @@ class Summed(nn.Module):
 
 @pytest.mark.parametrize("latent_dim", [8, pytest.param(80, marks=pytest.mark.nightly)])  # 80: keys and values
 def test_perceiver_io_is_one_graph(latent_dim: int) -> None:
-    model = Summed(io_model(latent_dim=latent_dim, inverted_cross_attend=latent_dim == 80))
+    model = Summed(perceiver_io(latent_dim=latent_dim, inverted_cross_attend=latent_dim == 80))
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     given = inputs("MultiModalityPerceiver")
     chosen = {"queries": {"mine": torch.randn(7, 5)}, "indices": {"map": torch.tensor([3, 1, 11])}}
@@ -210,7 +208,7 @@ def test_perceiver_io_is_one_graph(latent_dim: int) -> None:
 
 
 def test_perceiver_io_is_exported_with_any_batch_size() -> None:
-    model = io_model(outputs=[P.Output("pixels", P.InputQueries("image"), 3)]).eval()
+    model = perceiver_io(outputs=[P.Output("pixels", P.InputQueries("image"), 3)]).eval()
     given = inputs("MultiModalityPerceiver")
     batch = torch.export.Dim("batch", min=1, max=64)
     program = torch.export.export(

@@ -52,6 +52,25 @@ def build(name: str, **changes: Any) -> nn.Module:
     return getattr(P, name)(**options(name, **changes))
 
 
+def perceiver_io(**changes: Any) -> nn.Module:
+    """A small Perceiver IO with every kind of query."""
+    torch.manual_seed(0)
+    outputs = [
+        P.Output("label", P.LearnedQueries(6), 10),
+        P.Output("map", P.FourierQueries((3, 4), 2), 2),
+        P.Output("pixels", P.InputQueries("image"), 3),
+        P.Output("mine", P.GivenQueries(5), None),
+    ]
+    sizes: dict[str, Any] = {"num_latents": 4, "latent_dim": 8, "num_latent_blocks_per_layer": 1, "latent_heads": 2}
+    sizes |= {"modalities": [image(), audio()], "outputs": outputs, "num_latent_block_repeats": 1}
+    return P.PerceiverIO(**sizes | changes)
+
+
+def multi_task() -> nn.Module:
+    """Two tasks on one encoder."""
+    return P.MultiTaskPerceiver(encoder=build("MultiModalityWithTextPerceiverNoPooling"), tasks={"kind": 3, "age": 1})
+
+
 def inputs(name: str, batch: int = 2) -> Any:
     """What `forward` takes as its first argument."""
     if name == "Perceiver":

@@ -8,11 +8,12 @@ A change of one is a decision, seen in the diff. After such a decision write the
 import importlib
 import inspect
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from small_models import CLASSES, build
+from small_models import CLASSES, build, multi_task, perceiver_io
 from test_old_paths import import_quietly
 
 FOLDER = Path(__file__).parent / "contracts"
@@ -29,6 +30,7 @@ PUBLIC = (
     "perceiver_pytorch.nn",
     "perceiver_pytorch.nn.cache",
     "perceiver_pytorch.ops",
+    "perceiver_pytorch.interop",
 )
 OLD = ("perceiver_pytorch.perceiver_pytorch", "perceiver_pytorch.common", "perceiver_pytorch.caching")
 
@@ -79,9 +81,10 @@ def test_names_at_old_paths() -> None:
     compare("old_names.txt", "\n".join(lines) + "\n")
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", [*CLASSES, "PerceiverIO", "MultiTaskPerceiver"])
 def test_keys_and_shapes_of_the_weights(name: str) -> None:
-    lines = [f"{key} {tuple(value.shape)}" for key, value in build(name).state_dict().items()]
+    model = {"PerceiverIO": perceiver_io, "MultiTaskPerceiver": multi_task}.get(name, partial(build, name))()
+    lines = [f"{key} {tuple(value.shape)}" for key, value in model.state_dict().items()]
     compare(f"state_dict_{name}.txt", "\n".join(lines) + "\n")
 
 
