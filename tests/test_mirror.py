@@ -1,23 +1,78 @@
-"""Tests mirror the source: each module has its test file, or stands below with the place of its tests."""
+"""Tests mirror the source: a module's tests stand in the file of its name, or below with the reason why not."""
 
 from pathlib import Path
 
+import pytest
+
+from test_imports import MODULES
+
 TESTS = Path(__file__).parent
+HANDED_ON = "a path of release 1.4.0, whose names the contracts hold"
+FAMILY = "models/test_base.py: what the models of one family have in common"
+GENERATES = "models/text/test_perceiver_ar.py: generation is tested by what the model would say without it"
+PUBLISHED = "interop/test_huggingface.py: parts of one model, held against transformers' as a whole"
 ELSEWHERE = {
-    # Old and short paths: names handed on.
-    **dict.fromkeys(("_deprecated", "caching", "common", "perceiver_pytorch"), "test_old_paths.py"),
+    "_checks": "models/test_errors.py: its messages, as users meet them",
+    "_deprecated": "test_old_paths.py: all paths that are deprecated",
+    **dict.fromkeys(("caching", "common", "perceiver_pytorch"), f"test_old_paths.py: {HANDED_ON}"),
     **dict.fromkeys(
         (
             *("byte_tokenizer", "hierarchical_multi_modality_perceiver", "modalities", "multi_modality_perceiver"),
             *("multi_modality_with_text_perceiver", "outputs", "perceiver", "perceiver_io", "style"),
         ),
-        "test_contracts.py",
+        f"test_contracts.py: {HANDED_ON}",
     ),
+    "interop.array_perceiver_io": "interop/test_upstream.py: held against the library whose models it has",
+    **dict.fromkeys([f"interop.published_{name}" for name in ("config", "decoders", "encoder", "readers")], PUBLISHED),
+    "interop.published_perceiver": PUBLISHED,
+    "models.inputs": "models/test_coordinates.py: seen through the models, as masks and errors are",
+    **dict.fromkeys([f"models.multi_modality_{name}" for name in ("perceiver", "with_text_perceiver")], FAMILY),
+    **dict.fromkeys(("models.text.ar_cache", "models.text.generation"), GENERATES),
+    "nn.linear": "ops/test_linear.py: the operator that it calls",
+    "ops.backends": "ops/test_backends.py: one suite for all backends",
 }
-"""{module: the test file, or several, in which it is tested}."""
+"""{module, or package for all its modules: "file of its tests: why there"}."""
+
+MISSING = {
+    *("_plugins", "report.examples", "report.figures", "report.page"),
+    *("cli.app", "cli.config", "cli.console", "cli.convert", "cli.evaluate", "cli.fit", "cli.predict", "cli.tables"),
+    *("data.arrays", "data.builtin.digits", "data.builtin.easy_vqa", "data.cells", "data.decoders", "data.delimited"),
+    *("data.errors", "data.fitting", "data.loading", "data.long_table", "data.predictions", "data.sniff"),
+    *("data.sources", "data.table", "data.targets.report_parts", "data.values"),
+    *("ops.operator", "ops.precision", "ops.projected", "ops.structured"),
+    *("training.language.module", "training.language.run", "training.run.callbacks", "training.run.checkpoints"),
+    *("training.run.loop", "training.run.reporter", "training.start.freezing", "training.start.published"),
+    *("training.start.published_inputs", "training.start.transfer", "training.table.data_checkpoint"),
+    *("training.table.datasets", "training.table.evaluation", "training.table.module", "training.table.notes"),
+    *("training.table.predictions", "training.table.prepare", "training.table.run"),
+}
+"""Modules, or packages with all their modules, that are tested through others and have no file of tests yet."""
 
 
-def test_file(module: str) -> str:
-    """Where the tests of a module belong, below tests/."""
-    *folders, name = module.split(".")[1:]
-    return "/".join([*folders, f"test_{name}.py"])
+def own_file(module: str) -> Path:
+    """Where the tests of a module belong."""
+    *folders, name = module.split(".")
+    return TESTS.joinpath(*folders, f"test_{name}.py")
+
+
+def listed(module: str, names: set[str]) -> bool:
+    """Whether a module or a package that it is in is among the names."""
+    parts = module.split(".")
+    return any(".".join(parts[:end]) in names for end in range(1, len(parts) + 1))
+
+
+NAMES = [module.partition(".")[2] for module, path in MODULES.items() if path.name != "__init__.py"]
+WITHOUT = [module for module in NAMES if not own_file(module).is_file()]
+
+
+@pytest.mark.parametrize("module", WITHOUT)
+def test_a_module_without_a_test_file_is_listed(module: str) -> None:
+    assert listed(module, ELSEWHERE.keys() | MISSING), f"{own_file(module).relative_to(TESTS)} is missing"
+
+
+@pytest.mark.parametrize("module", ELSEWHERE)
+def test_the_list_is_up_to_date(module: str) -> None:
+    assert any(listed(name, {module}) for name in WITHOUT), f"{module} has its own file of tests, or is gone"
+    file, _, reason = ELSEWHERE[module].partition(": ")
+    assert (TESTS / file).is_file()
+    assert reason
