@@ -112,7 +112,7 @@ def test_a_bad_count_is_named(tmp_path, monkeypatch):
     (tmp_path / "bad.csv").write_text("x,n\n" + "".join(f"{i / 7},{i % 5 if i != 3 else -1}\n" for i in range(30)))
     done = perceiver("fit", "bad.csv", "--target=n", "--target-kind=n=count", *SETTINGS, cwd=tmp_path, check=False)
     assert done.returncode == 2
-    assert "row 3, column 'n': a count (0, 1, 2, ..) was expected" in done.stderr
+    assert "row 3, column 'n': must be a count (0, 1, 2, ..), got -1" in done.stderr
 
 
 def test_a_run_of_a_target_that_is_not_installed_says_so(tmp_path, monkeypatch):

@@ -152,3 +152,9 @@ def test_the_folder_of_a_run_needs_no_torch() -> None:
     names = ("folder", "history", "lock", "reporter", "durations", "interrupts", "settings")
     loaded = modules_after("import " + ", ".join(f"{TRAINING}.run.{name}" for name in names))
     assert loaded & {"torch", "numpy", "lightning"} == set()
+
+
+def test_predicting_imports_neither_what_trains_nor_what_measures() -> None:
+    loaded = modules_after("import perceiver_pytorch.training.table.evaluation, perceiver_pytorch.report.page")
+    heavy = {"lightning", "pytorch_lightning", "torchmetrics", "tensorboard", "matplotlib", "jinja2", "pyarrow"}
+    assert loaded & heavy == set()

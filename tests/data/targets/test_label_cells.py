@@ -30,7 +30,7 @@ def test_cells_and_their_labels(cell, separator, labels):
 
 @pytest.mark.parametrize("cell", ["[a, b]", "[__import__('os')]", "[[1], [2]]", [["a"]], "[" * 5000 + "]" * 5000])
 def test_lists_that_cannot_be_read(cell):
-    with pytest.raises(ValueError, match="a list of labels was expected"):
+    with pytest.raises(ValueError, match="must be a list of labels"):
         labels_of(cell, None)
 
 

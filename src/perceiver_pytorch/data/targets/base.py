@@ -21,7 +21,7 @@ class Baseline:
     Attributes:
         what: what it predicts, for people.
         metric: its key in the metrics.
-        measures: key of the metric that it is a value of.
+        measures: the one of `Target.titles` that it is a value of.
     """
 
     what: str
@@ -66,7 +66,7 @@ class Target(ABC):
 
     @classmethod
     def strata(cls, cells: Sequence[Any]) -> list[str] | None:
-        """A group per cell, from which validation rows are drawn in proportion; None: from all rows alike."""
+        """A group per cell, missing ones too, to draw validation rows from in proportion; None: from all alike."""
         return None
 
     @classmethod
@@ -113,15 +113,15 @@ class Target(ABC):
 
     def unknown(self) -> np.ndarray:
         """What stands for a missing value."""
-        return np.full(self.shape, -1 if self._counts else np.nan, dtype=self.dtype)
+        return np.full(self.shape, -1 if self._is_integer else np.nan, dtype=self.dtype)
 
     def known(self, encoded: Rows) -> Rows:
         """bool ``(rows,)``: where encoded cells ``(rows, *shape)`` have a value."""
-        there: Any = encoded >= 0 if self._counts else encoded == encoded
+        there: Any = encoded >= 0 if self._is_integer else encoded == encoded
         return there if there.ndim == 1 else there.reshape(len(there), -1).all(1)
 
     @property
-    def _counts(self) -> bool:
+    def _is_integer(self) -> bool:
         return self.dtype.startswith("int")
 
     @abstractmethod
@@ -170,7 +170,7 @@ class Target(ABC):
 
     @abstractmethod
     def score_name(self, balanced: bool = False) -> str:
-        """The metric that chooses the best epoch: larger is better, 1 is perfect.
+        """The one of `titles` that chooses the best epoch: larger is better, 1 is perfect.
 
         Args:
             balanced: classes count alike instead of rows (``--class-weights balanced``).

@@ -33,7 +33,7 @@ def labels_of(value: Any, separator: str | None) -> tuple[str, ...] | None:
         text = as_label(value)
         value = text.split(separator) if separator else [text]
     if any(isinstance(part, list | tuple | dict) for part in value):
-        raise ValueError(f"a list of labels was expected, got {str(value)[:60]!r}")
+        raise ValueError(f"must be a list of labels, got {str(value)[:60]!r}")
     parts = [as_label(part).strip() for part in value if not is_missing(part)]
     return tuple(dict.fromkeys(part for part in parts if part))
 
@@ -68,7 +68,7 @@ def _literal(text: str) -> list[Any]:
     except (ValueError, RecursionError):
         value = _python_list(text)
     if not isinstance(value, list):
-        raise ValueError(f"a list of labels was expected, got {text[:60]!r}")
+        raise ValueError(f"must be a list of labels, got {text[:60]!r}")
     return value
 
 
@@ -79,4 +79,4 @@ def _python_list(text: str) -> Any:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             pass
-    raise ValueError(f"a list of labels was expected, got {text[:60]!r}")
+    raise ValueError(f"must be a list of labels, got {text[:60]!r}")
