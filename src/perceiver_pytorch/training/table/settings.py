@@ -6,7 +6,7 @@ from typing import Any
 from perceiver_pytorch import _checks
 from perceiver_pytorch._settings import Settings, combined, inherited, knob, read_settings
 from perceiver_pytorch.data import SpecOptions
-from perceiver_pytorch.data.kinds import kinds
+from perceiver_pytorch.data.kinds import kind_names, kinds
 from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.training.run.settings import TrainingSettings
 
@@ -41,7 +41,7 @@ class TableSettings(Settings):
     )
     columns: dict[str, str] = knob(
         {},
-        "kind of a column, if the recognised one is wrong; docs/tables.md lists the kinds",
+        f"kind of a column, if the recognised one is wrong: {', '.join(kind_names())}",
         option="--column",
         metavar="NAME=KIND",
     )
