@@ -66,11 +66,11 @@ def row(setting: Setting) -> str:
 def _values(setting: Setting) -> str:
     """The values that a setting may have."""
     knob = setting.knob
+    null = " or null" if setting.default is None else ""
     if knob.choices is not None:
-        return ", ".join(f"`{choice}`" for choice in knob.choices)
+        return ", ".join(f"`{choice}`" for choice in knob.choices) + null
     _, _, bounds = _checks.bounds(knob.least, knob.most, knob.above, knob.below).partition(" ")
     kinds = " or ".join(WORDS[kind] for kind in setting.types)
-    null = " or null" if setting.default is None else ""
     return kinds + (f" {bounds}" if bounds else "") + null
 
 

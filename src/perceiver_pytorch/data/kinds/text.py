@@ -26,7 +26,7 @@ class TextSettings(Settings):
     """How texts become ids."""
 
     max_text_bytes: int = knob(512, "longer texts lose their end", above=0)
-    tokenizer: str | None = knob(None, "tokenizer.json of the tokenizers library; null: text is read as bytes")
+    tokenizer: str | None = knob(None, "file of the tokenizers library, tokenizer.json; null: text is read as bytes")
     max_text_tokens: int = knob(256, "with a tokenizer, longer texts lose their end", above=0)
 
 
