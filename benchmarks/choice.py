@@ -1,12 +1,13 @@
 """Is the way that is chosen for a cross-attend the fastest one? ``python -m benchmarks.choice``
 
-Measures every way over a grid of shapes, prints how the chosen one compares with the best, and fits the factors of
-`perceiver_pytorch.ops.cost` anew (needs scipy for that).
+Measures every way over a grid of shapes, prints how the chosen one compares with the best, and fits the factors of the
+backends' counts anew (needs scipy for that).
 """
 
 import argparse
 import itertools
 import json
+import math
 import statistics
 import sys
 import time
@@ -17,8 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from perceiver_pytorch.ops import Context, cost, cross_attend, use_backend
+from perceiver_pytorch.ops import Context, choose, cost, cross_attend, use_backend
 
+WAYS = {name: counts for name, counts in choose.costs().items() if name != "triton"}
+"""Those that a CPU has."""
 AXES = {(128,): 13, (512,): 0, (2048,): 13, (8, 8): 13, (64, 64): 13, (224, 224): 13}
 """Lengths of the axes, and features of each."""
 CHANNELS = (1, 3, 16, 64, 256)
@@ -76,8 +79,8 @@ class Shape:
     def measure(self, budget: float) -> None:
         context = self.context()
         run = self.work(context)
-        for way in cost.WAYS * ROUNDS:
-            if cost.estimate(way, context, self.rows, self.heads * self.dim_head, training=self.training) > 5e6:
+        for way in list(WAYS) * ROUNDS:
+            if self.estimate(way) > 5e6:
                 continue
             try:
                 with use_backend(way):
@@ -87,9 +90,17 @@ class Shape:
             self.seconds[way] = min(seconds, self.seconds.get(way, seconds))
 
     def chosen(self) -> str:
-        return cost.ranking(
-            list(self.seconds), self.context(), self.rows, self.heads * self.dim_head, training=self.training
-        )[0]
+        return min(self.seconds, key=self.estimate)
+
+    def estimate(self, way: str) -> float:
+        """Microseconds."""
+        problem = self.context(), self.rows, self.heads * self.dim_head
+        return cost.estimate(WAYS[way], *problem, training=self.training)
+
+    def numbers(self, way: str) -> list[float]:
+        """How often the way does what it counts."""
+        counts = WAYS[way](self.context(), self.rows, self.heads * self.dim_head)
+        return [0.0 if math.isinf(count.number) else count.number for count in counts]
 
 
 def median_time(run: Callable[[], None], budget: float) -> float:
@@ -126,7 +137,7 @@ def table(measured: list[Shape]) -> str:
     ratios = [ratio(shape) for shape in measured]
     within = sum(value <= 1.2 for value in ratios) / len(ratios)
     lines.append(f"within 20 % of the best: {within:.0%} of {len(ratios)}; mean {statistics.mean(ratios):.3f}")
-    for way in cost.WAYS:
+    for way in WAYS:
         alone = [s.seconds.get(way, max(s.seconds.values())) / min(s.seconds.values()) for s in measured]
         lines.append(f"always {way}: mean {statistics.mean(alone):.2f}")
     return "\n".join(lines)
@@ -137,7 +148,7 @@ def ratio(shape: Shape) -> float:
 
 
 def fitted(measured: list[Shape]) -> str:
-    """Factors for `cost.FORWARD` and `cost.TRAINING`."""
+    """Factors for the backends' counts, as they stand there."""
     lines = []
     for training in (False, True):
         seen = [shape for shape in measured if shape.training == training]
@@ -154,14 +165,11 @@ def fit(measured: list[Shape], training: bool, steps: int = 30_000) -> dict[str,
     """
     from scipy.optimize import nnls
 
-    shapes = [(s.context(), s.rows, s.heads * s.dim_head) for s in measured]
-    counts = {way: np.array([cost.counts(way, *shape) for shape in shapes]) for way in cost.WAYS}
-    times = np.array([[1e6 * s.seconds.get(way, np.inf) for way in cost.WAYS] for s in measured])
-    allowed = np.isfinite(
-        [[cost.estimate(way, *shape, training=training) for way in cost.WAYS] for shape in shapes]
-    ) & np.isfinite(times)
+    counts = {way: np.array([shape.numbers(way) for shape in measured]) for way in WAYS}
+    times = np.array([[1e6 * s.seconds.get(way, np.inf) for way in WAYS] for s in measured])
+    allowed = np.isfinite([[shape.estimate(way) for way in WAYS] for shape in measured]) & np.isfinite(times)
     factors = {}
-    for column, way in enumerate(cost.WAYS):
+    for column, way in enumerate(WAYS):
         rows = np.isfinite(times[:, column])
         factors[way], _ = nnls(counts[way][rows] / times[rows, column, None], np.ones(rows.sum()))
 
@@ -169,7 +177,7 @@ def fit(measured: list[Shape], training: bool, steps: int = 30_000) -> dict[str,
     factors["projected"] = np.maximum(factors["projected"], least_product)
 
     def badness(factors: dict[str, np.ndarray]) -> float:
-        estimates = np.stack([counts[way] @ factors[way] for way in cost.WAYS], 1)
+        estimates = np.stack([counts[way] @ factors[way] for way in WAYS], 1)
         chosen = np.where(allowed, estimates, np.inf).argmin(1)
         beyond = times[np.arange(len(times)), chosen] / times.min(1) - 1
         moved = np.concatenate([np.log(factors[way][start > 0] / start[start > 0]) for way, start in starts.items()])

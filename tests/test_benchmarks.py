@@ -18,7 +18,6 @@ from benchmarks.contestants.dense import input_array
 from benchmarks.contestants.libraries import bare
 
 from perceiver_pytorch.interop.published_sizes import PUBLISHED
-from perceiver_pytorch.ops import cost
 
 LIMITS = runner.Limits(threads=1, memory=10**10, seconds=60)
 QUICK = {case.name: case for case in all_cases(quick=True)}
@@ -226,13 +225,11 @@ def test_factors_of_the_choice_are_fitted_to_what_was_measured() -> None:
     pytest.importorskip("scipy")
     shapes = [shape for shape in choice.shapes() if not shape.training and max(shape.axes) <= 512][::3]
     for shape in shapes:
-        context, inner = shape.context(), shape.heads * shape.dim_head
-        for way in cost.WAYS:
-            seconds = 1e-6 * cost.estimate(way, context, shape.rows, inner, training=False)
+        for way in choice.WAYS:
+            seconds = 1e-6 * shape.estimate(way)
             shape.seconds[way] = seconds / 10 if way == "chunked" else seconds
     factors = choice.fit(shapes, training=False, steps=300)
     for shape in shapes:
-        context, inner = shape.context(), shape.heads * shape.dim_head
-        estimates = {way: factors[way] @ cost.counts(way, context, shape.rows, inner) for way in cost.WAYS}
+        estimates = {way: factors[way] @ shape.numbers(way) for way in choice.WAYS}
         chosen = min(estimates, key=lambda way: estimates[way])
         assert shape.seconds[chosen] <= 1.2 * min(shape.seconds.values())

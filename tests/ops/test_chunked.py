@@ -161,10 +161,10 @@ def test_nothing_of_the_size_of_the_input_array_is_formed(monkeypatch: pytest.Mo
     (context,) = p.contexts
     rows = torch.randn(2, 4, context.num_channels)
     with LargestTensor() as forward:
-        mixed, lse = chunked._forward(rows, context, 1e-5)
+        mixed, lse = chunked.BACKEND.forward(rows, context, 1e-5)
     gradients = torch.randn_like(mixed), torch.randn_like(lse)
     with LargestTensor() as backward:
-        chunked._backward(rows, context, 1e-5, mixed, lse, *gradients, False, True)
+        chunked.BACKEND.backward(rows, context, 1e-5, mixed, lse, *gradients, False, True)
     # What an operation sees of the data without copying it counts too, hence the data's own size; and nothing beyond.
     assert forward.elements <= context.data.numel()
     assert backward.elements <= context.data.numel()

@@ -23,7 +23,7 @@ def results(context: Context, rows: Tensor) -> list[Tensor]:
     if data.is_floating_point():
         data = data.clone(memory_format=torch.preserve_format).requires_grad_()
     rows = rows.detach().requires_grad_()
-    mixed, lse = compiled.attend(rows, replace(context, data=data), 1e-5)
+    mixed, lse = compiled.BACKEND.attend(rows, replace(context, data=data), 1e-5)
     (mixed.square().sum() + lse.sum()).backward()
     return [mixed.detach(), lse.detach(), rows.grad, *([] if data.grad is None else [data.grad])]
 
@@ -86,7 +86,7 @@ def test_every_kind_of_half_precision_number_is_read(special: float) -> None:
         data[0, -1, 0] = special
         context = Context(data, (torch.randn(length, 3),))
         rows = torch.randn(1, 2, 5)
-        got, expected = (way.attend(rows, context, 1e-5)[0] for way in (compiled, reference))
+        got, expected = (way.BACKEND.attend(rows, context, 1e-5)[0] for way in (compiled, reference))
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5, equal_nan=True)
 
 
@@ -108,9 +108,9 @@ def test_lines_and_segments_of_every_length(axes: tuple[int, ...]) -> None:
     tables = tuple(torch.randn(length, 3) for length in axes)
     context = Context(torch.randn(2, *axes, 3), tables, torch.randn(2), 1, torch.rand(2, *axes) > 0.3)
     rows = torch.randn(2, 3, context.num_channels)
-    mixed, lse = compiled.attend(rows, context, 1e-5)
+    mixed, lse = compiled.BACKEND.attend(rows, context, 1e-5)
     double = Context(context.data.double(), tuple(t.double() for t in tables), context.code.double(), 1, context.mask)
-    expected, expected_lse = reference.attend(rows.double(), double, 1e-5)
+    expected, expected_lse = reference.BACKEND.attend(rows.double(), double, 1e-5)
     torch.testing.assert_close(mixed.double(), expected, rtol=1e-5, atol=1e-6 * expected.abs().max().item())
     torch.testing.assert_close(lse.double(), expected_lse, rtol=1e-6, atol=1e-6)
 
@@ -120,7 +120,7 @@ def test_without_numba_the_chunked_backend_does_it(monkeypatch: pytest.MonkeyPat
     context, rows = video()
     with use_backend("compiled"), pytest.raises(ValueError, match=r"it needs numba \(pip install .*\[fast\]"):
         attend(rows, context)
-    expected = compiled.attend(rows, context, 1e-5)[0]
+    expected = compiled.BACKEND.attend(rows, context, 1e-5)[0]
     torch.testing.assert_close(attend(rows, context)[0], expected, rtol=1e-5, atol=1e-6)
 
 
@@ -157,7 +157,9 @@ def test_what_is_kept_of_a_table_follows_its_changes(axes: tuple[int, ...]) -> N
     data, rows = torch.randn(2, *axes, 3), torch.randn(2, 5, 3 + 4 * len(axes))
     for _ in range(2):
         context = Context(data, tables)
-        torch.testing.assert_close(compiled.attend(rows, context, 1e-5), reference.attend(rows, context, 1e-5))
+        torch.testing.assert_close(
+            compiled.BACKEND.attend(rows, context, 1e-5), reference.BACKEND.attend(rows, context, 1e-5)
+        )
         tables[-1].mul_(-2.0)
 
 

@@ -1,78 +1,51 @@
-"""The choice between ways to compute a cross-attend."""
+"""Costs: counts times microseconds."""
 
-import sys
+import math
 
 import pytest
 import torch
 
-from ops.problems import Problem, Spec
-from perceiver_pytorch.ops import Context, attend, cost, cross_attend, use_backend
-from perceiver_pytorch.ops.backends import chunked, compiled, reference
+from ops.test_choose import WAYS, context
+from perceiver_pytorch.ops import Context, cost
+from perceiver_pytorch.ops.cost import Count
+
+ON_A_CPU = [name for name in WAYS if name != "triton"]
 
 
-def context(axes: tuple[int, ...], channels: int, features: int = 13) -> Context:
-    tables = tuple(torch.zeros(length, features) for length in axes)
-    return Context(torch.zeros(1, *axes, channels), tables, torch.zeros(3))
+@pytest.mark.parametrize("way", ON_A_CPU)
+def test_more_tokens_cost_more_and_training_costs_more(way: str) -> None:
+    few, many = context((5, 6), 3), context((50, 60), 3)
+    costs = [cost.estimate(WAYS[way], tokens, 4, 8, training=False) for tokens in (few, many)]
+    trained = [cost.estimate(WAYS[way], tokens, 4, 8, training=True) for tokens in (few, many)]
+    assert 0 < costs[0] < costs[1]
+    assert costs[0] < trained[0] < trained[1]
 
 
-SHAPES = {
-    "video": (context((8, 130, 130), 3), 12, "compiled"),
-    "image, many rows": (context((224, 224), 3), 256, "compiled"),
-    "sound": (context((44_100,), 1), 12, "compiled"),
-    "a few tokens": (context((64,), 3), 12, "dense"),
-    "text embeddings": (context((512,), 768), 256, "projected"),
-    "many channels, more than may be formed": (context((300, 300), 500), 64, "chunked"),
-}
+@pytest.mark.parametrize("way", WAYS)
+def test_a_way_gives_the_same_counts_for_every_context(way: str) -> None:
+    found = [WAYS[way](tokens, 4, 8) for tokens in (context((5, 6), 3), context((500,), 70), context((9,), 1, 0))]
+    factors = [[(count.forward, count.training) for count in counts] for counts in found]
+    assert factors[0] == factors[1] == factors[2]
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize(("tokens", "rows", "expected"), SHAPES.values(), ids=SHAPES)
-def test_choice_fits_the_shape(tokens: Context, rows: int, expected: str, training: bool) -> None:
-    ways = cost.WAYS if tokens.data.shape[-1] <= compiled.MAX_CHANNELS else cost.WAYS[1:]
-    best, *_ = cost.ranking(ways, tokens, rows, 64, training=training)
-    assert best in (("reference", "projected") if expected == "dense" else (expected,))
+def test_the_interpreter_of_gpu_kernels_is_out_of_the_question() -> None:
+    assert cost.estimate(WAYS["triton"], context((5, 6), 3), 4, 8, training=False) == math.inf
 
 
-@pytest.mark.parametrize("way", cost.WAYS)
-def test_counts_and_factors_belong_together(way: str) -> None:
-    tokens = context((5, 6), 3)
-    assert len(cost.FORWARD[way]) == len(cost.TRAINING[way]) == len(cost.counts(way, tokens, 4, 8))
-    more = cost.estimate(way, context((50, 60), 3), 4, 8, training=True)
-    assert 0 < cost.estimate(way, tokens, 4, 8, training=True) < more
+def test_an_input_array_beyond_the_limit_is_not_formed() -> None:
+    large = Context(torch.zeros(1, cost.DENSE_LIMIT // 4, 1))
+    for way in ("reference", "projected"):
+        assert cost.estimate(WAYS[way], large, 4, 8, training=False) == math.inf
+        assert cost.estimate(WAYS[way], large, 3, 8, training=False) < math.inf
 
 
-@pytest.fixture
-def used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    names: list[str] = []
-    for way in (compiled, chunked, reference):
+def test_estimate_multiplies_and_adds_up_and_ranking_sorts() -> None:
+    def counts(context: Context, num_rows: int, inner_dim: int) -> tuple[Count, ...]:
+        return Count(num_rows, 2.0, 20.0), Count(inner_dim, 3.0, 1.0)
 
-        def attend(*arguments: object, of: object = way, original: object = way.attend) -> object:
-            names.append(of.name)
-            return original(*arguments)
-
-        monkeypatch.setattr(way, "attend", attend)
-    module = sys.modules["perceiver_pytorch.ops.cross_attend"]  # the package has a function of this name
-    by_keys = module.attend_projected
-    monkeypatch.setattr(module, "attend_projected", lambda *a: (names.append("projected"), by_keys(*a))[1])
-    return names
-
-
-def test_every_context_is_read_in_its_own_way(used: list[str]) -> None:
-    """A large context by compiled loops, one of many channels by keys and values: as one softmax."""
-    p = Problem.of(Spec((60, 80)), Spec((20,), channels=300, features=2), latents=40, dim_head=16, dtype=torch.float32)
-    inputs = p.requires_grad()
-    output = cross_attend(**p.arguments())
-    assert used == ["projected", "compiled"]
-    found = torch.autograd.grad(output.square().sum(), list(inputs.values()))
-    with use_backend("reference"):
-        expected = cross_attend(**p.arguments())
-    torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-6)
-    exact = torch.autograd.grad(expected.square().sum(), list(inputs.values()))
-    for got, value in zip(found, exact, strict=True):
-        torch.testing.assert_close(got, value, rtol=1e-3, atol=1e-5 * value.abs().max().item())
-
-
-def test_rows_are_never_read_by_keys(used: list[str]) -> None:
-    tokens = context((64,), 300)
-    attend(torch.zeros(1, 4, tokens.num_channels), tokens)
-    assert used == ["reference"]
+    tokens = context((5,), 3)
+    assert cost.estimate(counts, tokens, 5, 7, training=False) == 31
+    assert cost.estimate(counts, tokens, 5, 7, training=True) == 107
+    ways = {"ours": counts, "cheaper": lambda *problem: (Count(30, 1.0, 1.0),)}
+    assert cost.ranking(ways, tokens, 5, 7, training=False) == ("cheaper", "ours")
+    assert cost.ranking(ways, tokens, 5, 1, training=False) == ("ours", "cheaper")

@@ -18,6 +18,7 @@ from torch import Tensor
 from ops.problems import Spec, pixels
 from perceiver_pytorch.ops import Context
 from perceiver_pytorch.ops.backends import chunked, reference, triton
+from perceiver_pytorch.ops.operator import Gradients
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
 
@@ -172,9 +173,9 @@ def check(p: Problem) -> None:
     """Errors are at most 1e-6 of the largest entry, for gradients 1e-5 of it and 1e-6 of the largest gradient's, or
     twice those of the dense computation in float32.
     """
-    assert triton.unsupported(p.rows, p.context) is None
-    exact = p.moved(torch.float64).results(reference.attend)
-    ours, plain = p.results(triton.attend), p.results(reference.attend)
+    assert triton.BACKEND.unsupported(p.rows, p.context) is None
+    exact = p.moved(torch.float64).results(reference.BACKEND.attend)
+    ours, plain = p.results(triton.BACKEND.attend), p.results(reference.BACKEND.attend)
     # Scores are rounded in proportion to their size, and the rounding shows in the weights.
     scale = max(1.0, largest(exact["lse"]) / 10)
     most = max(largest(value) for key, value in exact.items() if key not in ("mixed", "lse"))
@@ -192,27 +193,27 @@ def check(p: Problem) -> None:
 
 def test_masked_tokens_may_hold_anything() -> None:
     p = problem("mask")
-    expected = p.results(triton.attend)
+    expected = p.results(triton.BACKEND.attend)
     holes = ~p.context.mask.unsqueeze(-1)
     for junk in (float("nan"), float("inf")):
         dirty = replace(p, context=replace(p.context, data=p.context.data.masked_fill(holes, junk)))
-        for key, got in dirty.results(triton.attend).items():
+        for key, got in dirty.results(triton.BACKEND.attend).items():
             assert torch.equal(got, expected[key]), key
 
 
 def test_a_sample_without_tokens_gives_zeros_and_no_gradient() -> None:
     p = problem("a sample without tokens")
-    mixed, lse = triton.attend(p.rows, p.context, EPS)
+    mixed, lse = triton.BACKEND.attend(p.rows, p.context, EPS)
     assert (mixed[0] == 0).all()
     assert (lse[0] == float("-inf")).all()
-    found = p.results(triton.attend)
+    found = p.results(triton.BACKEND.attend)
     assert (found["rows"][0] == 0).all()
     assert (found["data"][0] == 0).all()
 
 
 def test_tensors_need_not_be_contiguous() -> None:
     p = problem("mask")
-    expected = p.results(triton.attend)
+    expected = p.results(triton.BACKEND.attend)
 
     def turned(tensor: Tensor) -> Tensor:
         """The same values, with the last two dimensions the other way round in memory."""
@@ -223,7 +224,7 @@ def test_tensors_need_not_be_contiguous() -> None:
     strided = replace(context, data=turned(context.data), tables=tables, mask=turned(context.mask))
     lse = p.grad_lse.T.contiguous().T
     rows, grad = (t.transpose(0, 1).contiguous().transpose(0, 1) for t in (p.rows, p.grad_mixed))
-    for key, got in Problem(rows, strided, grad, lse).results(triton.attend).items():
+    for key, got in Problem(rows, strided, grad, lse).results(triton.BACKEND.attend).items():
         torch.testing.assert_close(got, expected[key], rtol=1e-5, atol=1e-5, msg=lambda m, k=key: k + m)
     check(replace(p, context=replace(context, data=context.data[:1].expand(2, -1, -1, -1))))
     short = problem("short axes")  # all of which are counted as one
@@ -234,16 +235,16 @@ def test_tensors_need_not_be_contiguous() -> None:
 @pytest.mark.parametrize("names", [("rows",), ("data",), ("code",), ("table 1",), ("rows", "data")], ids=str)
 def test_gradients_of_what_needs_none_are_not_computed(names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     p = problem("mask")
-    expected = p.results(triton.attend)
+    expected = p.results(triton.BACKEND.attend)
     asked = []
-    original = triton._Run.token_gradients
+    original = triton.TritonAttend._token_gradients
 
-    def token_gradients(run: object, weighting: object, sums: Tensor, *needs: bool) -> list[Tensor]:
-        asked.append(needs)
-        return original(run, weighting, sums, *needs)
+    def token_gradients(*arguments: object) -> Gradients:
+        asked.append(arguments[-2:])
+        return original(*arguments)
 
-    monkeypatch.setattr(triton._Run, "token_gradients", token_gradients)
-    for key, got in p.results(triton.attend, names).items():
+    monkeypatch.setattr(triton.TritonAttend, "_token_gradients", token_gradients)
+    for key, got in p.results(triton.BACKEND.attend, names).items():
         assert torch.equal(got, expected[key]), key
     if names == ("rows",):
         assert not asked
@@ -253,7 +254,7 @@ def test_gradients_of_what_needs_none_are_not_computed(names: tuple[str, ...], m
 
 def test_runs_give_the_same_bits() -> None:
     p = problem("one long axis, many features")
-    first, second = p.results(triton.attend), p.results(triton.attend)
+    first, second = p.results(triton.BACKEND.attend), p.results(triton.BACKEND.attend)
     assert all(torch.equal(value, second[key]) for key, value in first.items())
 
 
@@ -269,8 +270,8 @@ def test_sums_over_many_tokens_lose_no_digits(monkeypatch: pytest.MonkeyPatch) -
     shape = (1, 6, context.num_channels)
     p = Problem(torch.randn(shape), context, torch.rand(shape), torch.rand(shape[:2])).moved(DEVICE)
     of = ("rows",)
-    exact = p.moved(torch.float64).results(reference.attend, of)
-    ours, measure = p.results(triton.attend, of), p.results(chunked.attend, of)
+    exact = p.moved(torch.float64).results(reference.BACKEND.attend, of)
+    ours, measure = p.results(triton.BACKEND.attend, of), p.results(chunked.BACKEND.attend, of)
     for key, value in exact.items():
         allowed = 2 * (measure[key] - value).norm() + 2 * torch.finfo(torch.float32).eps * value.norm()
         assert (ours[key] - value).norm() <= allowed, key
@@ -312,12 +313,12 @@ def fresh_compiler() -> Iterator[None]:
 @pytest.mark.usefixtures("fresh_compiler")
 def test_is_one_operator_to_the_compiler() -> None:
     p = problem("mask")
-    expected = p.results(triton.attend, ("rows",))
+    expected = p.results(triton.BACKEND.attend, ("rows",))
 
     def attend(rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
-        if triton.unsupported(rows, context) is not None:
+        if triton.BACKEND.unsupported(rows, context) is not None:
             raise ValueError("not supported")
-        return triton.attend(rows, context, eps)
+        return triton.BACKEND.attend(rows, context, eps)
 
     compiled = torch.compile(attend, fullgraph=True, backend="aot_eager")
     for key, got in p.results(compiled, ("rows",)).items():
@@ -328,7 +329,7 @@ def test_says_what_it_does_not_take(monkeypatch: pytest.MonkeyPatch) -> None:
     p = problem("one axis")
 
     def reason(p: Problem) -> str | None:
-        return triton.unsupported(p.rows, p.context)
+        return triton.BACKEND.unsupported(p.rows, p.context)
 
     def with_data(data: Tensor) -> Problem:
         return replace(p, context=replace(p.context, data=data, padding=20))
@@ -337,7 +338,7 @@ def test_says_what_it_does_not_take(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "float64" in reason(p.moved(torch.float64))
     assert "int64" in reason(with_data(p.context.data.long()))
     assert "65" in reason(with_data(p.context.data.expand(-1, -1, 65)))
-    assert "nothing" in triton.unsupported(p.rows, Context(p.context.data[:, :0]))
+    assert "nothing" in triton.BACKEND.unsupported(p.rows, Context(p.context.data[:, :0]))
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     assert "CUDA" in reason(p.moved(torch.device("cpu")))
     monkeypatch.setattr(triton, "_INSTALLED", False)

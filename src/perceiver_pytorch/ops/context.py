@@ -50,7 +50,7 @@ class Context:
     scale: Float[Tensor, " channels"] | None = None
     offset: Float[Tensor, " channels"] | None = None
     order: Shaped[Tensor, " channels_in_all"] | None = None
-    derived: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    derived: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
     """What backends have worked out of the constant parts: every layer that reads this context uses it again."""
 
     def __post_init__(self) -> None:

@@ -8,50 +8,21 @@ With normalised tokens ``x̂ = LayerNorm(x)``, keys and values ``W_k (γ x̂ + �
     output_n = W_v (γ ∘ mixed_n + β)
 
 `attend` computes ``mixed`` for one context, without keys and values; `cross_attend` folds the weights in and out and
-joins the contexts of several modalities by their log-sum-exp, which is the softmax over all their tokens. Contexts of
-many channels, for which keys and values are cheaper, go through `projected` instead.
+joins the contexts of several modalities by their log-sum-exp, which is the softmax over all their tokens. `choose`
+plans which way each context goes: where keys and values are cheaper, as for many channels, through `projected`.
 """
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from types import ModuleType
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from perceiver_pytorch.ops import cost, projected
-from perceiver_pytorch.ops.backends import chunked, compiled, reference, triton
+from perceiver_pytorch.ops.backend import Backend
+from perceiver_pytorch.ops.choose import backend_for, plan
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.precision import full_precision
 from perceiver_pytorch.ops.projected import attend_alone, attend_projected
-
-# In order of preference. A backend that needs more than PyTorch may import it on first use, inside its functions.
-_BACKENDS: dict[str, ModuleType] = {module.name: module for module in (triton, compiled, chunked, reference)}
-_selection = {"backend": "auto"}  # a plain global: torch.compile guards on it, and cannot read a context variable
-
-
-def backend_names() -> tuple[str, ...]:
-    """Names that `use_backend` takes besides ``"auto"``; ``"projected"`` reads by keys and values."""
-    return (*_BACKENDS, projected.name)
-
-
-@contextlib.contextmanager
-def use_backend(name: str) -> Iterator[None]:
-    """Within the block every cross-attend uses the backend ``name``; ``"auto"`` chooses by the problem. Holds for
-    all threads.
-
-    Raises:
-        ValueError: if there is no such backend.
-    """
-    if name not in ("auto", *backend_names()):
-        raise ValueError(f"backend must be 'auto' or one of {', '.join(backend_names())}, got {name!r}")
-    before = _selection["backend"]
-    _selection["backend"] = name
-    try:
-        yield
-    finally:
-        _selection["backend"] = before
 
 
 def attend(
@@ -74,9 +45,14 @@ def attend(
     expected = (context.data.shape[0], context.num_channels)
     if (rows.shape[0], rows.shape[2]) != expected:
         raise ValueError(f"rows must be (batch={expected[0]}, rows, channels={expected[1]}), got {tuple(rows.shape)}")
+    return _attend(backend_for(rows, context), rows, context, eps)
+
+
+def _attend(backend: Backend, rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
+    """`attend` by a backend, which sees channels one part after the other."""
     if context.order is None:
-        return _backend(rows, context).attend(rows, context, eps)
-    mixed, lse = attend(rows[..., context.order], context.in_parts_order(), eps=eps)
+        return backend.attend(rows, context, eps)
+    mixed, lse = backend.attend(rows[..., context.order], context.in_parts_order(), eps)
     return mixed[..., context.order.argsort()], lse
 
 
@@ -161,53 +137,21 @@ def _attend_to_all(
     """Weighted values (batch, heads, latents, value_dim_head) without biases, and which of them have a token (None:
     all).
     """
-    if len(contexts) == 1 and _alone_by_keys(query, contexts[0], key, value):
+    ways = plan(query, contexts, key, value, scale)
+    if ways == [None]:
         mask = contexts[0].mask
         some = None if mask is None else mask.flatten(1).any(-1)[:, None, None]
         return attend_alone(query, contexts[0], key, value, scale, eps), some
-    by_rows: list[Context] = []
-    by_keys: list[Context] = []
-    for context in contexts:
-        (by_keys if _by_keys(query, context) else by_rows).append(context)
-    parts = [attend_projected(query, context, key, value, scale, eps) for context in by_keys]
+    planned = list(zip(contexts, ways, strict=True))
+    parts = [attend_projected(query, context, key, value, scale, eps) for context, way in planned if way is None]
+    by_rows = [(context, way) for context, way in planned if way is not None]
     if by_rows:
         rows = (query @ key if scale is None else query @ key * scale).flatten(1, 2)
-        mixed, lse = _join([attend(rows, context, eps=eps) for context in by_rows])
+        mixed, lse = _join([_attend(backend, rows, context, eps) for context, backend in by_rows])
         mixed = mixed if scale is None else mixed * scale
         parts.append((mixed.unflatten(1, query.shape[1:3]) @ value.mT, lse.unflatten(1, query.shape[1:3])))
     output, lse = _join(parts)
     return output, lse > float("-inf")
-
-
-def _alone_by_keys(query: Tensor, context: Context, key: Tensor, value: Tensor) -> bool:
-    """Whether a context that is the only one is read by keys and values."""
-    if _selection["backend"] == "auto" and projected.is_wide(context, key.shape[0] * (key.shape[1] + value.shape[1])):
-        return True
-    return _by_keys(query, context)
-
-
-def _by_keys(query: Float[Tensor, "batch heads latents dim_head"], context: Context) -> bool:
-    """Whether a context is read by keys and values, rather than by rows."""
-    if _selection["backend"] != "auto":
-        return _selection["backend"] == projected.name
-    if not _by_cost(query, context):
-        return False
-    _, heads, latents, dim_head = query.shape
-    ways = [name for name in _BACKENDS if name in cost.WAYS and _BACKENDS[name].unsupported(query, context) is None]
-    return _ranking((*ways, projected.name), context, heads * latents, heads * dim_head)[0] == projected.name
-
-
-def _ranking(ways: tuple[str, ...], context: Context, *sizes: int) -> list[str]:
-    """`cost.ranking`, worked out once for all layers that read the context."""
-    key = f"ranking {ways} {sizes} {torch.is_grad_enabled()}"
-    if key not in context.derived:
-        context.derived[key] = cost.ranking(ways, context, *sizes, training=torch.is_grad_enabled())
-    return context.derived[key]
-
-
-def _by_cost(rows: Tensor, context: Context) -> bool:
-    """Whether costs are known. A compiled graph is to hold for other sizes too: there the choice is by name."""
-    return rows.device.type == "cpu" and not torch.compiler.is_compiling() and 0 not in context.data.shape
 
 
 def _join(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -223,19 +167,3 @@ def _join(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     joined = sum(share.unsqueeze(-1) * part for share, (part, _) in zip(shares / total, parts, strict=True))
     assert isinstance(joined, Tensor)
     return joined, (peak + total.log()).masked_fill(empty, float("-inf"))
-
-
-def _backend(rows: Tensor, context: Context) -> ModuleType:
-    """The selected backend's module, or the cheapest that takes the problem."""
-    selected, names = _selection["backend"], list(_BACKENDS)
-    if selected in _BACKENDS:
-        names = [selected]
-    elif _by_cost(rows, context):
-        names = _ranking(tuple(name for name in names if name in cost.WAYS), context, rows.shape[1])
-    reasons = []
-    for name in names:
-        reason = _BACKENDS[name].unsupported(rows, context)
-        if reason is None:
-            return _BACKENDS[name]
-        reasons.append(f"{name}: {reason}")
-    raise ValueError("no backend takes this cross-attend: " + "; ".join(reasons))

@@ -1,36 +1,64 @@
 """How a backend's two functions become one operator of PyTorch: differentiable, and opaque to compile and export."""
 
-from collections.abc import Callable
-from typing import List, Optional, Tuple  # noqa: UP035  (the operator schema is read from these)
+from collections.abc import Callable, Sequence
+from typing import Any, List, NamedTuple, Optional, Tuple  # noqa: UP035  (operator schemas are read from these)
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.precision import full_precision
 
+
+class Gradients(NamedTuple):
+    """What a backward function gives; None or nothing for those not asked for."""
+
+    rows: Tensor
+    data: Tensor | None = None
+    code: Tensor | None = None
+    tables: Sequence[Tensor] = ()
+
+    def each(self, num_tables: int) -> list[Tensor | None]:
+        """Of rows, data, code and every table."""
+        return [self.rows, self.data, self.code, *(self.tables or (None,) * num_tables)]
+
+
 Forward = Callable[[Tensor, Context, float], tuple[Tensor, Tensor]]
 """``forward(rows, context, eps) -> (mixed, lse)``, see `perceiver_pytorch.ops.attend`."""
 
-Backward = Callable[..., list[Tensor]]
-"""``backward(rows, context, eps, mixed, lse, grad_mixed, grad_lse, needs_data, needs_constants)``.
+Backward = Callable[..., Gradients]
+"""``backward(rows, context, eps, mixed, lse, grad_mixed, grad_lse, needs_data, needs_constants) -> Gradients``.
 
-Gives the gradients of rows, data, code and each table in this order; empty tensors for those not asked for.
+The constants are the code and the tables; where there is no code its gradient is empty.
 """
-
 
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
-def define(
-    name: str, forward: Forward, backward: Backward
-) -> Callable[[Tensor, Context, float], tuple[Tensor, Tensor]]:
+def define(name: str, forward: Forward, backward: Backward) -> Forward:
     """Registers ``perceiver_pytorch::attend_{name}`` and gives the function that calls it with a `Context`.
 
     Saved for the backward pass are the arguments and both outputs, nothing else.
     """
+    operator = _forward_operator(name, forward)
+    operator.register_autograd(_backward_of(_backward_operator(name, backward)), setup_context=_save)
+    function = _function(forward, backward)
 
+    def attend(rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
+        tensors = (rows, context.data, context.code, *context.tables)
+        if not torch.compiler.is_compiling() and all(
+            t is None or (type(t) in _PLAIN and not t.is_meta) for t in tensors
+        ):
+            return function.apply(context, eps, *tensors)
+        return operator(
+            rows, context.data, list(context.tables), context.code, context.mask, context.scale, context.offset,
+            context.padding, eps,
+        )  # fmt: skip
+
+    return attend
+
+
+def _forward_operator(name: str, forward: Forward) -> Any:
     @torch.library.custom_op(f"perceiver_pytorch::attend_{name}", mutates_args=())
     def operator(
         rows: Tensor,
@@ -50,8 +78,12 @@ def define(
     def _(rows, data, tables, code, mask, scale, offset, padding, eps):  # type: ignore[no-untyped-def]
         return torch.empty_like(rows, memory_format=torch.contiguous_format), rows.new_empty(rows.shape[:-1])
 
+    return operator
+
+
+def _backward_operator(name: str, backward: Backward) -> Any:
     @torch.library.custom_op(f"perceiver_pytorch::attend_{name}_backward", mutates_args=())
-    def backward_operator(
+    def operator(
         grad_mixed: Tensor,
         grad_lse: Tensor,
         mixed: Tensor,
@@ -70,9 +102,11 @@ def define(
     ) -> List[Tensor]:  # noqa: UP006
         context = Context(data, tuple(tables), code, padding, mask, scale, offset)
         with full_precision(rows.device):
-            return backward(rows, context, eps, mixed, lse, grad_mixed, grad_lse, needs_data, needs_constants)
+            grads = backward(rows, context, eps, mixed, lse, grad_mixed, grad_lse, needs_data, needs_constants)
+        # An empty tensor each for what was not asked for: the outputs of an operator may not be the same tensor.
+        return [rows.new_empty(0) if grad is None else grad for grad in grads.each(len(tables))]
 
-    @backward_operator.register_fake
+    @operator.register_fake
     def _(  # type: ignore[no-untyped-def]
         grad_mixed, grad_lse, mixed, lse, rows, data, tables, code, mask, scale, offset, padding, eps, needs_data,
         needs_constants,
@@ -84,17 +118,24 @@ def define(
             *(rows.new_empty(table.shape if needs_constants else (0,)) for table in tables),
         ]
 
-    def setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-        rows, data, tables, code, mask, scale, offset, padding, eps = inputs
-        ctx.save_for_backward(rows, data, code, mask, scale, offset, *output, *tables)
-        ctx.constants = padding, eps
-        ctx.dtypes = [table.dtype for table in tables]
+    return operator
 
-    def autograd_backward(ctx, grad_mixed, grad_lse):  # type: ignore[no-untyped-def]
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    rows, data, tables, code, mask, scale, offset, padding, eps = inputs
+    ctx.save_for_backward(rows, data, code, mask, scale, offset, *output, *tables)
+    ctx.constants = padding, eps
+    ctx.dtypes = [table.dtype for table in tables]
+
+
+def _backward_of(operator: Any) -> Callable[..., tuple[Any, ...]]:
+    """What autograd calls for the forward operator."""
+
+    def backward(ctx: Any, grad_mixed: Tensor, grad_lse: Tensor) -> tuple[Any, ...]:
         rows, data, code, mask, scale, offset, mixed, lse, *tables = ctx.saved_tensors
         needs = ctx.needs_input_grad
         needs_constants = bool(any(needs[2]) or needs[3])
-        grad_rows, grad_data, grad_code, *grad_tables = backward_operator(
+        grad_rows, grad_data, grad_code, *grad_tables = operator(
             grad_mixed.contiguous(), grad_lse.contiguous(), mixed, lse, rows, data, list(tables), code, mask, scale,
             offset, *ctx.constants, bool(needs[1]), needs_constants,
         )  # fmt: skip
@@ -107,15 +148,17 @@ def define(
             *[None] * 5,
         )
 
-    operator.register_autograd(autograd_backward, setup_context=setup_context)
+    return backward
+
+
+def _function(forward_of: Forward, backward_of: Backward) -> Any:
+    """The same without the dispatcher in between, where nothing needs it."""
 
     class Attend(torch.autograd.Function):
-        """The same without the dispatcher in between, where nothing needs it."""
-
         @staticmethod
         def forward(ctx, context, eps, rows, data, code, *tables):  # type: ignore[no-untyped-def]
             with full_precision(rows.device):
-                mixed, lse = forward(rows, context, eps)
+                mixed, lse = forward_of(rows, context, eps)
             ctx.save_for_backward(rows, data, code, context.mask, context.scale, context.offset, mixed, lse, *tables)
             ctx.constants = context.padding, eps, context.derived
             return mixed, lse
@@ -128,34 +171,10 @@ def define(
             context = Context(data, tuple(tables), code, padding, mask, scale, offset)
             context.derived.update(derived)
             _, _, _, needs_data, *needs_constants = ctx.needs_input_grad
+            needs = needs_data, any(needs_constants)
             with full_precision(rows.device):
-                grads = backward(rows, context, eps, mixed, lse, grad_mixed, grad_lse, needs_data, any(needs_constants))
-            return (
-                None,
-                None,
-                *(grad if needed else None for grad, needed in zip(grads, ctx.needs_input_grad[2:], strict=True)),
-            )
+                grads = backward_of(rows, context, eps, mixed, lse, grad_mixed, grad_lse, *needs).each(len(tables))
+            pairs = zip(grads, ctx.needs_input_grad[2:], strict=True)
+            return None, None, *(grad if needed else None for grad, needed in pairs)
 
-    def attend(rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
-        """See `perceiver_pytorch.ops.attend`."""
-        tensors = (rows, context.data, context.code, *context.tables)
-        if not torch.compiler.is_compiling() and all(
-            t is None or (type(t) in _PLAIN and not t.is_meta) for t in tensors
-        ):
-            return Attend.apply(context, eps, *tensors)
-        return operator(
-            rows, context.data, list(context.tables), context.code, context.mask, context.scale, context.offset,
-            context.padding, eps,
-        )  # fmt: skip
-
-    return attend
-
-
-def no_forward_mode(rows: Tensor, context: Context) -> str | None:
-    """The reason why an operator cannot take a problem in forward-mode differentiation: it would answer zero."""
-    if torch.compiler.is_compiling():
-        return None
-    given = (rows, context.data, context.code, *context.tables)
-    if any(tensor is not None and forward_ad.unpack_dual(tensor).tangent is not None for tensor in given):
-        return "it has no forward-mode derivative"
-    return None
+    return Attend

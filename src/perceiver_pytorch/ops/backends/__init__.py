@@ -1,6 +1,6 @@
-"""One module per way of computing `attend`.
+"""The ways to compute `attend`: one file each, listed here once."""
 
-A backend module has ``name``, ``attend(rows, context, eps) -> (mixed, lse)`` and ``unsupported(rows, context)``, which
-gives the reason why it cannot take a problem, or None. `perceiver_pytorch.ops.operator.define` makes ``attend`` from a
-forward and a backward function.
-"""
+from perceiver_pytorch.ops.backends import chunked, compiled, reference, triton
+
+BACKENDS = (triton.BACKEND, compiled.BACKEND, chunked.BACKEND, reference.BACKEND)
+"""In order of preference where costs are not known. Those of other packages come in front of them."""

@@ -23,20 +23,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from perceiver_pytorch.ops import threads
+from perceiver_pytorch.ops.backend import Backend, Rows
 from perceiver_pytorch.ops.context import Context
-from perceiver_pytorch.ops.operator import define, no_forward_mode
+from perceiver_pytorch.ops.cost import Count, Size
+from perceiver_pytorch.ops.operator import Gradients
 from perceiver_pytorch.ops.structured import (
-    LARGEST_SCORE,
+    TINY,
     Channels,
+    StructuredAttend,
+    Weighting,
+    by_axis,
     centred,
     combinations,
-    finite,
-    largest_score,
+    has_large_scores,
     mean_and_squares,
     per_sample,
+    raw_gradient,
 )
-
-name = "chunked"
 
 TILE_PAIRS = 1 << 20
 """(row, token) pairs per box: 4 MB per float32 temporary. Fewer stay in a core's own cache, but cost more calls."""
@@ -52,11 +55,6 @@ Box = tuple[slice, ...]
 """Ranges of samples and of every axis."""
 Share = tuple[Tensor, Tensor]
 """A part of a gradient, and what a box adds to it."""
-
-
-def unsupported(rows: Tensor, context: Context) -> str | None:
-    """Takes every problem but forward-mode differentiation."""
-    return no_forward_mode(rows, context)
 
 
 @dataclass(frozen=True)
@@ -270,98 +268,74 @@ def _weights(products: Tensor, lines: _Lines) -> Tensor:
     return products.exp_()
 
 
-def _each(work: Callable[[Box], Result], tokens: _Tokens, num_rows: int) -> list[Result]:
-    """Results of all boxes; on a CPU several threads take one each."""
-    boxes = tokens.boxes(num_rows)
-    return threads.in_order(work, boxes) if tokens.context.data.device.type == "cpu" else [work(box) for box in boxes]
+class ChunkedAttend(StructuredAttend):
+    """Attention box by box."""
 
+    def __init__(self, rows: Tensor, context: Context, eps: float, needs_constants: bool = False) -> None:
+        super().__init__(rows, context, eps, needs_constants)
+        self.tokens = _Tokens(context, rows.dtype, eps)
+        self.large = has_large_scores(self.rows, context)
 
-def _peaks(rows: Tensor, tokens: _Tokens) -> Tensor:
-    """Each row's largest score, (batch, R); -inf without any token."""
-    near, far = tokens.split(rows)
+    def peaks(self) -> Tensor:
+        near, far = self.tokens.split(self.rows)
 
-    def work(box: Box) -> tuple[slice, Tensor]:
-        samples, lines = box[0], tokens.read(box)
-        scores = lines.products(near[samples], far[samples], None)
-        if lines.mask is not None:
-            scores.masked_fill_(~lines.mask.unsqueeze(2), float("-inf"))
-        return samples, scores.amax((1, 3))
+        def work(box: Box) -> tuple[slice, Tensor]:
+            samples, lines = box[0], self.tokens.read(box)
+            scores = lines.products(near[samples], far[samples], None)
+            if lines.mask is not None:
+                scores.masked_fill_(~lines.mask.unsqueeze(2), float("-inf"))
+            return samples, scores.amax((1, 3))
 
-    peaks = rows.new_full(rows.shape[:-1], float("-inf"))
-    for samples, part in _each(work, tokens, rows.shape[1]):
-        peaks[samples] = torch.maximum(peaks[samples], part)
-    return peaks
+        peaks = self.rows.new_full(self.rows.shape[:-1], float("-inf"))
+        for samples, part in self._each(work):
+            peaks[samples] = torch.maximum(peaks[samples], part)
+        return peaks
 
+    def collect(self, shift: Tensor | None, *, only_large: bool = False) -> tuple[Tensor, Tensor]:
+        near, far = self.tokens.split(self.rows)
 
-def _collect(rows: Tensor, tokens: _Tokens, shift: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The sum of ``exp(score - shift)``, (batch, R), and the mean of normalised tokens so weighted, (batch, R, C)."""
-    near, far = tokens.split(rows)
+        def work(box: Box) -> tuple[slice, _Sums]:
+            samples, lines = box[0], self.tokens.read(box)
+            products = lines.products(near[samples], far[samples], None if shift is None else shift[samples])
+            return samples, _Sums.of(_weights(products, lines), lines)
 
-    def work(box: Box) -> tuple[slice, _Sums]:
-        samples, lines = box[0], tokens.read(box)
-        products = lines.products(near[samples], far[samples], None if shift is None else shift[samples])
-        return samples, _Sums.of(_weights(products, lines), lines)
+        sums = _Sums.joined(self._each(work), near, far)
+        total = sums.near[..., -1]
+        return total, centred(self._merged(sums) / total.clamp_min(TINY).unsqueeze(-1))
 
-    sums = _Sums.joined(_each(work, tokens, rows.shape[1]), near, far)
-    total = sums.near[..., -1]
-    mixed = tokens.merge(sums.near[..., :-2], sums.far) / total.clamp_min(torch.finfo(total.dtype).tiny).unsqueeze(-1)
-    return total, centred(mixed)
+    def gradients(self, weighting: Weighting, needs_data: bool, needs_constants: bool) -> Gradients:
+        lse, factors, grads, offset = weighting
+        near, far = self.tokens.split(self.rows)
+        grad_near, grad_far = self.tokens.split(grads)
+        needs_tokens = needs_data or needs_constants
+        to_tokens = _TokenGradients(self.tokens, needs_data, needs_constants) if needs_tokens else None
 
+        def work(box: Box) -> tuple[slice, _Sums, list[Share]]:
+            samples, lines = box[0], self.tokens.read(box)
+            attention = _weights(lines.products(near[samples], far[samples], lse[samples]), lines)
+            if factors is not None:
+                attention *= factors[samples, None, :, None]
+            score_grads = lines.products(grad_near[samples], grad_far[samples], offset[samples]).mul_(attention)
+            if to_tokens is None:
+                return samples, _Sums.of(score_grads, lines), []
+            parts = (near[samples], far[samples]), (grad_near[samples], grad_far[samples])
+            return samples, *to_tokens.of(box, lines, attention, score_grads, *parts)
 
-def _forward(rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
-    rows, tokens = centred(rows), _Tokens(context, rows.dtype, eps)
-    if largest_score(rows, context) <= LARGEST_SCORE:
-        total, mixed = _collect(rows, tokens, None)
-        return mixed, total.log()
-    shift = finite(_peaks(rows, tokens))
-    total, mixed = _collect(rows, tokens, shift)
-    return mixed, shift + total.log()
+        boxes = self._each(work)
+        for _, _, shares in boxes:
+            for gradient, share in shares:
+                gradient += share
+        sums = _Sums.joined([(samples, part) for samples, part, _ in boxes], near, far)
+        return Gradients(centred(self._merged(sums)), *(() if to_tokens is None else to_tokens.finish()))
 
+    def _merged(self, sums: _Sums) -> Tensor:
+        """What the rows collected, (batch, R, C)."""
+        return self.tokens.merge(sums.near[..., :-2], sums.far)
 
-def _backward(
-    rows: Tensor,
-    context: Context,
-    eps: float,
-    mixed: Tensor,
-    lse: Tensor,
-    grad_mixed: Tensor,
-    grad_lse: Tensor,
-    needs_data: bool,
-    needs_constants: bool,
-) -> list[Tensor]:
-    """With a = exp(s - lse): ds = a (da - mixed·grad_mixed + grad_lse), where da = grad_mixed · normalised token."""
-    tokens, rows, grads, lse = _Tokens(context, rows.dtype, eps), centred(rows), centred(grad_mixed), finite(lse)
-    scale = None
-    if not largest_score(rows, context) <= LARGEST_SCORE:
-        # A large log-sum-exp is rounded: weights summing up to other than 1 would leave a gradient where there is none.
-        total, mixed = _collect(rows, tokens, lse)
-        scale = total.clamp_min(torch.finfo(total.dtype).tiny).reciprocal()[:, None, :, None]
-    offset = (grads * mixed).sum(-1) - grad_lse
-    near, far = tokens.split(rows)
-    grad_near, grad_far = tokens.split(grads)
-    to_tokens = _TokenGradients(tokens, needs_data, needs_constants) if needs_data or needs_constants else None
-
-    def work(box: Box) -> tuple[slice, _Sums, list[Share]]:
-        samples, lines = box[0], tokens.read(box)
-        attention = _weights(lines.products(near[samples], far[samples], lse[samples]), lines)
-        if scale is not None:
-            attention *= scale[samples]
-        score_grads = lines.products(grad_near[samples], grad_far[samples], offset[samples]).mul_(attention)
-        if to_tokens is None:
-            return samples, _Sums.of(score_grads, lines), []
-        parts = (near[samples], far[samples]), (grad_near[samples], grad_far[samples])
-        return samples, *to_tokens.of(box, lines, attention, score_grads, *parts)
-
-    boxes = _each(work, tokens, rows.shape[1])
-    for _, _, shares in boxes:
-        for gradient, share in shares:
-            gradient += share
-    sums = _Sums.joined([(samples, part) for samples, part, _ in boxes], near, far)
-    grad_rows = centred(tokens.merge(sums.near[..., :-2], sums.far))
-    if to_tokens is None:
-        # One empty tensor each: the outputs of an operator may not be the same tensor.
-        return [grad_rows, *(rows.new_empty(0) for _ in range(2 + len(context.tables)))]
-    return [grad_rows, *to_tokens.finish()]
+    def _each(self, work: Callable[[Box], Result]) -> list[Result]:
+        """Results of all boxes; on a CPU several threads take one each."""
+        boxes = self.tokens.boxes(self.rows.shape[1])
+        return threads.in_order(work, boxes) if self.rows.device.type == "cpu" else [work(box) for box in boxes]
 
 
 class _TokenGradients:
@@ -425,29 +399,42 @@ class _TokenGradients:
 
     def _of_tables(self, grad: Tensor, axes: range, box: Box) -> Iterator[Share]:
         """Gradients (samples, coordinates of the axes, features of the axes and any more)."""
+        tables = [self.tables[axis] for axis in axes]
         sizes = [box[1 + axis].stop - box[1 + axis].start for axis in axes]
-        start = 0
-        for axis in axes:
-            table = self.tables[axis]
-            part = grad[..., start : start + table.shape[-1]].unflatten(1, sizes)
-            start += table.shape[-1]
-            others = [1 + other for other in range(len(sizes)) if other != axis - axes.start]
+        parts = by_axis(grad, sizes, [table.shape[-1] for table in tables])
+        for axis, table, (part, others) in zip(axes, tables, parts, strict=True):
             part = part.sum(others) if others else part
             if table.shape[0] > 1:
                 yield table[box[0], box[1 + axis]], part
             else:
                 yield table[:, box[1 + axis]], part.sum(0, keepdim=True)
 
-    def finish(self) -> list[Tensor]:
-        """Of data, code and each table; empty tensors for those not asked for."""
+    def finish(self) -> tuple[Tensor | None, Tensor | None, list[Tensor]]:
+        """Of data, code and each table."""
         context = self.tokens.context
-        if self.needs_data:
-            scaled = self.data if context.scale is None else self.data * context.scale.to(self.data.dtype)
-            self.data = scaled.to(context.data.dtype)
+        data = raw_gradient(self.data, context) if self.needs_data else None
         if not self.needs_constants:
-            return [self.data, *(self.code.new_empty(0) for _ in range(1 + len(context.tables)))]
+            return data, None, []
         tables = zip(self.tables, context.tables, strict=False)
-        return [self.data, self.code, *(grad.reshape(table.shape) for grad, table in tables)]
+        return data, self.code, [grad.reshape(table.shape) for grad, table in tables]
 
 
-attend = define(name, _forward, _backward)
+def _unsupported(rows: Rows, context: Context) -> str | None:
+    """Takes every problem."""
+    return None
+
+
+def _counts(context: Context, num_rows: int, inner_dim: int) -> tuple[Count, ...]:
+    """Calls, rows, pairs, and pairs and tokens times channels."""
+    size = Size.of(context, num_rows)
+    read = size.channels + size.features
+    return (
+        Count(1, 709, 1590),
+        Count(size.rows, 157e-3, 551e-3),
+        Count(size.pairs, 0.946e-3, 2.14e-3),
+        Count(size.pairs * read, 0.0332e-3, 0.0798e-3),
+        Count(size.tokens * read, 0.952e-3, 2.41e-3),
+    )
+
+
+BACKEND = Backend("chunked", _unsupported, ChunkedAttend.forward, ChunkedAttend.backward, _counts)

@@ -18,30 +18,29 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from perceiver_pytorch.ops import threads
+from perceiver_pytorch.ops.backend import Backend, Rows
 from perceiver_pytorch.ops.backends.grid import Grid, features_as_channels
 from perceiver_pytorch.ops.context import Context
-from perceiver_pytorch.ops.operator import define, no_forward_mode
+from perceiver_pytorch.ops.cost import Count, Size
+from perceiver_pytorch.ops.operator import Gradients
 from perceiver_pytorch.ops.structured import (
-    LARGEST_SCORE,
+    TINY,
     Channels,
+    StructuredAttend,
+    Weighting,
+    by_axis,
     centred,
     combinations,
-    finite,
-    largest_score,
+    has_large_scores,
     mean_and_squares,
     per_sample,
     weighted_sum,
 )
 
-name = "compiled"
-
 MAX_CHANNELS = 64
 """Raw channels for which there are loops; for more, matrix products are the better way."""
 
 LOG2_E = 1 / math.log(2)
-
-TINY = 1e-30
-"""Instead of a sum of weights that is zero since there is no token."""
 
 NO_TOKEN = -1e29
 """Peaks below are those of rows without any token."""
@@ -58,23 +57,6 @@ _SEEN_AS = {
     torch.bfloat16: torch.int16,
     torch.float16: torch.uint16,
 }
-
-
-def unsupported(rows: Tensor, context: Context) -> str | None:
-    """Takes float32 rows on the CPU, and data of the dtypes above with 1 to `MAX_CHANNELS` channels."""
-    if not _INSTALLED:
-        return "it needs numba (pip install 'perceiver-multi-modality-pytorch[fast]')"
-    if rows.device.type != "cpu" or context.data.device.type != "cpu":
-        return "it runs on the CPU only"
-    if rows.dtype != torch.float32:
-        return f"it computes in float32, not {rows.dtype}"
-    if context.data.dtype not in _SEEN_AS:
-        return f"it does not read {context.data.dtype}"
-    if not 1 <= context.data.shape[-1] <= MAX_CHANNELS:
-        return f"it takes 1 to {MAX_CHANNELS} raw channels, not {context.data.shape[-1]}"
-    if 0 in context.data.shape or 0 in rows.shape:
-        return "there is nothing to attend to"
-    return no_forward_mode(rows, context)
 
 
 class _Fixed:
@@ -135,7 +117,7 @@ class _Fixed:
     @classmethod
     def of(cls, context: Context, num_rows: int, needs_constants: bool = False) -> "_Fixed":
         by_position = needs_constants or not features_as_channels(context)
-        key = f"{name} {num_rows} {by_position}"
+        key = f"compiled {num_rows} {by_position}"
         if key not in context.derived:
             context.derived[key] = cls(context, num_rows, by_position)
         return context.derived[key]
@@ -301,14 +283,88 @@ def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
     return tuple(tensor.contiguous().numpy() for tensor in tensors)
 
 
-def _collect(
-    fixed: _Fixed, rows: Tensor, scores: tuple[np.ndarray, ...], shift: Tensor, eps: float, clamped: bool
-) -> tuple[Tensor, Tensor]:
-    """The sum of ``2^(score - shift)``, (batch, R), and the mean of normalised tokens so weighted, (batch, R, C)."""
-    sums = fixed.zeros(*rows.shape[:2])
-    fixed.run("forward", eps, clamped, *scores, *_arrays(shift, sums.data, sums.inner, sums.outer))
-    total = sums.data[..., -1].sum(1)
-    return total, fixed.collected(sums, total.clamp_min(TINY))
+class CompiledAttend(StructuredAttend):
+    """Attention by the loops; their scores, peaks and log-sum-exps are in units of log 2."""
+
+    large: bool
+
+    def __init__(self, rows: Tensor, context: Context, eps: float, needs_constants: bool = False) -> None:
+        super().__init__(rows, context, eps, needs_constants)
+        self.fixed = _Fixed.of(context, rows.shape[1], needs_constants)
+        self.scores = self.fixed.scores(self.rows * LOG2_E)
+        self.large = has_large_scores(self.rows, context)
+
+    def peaks(self) -> Tensor:
+        batch, num_rows = self.rows.shape[:2]
+        peaks = self.rows.new_full((batch, self.fixed.grid.parts, num_rows), float("-inf"))
+        self.fixed.run("find_peaks", self.eps, self.large, *self.scores, *_arrays(peaks))
+        peak = peaks.amax(1)
+        return peak.masked_fill(peak < NO_TOKEN, float("-inf"))
+
+    def collect(self, shift: Tensor | None, *, only_large: bool = False) -> tuple[Tensor, Tensor]:
+        shift = self.rows.new_zeros(self.rows.shape[:2]) if shift is None else shift
+        sums = self.fixed.zeros(*self.rows.shape[:2])
+        arrays = _arrays(shift, sums.data, sums.inner, sums.outer)
+        self.fixed.run("forward", self.eps, self.large, *self.scores, *arrays)
+        total = sums.data[..., -1].sum(1)
+        return total, self.fixed.collected(sums, total.clamp_min(TINY))
+
+    def log_sum(self, total: Tensor, shift: Tensor | None) -> Tensor:
+        log_sum = total.log()
+        return (log_sum if shift is None else log_sum + shift.double() / LOG2_E).float()
+
+    def as_shift(self, lse: Tensor) -> Tensor:
+        return lse * LOG2_E
+
+    def gradients(self, weighting: Weighting, needs_data: bool, needs_constants: bool) -> Gradients:
+        lse, factors, grads, offset = weighting
+        factors = torch.ones_like(lse) if factors is None else factors.float()
+        to_tokens, (batch, num_rows) = needs_data or needs_constants, self.rows.shape[:2]
+        sums = self.fixed.zeros(batch, num_rows)
+        attention = _Sums.zeros(batch, num_rows if to_tokens else 0, 0, self.fixed.grid)
+        along = _Sums.zeros(batch, 2 if to_tokens else 0, 0, self.fixed.grid)
+        grad_data = torch.empty(self.context.data.shape if needs_data else 0)
+        self.fixed.run(
+            "backward", self.eps, self.large, *self.scores, *_arrays(lse, factors), *self.fixed.scores(grads),
+            *_arrays(offset), (0,) if to_tokens else (),
+            *_arrays(sums.data, sums.inner, sums.outer, attention.inner, attention.outer),
+            *_arrays(along.inner, along.outer, grad_data.flatten()),
+        )  # fmt: skip
+        grad_rows = self.fixed.collected(sums)
+        data = grad_data.to(self.context.data.dtype) if needs_data else None
+        if not needs_constants:
+            return Gradients(grad_rows, data)
+        code, tables = _constant_grads(self.fixed, self.context, self.rows, grads, sums, attention, along)
+        return Gradients(grad_rows, data, code, tables)
+
+
+def _constant_grads(
+    fixed: _Fixed, context: Context, rows: Tensor, grads: Tensor, sums: _Sums, attention: _Sums, along: _Sums
+) -> tuple[Tensor, list[Tensor]]:
+    """Gradients of the code and of each table."""
+    grid = fixed.grid
+    _, *parts = zip(fixed.channels.split(rows), fixed.channels.split(grads), strict=True)
+    gradients = []
+    tables = fixed.near, fixed.far
+    first = [values[:, 0] for values in (sums.inner, sums.outer)]  # joined when the rows' gradient was collected
+    joined = zip(first, attention.joined()[1:], along.joined()[1:], strict=True)
+    for (row, grad), table, (score_sums, attention_sums, alongs) in zip(parts, tables, joined, strict=True):
+        result = score_sums.float().mT @ row + attention_sums.float().mT @ grad
+        along_sum, along_mean = alongs.float().unsqueeze(-1).unbind(1)
+        gradients.append(result - along_sum * table + along_mean)
+    inner, outer = gradients[0][:, : grid.length], gradients[1]
+    code = outer[:, : grid.outer[0] if grid.outer else 1, outer.shape[-1] - fixed.channels.sizes[-1] :].sum((0, 1))
+    found: dict[int, Tensor] = {}
+    begin = column = 0
+    for axis, length in zip(grid.order, grid.outer, strict=False):
+        width = fixed.channels.sizes[2 + axis]
+        found[axis] = outer[:, begin : begin + length, column : column + width]
+        begin, column = begin + length, column + width
+    inner_axes = grid.order[-len(grid.inner) :]
+    near = by_axis(inner, grid.inner, [fixed.channels.sizes[2 + axis] for axis in inner_axes])
+    for axis, (part, others) in zip(inner_axes, near, strict=True):
+        found[axis] = part.sum(others) if others else part
+    return code, [found[i] if table.dim() == 3 else found[i].sum(0) for i, table in enumerate(context.tables)]
 
 
 def _alone(function: Callable[..., Result]) -> Callable[..., Result]:
@@ -323,94 +379,36 @@ def _alone(function: Callable[..., Result]) -> Callable[..., Result]:
     return wrapped
 
 
-@_alone
-def _forward(rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
-    rows = centred(rows.detach())
-    fixed = _Fixed.of(context, rows.shape[1])
-    clamped = not largest_score(rows, context) <= LARGEST_SCORE
-    scores = fixed.scores(rows * LOG2_E)
-    shift = rows.new_zeros(rows.shape[:2])
-    if clamped:
-        peaks = rows.new_full((rows.shape[0], fixed.grid.parts, rows.shape[1]), float("-inf"))
-        fixed.run("find_peaks", eps, clamped, *scores, *_arrays(peaks))
-        shift = peaks.amax(1)
-        shift = shift.masked_fill(shift < NO_TOKEN, 0.0)
-    total, mixed = _collect(fixed, rows, scores, shift, eps, clamped)
-    return mixed, (total.log() + shift.double() / LOG2_E).float()
+def _unsupported(rows: Rows, context: Context) -> str | None:
+    """Takes float32 rows on the CPU, and data of the dtypes above with 1 to `MAX_CHANNELS` channels."""
+    if not _INSTALLED:
+        return "it needs numba (pip install 'perceiver-multi-modality-pytorch[fast]')"
+    if rows.device.type != "cpu" or context.data.device.type != "cpu":
+        return "it runs on the CPU only"
+    if rows.dtype != torch.float32:
+        return f"it computes in float32, not {rows.dtype}"
+    if context.data.dtype not in _SEEN_AS:
+        return f"it does not read {context.data.dtype}"
+    if not 1 <= context.data.shape[-1] <= MAX_CHANNELS:
+        return f"it takes 1 to {MAX_CHANNELS} raw channels, not {context.data.shape[-1]}"
+    if 0 in context.data.shape or 0 in rows.shape:
+        return "there is nothing to attend to"
+    return None
 
 
-@_alone
-def _backward(
-    rows: Tensor,
-    context: Context,
-    eps: float,
-    mixed: Tensor,
-    lse: Tensor,
-    grad_mixed: Tensor,
-    grad_lse: Tensor,
-    needs_data: bool,
-    needs_constants: bool,
-) -> list[Tensor]:
-    """With a = exp(s - lse): ds = a (da - mixed·grad_mixed + grad_lse), where da = grad_mixed · normalised token."""
-    rows, grads, lse = centred(rows.detach()), centred(grad_mixed), finite(lse) * LOG2_E
-    fixed, (batch, num_rows) = _Fixed.of(context, rows.shape[1], needs_constants), rows.shape[:2]
-    grid, scores = fixed.grid, fixed.scores(rows * LOG2_E)
-    clamped = not largest_score(rows, context) <= LARGEST_SCORE
-    scale = torch.ones_like(lse)
-    if clamped:
-        # A large log-sum-exp is rounded: weights summing up to other than 1 would leave a gradient where there is none.
-        total, mixed = _collect(fixed, rows, scores, lse, eps, clamped)
-        scale = total.clamp_min(TINY).reciprocal().float()
-    offset = (grads * mixed).sum(-1) - grad_lse
-    to_tokens = needs_data or needs_constants
-    sums = fixed.zeros(batch, num_rows)
-    attention = _Sums.zeros(batch, num_rows if to_tokens else 0, 0, grid)
-    along = _Sums.zeros(batch, 2 if to_tokens else 0, 0, grid)
-    grad_data = torch.empty(context.data.shape if needs_data else 0)
-    fixed.run(
-        "backward", eps, clamped, *scores, *_arrays(lse, scale), *fixed.scores(grads), *_arrays(offset),
-        (0,) if to_tokens else (), *_arrays(sums.data, sums.inner, sums.outer, attention.inner, attention.outer),
-        *_arrays(along.inner, along.outer, grad_data.flatten()),
-    )  # fmt: skip
-    grad_rows = fixed.collected(sums)
-    outputs = [grad_rows, grad_data.to(context.data.dtype) if needs_data else grad_data]
-    if not needs_constants:
-        # One empty tensor each: the outputs of an operator may not be the same tensor.
-        return outputs + [rows.new_empty(0) for _ in range(1 + len(context.tables))]
-    return outputs + _constant_grads(fixed, context, rows, grads, sums, attention, along)
+def _counts(context: Context, num_rows: int, inner_dim: int) -> tuple[Count, ...]:
+    """Calls, rows, pairs, pairs times channels, those beyond 16, and times features that are no channels."""
+    size, as_channels = Size.of(context, num_rows), features_as_channels(context)
+    inside = size.channels + size.features if as_channels else size.channels
+    outside = size.features if len(context.axes) == 1 and not as_channels else 0
+    return (
+        Count(1, 547, 1220),
+        Count(size.rows, 144e-3, 369e-3),
+        Count(size.pairs, 0.136e-3, 0.303e-3),
+        Count(size.pairs * inside, 0.0683e-3, 0.127e-3),
+        Count(size.pairs * max(0, size.channels - 16), 0.115e-3, 0.224e-3),
+        Count(size.pairs * outside, 0.116e-3, 0.327e-3),
+    )
 
 
-def _constant_grads(
-    fixed: _Fixed, context: Context, rows: Tensor, grads: Tensor, sums: _Sums, attention: _Sums, along: _Sums
-) -> list[Tensor]:
-    """Gradients of the code and of each table."""
-    grid, axes = fixed.grid, fixed.grid.order
-    _, *parts = zip(fixed.channels.split(rows), fixed.channels.split(grads), strict=True)
-    gradients = []
-    tables = fixed.near, fixed.far
-    first = [values[:, 0] for values in (sums.inner, sums.outer)]  # joined when the rows' gradient was collected
-    joined = zip(first, attention.joined()[1:], along.joined()[1:], strict=True)
-    for (row, grad), table, (score_sums, attention_sums, alongs) in zip(parts, tables, joined, strict=True):
-        result = score_sums.float().mT @ row + attention_sums.float().mT @ grad
-        along_sum, along_mean = alongs.float().unsqueeze(-1).unbind(1)
-        gradients.append(result - along_sum * table + along_mean)
-    inner, outer = gradients[0][:, : grid.length].unflatten(1, grid.inner), gradients[1]
-    code = outer[:, : grid.outer[0] if grid.outer else 1, outer.shape[-1] - fixed.channels.sizes[-1] :].sum((0, 1))
-    by_axis: dict[int, Tensor] = {}
-    begin = column = 0
-    for axis, length in zip(axes, grid.outer, strict=False):
-        width = fixed.channels.sizes[2 + axis]
-        by_axis[axis] = outer[:, begin : begin + length, column : column + width]
-        begin, column = begin + length, column + width
-    column = 0
-    for i, axis in enumerate(axes[-len(grid.inner) :]):
-        width = fixed.channels.sizes[2 + axis]
-        others = [1 + other for other in range(len(grid.inner)) if other != i]
-        part = inner[..., column : column + width]
-        by_axis[axis] = part.sum(others) if others else part
-        column += width
-    shared = [by_axis[i] if table.dim() == 3 else by_axis[i].sum(0) for i, table in enumerate(context.tables)]
-    return [code, *shared]
-
-
-attend = define(name, _forward, _backward)
+BACKEND = Backend("compiled", _unsupported, _alone(CompiledAttend.forward), _alone(CompiledAttend.backward), _counts)

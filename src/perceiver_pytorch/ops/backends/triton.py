@@ -6,32 +6,38 @@ large for their exponentials is decided on the GPU, row by row. Nothing is added
 """
 
 import contextlib
+import functools
 import importlib.util
 import math
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from perceiver_pytorch.ops.backends import chunked
+from perceiver_pytorch.ops.backend import Backend, Rows
+from perceiver_pytorch.ops.backends.chunked import ChunkedAttend
 from perceiver_pytorch.ops.context import Context
-from perceiver_pytorch.ops.operator import define, no_forward_mode
+from perceiver_pytorch.ops.cost import Count
+from perceiver_pytorch.ops.operator import Gradients
 from perceiver_pytorch.ops.structured import (
     LARGEST_SCORE,
+    TINY,
     Channels,
+    StructuredAttend,
+    Weighting,
+    by_axis,
     centred,
     combinations,
-    finite,
     mean_and_squares,
     per_sample,
+    raw_gradient,
     weighted_sum,
 )
-
-name = "triton"
 
 MAX_CHANNELS = 64
 """Raw channels that fit in registers; for more, matrix products are the better way."""
@@ -51,32 +57,12 @@ PROGRAMS = 1024
 SHORT = 64
 """Tokens of a line below which another axis is taken into it."""
 
+Result = TypeVar("Result")
+
 _failures: list[str] = []
 _INSTALLED = importlib.util.find_spec("triton") is not None
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.uint8)
 _ALWAYS = -1.0  # no bound is below
-
-
-def unsupported(rows: Tensor, context: Context) -> str | None:
-    """Takes float32 rows on a GPU (on the CPU in Triton's interpreter), and data of the dtypes above."""
-    data = context.data
-    if not _INSTALLED:
-        return "it needs triton (pip install triton)"
-    if _failures:
-        return f"it failed before: {_failures[0]}"
-    if data.device != rows.device:
-        return f"rows are on {rows.device}, data on {data.device}"
-    if rows.device.type != "cuda" and (rows.device.type != "cpu" or os.environ.get("TRITON_INTERPRET") != "1"):
-        return "it runs on CUDA devices (on the CPU only in Triton's interpreter, TRITON_INTERPRET=1)"
-    if rows.dtype != torch.float32:
-        return f"it computes in float32, not {rows.dtype}"
-    if data.dtype not in _DTYPES:
-        return f"it does not read {data.dtype}"
-    if not 1 <= data.shape[-1] <= MAX_CHANNELS:
-        return f"it takes 1 to {MAX_CHANNELS} raw channels, not {data.shape[-1]}"
-    if 0 in data.shape or 0 in rows.shape:
-        return "there is nothing to attend to"
-    return no_forward_mode(rows, context)
 
 
 @dataclass(frozen=True)
@@ -137,9 +123,9 @@ class _Lines:
 
     @classmethod
     def of(cls, context: Context) -> "_Lines":
-        if name not in context.derived:
-            context.derived[name] = cls(context)
-        return context.derived[name]
+        if "triton" not in context.derived:
+            context.derived["triton"] = cls(context)
+        return context.derived["triton"]
 
     def rows(self, rows: Tensor) -> _Rows:
         data, near, far = self.channels.split(rows)
@@ -156,21 +142,18 @@ def _block(largest: int, number: int) -> int:
     return max(16, min(largest, 1 << max(0, number - 1).bit_length()))
 
 
-class _Run:
-    """Launches the kernels for one problem.
+class TritonAttend(StructuredAttend):
+    """Attention by the kernels."""
 
-    Args:
-        rows: (batch, R, C), centred.
-        context: the tokens.
-        eps: LayerNorm's epsilon.
-    """
+    large: Tensor
 
-    def __init__(self, rows: Tensor, context: Context, eps: float) -> None:
-        self.context, self.lines = context, _Lines.of(context)
-        self.rows = self.lines.rows(rows)
+    def __init__(self, rows: Tensor, context: Context, eps: float, needs_constants: bool = False) -> None:
+        super().__init__(rows, context, eps, needs_constants)
+        self.lines = _Lines.of(context)
+        self.parts_of_rows = self.lines.rows(self.rows)
         self.batch, self.num_rows = rows.shape[:2]
         # A normalised token is no longer than the root of its channels.
-        self.bounds = (rows.norm(dim=-1) * context.num_channels**0.5).contiguous()
+        self.bounds = (self.rows.norm(dim=-1) * context.num_channels**0.5).contiguous()
         self.large = ~(self.bounds <= LARGEST_SCORE)  # also where it is NaN
         shape = (self.batch, self.lines.lines, self.lines.length)
         data = context.data.detach().reshape(*shape, -1)  # a view but for axes that cannot be counted as one
@@ -186,8 +169,8 @@ class _Run:
         device = self.bounds.device
         with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
             getattr(triton_kernels, kernel)[grid](
-                *self.tokens, self.batch, self.num_rows, self.rows.near, self.rows.constants, *arguments,
-                **constants, **self.constants, **OPTIONS,
+                *self.tokens, self.batch, self.num_rows, self.parts_of_rows.near, self.parts_of_rows.constants,
+                *arguments, **constants, **self.constants, **OPTIONS,
             )  # fmt: skip
 
     def parts(self) -> tuple[int, int]:
@@ -203,31 +186,40 @@ class _Run:
         return blocks_each, _share(lines_each, lines, programs)
 
     def peaks(self) -> Tensor:
-        """Each large row's largest score, (batch, R); -inf without any token."""
         blocks_each, lines_each = self.parts()
         grid = self._grid(blocks_each, lines_each)
         peaks = self.bounds.new_empty(grid[1] * grid[2], self.batch, self.num_rows)
         self.launch("find_peaks", grid, self.bounds, LARGEST_SCORE, peaks, blocks_each, lines_each)
         return peaks.amax(0)
 
-    def collect(self, shift: Tensor, *, only_large: bool = False) -> tuple[Tensor, Tensor]:
-        """The sum of ``exp(score - shift)``, (batch, R), and the mean normalised token so weighted, (batch, R, C)."""
+    def collect(self, shift: Tensor | None, *, only_large: bool = False) -> tuple[Tensor, Tensor]:
+        assert shift is not None  # the frame shifts where it depends on the row
         near, line_sums = self._sums(LARGEST_SCORE if only_large else _ALWAYS, shift)
         total = near[..., -1]
-        tiny = torch.finfo(total.dtype).tiny
-        return total, self.lines.collected(near[..., :-1], line_sums) / total.clamp_min(tiny).unsqueeze(-1)
+        return total, self.lines.collected(near[..., :-1], line_sums) / total.clamp_min(TINY).unsqueeze(-1)
 
-    def collect_gradients(self, weighting: "_Weighting") -> tuple[Tensor, Tensor]:
-        """The rows' gradient, and the sums for each line of the scores' gradients times r, (batch, lines, R)."""
-        near, line_sums = self._sums(_ALWAYS, *weighting.arguments)
-        return self.lines.collected(near[..., :-1], line_sums), line_sums
+    def gradients(self, weighting: Weighting, needs_data: bool, needs_constants: bool) -> Gradients:
+        lse, factors, grads, offset = weighting
+        parts_of_grads = self.lines.rows(grads)
+        assert factors is not None
+        arguments = lse, parts_of_grads.near, parts_of_grads.constants, factors, offset.contiguous()
+        near, score_sums = self._sums(_ALWAYS, *arguments)
+        grad_rows = self.lines.collected(near[..., :-1], score_sums)
+        if not needs_data and not needs_constants:
+            return Gradients(grad_rows)
+        return self._token_gradients(grad_rows, arguments, parts_of_grads, score_sums, needs_data, needs_constants)
 
     def _sums(self, largest: float, *weighting: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums of near channels and of weights, (batch, R, c + P + 1), and of weights times r, (batch, lines, R).
+
+        ``weighting`` is the shift of the scores, or all that the scores' gradients follow from: see
+        `triton_kernels.collect`.
+        """
         blocks_each, lines_each = self.parts()
         grid = self._grid(blocks_each, lines_each)
-        width = self.rows.near.shape[-1] + 1
+        width = self.parts_of_rows.near.shape[-1] + 1
         sums = self.bounds.new_zeros(grid[1] * grid[2], self.batch, self.num_rows, width)
-        line_sums = self.bounds.new_empty(self.lines.blocks, *self.rows.constants.shape)
+        line_sums = self.bounds.new_empty(self.lines.blocks, *self.parts_of_rows.constants.shape)
         gradient = len(weighting) > 1
         weighting = weighting if gradient else weighting * 5  # of which the first is read
         arguments = self.bounds, largest, *weighting, sums, line_sums, blocks_each, lines_each
@@ -238,10 +230,10 @@ class _Run:
         blocks, lines = self.lines.blocks, self.lines.lines
         return self.batch * self.row_blocks, math.ceil(blocks / blocks_each), math.ceil(lines / lines_each)
 
-    def token_gradients(
-        self, weighting: "_Weighting", score_sums: Tensor, needs_data: bool, needs_constants: bool
-    ) -> list[Tensor]:
-        """Gradients of data, code and tables; empty tensors for those not asked for."""
+    def _token_gradients(
+        self, grad_rows: Tensor, weighting: tuple[Tensor, ...], grads: _Rows, score_sums: Tensor, needs_data: bool,
+        needs_constants: bool,
+    ) -> Gradients:  # fmt: skip
         context, lines, empty = self.context, self.lines, self.bounds.new_empty(0)
         shape = (self.batch, lines.lines, lines.length)
         lines_each = _share(min(lines.lines, SUMMED_AT_ONCE), lines.lines, self.batch * lines.blocks)
@@ -251,22 +243,18 @@ class _Run:
         grad_near = attention_sums = empty
         if needs_constants:
             alongs = empty.new_zeros(shape), empty.new_zeros(shape)
-            attention_sums = empty.new_empty(lines.blocks, *self.rows.constants.shape)
+            attention_sums = empty.new_empty(lines.blocks, *self.parts_of_rows.constants.shape)
             grad_near = empty.new_zeros(grid[1], self.batch, *lines.near.shape[1:])
-        arguments = *weighting.arguments, grad_data, *alongs, attention_sums, grad_near, lines_each
+        arguments = *weighting, grad_data, *alongs, attention_sums, grad_near, lines_each
         self.launch("token_gradients", grid, *arguments, TO_DATA=needs_data, TO_CONSTANTS=needs_constants)
-        if needs_data:
-            grad_data = grad_data if context.scale is None else grad_data * context.scale.float()
-            grad_data = grad_data.view(context.data.shape).to(context.data.dtype)
-        else:
-            grad_data = empty.new_empty(0)  # of its own: the outputs of an operator may not be the same tensor
+        data = raw_gradient(grad_data, context) if needs_data else None
         if not needs_constants:
-            return [grad_data, *(empty.new_empty(0) for _ in range(1 + len(context.tables)))]
+            return Gradients(grad_rows, data)
         along, along_mean = (part.unsqueeze(-1) for part in alongs)
         grad_near = grad_near.sum(0) - along.sum(1) * lines.near + along_mean.sum(1)
-        grad_far = attention_sums.sum(0) @ weighting.grads.far + score_sums @ self.rows.far
+        grad_far = attention_sums.sum(0) @ grads.far + score_sums @ self.parts_of_rows.far
         grad_far += along_mean.sum(2) - along.sum(2) * lines.far
-        return [grad_data, *_constant_gradients(context, lines, grad_near, grad_far)]
+        return Gradients(grad_rows, data, *_constant_gradients(context, lines, grad_near, grad_far))
 
 
 def _share(each: int, of: int, programs: int) -> int:
@@ -276,86 +264,78 @@ def _share(each: int, of: int, programs: int) -> int:
     return each
 
 
-@dataclass(frozen=True)
-class _Weighting:
-    """What attention and the scores' gradients follow from: see `triton_kernels.collect`."""
-
-    lse: Tensor
-    grads: _Rows
-    factors: Tensor
-    down: Tensor
-
-    @property
-    def arguments(self) -> tuple[Tensor, ...]:
-        return self.lse, self.grads.near, self.grads.constants, self.factors, self.down
-
-
-def _constant_gradients(context: Context, lines: _Lines, grad_near: Tensor, grad_far: Tensor) -> list[Tensor]:
+def _constant_gradients(
+    context: Context, lines: _Lines, grad_near: Tensor, grad_far: Tensor
+) -> tuple[Tensor, list[Tensor]]:
     """Gradients of the code and of each table, from those of features along a line (batch, J, P) and of what a line's
     tokens share (batch, lines, Q).
     """
     axes, first = context.axes, lines.first_inner
-    num_code = lines.channels.sizes[-1]
-    found = [grad_far[..., grad_far.shape[-1] - num_code :].sum((0, 1))]
-    for grad, part in ((grad_far, range(first)), (grad_near, range(first, len(axes)))):
-        sizes = [axes[axis] for axis in part]
-        start = 0
-        for axis in part if context.tables else ():
-            table = context.tables[axis]
-            here = grad[..., start : start + table.shape[-1]].unflatten(1, sizes)
-            start += table.shape[-1]
-            others = [1 + other for other in range(len(sizes)) if other != axis - part.start]
+    code = grad_far[..., grad_far.shape[-1] - lines.channels.sizes[-1] :].sum((0, 1))
+    found: list[Tensor] = []
+    for grad, part in ((grad_far, slice(0, first)), (grad_near, slice(first, None))):
+        tables = context.tables[part]
+        for table, (here, others) in zip(
+            tables, by_axis(grad, axes[part], [table.shape[-1] for table in tables]), strict=True
+        ):
             others += [0] if table.dim() == 2 else []
             found.append(here.sum(others) if others else here.contiguous())
-    return found
+    return code, found
 
 
-def _forward(rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
-    run = _Run(centred(rows.detach()), context, eps)
-    shift = torch.where(run.large, finite(run.peaks()), 0.0)
-    total, mixed = run.collect(shift)
-    return mixed, shift + total.log()
+def _or_chunked(function: Callable[..., Result], instead: Callable[..., Result]) -> Callable[..., Result]:
+    """``function``, or for good ``instead`` once Triton could not compile or start a kernel."""
+
+    @functools.wraps(function)
+    def wrapped(rows: Tensor, *arguments: Any) -> Result:
+        if rows.device.type != "cuda":
+            return function(rows, *arguments)
+        if not _failures:
+            try:
+                return function(rows, *arguments)
+            except torch.cuda.OutOfMemoryError:
+                raise
+            except Exception as error:  # those of Triton, of its compiler and of the driver have no class in common
+                warnings.warn(
+                    f"the Triton backend failed ({error}); the chunked one is used from here on", stacklevel=2
+                )
+                _failures.append(str(error))
+        return instead(rows, *arguments)
+
+    return wrapped
 
 
-def _backward(
-    rows: Tensor,
-    context: Context,
-    eps: float,
-    mixed: Tensor,
-    lse: Tensor,
-    grad_mixed: Tensor,
-    grad_lse: Tensor,
-    needs_data: bool,
-    needs_constants: bool,
-) -> list[Tensor]:
-    """With a = exp(s - lse): ds = a (da - mixed·grad_mixed + grad_lse), where da = grad_mixed · normalised token."""
-    run = _Run(centred(rows.detach()), context, eps)
-    grads, lse = centred(grad_mixed), finite(lse)
-    # A large log-sum-exp is rounded: weights summing up to other than 1 would leave a gradient where there is none.
-    total, mixed_again = run.collect(lse, only_large=True)
-    factors = torch.where(run.large, total.clamp_min(torch.finfo(total.dtype).tiny).reciprocal(), 1.0)
-    mixed = torch.where(run.large.unsqueeze(-1), mixed_again, mixed)
-    down = (grads * mixed).sum(-1) - grad_lse
-    weighting = _Weighting(lse, run.lines.rows(grads), factors, down.contiguous())
-    grad_rows, score_sums = run.collect_gradients(weighting)
-    if not needs_data and not needs_constants:
-        # One empty tensor each: the outputs of an operator may not be the same tensor.
-        return [grad_rows, *(rows.new_empty(0) for _ in range(2 + len(context.tables)))]
-    return [grad_rows, *run.token_gradients(weighting, score_sums, needs_data, needs_constants)]
+def _unsupported(rows: Rows, context: Context) -> str | None:
+    """Takes float32 rows on a GPU (on the CPU in Triton's interpreter), and data of the dtypes above."""
+    data = context.data
+    if not _INSTALLED:
+        return "it needs triton (pip install triton)"
+    if _failures:
+        return f"it failed before: {_failures[0]}"
+    if data.device != rows.device:
+        return f"rows are on {rows.device}, data on {data.device}"
+    if rows.device.type != "cuda" and (rows.device.type != "cpu" or os.environ.get("TRITON_INTERPRET") != "1"):
+        return "it runs on CUDA devices (on the CPU only in Triton's interpreter, TRITON_INTERPRET=1)"
+    if rows.dtype != torch.float32:
+        return f"it computes in float32, not {rows.dtype}"
+    if data.dtype not in _DTYPES:
+        return f"it does not read {data.dtype}"
+    if not 1 <= data.shape[-1] <= MAX_CHANNELS:
+        return f"it takes 1 to {MAX_CHANNELS} raw channels, not {data.shape[-1]}"
+    if 0 in data.shape or 0 in rows.shape:
+        return "there is nothing to attend to"
+    return None
 
 
-_operator = define(name, _forward, _backward)
+def _counts(context: Context, num_rows: int, inner_dim: int) -> tuple[Count, ...]:
+    """Out of the question on a CPU, where kernels are interpreted."""
+    return (Count(math.inf, 1, 1),)
 
 
-def attend(rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
-    """See `perceiver_pytorch.ops.attend`. If Triton cannot compile or start a kernel, chunked takes over for good."""
-    if torch.compiler.is_compiling() or rows.device.type != "cuda":
-        return _operator(rows, context, eps)
-    try:
-        return _operator(rows, context, eps)
-    except torch.cuda.OutOfMemoryError:
-        raise
-    except Exception as error:  # those of Triton, of its compiler and of the driver have no class in common
-        warnings.warn(f"the Triton backend failed ({error}); the chunked one is used from here on", stacklevel=2)
-        _failures.append(str(error))
-        return chunked.attend(rows, context, eps)
+BACKEND = Backend(
+    "triton",
+    _unsupported,
+    _or_chunked(TritonAttend.forward, ChunkedAttend.forward),
+    _or_chunked(TritonAttend.backward, ChunkedAttend.backward),
+    _counts,
+)

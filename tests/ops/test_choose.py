@@ -1,0 +1,182 @@
+"""The plan of a cross-attend: which way each context goes, and the ways that others add."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ops.problems import Problem, Spec
+from perceiver_pytorch.ops import Context, attend, backend_names, choose, cost, cross_attend, projected, use_backend
+from perceiver_pytorch.ops.backend import Backend
+from perceiver_pytorch.ops.backends import BACKENDS, chunked, compiled
+from perceiver_pytorch.ops.cost import Count
+
+
+@pytest.fixture
+def problem() -> Problem:
+    return Problem.of(Spec(), Spec((7,)), heads=2)
+
+
+@pytest.fixture
+def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ways are tried in the order of the list, whatever they cost."""
+    monkeypatch.setattr(cost, "ranking", lambda ways, *arguments, **options: tuple(ways))
+
+
+@pytest.fixture
+def used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the ways that are used, in order."""
+    names: list[str] = []
+
+    def attend(backend: Backend, *arguments: object, original: object = Backend.attend) -> object:
+        names.append(backend.name)
+        return original(backend, *arguments)
+
+    def keys_and_values(*arguments: object, original: object = projected.keys_and_values) -> object:
+        names.append("projected")
+        return original(*arguments)
+
+    monkeypatch.setattr(Backend, "attend", attend)
+    monkeypatch.setattr(projected, "keys_and_values", keys_and_values)
+    return names
+
+
+@pytest.mark.usefixtures("in_order")
+def test_the_first_backend_that_takes_it_is_used_unless_another_is_asked_for(problem: Problem, used: list[str]) -> None:
+    cross_attend(**problem.arguments())
+    assert set(used) == {"chunked"}  # the first that computes in float64
+    used.clear()
+    cross_attend(**problem.to(torch.float32).arguments())
+    assert set(used) == {"compiled"}
+    for name in ("compiled", "chunked", "reference", "projected"):
+        used.clear()
+        with use_backend(name):
+            cross_attend(**problem.to(torch.float32).arguments())
+        assert set(used) == {name}
+
+
+@pytest.mark.usefixtures("in_order")
+def test_selections_nest_and_end_with_their_block(problem: Problem, used: list[str]) -> None:
+    with use_backend("reference"):
+        with use_backend("auto"):
+            cross_attend(**problem.arguments())
+        with pytest.raises(RuntimeError), use_backend("chunked"):
+            raise RuntimeError
+        used.clear()
+        cross_attend(**problem.arguments())
+        assert set(used) == {"reference"}
+    used.clear()
+    cross_attend(**problem.arguments())
+    assert set(used) == {"chunked"}
+
+
+def registered(monkeypatch: pytest.MonkeyPatch, *backends: Backend) -> None:
+    """For the test these are all backends there are."""
+    monkeypatch.setattr(choose, "_registered", choose._by_name(backends))
+
+
+@pytest.mark.usefixtures("in_order")
+def test_a_backend_that_refuses_is_passed_over_or_named(
+    problem: Problem, used: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing = replace(chunked.BACKEND, unsupported=lambda rows, context: "not on a Monday")
+    registered(monkeypatch, *(refusing if backend.name == "chunked" else backend for backend in BACKENDS))
+    cross_attend(**problem.arguments())
+    assert set(used) == {"reference"}
+    with use_backend("chunked"), pytest.raises(ValueError, match=r"no backend takes this.*chunked: not on a Monday"):
+        cross_attend(**problem.arguments())
+
+
+def test_unknown_backend_is_refused() -> None:
+    with (
+        pytest.raises(
+            ValueError,
+            match="backend must be 'auto' or one of triton, compiled, chunked, reference, projected, got 'cuda'",
+        ),
+        use_backend("cuda"),
+    ):
+        pass
+
+
+def context(axes: tuple[int, ...], channels: int, features: int = 13) -> Context:
+    tables = tuple(torch.zeros(length, features) for length in axes)
+    return Context(torch.zeros(1, *axes, channels), tables, torch.zeros(3))
+
+
+SHAPES = {
+    "video": (context((8, 130, 130), 3), 12, "compiled"),
+    "image, many rows": (context((224, 224), 3), 256, "compiled"),
+    "sound": (context((44_100,), 1), 12, "compiled"),
+    "a few tokens": (context((64,), 3), 12, "dense"),
+    "text embeddings": (context((512,), 768), 256, "projected"),
+    "many channels, more than may be formed": (context((300, 300), 500), 64, "chunked"),
+}
+WAYS = {backend.name: backend.counts for backend in BACKENDS} | {"projected": projected.counts}
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(("tokens", "rows", "expected"), SHAPES.values(), ids=SHAPES)
+def test_choice_fits_the_shape(tokens: Context, rows: int, expected: str, training: bool) -> None:
+    ways = dict(WAYS)
+    if tokens.data.shape[-1] > compiled.MAX_CHANNELS:
+        del ways["compiled"]
+    best, *_ = cost.ranking(ways, tokens, rows, 64, training=training)
+    assert best in (("reference", "projected") if expected == "dense" else (expected,))
+
+
+def test_every_context_is_read_in_its_own_way(used: list[str]) -> None:
+    """A large context by compiled loops, one of many channels by keys and values: as one softmax."""
+    p = Problem.of(Spec((60, 80)), Spec((20,), channels=300, features=2), latents=40, dim_head=16, dtype=torch.float32)
+    inputs = p.requires_grad()
+    output = cross_attend(**p.arguments())
+    assert used == ["projected", "compiled"]
+    found = torch.autograd.grad(output.square().sum(), list(inputs.values()))
+    with use_backend("reference"):
+        expected = cross_attend(**p.arguments())
+    torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-6)
+    exact = torch.autograd.grad(expected.square().sum(), list(inputs.values()))
+    for got, value in zip(found, exact, strict=True):
+        torch.testing.assert_close(got, value, rtol=1e-3, atol=1e-5 * value.abs().max().item())
+
+
+def test_rows_are_never_read_by_keys(used: list[str]) -> None:
+    tokens = context((64,), 300)
+    for name in ("auto", "projected"):
+        with use_backend(name):
+            attend(torch.zeros(1, 4, tokens.num_channels), tokens)
+    assert used == ["reference", "reference"]
+
+
+@pytest.fixture
+def others(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+    """What other packages register; looked for anew in the test."""
+    found: list[object] = []
+    monkeypatch.setattr(choose, "_registered", {})
+    monkeypatch.setattr(choose, "plugins", lambda group: found if group == "perceiver.backends" else [])
+    return found
+
+
+def test_backends_of_other_packages_are_found_and_chosen_by_their_cost(
+    problem: Problem, used: list[str], others: list[object]
+) -> None:
+    reference = next(backend for backend in BACKENDS if backend.name == "reference")
+    others.append(replace(reference, name="cheap", counts=lambda context, rows, inner: (Count(1, 1e-3, 1e-3),)))
+    others.append(replace(reference, name="dear", counts=lambda context, rows, inner: (Count(1, 1e9, 1e9),)))
+    assert backend_names() == ("cheap", "dear", "triton", "compiled", "chunked", "reference", "projected")
+    cross_attend(**problem.arguments())
+    assert set(used) == {"cheap"}
+    used.clear()
+    with use_backend("dear"):
+        cross_attend(**problem.arguments())
+    assert set(used) == {"dear"}
+
+
+def test_names_that_are_taken_and_what_is_no_backend_are_refused(others: list[object]) -> None:
+    for name in ("auto", "projected", "chunked"):
+        others[:] = [replace(BACKENDS[-1], name=name)]
+        with pytest.raises(ValueError, match=f"got '{name}', which is taken"):
+            backend_names()
+    others[:] = [chunked]
+    with pytest.raises(TypeError, match="must be a Backend, got <module"):
+        backend_names()
