@@ -137,7 +137,7 @@ def _checked_kinds(given: Any) -> dict[str, str]:
         if kind not in known:
             raise DataError(
                 f"input spec.kinds.{name} must be one of {', '.join(known)}, got {kind!r}; "
-                "was the run made with a package that adds a kind? Install it"
+                "if a package adds that kind, install it"
             )
     return dict(given)
 
@@ -150,7 +150,10 @@ def _specs(given: Any, known: Mapping[str, type], place: str) -> list[Any]:
     for i, entry in enumerate(given):
         kind = entry.get("kind") if isinstance(entry, Mapping) else None
         if not isinstance(kind, str) or kind not in known:
-            raise DataError(f"{place}[{i}] must be an object with a kind of {', '.join(known)}, got {entry!r}")
+            raise DataError(
+                f"{place}[{i}] must be an object with a kind of {', '.join(known)}, got {entry!r}; "
+                "if a package adds that kind, install it"
+            )
         fields = {name: value for name, value in entry.items() if name != "kind"}
         specs.append(from_json(known[kind], fields, f"{place}[{i}]"))
     return specs
