@@ -105,5 +105,5 @@ def test_texts_that_are_too_short_say_how_long_they_must_be(tmp_path, size, mess
 def test_what_is_no_file_is_refused(tmp_path):
     with pytest.raises(DataError, match="there is no file"):
         open_text(tmp_path / "nothing")
-    with pytest.raises(DataError, match="is no file; a text file is needed"):
+    with pytest.raises(DataError, match="is not a file; a text file is needed"):
         open_text(tmp_path)

@@ -71,7 +71,7 @@ def test_a_run_goes_on_once_there_is_room(config, whole, tmp_path, monkeypatch, 
     run = TableRun.create(tmp_path / "run")
     with monkeypatch.context() as patch:
         failing_at(patch, owner, name, number, failure)
-        with pytest.raises(DiskFullError, match=r"Make room, then go on with: perceiver fit --resume .*run"):
+        with pytest.raises(DiskFullError, match=r"Free some space, then continue with: perceiver fit --resume .*run"):
             fit(config, run, reporter=SILENT)
     if run.last.exists():
         torch.load(run.last, weights_only=True)

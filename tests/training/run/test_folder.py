@@ -8,16 +8,16 @@ from perceiver_pytorch.training.table.run import TableRun
 def test_a_run_that_ended_at_once_is_started_anew(tmp_path, kind, command):
     (tmp_path / ".lock").touch()
     (tmp_path / ".config.yaml.partial").touch()
-    with pytest.raises(ValueError, match=f"start it anew with perceiver {command} --run {tmp_path}"):
+    with pytest.raises(ValueError, match=f"start it again with perceiver {command} --run {tmp_path}"):
         kind.open(tmp_path)
     assert kind.create(tmp_path) == kind(tmp_path)
 
 
 def test_a_folder_of_something_else_is_no_run(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(ValueError, match=r"is no run folder: it has no config\.yaml"):
+    with pytest.raises(ValueError, match=r"is not a run folder: it has no config\.yaml"):
         TableRun.open(tmp_path)
-    with pytest.raises(ValueError, match=r"is not empty; give another one with --run, or go on with --resume"):
+    with pytest.raises(ValueError, match=r"is not empty; choose another with --run, or continue its run with --resume"):
         TableRun.create(tmp_path)
     with pytest.raises(ValueError, match="is not empty"):
         TableRun.create(tmp_path / "notes.txt")
@@ -27,12 +27,12 @@ def test_a_folder_of_something_else_is_no_run(tmp_path):
 def test_an_untrained_run_says_how_to_go_on(tmp_path, kind, command):
     run = kind.create(tmp_path)
     assert run.resume_command == f"perceiver {command} --resume {tmp_path}"
-    with pytest.raises(ValueError, match=f"has no model yet; go on training with `{run.resume_command}`"):
+    with pytest.raises(ValueError, match=f"has no model yet; continue its training with `{run.resume_command}`"):
         run.load(object)
     with pytest.raises(ValueError, match=r"has no metrics.json; was its training stopped early\?"):
         run.metrics()
     run.metrics_file.write_text("{")
-    with pytest.raises(ValueError, match=r"metrics.json is no JSON file"):
+    with pytest.raises(ValueError, match=r"metrics.json is not a JSON file"):
         run.metrics()
 
 

@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from perceiver_pytorch.training.run.interrupts import first_asks, handling, interrupt
+from perceiver_pytorch.training.run.interrupts import ask_once, handling, interrupt
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -24,7 +24,7 @@ def test_a_handler_can_be_put_in_front_again():
 
 def test_asked_once_it_requests_and_twice_it_interrupts():
     asked = []
-    with handling(first_asks(lambda: asked.append(True))):
+    with handling(ask_once(lambda: asked.append(True))):
         signal.raise_signal(signal.SIGINT)
         assert asked == [True]
         with pytest.raises(KeyboardInterrupt):

@@ -35,7 +35,7 @@ def test_classes_and_labels_that_look_alike(tmp_path):
 
 def test_a_split_by_another_name(tmp_path):
     table = table_of(tmp_path, x=NUMBERS, set=["train", "train", "test"] * 6 + ["val"] * 2, y=["yes", "no"] * 10)
-    assert told(table) == ["column 'set' tells train rows from others, but is read as input; is it --split set?"]
+    assert told(table) == ["column 'set' looks like a split, but is read as an input; if it is one, give --split set"]
     assert told(table, split="set") == []
     assert told(table, columns={"set": "category"}) == []
 
@@ -52,4 +52,4 @@ def test_files_that_are_not_opened(tmp_path):
 def test_a_column_that_has_the_answer(tmp_path):
     table = table_of(tmp_path, x=NUMBERS, word=["ja", "nein"] * 10, y=["yes", "no"] * 10)
     (line,) = told(table)
-    assert line.startswith("column 'word' settles 'y' in every train row")
+    assert line.startswith("column 'word' determines 'y' in every train row")

@@ -6,6 +6,7 @@ import pytest
 
 from cli_helpers import perceiver
 from old_runs import Comparison, copied
+from perceiver_pytorch.training.run.checkpoints import read_checkpoint
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.table.run import TableRun
 
@@ -42,3 +43,6 @@ def test_it_is_resumed_to_the_same_model(folder, same, name):
     for file in ("config.yaml", "config.json", "input_spec.json", "table.json"):
         assert (new.path / file).read_bytes() == (old.path / file).read_bytes()
     assert new.report_file.is_file()
+    checkpoints = [read_checkpoint(run.last) for run in (new, old)]
+    assert checkpoints[0].keys() == checkpoints[1].keys()
+    assert checkpoints[0]["callbacks"].keys() == checkpoints[1]["callbacks"].keys()

@@ -34,9 +34,8 @@ class LanguageRun(RunFolder):
         """Raises a `DataError` if the run began with another text."""
         if self.text_file.is_file() and (kept := self._read(self.text_file)) != _checksum(text):
             raise DataError(
-                f"the run {self.path} began with another text ({kept['bytes']:,} bytes, now {len(text):,}): its "
-                "model would be neither's; bring that text back, or begin a new run. `perceiver evaluate` measures "
-                "other texts"
+                f"run {self.path} began with another text (of {kept['bytes']:,} bytes; this one has {len(text):,}). "
+                "Restore that text, or start a new run; `perceiver evaluate` measures a model on other texts"
             )
 
     def write_text(self, text: Bytes) -> None:
@@ -62,11 +61,11 @@ class LanguageRun(RunFolder):
         """The run at ``path``.
 
         Raises:
-            ValueError: if it is none, or not one of a language model.
+            ValueError: if there is none, or it is not one of a language model.
         """
         run = cls.open(path)
         if not cls.is_at(path):
-            raise ValueError(f"{path} is no run of `perceiver language`")
+            raise ValueError(f"{path} is not a run of `perceiver language`")
         return run
 
     def config(self) -> LanguageConfig:

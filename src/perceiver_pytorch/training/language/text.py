@@ -22,11 +22,11 @@ def open_text(path: str | Path, at_least: int = 1) -> Bytes:
     """The bytes of a file.
 
     Raises:
-        DataError: if there is no such file, it is none, or it has fewer than ``at_least`` bytes.
+        DataError: if there is no such file, or it has fewer than ``at_least`` bytes.
     """
     file = Path(path)
     if not file.is_file():
-        raise DataError(f"{file} is no file; a text file is needed" if file.exists() else f"there is no file {file}")
+        raise DataError(f"{file} is not a file; a text file is needed" if file.exists() else f"there is no file {file}")
     if not file.stat().st_size:
         raise DataError(f"{file} is empty; a text is needed")
     if file.stat().st_size < at_least:

@@ -1,7 +1,7 @@
 """Checkpoints: written whole, read without unpickling code, and what they say about where a run stands.
 
 ``last.ckpt`` is written every so often and after every epoch. ``best.ckpt`` is a copy of the last.ckpt of the best
-epoch, made after it; `settle` makes it again where a run was killed between the two.
+epoch, made after it; `recover` makes it again where a run was killed between the two.
 """
 
 import io
@@ -28,7 +28,7 @@ class Progress:
     """What a checkpoint says about its run.
 
     Attributes:
-        epoch: epochs completed, so the number (from 0) of the one to go on with.
+        epoch: epochs completed, which is the number (from 0) of the next one.
         best_epoch: epochs completed when the best score was reached; 0: none yet.
         best_score: of the monitored metric.
         complete: training has come to its end.
@@ -125,7 +125,7 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     except OSError:
         raise
     except Exception as error:  # zip, pickle and PyTorch's own
-        raise ValueError(f"checkpoint {path} is damaged ({error}); start the run anew in another folder") from error
+        raise ValueError(f"checkpoint {path} is damaged ({error}); start the run again in another folder") from error
 
 
 class _Writer(io.FileIO):
@@ -154,7 +154,7 @@ def _save(checkpoint: dict[str, Any], path: Path) -> None:
             raise
 
 
-def settle(last: Path, best: Path) -> Progress | None:
+def recover(last: Path, best: Path) -> Progress | None:
     """Where a stopped run stands, by its last checkpoint; None if it has none. Makes the best one agree with it."""
     if not last.is_file():
         best.unlink(missing_ok=True)

@@ -78,7 +78,7 @@ class RunFolder:
 
     @property
     def resume_command(self) -> str:
-        """The command that goes on with this run, for messages."""
+        """The command that continues this run, for messages."""
         return f"perceiver {self.command[0]} --resume {self.path}"
 
     @classmethod
@@ -86,11 +86,11 @@ class RunFolder:
         """A new run at ``path``.
 
         Raises:
-            ValueError: if there is something already.
+            ValueError: if something is there already.
         """
         if path.exists() and (not path.is_dir() or _holds_something(path)):
             raise ValueError(
-                f"run folder {path} is not empty; give another one with --run, or go on with --resume {path}"
+                f"run folder {path} is not empty; choose another with --run, or continue its run with --resume {path}"
             )
         path.mkdir(parents=True, exist_ok=True)
         return cls(path)
@@ -100,21 +100,21 @@ class RunFolder:
         """The run at ``path``.
 
         Raises:
-            ValueError: if it is none.
+            ValueError: if there is none.
         """
         run = cls(path)
         if run.config_file.is_file():
             return run
         if path.is_dir() and not _holds_something(path):
             raise ValueError(
-                f"run {path} holds nothing to go on with: it ended before its configuration was written; "
-                f"start it anew with perceiver {' '.join(cls.command)} --run {path}"
+                f"run {path} has nothing to resume: it ended before its configuration was written; "
+                f"start it again with perceiver {' '.join(cls.command)} --run {path}"
             )
-        raise ValueError(f"{path} is no run folder: it has no {run.config_file.name}")
+        raise ValueError(f"{path} is not a run folder: it has no {run.config_file.name}")
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Keeps other processes from writing into the folder, and removes what a killed one left half written.
+        """Keeps other processes from writing into the folder, and removes the half-written files of a killed one.
 
         Raises:
             ValueError: if another process is writing.
@@ -163,7 +163,7 @@ class RunFolder:
 
     def _require_model(self) -> None:
         if not (self.path / "model.safetensors").is_file():
-            raise ValueError(f"run {self.path} has no model yet; go on training with `{self.resume_command}`")
+            raise ValueError(f"run {self.path} has no model yet; continue its training with `{self.resume_command}`")
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
@@ -171,7 +171,7 @@ class RunFolder:
         except FileNotFoundError:
             raise ValueError(f"run {self.path} has no {path.name}; was its training stopped early?") from None
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is no JSON file: {error}") from None
+            raise ValueError(f"{path} is not a JSON file: {error}") from None
 
 
 def _holds_something(path: Path) -> bool:

@@ -40,8 +40,8 @@ def handling(handler: Handler) -> Iterator[Callable[[], None]]:
             signal.signal(number, old if old is not None else signal.SIG_DFL)
 
 
-def first_asks(request: Callable[[], None]) -> Handler:
-    """A handler that calls ``request`` the first time and interrupts at once the second time."""
+def ask_once(request: Callable[[], None]) -> Handler:
+    """A handler that calls ``request`` the first time, and interrupts at once the second time."""
     asked = False
 
     def handle(number: int, frame: Any) -> None:

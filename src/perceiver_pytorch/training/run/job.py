@@ -146,7 +146,7 @@ def run_job(
             if not worth_resuming:
                 run.config_file.unlink(missing_ok=True)
             elif is_disk_full(error):
-                raise DiskFullError(f"{error}. Make room, then go on with: {run.resume_command}") from error
+                raise DiskFullError(f"{error}. Free some space, then continue with: {run.resume_command}") from error
             raise
 
 

@@ -1,4 +1,4 @@
-"""The training loop, whatever is trained: stops between two steps without loss, and goes on exactly."""
+"""The training loop, whatever is trained: it stops between two steps without loss, and resumes exactly."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from torch.utils.data import DataLoader
 from torchmetrics import Metric
 
 from perceiver_pytorch.training.run.callbacks import History, Stopper, TrainingStopped, build_callbacks, quiet_lightning
-from perceiver_pytorch.training.run.checkpoints import Checkpoints, Progress, WholeCheckpoints, settle
+from perceiver_pytorch.training.run.checkpoints import Checkpoints, Progress, WholeCheckpoints, recover
 from perceiver_pytorch.training.run.durations import Every
 from perceiver_pytorch.training.run.folder import RunFolder
-from perceiver_pytorch.training.run.interrupts import first_asks, handling
+from perceiver_pytorch.training.run.interrupts import ask_once, handling
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.run.settings import TrainingSettings
 
@@ -22,7 +22,7 @@ INTERRUPTED = "interrupted"
 
 
 class Resumable(pl.LightningModule):
-    """A module whose run can be stopped after any step and go on as if it had not been.
+    """A module whose run can be stopped after any step, and resumed as if it had not been.
 
     Its train loader has a batch sampler with ``set_epoch`` and ``skip``: batches to leave out at the start of the next
     epoch that is read.
@@ -122,7 +122,7 @@ def run_loop(
         Why training stopped before its end, or None.
     """
     quiet_lightning()
-    progress = settle(run.last, run.best) if resume else None
+    progress = recover(run.last, run.best) if resume else None
     if progress is not None and progress.complete:
         reporter.say("training is complete; the model is measured again")
         return None
@@ -130,7 +130,7 @@ def run_loop(
     trainer = _trainer(module, loaders, run, settings, stopper, _logger(run, resume, progress), reporter)
     last = None if progress is None else run.last
     try:
-        with handling(first_asks(lambda: stopper.request(INTERRUPTED))) as install:
+        with handling(ask_once(lambda: stopper.request(INTERRUPTED))) as install:
             stopper.install_handlers = install
             trainer.fit(module, loaders.train, loaders.val, ckpt_path=last, weights_only=True)
     except TrainingStopped as stop:

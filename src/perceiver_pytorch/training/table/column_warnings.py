@@ -1,4 +1,4 @@
-"""What was recognised, and may be meant otherwise."""
+"""Warnings about columns that may have been recognised wrongly."""
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from perceiver_pytorch.training.table.settings import DataConfig
 
 
 def warn_about_columns(table: Table, spec: InputSpec, rows: np.ndarray, data: DataConfig, reporter: Reporter) -> None:
-    """Tells of answers among the inputs, of a split that is none, of classes that are one, and of files left unread.
+    """Warns of inputs that give the answer away, of a split that is read as an input, of classes that differ in
+    spelling alone, and of files and sounds that are not read.
 
     Args:
         table: what was looked at.
@@ -28,19 +29,21 @@ def warn_about_columns(table: Table, spec: InputSpec, rows: np.ndarray, data: Da
     for target in spec.targets:
         for name in leaks(table, spec.kinds, target.name, rows):
             reporter.warn(
-                f"column {name!r} settles {target.name!r} in every train row; if it is the answer itself, "
+                f"column {name!r} determines {target.name!r} in every train row; if it is the answer itself, "
                 f"leave it out with --column {name}=ignore"
             )
         for text in target.warnings():
             reporter.warn(text)
     for name in unnamed_splits(table, spec.kinds) if split_column(table, data.split) is None else ():
         if name not in data.columns:
-            reporter.warn(f"column {name!r} tells train rows from others, but is read as input; is it --split {name}?")
+            reporter.warn(
+                f"column {name!r} looks like a split, but is read as an input; if it is one, give --split {name}"
+            )
     for name in unopened(table, spec.kinds, rows):
         if name not in data.columns:
             reporter.warn(
                 f"column {name!r} has paths of files that are not opened: the paths are read as text. "
-                "Put the texts themselves into the table"
+                "To have their content read, put it into the table"
             )
     for name, hint in hints(table, spec.kinds, rows, allow_outside=data.allow_outside).items():
         if name not in data.columns:

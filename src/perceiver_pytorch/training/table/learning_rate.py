@@ -1,4 +1,4 @@
-"""The peak learning rate of a run that names none: by the width of the model, and by what of it is trained."""
+"""The peak learning rate where none is given: by the width of the model, and by which of its weights are trained."""
 
 from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ HEAD = 1e-3
 
 
 def peak_learning_rate(model: RunModel, training: TrainingConfig, start: StartConfig) -> tuple[float, str]:
-    """The peak learning rate, and in words why: the given one, or one for the model.
+    """The peak learning rate, and why in words: the given one, or one that suits the model.
 
     Args:
         model: with frozen weights, and adapters.
@@ -29,12 +29,12 @@ def peak_learning_rate(model: RunModel, training: TrainingConfig, start: StartCo
         return training.lr, "as given"
     rate = LAMB if training.optimizer == "lamb" else RATE * min(1.0, WIDTH / _width(model))
     if not start.checkpoint:
-        return rate, "of fresh weights"
+        return rate, "for fresh weights"
     if start.lora:
-        return rate, "of adapters"
+        return rate, "for adapters"
     if not any(is_in_encoder(name) for name in _trained(model)):
-        return max(rate, HEAD), "of a head on a frozen model"
-    return rate * FINE_TUNING, "of fine-tuning"
+        return max(rate, HEAD), "for a head on a frozen model"
+    return rate * FINE_TUNING, "for fine-tuning"
 
 
 def _trained(model: nn.Module) -> Iterable[str]:

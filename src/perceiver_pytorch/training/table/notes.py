@@ -5,7 +5,7 @@ from perceiver_pytorch.data.loading import Waiting
 
 
 def reading_notes(table: TableLike, datasets: dict[str, TableDataset]) -> list[str]:
-    """How a table was read that is too large for memory."""
+    """How a table that is too large for memory was read."""
     notes = []
     if isinstance(table, ShardedTable):
         notes.append(
@@ -15,7 +15,7 @@ def reading_notes(table: TableLike, datasets: dict[str, TableDataset]) -> list[s
         )
     late = [name for name, dataset in datasets.items() if not dataset.prepared]
     if late:
-        notes.append(f"The {', '.join(late)} rows are decoded when they are needed; bad ones are met only then.")
+        notes.append(f"The {', '.join(late)} rows are decoded when they are needed, so bad rows are found only then.")
     return notes
 
 
@@ -30,7 +30,7 @@ def change_notes(datasets: dict[str, TableDataset]) -> list[str]:
 
 
 def waiting_note(waiting: Waiting, dataset: TableDataset) -> str:
-    """How much of the time training waited for its rows."""
+    """How long training waited for its rows."""
     where = "kept decoded in memory" if dataset.prepared else "decoded when they were needed"
     return (
         f"Training waited for data in {waiting.share:.1%} of its {waiting.seconds:,.0f} s; rows were {where}"
@@ -43,7 +43,8 @@ def result_notes(split: str, stopped: str | None) -> list[str]:
     notes = []
     if split == "validation":
         notes.append(
-            "The table has no test rows, so these are the validation rows that the model was chosen by: they flatter."
+            "The table has no test rows, so the result is for the validation rows, by which the model was chosen: "
+            "it is optimistic."
         )
     if stopped:
         notes.append(f"Training stopped before its end: {stopped}.")

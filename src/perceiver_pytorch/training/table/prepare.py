@@ -152,7 +152,7 @@ def _check_task_weights(spec: InputSpec, weights: Mapping[str, Any]) -> None:
 
 
 def _check_table(run: TableRun, now: dict[str, Any], config: FitConfig) -> None:
-    """Raise a `ValueError` if the table is not what it was when the run began: other rows lead to other weights."""
+    """Raises a `ValueError` if the table has changed since the run began: other rows lead to other weights."""
     if not run.spec_file.is_file():  # nothing has been learned yet
         return
     if not run.table_file.is_file():  # of an earlier version of this package
@@ -161,8 +161,8 @@ def _check_table(run: TableRun, now: dict[str, Any], config: FitConfig) -> None:
     found = differences(run.table(), now)
     if found:
         raise ValueError(
-            f"{config.data.table} is not what it was when {run.path} began: {'; '.join(found)}. "
-            "Going on would not give the model of that run; bring the table back, or begin anew in another folder"
+            f"{config.data.table} has changed since {run.path} began: {'; '.join(found)}. Resuming would give "
+            "another model; restore the table, or start a new run in another folder"
         )
 
 

@@ -62,7 +62,7 @@ class TableTask:
                 reporter.say(line)
         reporter.say(model.summary().splitlines()[0])
         rate, why = peak_learning_rate(model, config.training, config.start)
-        reporter.say(f"learning rate: {rate:g} at its peak, {why}")
+        reporter.say(f"peak learning rate: {rate:g} ({why})")
         return TableModule(model, spec, config.training, config.augment, rate)
 
     def begin(self, run: TableRun) -> None:
