@@ -125,6 +125,7 @@ def test_a_run_of_a_target_that_is_not_installed_says_so(tmp_path, monkeypatch):
     done = perceiver("predict", "clinic", "clinic.csv", "--output=out.csv", cwd=tmp_path, check=False)
     assert done.returncode == 2
     assert "a kind of class, labels, number" in done.stderr
+    assert "if a package adds that kind, install it" in done.stderr
 
 
 def test_a_count_may_recognise_its_columns(tmp_path, monkeypatch):
