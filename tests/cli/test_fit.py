@@ -1,104 +1,14 @@
-"""The command as a user has it: its output, its exit code, its files; in this process, where no signal is needed."""
+"""``perceiver fit`` as a user has it: its output, exit code and files; in this process, where no signal is needed."""
 
-import csv
-import datetime
-import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from importlib import metadata
 
 import pytest
 
 from cli_helpers import SETTINGS, perceiver
-from training_helpers import write_mixed_table, write_targets_table
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cli")
-    write_mixed_table(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(folder):
-    done = perceiver("fit", "mixed.csv", "--target=label", "--epochs=2", "--run=first", *SETTINGS, cwd=folder)
-    assert "measured on test rows:\nlabel: accuracy" in done.stdout
-    assert "report: first/report.html" in done.stdout
-    return folder / "first"
-
-
-def test_evaluate_repeats_what_training_measured(folder, run):
-    done = perceiver("evaluate", "first", "mixed.csv", "-o", "metrics.json", cwd=folder)
-    measured = json.loads((folder / "metrics.json").read_text())
-    trained = json.loads((run / "metrics.json").read_text())
-    assert measured["confusion"] == trained["confusion"]
-    assert measured["combinations"] == trained["combinations"]
-    assert "8 rows of mixed.csv (test)" in done.stdout
-
-
-def test_predict_gives_probabilities_of_every_row(folder, run):
-    perceiver("predict", "first", "mixed.csv", "-o", "out.csv", cwd=folder)
-    with (folder / "out.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [int(row["row"]) for row in rows] == list(range(48))
-    for row in rows:
-        shares = {"dark": float(row["p_dark"]), "light": float(row["p_light"])}
-        assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
-        assert row["prediction"] == max(shares, key=shares.get)
-
-
-def test_predict_and_evaluate_several_targets(folder):
-    write_targets_table(folder)
-    options = ["--target=weight,side", "--target=tags", "--task-weight=tags=2", "--epochs=1", *SETTINGS]
-    done = perceiver("fit", "targets.csv", *options, "--run=several", cwd=folder)
-    for name in ("side: accuracy", "tags: mAP", "weight: MAE"):
-        assert name in done.stdout
-    perceiver("predict", "several", "targets.csv", "-o", "several.csv", cwd=folder)
-    with (folder / "several.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    names = ["row", "weight_prediction", "side_prediction", "side_p_left", "side_p_right", "tags_prediction",
-             "tags_p_high", "tags_p_odd", "tags_p_wide"]  # fmt: skip
-    assert list(rows[0]) == names
-    for row in rows:
-        chosen = [label for label in ("high", "odd", "wide") if float(row[f"tags_p_{label}"]) >= 0.5]
-        assert row["tags_prediction"] == "|".join(chosen)
-        assert 0 < float(row["weight_prediction"]) < 2000
-    perceiver("evaluate", "several", "targets.csv", "-o", "several.json", cwd=folder)
-    measured = json.loads((folder / "several.json").read_text())
-    trained = json.loads((folder / "several/metrics.json").read_text())
-    assert measured["tasks"] == trained["tasks"]
-
-
-def test_dates_are_predicted_as_dates(folder):
-    lines = [f"{i % 7},{datetime.date(2020, 1, 1) + datetime.timedelta(days=31 * (i % 7) + i)}" for i in range(60)]
-    (folder / "dates.csv").write_text("\n".join(["x,when", *lines]))
-    done = perceiver("fit", "dates.csv", "--target=when", "--epochs=1", "--run=dates", *SETTINGS, cwd=folder)
-    assert "when: a date, 2020-0" in done.stdout
-    assert "2020-" in (folder / "dates/report.html").read_text()
-    perceiver("predict", "dates", "dates.csv", "-o", "dates-out.csv", cwd=folder)
-    with (folder / "dates-out.csv").open() as file:
-        for row in csv.DictReader(file):
-            assert datetime.date.fromisoformat(row["prediction"])
-
-
-def test_predict_takes_tables_without_target_and_without_a_modality(folder, run):
-    import pyarrow.parquet
-
-    with (folder / "mixed.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    with (folder / "bare.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["picture", "note"], extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows[:5])
-    done = perceiver("predict", "first", "bare.csv", "-o", "out.parquet", cwd=folder)
-    assert "has no columns sound, size, place; they count as missing in every row" in done.stderr
-    table = pyarrow.parquet.read_table(folder / "out.parquet")
-    assert table.num_rows == 5
-    assert table.column_names == ["row", "prediction", "p_dark", "p_light"]
 
 
 def test_a_run_that_was_interrupted_goes_on(folder):
@@ -147,13 +57,6 @@ def test_a_wrong_call_says_what_is_wrong_and_leaves_nothing(folder, arguments, m
     assert done.returncode == 2
     assert message in done.stderr
     assert not list(folder.glob("runs/*"))
-
-
-def test_wrong_calls_of_predict(folder, run):
-    for output, message in (("out.xlsx", "csv or .parquet"), ("no/such/out.csv", "does not exist")):
-        done = perceiver("predict", "first", "mixed.csv", "-o", output, cwd=folder, check=False)
-        assert done.returncode == 2
-        assert message in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -229,27 +132,3 @@ def test_any_column_names_will_do(folder):
     perceiver("fit", "odd names.csv", *options, "--run=odd names", cwd=folder)
     perceiver("predict", "odd names", "odd names.csv", "-o", "odd.csv", cwd=folder)
     assert "x.y: category" in (folder / "odd names/config.yaml").read_text()
-
-
-def test_config_prints_what_fit_reads(folder):
-    text = perceiver("config", "--preset=small", cwd=folder).stdout
-    (folder / "mine.yaml").write_text(text.replace("target: ''", "target: label").replace("epochs: 30", "epochs: 1"))
-    perceiver("fit", "mixed.csv", "--config=mine.yaml", "--run=configured", *SETTINGS, cwd=folder)
-    written = (folder / "configured/config.yaml").read_text()
-    assert "epochs: 1" in written
-    assert "table: mixed.csv" in written
-
-
-def test_without_a_command_there_is_help(tmp_path):
-    done = perceiver(cwd=tmp_path, check=False)
-    assert done.returncode == 2
-    assert "evaluate" in done.stdout + done.stderr
-
-
-def test_version(tmp_path):
-    assert perceiver("--version", cwd=tmp_path).stdout.strip() == metadata.version("perceiver-multi-modality-pytorch")
-
-
-def test_help_is_there_for_every_command(folder):
-    for command in ([], ["fit"], ["evaluate"], ["predict"], ["config"]):
-        assert "Usage" in perceiver(*command, "--help", cwd=folder).stdout
