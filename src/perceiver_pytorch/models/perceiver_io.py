@@ -18,7 +18,7 @@ from perceiver_pytorch.nn.decoder import QueryDecoder
 from perceiver_pytorch.nn.encoder import encode
 from perceiver_pytorch.nn.init import init_latents, init_linears
 from perceiver_pytorch.nn.io_layer import build_io_layers
-from perceiver_pytorch.nn.queries import CodedQueries, check_indices, check_queries
+from perceiver_pytorch.nn.query_arrays import CodedQueries, check_indices, check_queries
 from perceiver_pytorch.ops import Context
 
 Result = Tensor | dict[str, Tensor]

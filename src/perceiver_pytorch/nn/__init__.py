@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from perceiver_pytorch.nn.feed_forward import GEGLU, FeedForward, FeedForwardGELU
     from perceiver_pytorch.nn.fourier import fourier_encode, position_table
     from perceiver_pytorch.nn.layer import LatentBlock, LatentTransformer, PerceiverLayer, SingleBlockLayer
-    from perceiver_pytorch.nn.queries import random_indices, take
+    from perceiver_pytorch.nn.query_arrays import random_indices, take
     from perceiver_pytorch.nn.residual import PreNorm
 
 __all__ = [
@@ -41,7 +41,7 @@ __getattr__, __dir__ = lazily(
         "feed_forward": "FeedForward FeedForwardGELU GEGLU",
         "fourier": "fourier_encode position_table",
         "layer": "LatentBlock LatentTransformer PerceiverLayer SingleBlockLayer",
-        "queries": "random_indices take",
+        "query_arrays": "random_indices take",
         "residual": "PreNorm",
     },
 )
