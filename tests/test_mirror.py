@@ -34,7 +34,7 @@ ELSEWHERE = {
 """{module, or package for all its modules: "file of its tests: why there"}."""
 
 MISSING = {
-    *("_plugins", "cli", "data", "report"),
+    *("_plugins", "cli", "data"),
     *("ops.operator", "ops.precision", "ops.projected", "ops.structured"),
     *("training.language", "training.run", "training.start", "training.table"),
 }

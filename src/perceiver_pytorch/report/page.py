@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from perceiver_pytorch._files import write_text
-from perceiver_pytorch.data import BadRow, Predictions, TableDataset, Target
+from perceiver_pytorch.data import BadRow, Encoded, ModalitySpec, Predictions, TableDataset, Target
 from perceiver_pytorch.data.errors import listed
+from perceiver_pytorch.data.kinds.base import Part
 from perceiver_pytorch.data.targets.report_parts import Section, spread
 from perceiver_pytorch.data.targets.scores import by_target, score_title
-from perceiver_pytorch.report import examples, figures
+from perceiver_pytorch.report import figures
 
 NUM_EXAMPLES = 12
 
@@ -161,7 +162,7 @@ def _example(dataset: TableDataset, predictions: Predictions, place: int) -> dic
     sample = dataset[int(np.searchsorted(dataset.rows, int(predictions.rows[place])))]
     cells = dataset.table.row(sample.row)
     parts = [
-        part for modality in spec.modalities for part in examples.parts(modality, sample.inputs[modality.name], cells)
+        part for modality in spec.modalities for part in example_parts(modality, sample.inputs[modality.name], cells)
     ]
     answers = {}
     for target in predictions.targets:
@@ -169,3 +170,10 @@ def _example(dataset: TableDataset, predictions: Predictions, place: int) -> dic
         known = bool(target.known(encoded[None])[0])
         answers[target.name] = target.answer(predictions.values(target)[place], encoded if known else None)
     return {"row": sample.row, "parts": parts, "answers": answers}
+
+
+def example_parts(modality: ModalitySpec, encoded: Encoded | None, cells: Mapping[str, Any]) -> list[Part]:
+    """What the model saw of one modality of a row, as its kind draws it."""
+    if encoded is None:
+        return [{"kind": "text", "name": modality.name, "value": "(missing)"}]
+    return modality.example(encoded, cells)

@@ -9,7 +9,7 @@ import torch
 
 from data_helpers import fitted, png, shades, table_of, video, wav
 from perceiver_pytorch.data import InputSpec, SpecOptions, TableDataset, collate
-from perceiver_pytorch.report import examples
+from perceiver_pytorch.report.page import example_parts
 from perceiver_pytorch.training.table.build import build_model, run_model
 from training_helpers import tiny_config
 
@@ -98,7 +98,7 @@ def test_the_report_shows_every_kind(dataset):
     for i in range(len(dataset)):
         sample = dataset[i]
         for modality in dataset.spec.modalities:
-            for part in examples.parts(modality, sample.inputs[modality.name], dataset.table.row(i)):
+            for part in example_parts(modality, sample.inputs[modality.name], dataset.table.row(i)):
                 shown.setdefault(modality.name, set()).add(part["value"][:16])
     for name, start in {
         "picture": "data:image/png;b",
