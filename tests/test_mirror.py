@@ -29,6 +29,7 @@ ELSEWHERE = {
     **dict.fromkeys([f"models.multi_modality_{name}" for name in ("perceiver", "with_text_perceiver")], FAMILY),
     **dict.fromkeys(("models.text.ar_cache", "models.text.generation"), GENERATES),
     "nn.linear": "ops/test_linear.py: the operator that it calls",
+    "training.run.accelerator": "tables/test_run.py: what a run's model is moved by",
     "ops.backends": "ops/test_backends.py: one suite for all backends",
 }
 """{module, or package for all its modules: "file of its tests: why there"}."""
@@ -37,6 +38,7 @@ MISSING = {
     *("_plugins", "cli", "data"),
     *("ops.operator", "ops.precision", "ops.projected", "ops.structured"),
     *("training.language", "training.run", "training.start", "training.table"),
+    "tables.estimators",
 }
 """Modules, or packages with all their modules, that are tested through others and have no file of tests yet."""
 

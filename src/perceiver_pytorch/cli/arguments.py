@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from perceiver_pytorch._settings import Settings, load_config, overlaid
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.cli.options import Given, set_values
+from perceiver_pytorch.training.run.folder import remove_if_empty
 
 S = TypeVar("S", bound=Settings)
 
@@ -45,20 +46,3 @@ def train(task: Any, folder: Any, *, resume: bool, time_limit: float | None) -> 
     if outcome.stopped:
         console.say(f"stopped: {outcome.stopped}; go on with: {folder.resume_command}")
     return outcome
-
-
-def free_folder(table: str) -> Path:
-    """runs/NAME, or runs/NAME-2, .. where there is one."""
-    name = Path(table.removesuffix(".gz")).stem
-    number = 1
-    while True:
-        path = Path("runs") / (name if number == 1 else f"{name}-{number}")
-        if not path.exists():
-            return path
-        number += 1
-
-
-def remove_if_empty(path: Path) -> None:
-    """Removes a folder that holds nothing."""
-    if path.is_dir() and not any(path.iterdir()):
-        path.rmdir()

@@ -26,29 +26,18 @@ def evaluate(
     workers: Annotated[int | None, typer.Option(help="Processes that decode; 0: the main one.")] = None,
 ) -> int:
     """Measure a trained model on a table, with each combination of its modalities."""
-    from perceiver_pytorch._files import write_json
-    from perceiver_pytorch.cli.tables import load_rows, open_run, opened, overridden, tell_bad_rows
-    from perceiver_pytorch.data.targets.scores import metric_lines
-    from perceiver_pytorch.training.table.evaluation import measure
-    from perceiver_pytorch.training.table.run import TableRun
-
     if is_language_run(run):
         return evaluate_language(run, table, output)
-    folder = TableRun.open(run)
-    model = open_run(folder)
-    data = overridden(folder.config().data, on_error, allow_outside, encoding)
-    rows_of, rows, chosen = load_rows(table, data, split, default="test")
-    dataset = opened(rows_of, rows, folder, data, workers, require_target=True)
-    with console.reporter().step("measuring") as progress:
-        balanced = folder.config().training.class_weights == "balanced"
-        predictions, result = measure(model, dataset, balanced=balanced, progress=progress)
-    tell_bad_rows(dataset)
-    result |= {"table": table, "split": chosen, "bad_rows": len(dataset.bad)}
+    from perceiver_pytorch.tables.run import Run
 
-    console.say(f"{len(predictions.rows):,} rows of {table} ({chosen})")
-    for line in metric_lines(dataset.spec.targets, result):
-        console.say(line)
-    if output is not None:
-        write_json(output, result)
-        console.say(f"written: {output}")
+    Run.open(run).evaluate(
+        table,
+        split=split,
+        output=output,
+        on_error=on_error,
+        allow_outside=allow_outside,
+        encoding=encoding,
+        workers=workers,
+        reporter=console.reporter(),
+    )
     return 0

@@ -7,9 +7,10 @@ import typer
 
 from perceiver_pytorch._settings import read_settings
 from perceiver_pytorch.cli import console
-from perceiver_pytorch.cli.arguments import asked_settings, free_folder, stopped_folder, train
+from perceiver_pytorch.cli.arguments import asked_settings, stopped_folder, train
 from perceiver_pytorch.cli.options import Config, Given, NewRun, Resume, Set, TimeLimit, with_settings
 from perceiver_pytorch.training.run.durations import seconds
+from perceiver_pytorch.training.run.folder import free_folder
 from perceiver_pytorch.training.run.resuming import check_resumable
 from perceiver_pytorch.training.table.settings import PRESETS, FitConfig, preset
 

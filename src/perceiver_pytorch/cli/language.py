@@ -7,10 +7,11 @@ import typer
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.cli import console
-from perceiver_pytorch.cli.arguments import asked_settings, free_folder, stopped_folder, train
+from perceiver_pytorch.cli.arguments import asked_settings, stopped_folder, train
 from perceiver_pytorch.cli.options import Config, Given, NewRun, Resume, Set, TimeLimit, with_settings
 from perceiver_pytorch.training.language.settings import OBJECTIVES, PRESETS, LanguageConfig, language_preset
 from perceiver_pytorch.training.run.durations import seconds
+from perceiver_pytorch.training.run.folder import free_folder
 from perceiver_pytorch.training.run.resuming import check_resumable
 
 
@@ -81,9 +82,9 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="Makes the continuations repeatable.")] = None,
 ) -> int:
     """Continue a text with a trained causal model."""
-    from perceiver_pytorch.cli.tables import on_accelerator
     from perceiver_pytorch.models.text.byte_tokenizer import ByteTokenizer
     from perceiver_pytorch.training.language.run import LanguageRun
+    from perceiver_pytorch.training.run.accelerator import on_accelerator
 
     tokenizer = ByteTokenizer()
     if not prompt:
@@ -116,9 +117,9 @@ def fill(
     text: Annotated[str, typer.Argument(help="Text with [MASK] for each missing byte.")],
 ) -> int:
     """Fill the gaps of a text with a trained masked model, the most certain bytes first."""
-    from perceiver_pytorch.cli.tables import on_accelerator
     from perceiver_pytorch.models.text.byte_tokenizer import MASK, ByteTokenizer
     from perceiver_pytorch.training.language.run import LanguageRun
+    from perceiver_pytorch.training.run.accelerator import on_accelerator
 
     tokenizer = ByteTokenizer()
     ids, _ = tokenizer.batch([text], specials=True)
@@ -142,11 +143,11 @@ def is_language_run(run: Path) -> bool:
 def evaluate_language(run: Path, file: str, output: Path | None) -> int:
     """Measures a language model on a whole text file: ``perceiver evaluate``."""
     from perceiver_pytorch._files import write_json
-    from perceiver_pytorch.cli.tables import on_accelerator
     from perceiver_pytorch.training.language.baselines import compressors
     from perceiver_pytorch.training.language.objectives import bits_per_byte, objective_of
     from perceiver_pytorch.training.language.run import LanguageRun
     from perceiver_pytorch.training.language.text import open_text
+    from perceiver_pytorch.training.run.accelerator import on_accelerator
 
     folder = LanguageRun.open_language(run)
     objective = objective_of(folder.config())

@@ -22,22 +22,18 @@ def predict(
     workers: Annotated[int | None, typer.Option(help="Processes that decode; 0: the main one.")] = None,
 ) -> int:
     """Predict with a trained model: per row its class, labels or number, and the probability of each class or label."""
-    from perceiver_pytorch.cli.tables import load_rows, open_run, opened, overridden, tell_bad_rows
-    from perceiver_pytorch.training.table.evaluation import predict as run_model
-    from perceiver_pytorch.training.table.predictions import check_output, write_predictions
-    from perceiver_pytorch.training.table.run import TableRun
-
     if is_language_run(run):
         raise ValueError(f"run {run} has a language model: use perceiver generate {run} PROMPT, or perceiver fill")
-    check_output(output)
-    folder = TableRun.open(run)
-    model = open_run(folder)
-    data = overridden(folder.config().data, on_error, allow_outside, encoding)
-    rows_of, rows, _ = load_rows(table, data, split, default="all")
-    dataset = opened(rows_of, rows, folder, data, workers, require_target=False)
-    with console.reporter().step("predicting") as progress:
-        predictions = run_model(model, dataset, progress=progress)
-    tell_bad_rows(dataset)
-    write_predictions(output, predictions, dataset.bad if data.on_error == "skip" else None)
-    console.say(f"{len(predictions.rows):,} predictions written to {output}")
+    from perceiver_pytorch.tables.run import Run
+
+    Run.open(run).predict(
+        table,
+        split=split,
+        output=output,
+        on_error=on_error,
+        allow_outside=allow_outside,
+        encoding=encoding,
+        workers=workers,
+        reporter=console.reporter(),
+    )
     return 0

@@ -61,6 +61,11 @@ class RunFolder:
         return self.path / "history.csv"
 
     @property
+    def model_files(self) -> tuple[Path, Path]:
+        """Configuration and weights of the model, which ``from_pretrained`` reads."""
+        return self.path / "config.json", self.path / "model.safetensors"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -141,11 +146,11 @@ class RunFolder:
         staging = self.path / ".model.partial"
         try:
             model.save_pretrained(staging)
-            for name in ("config.json", "model.safetensors"):
-                write_whole(self.path / name, partial(os.replace, staging / name))
+            for file in self.model_files:
+                write_whole(file, partial(os.replace, staging / file.name))
         except Exception as error:
             if is_disk_full(error):
-                raise DiskFullError.at(self.path / "model.safetensors") from error
+                raise DiskFullError.at(self.model_files[1]) from error
             raise
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -162,7 +167,7 @@ class RunFolder:
         return model.eval()
 
     def _require_model(self) -> None:
-        if not (self.path / "model.safetensors").is_file():
+        if not self.model_files[1].is_file():
             raise ValueError(f"run {self.path} has no model yet; continue its training with `{self.resume_command}`")
 
     def _read(self, path: Path) -> dict[str, Any]:
@@ -177,3 +182,20 @@ class RunFolder:
 def _holds_something(path: Path) -> bool:
     """Whether a folder holds more than what a process that was killed at once leaves."""
     return any(not (inner.name == ".lock" or inner.name.endswith(".partial")) for inner in path.iterdir())
+
+
+def free_folder(table: str) -> Path:
+    """runs/NAME, or runs/NAME-2, .. where there is one."""
+    name = Path(table.removesuffix(".gz")).stem
+    number = 1
+    while True:
+        path = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        if not path.exists():
+            return path
+        number += 1
+
+
+def remove_if_empty(path: Path) -> None:
+    """Removes a folder that holds nothing."""
+    if path.is_dir() and not any(path.iterdir()):
+        path.rmdir()

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from perceiver_pytorch._files import write_whole
 from perceiver_pytorch.data import BadRow, Predictions
+
+if TYPE_CHECKING:
+    import pyarrow
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -17,25 +21,30 @@ def check_output(path: Path) -> None:
         raise ValueError(f"the folder of {path} does not exist")
 
 
-def write_predictions(path: Path, predictions: Predictions, bad: Mapping[int, BadRow] | None = None) -> None:
-    """Writes `Predictions.columns`.
+def predictions_table(predictions: Predictions, bad: Mapping[int, BadRow] | None = None) -> "pyarrow.Table":
+    """`Predictions.columns` as an Arrow table.
 
     Args:
-        path: CSV or Parquet file.
         predictions: of the rows that could be read.
         bad: {row: what is wrong with it}, of those that could not; not None: there is a column ``error``, and bad rows
             have their place among the others, without a prediction.
     """
     import pyarrow
+
+    table = pyarrow.table({name: pyarrow.array(values) for name, values in predictions.columns().items()})
+    if bad is None:
+        return table
+    reasons = [f"{entry.column}: {entry.reason}" if entry.column else entry.reason for entry in bad.values()]
+    error = pyarrow.nulls(len(table), pyarrow.string())
+    left_out = pyarrow.table({"row": pyarrow.array(list(bad), pyarrow.int64()), "error": reasons})
+    together = pyarrow.concat_tables([table.append_column("error", error), left_out], promote_options="default")
+    return together.sort_by("row")
+
+
+def write_table(path: Path, table: "pyarrow.Table") -> None:
+    """Writes a CSV or Parquet file."""
     import pyarrow.csv
     import pyarrow.parquet
 
-    table = pyarrow.table({name: pyarrow.array(values) for name, values in predictions.columns().items()})
-    if bad is not None:
-        reasons = [f"{entry.column}: {entry.reason}" if entry.column else entry.reason for entry in bad.values()]
-        error = pyarrow.nulls(len(table), pyarrow.string())
-        left_out = pyarrow.table({"row": pyarrow.array(list(bad), pyarrow.int64()), "error": reasons})
-        together = pyarrow.concat_tables([table.append_column("error", error), left_out], promote_options="default")
-        table = together.sort_by("row")
     writer = pyarrow.csv.write_csv if path.suffix.lower() == ".csv" else pyarrow.parquet.write_table
     write_whole(path, lambda partial: writer(table, str(partial)))

@@ -35,6 +35,11 @@ class TableRun(RunFolder):
     def report_file(self) -> Path:
         return self.path / "report.html"
 
+    @property
+    def needed_to_predict(self) -> tuple[Path, ...]:
+        """The files that a trained model is used by."""
+        return self.config_file, self.spec_file, *self.model_files
+
     def config(self) -> FitConfig:
         return load_config(self.config_file, FitConfig())
 
@@ -60,7 +65,7 @@ class TableRun(RunFolder):
         from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
 
         self._require_model()
-        config = self._read(self.path / "config.json")
+        config = self._read(self.model_files[0])
         if "published" in config:
             from perceiver_pytorch.training.start.published import PublishedTableModel
 

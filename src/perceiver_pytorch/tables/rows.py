@@ -1,0 +1,118 @@
+"""A run's model on rows of another table: which rows, and what is told about them."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perceiver_pytorch import _checks
+from perceiver_pytorch.data import InputSpec, TableDataset, TableLike, split_column
+from perceiver_pytorch.data.errors import listed
+from perceiver_pytorch.data.splits import SPLIT_NAMES
+from perceiver_pytorch.tables.forms import Form, open_table
+from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.table.datasets import decode_where_it_fits, make_dataset, read_options
+from perceiver_pytorch.training.table.settings import DataConfig
+
+SPLITS = ("train", "val", "test", "all")
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenRows:
+    """Rows of a table.
+
+    Attributes:
+        table: all rows.
+        rows: int64, the numbers of those that were chosen.
+        split: what was chosen: train, val, test or all.
+        form: of a table in memory, else None.
+    """
+
+    table: TableLike
+    rows: np.ndarray
+    split: str
+    form: Form | None
+
+    @classmethod
+    def load(
+        cls, given: Any, data: DataConfig, split: str | None, default: str, root: str | Path | None, reporter: Reporter
+    ) -> "ChosenRows":
+        """Reads a table.
+
+        Args:
+            given: a table of any form.
+            data: how to read it; ``data.split`` is the split column that the train table had.
+            split: train, val, test or all; None: ``default`` where the table has such rows, else all.
+            root: of a table in memory, where paths in cells start.
+            reporter: how to warn.
+
+        Raises:
+            ValueError: for another split, or one that the table does not have.
+        """
+        if split is not None:
+            _checks.choice("split", split, SPLITS)
+        table, form = open_table(given, read_options(data), root)
+        for note in table.notes:
+            reporter.warn(note)
+        wanted = split or default
+        everything = cls(table, np.arange(len(table)), "all", form)
+        name = data.split if data.split in table.column_names else split_column(table, None)
+        if wanted == "all" or (name is None and split is None):
+            return everything
+        if name is None:
+            raise ValueError(f"{table.source} has no split column, so it has no {wanted} rows; the split must be all")
+        parts = [SPLIT_NAMES.get(str(value).strip().lower()) for value in table.column(name)]
+        rows = np.flatnonzero(np.array([part == wanted for part in parts]))
+        if len(rows):
+            return cls(table, rows, wanted, form)
+        if split is None:
+            return everything
+        raise ValueError(f"{table.source}: the split column {name!r} has no {wanted} rows")
+
+    def dataset(
+        self, spec: InputSpec, data: DataConfig, workers: int | None, reporter: Reporter, *, require_target: bool
+    ) -> TableDataset:
+        """The rows as a model of ``spec`` reads them, decoded where they fit into memory."""
+        table = _complete(self.table, spec.columns, reporter)
+        dataset = make_dataset(table, self.rows, spec, data, require_target=require_target, workers=workers)
+        decode_where_it_fits(dataset, "decoding rows", reporter)
+        return dataset
+
+
+def _complete(table: TableLike, columns: Sequence[str], reporter: Reporter) -> TableLike:
+    """The table with those of ``columns`` that it lacks, empty; they are warned about.
+
+    Raises:
+        ValueError: if it has none of them.
+    """
+    missing = [name for name in columns if name not in table.column_names]
+    if len(missing) == len(columns):
+        raise ValueError(f"{table.source} has none of the columns that the model reads: {listed(columns)}")
+    if missing:
+        which = f"column {missing[0]!r}; it counts" if len(missing) == 1 else f"columns {listed(missing)}; they count"
+        reporter.warn(f"{table.source} has no {which} as missing in every row")
+    return table.with_empty(missing)
+
+
+def warn_about_bad_rows(dataset: TableDataset, reporter: Reporter) -> None:
+    """Names the first rows that were left out."""
+    bad = list(dataset.bad.values())
+    for entry in bad[:10]:
+        column = "" if entry.column is None else f"column {entry.column!r}: "
+        reporter.warn(f"row {entry.row} is left out: {column}{entry.reason}")
+    if len(bad) > 10:
+        reporter.warn(f".. and {len(bad) - 10} more rows")
+
+
+def adapted(data: DataConfig, on_error: str | None, allow_outside: bool, encoding: str | None) -> DataConfig:
+    """A run's data settings for another table; how the train table was written says nothing about that one."""
+    return dataclasses.replace(
+        data,
+        on_error=on_error or data.on_error,
+        allow_outside=data.allow_outside or allow_outside,
+        encoding=encoding,
+        delimiter=None,
+    )

@@ -1,0 +1,202 @@
+"""A trained run, as Python and the commands use it."""
+
+import os
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from perceiver_pytorch._files import write_json
+from perceiver_pytorch.data import InputSpec
+from perceiver_pytorch.data.targets.scores import metric_lines
+from perceiver_pytorch.tables.rows import ChosenRows, adapted, warn_about_bad_rows
+from perceiver_pytorch.training.run.accelerator import on_accelerator
+from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.table import evaluation
+from perceiver_pytorch.training.table.predictions import check_output, predictions_table, write_table
+from perceiver_pytorch.training.table.run import TableRun
+from perceiver_pytorch.training.table.settings import FitConfig
+
+if TYPE_CHECKING:
+    from perceiver_pytorch.training.start.published import RunModel
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=2)
+
+
+QUIET = Reporter(say=lambda text: None, warn=_warn)
+"""Says nothing; warnings are Python's."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model, with what was learned about its table.
+
+    Attributes:
+        folder: the run's files.
+    """
+
+    folder: TableRun
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "Run":
+        """The run in a folder that `fit` or ``perceiver fit`` wrote.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        return cls(TableRun.open(Path(path)))
+
+    def __repr__(self) -> str:
+        return f"Run.open({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @cached_property
+    def config(self) -> FitConfig:
+        """The settings that the run was trained with."""
+        return self.folder.config()
+
+    @cached_property
+    def spec(self) -> InputSpec:
+        """What was learned about the table: its inputs and its targets."""
+        return self.folder.spec()
+
+    @cached_property
+    def model(self) -> "RunModel":
+        """The trained model, in evaluation mode, on the accelerator if there is one.
+
+        Raises:
+            ValueError: if training has not come to a model yet.
+        """
+        return on_accelerator(self.folder.model())
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The metrics on the test rows, or on the validation rows where the table has no test rows.
+
+        Raises:
+            ValueError: if training was stopped before they were measured.
+        """
+        return self.folder.metrics()
+
+    def report(self) -> Path:
+        """The HTML report.
+
+        Raises:
+            ValueError: if training was stopped before it was written.
+        """
+        if not self.folder.report_file.is_file():
+            raise ValueError(
+                f"run {self.path} has no report yet; continue its training with `{self.folder.resume_command}`"
+            )
+        return self.folder.report_file
+
+    def lines(self) -> list[str]:
+        """The result in words: the metrics, and where the report is."""
+        metrics = self.metrics
+        stopped = [f"stopped: {metrics['stopped']}; go on with: {self.folder.resume_command}"]
+        measured = f"measured on {metrics['split']} rows:"
+        found = [measured, *metric_lines(self.spec.targets, metrics), f"report: {self.report()}"]
+        return [*stopped, *found] if metrics["stopped"] else found
+
+    def evaluate(
+        self,
+        table: Any,
+        *,
+        split: str | None = None,
+        output: str | os.PathLike[str] | None = None,
+        on_error: str | None = None,
+        allow_outside: bool = False,
+        encoding: str | None = None,
+        workers: int | None = None,
+        root: str | os.PathLike[str] | None = None,
+        reporter: Reporter = QUIET,
+    ) -> dict[str, Any]:
+        """Measures the model on a table that has the targets, with each combination of its modalities.
+
+        Args:
+            table: of any form that `fit` takes.
+            split: rows to measure on: train, val, test or all. None: the test rows if there are any, else all.
+            output: JSON file to write the metrics to.
+            on_error: for a bad row: raise or skip. None: as in training.
+            allow_outside: let file paths in cells leave the table's folder.
+            encoding: of a CSV, TSV or JSONL file that is not UTF-8.
+            workers: processes that decode; 0: this one. None: as many as are worth it.
+            root: of a table in memory, the folder that relative paths in cells start at; None: the current one.
+            reporter: how to tell what happens.
+
+        Returns:
+            The metrics: see `perceiver_pytorch.training.table.evaluation.measure`.
+
+        Raises:
+            DataError: for a table that cannot be read, or a bad row; the message names row and column.
+            ValueError: if no row has a known target, or there are no rows of the split.
+        """
+        model = self.model
+        data = adapted(self.config.data, on_error, allow_outside, encoding)
+        chosen = ChosenRows.load(table, data, split, "test", root, reporter)
+        dataset = chosen.dataset(self.spec, data, workers, reporter, require_target=True)
+        balanced = self.config.training.class_weights == "balanced"
+        with reporter.step("measuring") as progress:
+            predictions, result = evaluation.measure(model, dataset, balanced=balanced, progress=progress)
+        warn_about_bad_rows(dataset, reporter)
+        source = chosen.table.source
+        result |= {"table": source, "split": chosen.split, "bad_rows": len(dataset.bad)}
+        reporter.say(f"{len(predictions.rows):,} rows of {source} ({chosen.split})")
+        for line in metric_lines(self.spec.targets, result):
+            reporter.say(line)
+        if output is not None:
+            write_json(Path(output), result)
+            reporter.say(f"written: {output}")
+        return result
+
+    def predict(
+        self,
+        table: Any,
+        *,
+        split: str = "all",
+        output: str | os.PathLike[str] | None = None,
+        on_error: str | None = None,
+        allow_outside: bool = False,
+        encoding: str | None = None,
+        workers: int | None = None,
+        root: str | os.PathLike[str] | None = None,
+        reporter: Reporter = QUIET,
+    ) -> Any:
+        """Predicts the targets of a table, which need not have them; cells may be empty.
+
+        Args:
+            table: of any form that `fit` takes.
+            split: rows to predict: train, val, test or all.
+            output: CSV or Parquet file to write the predictions to as well.
+            on_error: for a bad row: raise, or skip: then a column ``error`` says what is wrong with it.
+            allow_outside, encoding, workers, root, reporter: as in `evaluate`.
+
+        Returns:
+            A row per predicted row, in the form of ``table``; an Arrow table where that was a path. ``row`` is the
+            number of the row; ``prediction`` the class, the labels or the number; ``p_NAME`` the probability of each
+            class or label. With several targets ``TARGET_`` stands before these names.
+
+        Raises:
+            DataError: for a table that cannot be read, or a bad row; the message names row and column.
+        """
+        if output is not None:
+            check_output(Path(output))
+        model = self.model
+        data = adapted(self.config.data, on_error, allow_outside, encoding)
+        chosen = ChosenRows.load(table, data, split, "all", root, reporter)
+        dataset = chosen.dataset(self.spec, data, workers, reporter, require_target=False)
+        with reporter.step("predicting") as progress:
+            predictions = evaluation.predict(model, dataset, progress=progress)
+        warn_about_bad_rows(dataset, reporter)
+        rows = predictions_table(predictions, dataset.bad if data.on_error == "skip" else None)
+        if output is not None:
+            write_table(Path(output), rows)
+            reporter.say(f"{len(predictions.rows):,} predictions written to {output}")
+        return rows if chosen.form is None else chosen.form.write(rows, table, rows["row"].to_numpy())

@@ -1,0 +1,94 @@
+"""Training on a table from Python."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from perceiver_pytorch._settings import load_config, with_keywords
+from perceiver_pytorch.data import TableLike
+from perceiver_pytorch.tables.forms import open_table
+from perceiver_pytorch.tables.run import QUIET, Run
+from perceiver_pytorch.training.run.durations import seconds
+from perceiver_pytorch.training.run.folder import free_folder, remove_if_empty
+from perceiver_pytorch.training.run.job import INTERRUPTED, run_job
+from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.run.resuming import check_resumable
+from perceiver_pytorch.training.table import settings
+from perceiver_pytorch.training.table.datasets import read_options
+from perceiver_pytorch.training.table.run import TableRun
+from perceiver_pytorch.training.table.settings import FitConfig
+from perceiver_pytorch.training.table.task import TableTask
+
+LINES = Reporter(warn=QUIET.warn)
+"""Prints lines; warnings are Python's."""
+
+
+def fit(
+    table: Any,
+    target: str | Sequence[str] | None = None,
+    *,
+    run: str | os.PathLike[str] | None = None,
+    preset: str = "tiny",
+    config: str | os.PathLike[str] | None = None,
+    resume: Run | str | os.PathLike[str] | None = None,
+    time_limit: str | None = None,
+    root: str | os.PathLike[str] | None = None,
+    verbose: bool = True,
+    **options: Any,
+) -> Run:
+    """Recognises the columns of a table, trains, keeps the best model, measures it, and writes a report.
+
+    Settings come from the preset, then the ``config`` file, then the options.
+
+    Args:
+        table: a path, ``hf:NAME`` or the name of a built-in set, as ``perceiver fit`` takes it; a pandas, polars or
+            pyarrow table, a `datasets.Dataset`, a list of dicts, or a dict of columns.
+        target: the column to predict, or several. None: that of a built-in set, or the class of files in folders.
+        run: folder to write. None: ``runs/NAME`` after the path, or ``runs/table`` for a table in memory, with a number
+            behind it where there is one.
+        preset: size of the model: tiny, small or base.
+        config: YAML file with any of the settings that ``perceiver config`` prints.
+        resume: a stopped run to go on with, on the same table and as it was configured.
+        time_limit: train no longer than this: ``"90s"``, ``"5m"``, ``"1h30m"``.
+        root: of a table in memory, the folder that relative paths in cells start at. None: the current one.
+        verbose: print what happens.
+        options: any setting by its name, as ``epochs=3, lr=1e-3, image_size=32``.
+
+    Raises:
+        DataError: for a table that cannot be used; the message names row and column.
+        TypeError, ValueError: for an unknown option or a value that it cannot have.
+        KeyboardInterrupt: for Ctrl-C; what was trained is saved.
+    """
+    limit = None if time_limit is None else seconds(time_limit, "time_limit")
+    path = os.fspath(table) if isinstance(table, str | os.PathLike) else None
+    folder = None if resume is None else resume.folder if isinstance(resume, Run) else TableRun.open(Path(resume))
+    base = settings.preset(preset, path) if folder is None else folder.config()
+    if config is not None:
+        base = load_config(Path(config), base)
+    if target is not None:
+        options["target"] = target if isinstance(target, str) else list(target)
+    asked, in_memory = with_keywords(base, options), None
+    if path is None:
+        in_memory, _ = open_table(table, read_options(asked.data), root)
+    asked = with_keywords(asked, {"table": path or in_memory.source})
+    if folder is None:
+        folder = TableRun.create(free_folder(path or "table") if run is None else Path(run))
+    else:
+        check_resumable(base, asked, folder.path)
+    return _trained(asked, in_memory, folder, resume is not None, limit, LINES if verbose else QUIET)
+
+
+def _trained(
+    config: FitConfig, table: TableLike | None, folder: TableRun, resume: bool, limit: float | None, reporter: Reporter
+) -> Run:
+    try:
+        outcome = run_job(TableTask(config, table), folder, resume=resume, time_limit=limit, reporter=reporter)
+    finally:
+        remove_if_empty(folder.path)
+    if outcome.stopped == INTERRUPTED:
+        raise KeyboardInterrupt(f"stopped, all is saved; go on with fit(table, resume={str(folder.path)!r})")
+    run = Run(folder)
+    for line in run.lines():
+        reporter.say(line)
+    return run
