@@ -10,7 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from perceiver_pytorch._settings import Settings, all_settings, dump_config, knob, overlaid, with_keywords
-from perceiver_pytorch.cli.options import GroupedCommand, NewRun, sentence, set_values, with_settings
+from perceiver_pytorch.cli.options import GroupedCommand, NewRun, sentence, set_values, with_options, with_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,3 +160,18 @@ def test_entries_are_added_to_those_of_a_mapping():
 
 def test_help_is_a_sentence():
     assert sentence("some text; null: all") == "Some text; default: all."
+
+
+def test_a_command_may_have_some_of_the_options_behind_its_own():
+    app = typer.Typer(add_completion=False)
+
+    @app.command()
+    @with_options(Sorts, "--flag", "--from", "--both/--no-both")
+    def cook(place: str, **more) -> int:
+        """Cook a meal."""
+        print(place, more)
+        return 0
+
+    done = CliRunner().invoke(app, ["here", "--from=there"])
+    assert done.stdout == "here {'flag': False, 'from_': 'there', 'both': None}\n"
+    assert [p.opts[0] for p in typer.main.get_command(app).params] == ["place", "--flag", "--from", "--both"]

@@ -66,21 +66,30 @@ def with_settings(cls: type, order: str) -> Callable[[Callable[..., int]], Calla
     names = order.split()
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
-        own = [p for p in inspect.signature(command).parameters.values() if p.name != "given"]
-        own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-        parameters = [*map(_parameter, settings.values()), *own]
-        parameters.sort(key=lambda p: names.index(p.name) if p.name in names else len(names))
-
-        @functools.wraps(command)
         def called(**values: Any) -> int:
             given: Given = {}
             for name, setting in settings.items():
                 given |= _given(setting, values.pop(name))
             return command(given, **values)
 
-        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        called.__annotations__ = {p.name: p.annotation for p in parameters}
-        return called
+        parameters = [*(_parameter(setting, setting.panel) for setting in settings.values()), *_own(command)]
+        parameters.sort(key=lambda p: names.index(p.name) if p.name in names else len(names))
+        return _with_parameters(called, command, parameters)
+
+    return decorate
+
+
+def with_options(cls: type, *options: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Gives a command some of the options of ``cls``, behind its own; it is called with them by their names.
+
+    Args:
+        options: as the command line spells them.
+    """
+    settings = {setting.knob.option: setting for setting in all_settings(cls)}
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        parameters = [*_own(command), *(_parameter(settings[option], None) for option in options)]
+        return _with_parameters(lambda **values: command(**values), command, parameters)
 
     return decorate
 
@@ -106,6 +115,23 @@ def sentence(help: str) -> str:
     return f"{help[0].upper()}{help[1:]}.".replace("; null: ", "; default: ")
 
 
+def _own(command: Callable[..., int]) -> list[inspect.Parameter]:
+    """The parameters that a command declares itself."""
+    parameters = inspect.signature(command).parameters.values()
+    own = [p for p in parameters if p.name != "given" and p.kind is not inspect.Parameter.VAR_KEYWORD]
+    return [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+
+
+def _with_parameters(
+    called: Callable[..., int], command: Callable[..., int], parameters: list[inspect.Parameter]
+) -> Callable[..., int]:
+    """``called`` with the name of ``command``, and the parameters that typer makes options of."""
+    functools.update_wrapper(called, command)
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {p.name: p.annotation for p in parameters}
+    return called
+
+
 def _given(setting: Setting, value: Any) -> Given:
     """What one option says; nothing if it is left out."""
     keys = tuple(setting.path.split("."))
@@ -129,8 +155,8 @@ def _entry(setting: Setting, text: str) -> tuple[str, Any]:
         raise ValueError(f"{expected} with a number, got {text!r}") from None
 
 
-def _parameter(setting: Setting) -> inspect.Parameter:
-    """The parameter that typer makes an option of."""
+def _parameter(setting: Setting, panel: str | None) -> inspect.Parameter:
+    """The parameter that typer makes an option of; it stands in the help under the heading ``panel``."""
     repeatable = bool({list, dict} & set(setting.types))
     kind = list[str] if repeatable else setting.types[0]
     text = sentence(setting.knob.help) + (" Repeatable." if repeatable else "")
@@ -138,7 +164,7 @@ def _parameter(setting: Setting) -> inspect.Parameter:
     info = typer.Argument(help=text)
     if option.startswith("-"):
         metavar = setting.knob.metavar or (f"[{'|'.join(map(str, choices))}]" if choices else None)
-        info = typer.Option(option, help=text, metavar=metavar, rich_help_panel=setting.panel)
+        info = typer.Option(option, help=text, metavar=metavar, rich_help_panel=panel)
     default = False if _is_flag(setting) else None
     annotation = Annotated[kind if default is False else kind | None, info]  # type: ignore[valid-type]
     return inspect.Parameter(
