@@ -14,7 +14,7 @@ from perceiver_pytorch.tables.rows import ChosenRows, adapted, warn_about_bad_ro
 from perceiver_pytorch.training.run.accelerator import on_accelerator
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table import evaluation
-from perceiver_pytorch.training.table.predictions import check_output, predictions_table, write_table
+from perceiver_pytorch.training.table.prediction_table import check_output, predictions_table, write_table
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import FitConfig
 

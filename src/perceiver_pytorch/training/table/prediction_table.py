@@ -1,4 +1,4 @@
-"""Predictions as a table file."""
+"""Predictions as a table, and as a file of one."""
 
 from collections.abc import Mapping
 from pathlib import Path
