@@ -30,6 +30,13 @@ ELSEWHERE = {
     **dict.fromkeys(("models.text.ar_cache", "models.text.generation"), GENERATES),
     "nn.linear": "ops/test_linear.py: the operator that it calls",
     "training.run.accelerator": "tables/test_run.py: what a run's model is moved by",
+    "training.language.module": "training/language/test_task.py: seen through whole runs",
+    "training.run.loop": "training/run/test_job.py: run by jobs alone",
+    "training.start.freezing": "training/start/test_finetune.py: seen through whole runs",
+    **dict.fromkeys(
+        ("training.start.published", "training.start.published_inputs"),
+        "training/start/test_finetune_published.py: held against the published models",
+    ),
     "ops.backends": "ops/test_backends.py: one suite for all backends",
 }
 """{module, or package for all its modules: "file of its tests: why there"}."""
@@ -37,8 +44,7 @@ ELSEWHERE = {
 MISSING = {
     *("_plugins", "cli", "data"),
     *("ops.operator", "ops.precision", "ops.projected", "ops.structured"),
-    *("training.language", "training.run", "training.start", "training.table"),
-    "tables.estimators",
+    *("tables.estimators", "training.table.predictions"),
 }
 """Modules, or packages with all their modules, that are tested through others and have no file of tests yet."""
 

@@ -14,11 +14,9 @@ from perceiver_pytorch import (
     HierarchicalConfigurator,
     HierarchicalMultiModalityPerceiver,
     InputModality,
-    InputModalityWithEmbedding,
     LearnedQueries,
     MultiModalityPerceiver,
     MultiModalityPerceiverNoPooling,
-    MultiModalityWithTextPerceiver,
     MultiTaskPerceiver,
     Output,
     Perceiver,
@@ -70,19 +68,8 @@ def tuned(table, path, pretrained, *, said=None, training=None, **start):
     return run, fit(config, run, reporter=Reporter(say=lines.append, warn=lines.append))
 
 
-def small(*modalities, **sizes):
-    torch.manual_seed(len(modalities))
-    return MultiModalityWithTextPerceiver(modalities=modalities, **{**SIZES, **sizes})
-
-
 def image(channels=3, name="image"):
     return InputModality(name, channels, 2, num_freq_bands=2, max_freq=4.0)
-
-
-def text(name="text", rows=9):
-    return InputModalityWithEmbedding(
-        name, 1, 1, num_freq_bands=2, max_freq=4.0, embedding=nn.Embedding(rows, 5), split_embedding=False
-    )
 
 
 def write_product_table(path, rows, seed):
@@ -213,37 +200,6 @@ def test_a_saved_model_is_a_source_as_well(table, pretrained, tmp_path):
     pretrained.model().save_pretrained(folder)
     run, _ = tuned(table, tmp_path / "run", TableRun(folder), freeze=["encoder"])
     assert torch.equal(run.model().latents, pretrained.model().latents)
-
-
-def test_channels_are_moved_block_by_block():
-    """A modality of few channels leaves, another one comes, and a wider one: positions and codes keep their weights."""
-    old, new = small(image(3), text()), small(image(3), text(), image(7, "map"))
-    matches = match_modalities(new.modalities, old.modalities)
-    assert matches == {"image": "image", "text": "text"}
-    move_weights(new, old, matches)
-    # Widths: old 5 + 5 (text) = 13 with image 3 + 10; codes of 2 and 3 modalities, sorted: image, (map,) text.
-    before, after = (model.layers[0].cross_attend.fn.to_kv.weight for model in (old, new))
-    assert (old.max_modality_dim, new.max_modality_dim) == (15, 20)
-    assert torch.equal(after[:, :5], before[:, :5])
-    assert torch.equal(after[:, 7:17], before[:, 3:13])
-    assert torch.equal(after[:, 17], before[:, 13])
-    assert torch.equal(after[:, 19], before[:, 14])
-    assert not torch.equal(after[:, 18], before[:, 14])
-
-
-def test_a_renamed_modality_is_found_by_what_it_reads():
-    old, new = small(image(3), text("note")), small(image(3, "photo"), text("note"))
-    assert match_modalities(new.modalities, old.modalities) == {"photo": "image", "note": "note"}
-    assert match_modalities(small(image(4, "photo")).modalities, old.modalities) == {}
-
-
-def test_rows_of_an_embedding_follow_their_values():
-    old, new = small(text("kind", 3)), small(text("kind", 4))
-    result = move_weights(new, old, {"kind": "kind"}, {"kind": torch.tensor([2, -1, 0, 1])})
-    before, after = old.embeddings["kind"].weight, new.embeddings["kind"].weight
-    assert torch.equal(after[[0, 2, 3]], before[[2, 0, 1]])
-    assert "embeddings.kind.weight" in result.fresh
-    assert result.taken["embeddings.kind.weight"] == 15
 
 
 def test_values_of_categories_are_matched_by_name(pretrained):

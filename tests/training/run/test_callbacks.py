@@ -1,0 +1,70 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from perceiver_pytorch.training.run.callbacks import History, Stopper, TrainingStopped
+from perceiver_pytorch.training.run.history import read_history, write_history
+
+
+def trainer(step=0, epoch=0, **metrics):
+    saved = []
+    return SimpleNamespace(
+        global_step=step,
+        current_epoch=epoch,
+        max_epochs=3,
+        callback_metrics={name: torch.tensor(value) for name, value in metrics.items()},
+        optimizers=[SimpleNamespace(param_groups=[{"lr": 0.01}])],
+        save_checkpoint=saved.append,
+        saved=saved,
+    )
+
+
+def test_a_request_saves_before_the_next_step():
+    stopper = Stopper(Path("last.ckpt"))
+    stopper.on_train_batch_start(trainer(step=3), None, None, 0)
+    stopper.request("enough")
+    stopper.request("for another reason")
+    now = trainer(step=4)
+    with pytest.raises(TrainingStopped, match=r"^enough$"):
+        stopper.on_train_batch_start(now, None, None, 0)
+    assert now.saved == [Path("last.ckpt")]
+
+
+def test_before_the_first_step_there_is_nothing_to_save():
+    stopper, now = Stopper(Path("last.ckpt"), time_limit=0.0), trainer()
+    with pytest.raises(TrainingStopped, match="the time limit of 0 s is reached"):
+        stopper.on_train_batch_start(now, None, None, 0)
+    assert now.saved == []
+
+
+def test_time_counts_from_the_start_of_training():
+    installed = []
+    stopper = Stopper(Path("last.ckpt"), time_limit=1000.0, install_handlers=lambda: installed.append(True))
+    stopper._start -= 2000
+    stopper.on_train_start(trainer(), None)
+    stopper.on_train_batch_start(trainer(), None, None, 0)
+    assert installed == [True]
+
+
+def test_a_row_per_epoch_and_a_line(tmp_path):
+    said = []
+    history = History(tmp_path / "history.csv", said.append, measure="val_accuracy")
+    history.on_train_epoch_end(trainer(8, 0, train_loss_epoch=0.5, val_loss=0.25, val_accuracy=0.75), None)
+    history.on_train_epoch_end(trainer(16, 1, train_loss_epoch=0.25), None)
+    first, second = read_history(tmp_path / "history.csv")
+    assert {name: first[name] for name in first if name != "seconds"} == {
+        "epoch": 1, "step": 8, "train_loss": 0.5, "val_loss": 0.25, "val_accuracy": 0.75, "lr": 0.01,
+    }  # fmt: skip
+    assert str(second["val_loss"]) == "nan"
+    assert said[0].startswith("epoch 1/3  loss 0.500  val loss 0.250  val accuracy 0.750  ")
+
+
+def test_epochs_that_were_not_saved_are_forgotten_on_resuming(tmp_path):
+    path = tmp_path / "history.csv"
+    write_history(path, [{"epoch": float(epoch), "val_loss": 0.5} for epoch in (1, 2, 3)])
+    History(path).on_train_start(trainer(epoch=2), None)
+    assert [row["epoch"] for row in read_history(path)] == [1, 2]
+    History(path).on_train_start(trainer(epoch=0), None)
+    assert not path.exists()

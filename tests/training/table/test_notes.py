@@ -1,0 +1,37 @@
+from types import SimpleNamespace
+
+from perceiver_pytorch.data.loading import Waiting
+from perceiver_pytorch.training.table.notes import change_notes, reading_notes, result_notes, waiting_note
+
+
+class Rows(SimpleNamespace):
+    def __len__(self):
+        return 1200
+
+
+def test_rows_that_are_decoded_late_are_told_of():
+    datasets = {"train": Rows(prepared=False), "val": Rows(prepared=False), "test": Rows(prepared=True)}
+    (note,) = reading_notes(None, datasets)
+    assert note == "The train, val rows are decoded when they are needed, so bad rows are found only then."
+    assert reading_notes(None, {"test": Rows(prepared=True)}) == []
+
+
+def test_changed_cells_are_counted_by_split_and_modality():
+    note = SimpleNamespace(name="note", changes={"cut": "lost their end"})
+    changes = {"train": {"note": {"cut": 1100}}, "val": {}}
+    datasets = {name: Rows(spec=SimpleNamespace(modalities=[note]), changes=counts) for name, counts in changes.items()}
+    assert change_notes(datasets) == ["1,100 of 1,200 train rows: cells of 'note' lost their end."]
+
+
+def test_waiting_is_a_share_of_the_time():
+    assert waiting_note(Waiting(1.0, 4.0), Rows(prepared=True)) == (
+        "Training waited for data in 25.0% of its 4 s; rows were kept decoded in memory."
+    )
+    assert waiting_note(Waiting(), Rows(prepared=False)).endswith("decoded when they were needed, see --workers.")
+
+
+def test_a_result_on_validation_rows_says_so():
+    assert result_notes("test", None) == []
+    optimistic, stopped = result_notes("validation", "the time limit of 5 s is reached")
+    assert optimistic.endswith("it is optimistic.")
+    assert stopped == "Training stopped before its end: the time limit of 5 s is reached."
