@@ -13,7 +13,7 @@ import pytest
 from kill_helpers import FORK, at_call, at_step, attempt, check_equal, child, killed
 from perceiver_pytorch import _files as files
 from perceiver_pytorch.data import TableDataset
-from perceiver_pytorch.report import report
+from perceiver_pytorch.report import page
 from perceiver_pytorch.training.run import checkpoints
 from perceiver_pytorch.training.run import folder as run_folder
 from perceiver_pytorch.training.run.history import read_history
@@ -84,7 +84,7 @@ def between_config_and_weights(argument):
 
 
 def while_reporting(argument):
-    at_call(report, "write_text", 0)
+    at_call(page, "write_text", 0)
 
 
 MOMENTS = [
