@@ -42,7 +42,7 @@ ELSEWHERE = {
 """{module, or package for all its modules: "file of its tests: why there"}."""
 
 MISSING = {
-    *("_plugins", "cli", "data"),
+    *("cli", "data"),
     *("ops.operator", "ops.precision", "ops.projected", "ops.structured"),
     *("tables.estimators", "training.table.predictions"),
 }

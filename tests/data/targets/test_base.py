@@ -25,3 +25,11 @@ def test_what_is_unknown_is_known_to_be(target):
     rows = np.stack([target.encode(there), unknown, target.encode(None)]).astype(target.dtype)
     assert target.known(rows).tolist() == [True, False, False]
     assert target.known(torch.from_numpy(rows)).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("target", [CLASSES, LABELS, NUMBER], ids=lambda target: target.kind)
+def test_what_is_shown_first_is_measured(target):
+    encoded = torch.from_numpy(np.stack([target.encode({"class": "a", "labels": "x", "number": 3}[target.kind])] * 2))
+    metrics = target.measured(torch.zeros(2, target.size), encoded)
+    assert {*target.titles, target.baseline.metric} <= metrics.keys()
+    assert {target.baseline.measures, target.score_name(), target.score_name(balanced=True)} <= target.titles.keys()
