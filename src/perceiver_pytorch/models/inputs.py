@@ -18,6 +18,7 @@ from perceiver_pytorch.models.modalities import (
 )
 from perceiver_pytorch.models.saving import SavedModel
 from perceiver_pytorch.models.summary import summarise
+from perceiver_pytorch.nn.module_dict import NamedModules
 from perceiver_pytorch.ops import Context
 
 
@@ -72,12 +73,11 @@ class ModalityReader(SavedModel):
         if code_dim is not None:
             self.code_dim = _checks.positive_int("modality_code_dim", code_dim)
         if embed:
-            self.embeddings = nn.ModuleDict()
+            self.embeddings = NamedModules()
             for modality in self.modalities.values():
                 if isinstance(modality, InputModalityWithEmbedding) and modality.embedding is not None:
                     modality.warn_unseen(depth)
-                    # Not by item: ModuleDict refuses its methods' names, and columns are called "type" or "items".
-                    self.embeddings._modules[modality.name] = modality.embedding
+                    self.embeddings[modality.name] = modality.embedding
         self.max_modality_dim = max(self.token_channels(name).used for name in self.modalities)
         self._record_config(modalities=[m.to_config() for m in self.modalities.values()])
 

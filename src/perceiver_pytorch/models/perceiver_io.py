@@ -18,6 +18,7 @@ from perceiver_pytorch.nn.decoder import QueryDecoder
 from perceiver_pytorch.nn.encoder import encode
 from perceiver_pytorch.nn.init import init_latents, init_linears
 from perceiver_pytorch.nn.io_layer import build_io_layers
+from perceiver_pytorch.nn.module_dict import NamedModules
 from perceiver_pytorch.nn.query_arrays import CodedQueries, check_indices, check_queries
 from perceiver_pytorch.ops import Context
 
@@ -180,7 +181,7 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
             block: arguments of the decoder's `AttentionBlock`.
             query_dim, query_code_dim, query_chunk_size: as in the constructor.
         """
-        self.queries, self.decoder = nn.ModuleDict(), None
+        self.queries, self.decoder = NamedModules(), None
         if not self.outputs:
             return
         width = self._init_queries(query_dim, query_code_dim)
@@ -257,7 +258,7 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         if _checks.positive_int("query_dim", width) < widest:
             raise ValueError(f"query_dim must be at least {widest}, the width of the widest queries, got {query_dim}")
         for name, each in arrays.items():
-            self.queries._modules[name] = CodedQueries(each, width)  # any name: see ModalityReader
+            self.queries[name] = CodedQueries(each, width)
         return width
 
     def _decode(

@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.nn.block import AttentionBlock
+from perceiver_pytorch.nn.module_dict import NamedModules
 
 
 class QueryDecoder(nn.Module):
@@ -28,9 +29,9 @@ class QueryDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.block = block
-        self.heads = nn.ModuleDict()
-        for name, size in channels.items():  # not by item: ModuleDict refuses names of its methods, such as "type"
-            self.heads._modules[name] = nn.Identity() if size is None else nn.Linear(block_dim, size)
+        self.heads = NamedModules()
+        for name, size in channels.items():
+            self.heads[name] = nn.Identity() if size is None else nn.Linear(block_dim, size)
         self.chunk_size = None if chunk_size is None else _checks.positive_int("query_chunk_size", chunk_size)
 
     def forward(

@@ -18,6 +18,7 @@ from perceiver_pytorch.models.modalities import (
 )
 from perceiver_pytorch.models.multi_task_perceiver import sizes_of_tasks
 from perceiver_pytorch.models.saving import SavedModel
+from perceiver_pytorch.nn.module_dict import NamedModules
 from perceiver_pytorch.ops import Context
 from perceiver_pytorch.training.start.published_inputs import columns_read, published_contexts
 from perceiver_pytorch.training.table.build import TableModel, model_name, table_modality
@@ -62,7 +63,7 @@ class PublishedTableModel(SavedModel):
         del self.decoder.queries
         self.heads = nn.ModuleList(nn.Linear(width, size) for size in self.tasks.values())
         self.modalities = {m.name: m for m in map(modality_from_config, modalities)}
-        self.embeddings, self.codes = nn.ModuleDict(), nn.ParameterDict()
+        self.embeddings, self.codes = NamedModules(), nn.ParameterDict()
         for name, modality in self.modalities.items():
             self._add(name, modality)
         self._record_config(
@@ -120,7 +121,7 @@ class PublishedTableModel(SavedModel):
         channels = modality.input_channels
         if isinstance(modality, InputModalityWithEmbedding):
             assert modality.embedding is not None
-            self.embeddings._modules[name] = modality.embedding
+            self.embeddings[name] = modality.embedding
             channels = modality.embedding.embedding_dim
         free = int(self.reader.num_channels) - channels - modality.position_dim  # type: ignore[arg-type]
         if free < 0:
