@@ -69,6 +69,10 @@ def imported(module: str, *, to_check_types: bool = False) -> frozenset[str]:
     return frozenset(name for name in names if name.split(".")[0] == "perceiver_pytorch") - SHARED
 
 
+def test_the_layers_are_the_packages_there_are() -> None:
+    assert LAYERS.keys() == {path.parent.name for path in SOURCE.glob("*/__init__.py")}
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_down(module: str) -> None:
     own = layer_of(module)
