@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import yaml
@@ -40,11 +40,10 @@ def page() -> str:
     renamed = [f"`{s.path}` is `{s.keyword}`" for s in all_settings(FitConfig) if s.keyword != s.name]
     lines = [INTRODUCTION.format(keywords=f"  But {' and '.join(renamed)}.\n" if renamed else "")]
     for title, config in (("perceiver fit", FitConfig), ("perceiver language", LanguageConfig)):
-        lines += [f"## `{title}`", ""]
+        lines += [f"## `{title}`", "", *_table(s for s in all_settings(config) if s.path == s.name)]
         for key, part in _parts(config):
             lines += [f"### `{key}`", "", str(part.__doc__).splitlines()[0], ""]
-            lines += ["| key | option | values | default | what it does |", "|---|---|---|---|---|"]
-            lines += [row(s) for s in all_settings(part, f"{key}.")] + [""]
+            lines += _table(all_settings(part, f"{key}."))
     return "\n".join(lines)
 
 
@@ -53,6 +52,12 @@ def _parts(config: type) -> Iterator[tuple[str, type]]:
     for name, hint in typing.get_type_hints(config).items():
         if dataclasses.is_dataclass(hint):
             yield name, typing.cast(type, hint)
+
+
+def _table(settings: Iterable[Setting]) -> list[str]:
+    rows = [row(setting) for setting in settings]
+    head = ["| key | option | values | default | what it does |", "|---|---|---|---|---|"]
+    return [*head, *rows, ""] if rows else []
 
 
 def row(setting: Setting) -> str:

@@ -5,12 +5,13 @@ from typing import Annotated
 import typer
 
 from perceiver_pytorch._settings import dump_config
+from perceiver_pytorch.cli.options import Preset
 from perceiver_pytorch.training.language.settings import language_preset
-from perceiver_pytorch.training.table.settings import PRESETS, preset
+from perceiver_pytorch.training.table.settings import preset
 
 
 def config(
-    preset_name: Annotated[str, typer.Option("--preset", help=f"Size: {', '.join(PRESETS)}.")] = "tiny",
+    preset_name: Preset = "tiny",
     objective: Annotated[
         str | None, typer.Option(help="Print the settings of `perceiver language` instead: causal or masked.")
     ] = None,

@@ -1,14 +1,12 @@
 """``perceiver fit``."""
 
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from perceiver_pytorch._settings import read_settings
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.cli.arguments import asked_settings, stopped_folder, train
-from perceiver_pytorch.cli.options import Config, Given, NewRun, Resume, Set, TimeLimit, with_settings
+from perceiver_pytorch.cli.options import Config, Given, NewRun, Preset, Resume, Set, TimeLimit, with_settings
 from perceiver_pytorch.training.run.durations import seconds
 from perceiver_pytorch.training.run.folder import free_folder
 from perceiver_pytorch.training.run.resuming import check_resumable
@@ -24,10 +22,7 @@ from perceiver_pytorch.training.table.settings import PRESETS, FitConfig, preset
 def fit(
     given: Given,
     run: NewRun = None,
-    preset_name: Annotated[
-        str,
-        typer.Option("--preset", metavar=f"[{'|'.join(PRESETS)}]", help="Size of the model.", rich_help_panel="Model"),
-    ] = "tiny",
+    preset_name: Preset = "tiny",
     config: Config = None,
     set_: Set = None,
     time_limit: TimeLimit = None,

@@ -8,8 +8,18 @@ import typer
 from perceiver_pytorch import _checks
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.cli.arguments import asked_settings, stopped_folder, train
-from perceiver_pytorch.cli.options import Config, Given, NewRun, Resume, Set, TimeLimit, with_settings
-from perceiver_pytorch.training.language.settings import OBJECTIVES, PRESETS, LanguageConfig, language_preset
+from perceiver_pytorch.cli.options import (
+    Config,
+    Given,
+    NewRun,
+    Preset,
+    Resume,
+    Set,
+    TimeLimit,
+    option_of,
+    with_settings,
+)
+from perceiver_pytorch.training.language.settings import OBJECTIVES, LanguageConfig, language_preset
 from perceiver_pytorch.training.run.durations import seconds
 from perceiver_pytorch.training.run.folder import free_folder
 from perceiver_pytorch.training.run.resuming import check_resumable
@@ -22,19 +32,9 @@ from perceiver_pytorch.training.run.resuming import check_resumable
 )
 def language(
     given: Given,
-    objective: Annotated[
-        str,
-        typer.Option(
-            metavar=f"[{'|'.join(OBJECTIVES)}]",
-            help="What to predict: the next byte (causal), or hidden bytes (masked).",
-            rich_help_panel="Model",
-        ),
-    ] = OBJECTIVES[0],
+    objective: Annotated[str, option_of(LanguageConfig, "objective")] = OBJECTIVES[0],
     run: NewRun = None,
-    preset_name: Annotated[
-        str,
-        typer.Option("--preset", metavar=f"[{'|'.join(PRESETS)}]", help="Size of the model.", rich_help_panel="Model"),
-    ] = "tiny",
+    preset_name: Preset = "tiny",
     config: Config = None,
     set_: Set = None,
     time_limit: TimeLimit = None,

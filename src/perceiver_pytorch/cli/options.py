@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from perceiver_pytorch._settings import Setting, all_settings
+from perceiver_pytorch.training.table.settings import PRESETS
 
 PANELS = ("Data", "Model", "Training", "Run")
 """The headings of a command's help, in their order."""
@@ -19,6 +20,10 @@ PANELS = ("Data", "Model", "Training", "Run")
 Given = dict[tuple[str, ...], Any]
 """What the options of a command say: values by their keys, as `overlaid` takes them."""
 
+Preset = Annotated[
+    str,
+    typer.Option("--preset", metavar=f"[{'|'.join(PRESETS)}]", help="Size of the model.", rich_help_panel="Model"),
+]
 NewRun = Annotated[
     Path | None, typer.Option(help="Folder to write the run to; default: runs/NAME.", rich_help_panel="Run")
 ]
@@ -62,17 +67,20 @@ def with_settings(cls: type, order: str) -> Callable[[Callable[..., int]], Calla
     Args:
         order: names of the parameters in the order of the command line; others come last.
     """
-    settings = {_parameter_name(setting): setting for setting in all_settings(cls) if setting.knob.option}
     names = order.split()
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        own = _own(command)
+        settings = {_parameter_name(setting): setting for setting in all_settings(cls) if setting.knob.option}
+        settings = {name: setting for name, setting in settings.items() if name not in {p.name for p in own}}
+
         def called(**values: Any) -> int:
             given: Given = {}
             for name, setting in settings.items():
                 given |= _given(setting, values.pop(name))
             return command(given, **values)
 
-        parameters = [*(_parameter(setting, setting.panel) for setting in settings.values()), *_own(command)]
+        parameters = [*(_parameter(setting, setting.panel) for setting in settings.values()), *own]
         parameters.sort(key=lambda p: names.index(p.name) if p.name in names else len(names))
         return _with_parameters(called, command, parameters)
 
@@ -92,6 +100,12 @@ def with_options(cls: type, *options: str) -> Callable[[Callable[..., int]], Cal
         return _with_parameters(lambda **values: command(**values), command, parameters)
 
     return decorate
+
+
+def option_of(cls: type, path: str) -> Any:
+    """What typer is told about the option of one setting, for a command that declares it itself."""
+    (setting,) = (setting for setting in all_settings(cls) if setting.path == path)
+    return _info(setting, setting.panel)
 
 
 def set_values(pairs: Iterable[str] | None) -> Given:
@@ -157,25 +171,31 @@ def _entry(setting: Setting, text: str) -> tuple[str, Any]:
 
 def _parameter(setting: Setting, panel: str | None) -> inspect.Parameter:
     """The parameter that typer makes an option of; it stands in the help under the heading ``panel``."""
-    repeatable = bool({list, dict} & set(setting.types))
-    kind = list[str] if repeatable else setting.types[0]
-    text = sentence(setting.knob.help) + (" Repeatable." if repeatable else "")
-    option, choices = str(setting.knob.option), setting.knob.choices
-    info = typer.Argument(help=text)
-    if option.startswith("-"):
-        metavar = setting.knob.metavar or (f"[{'|'.join(map(str, choices))}]" if choices else None)
-        info = typer.Option(option, help=text, metavar=metavar, rich_help_panel=panel)
+    kind = list[str] if _is_repeatable(setting) else setting.types[0]
     default = False if _is_flag(setting) else None
-    annotation = Annotated[kind if default is False else kind | None, info]  # type: ignore[valid-type]
+    annotation = Annotated[kind if default is False else kind | None, _info(setting, panel)]  # type: ignore[valid-type]
     return inspect.Parameter(
         _parameter_name(setting), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )
+
+
+def _info(setting: Setting, panel: str | None) -> Any:
+    text = sentence(setting.knob.help) + (" Repeatable." if _is_repeatable(setting) else "")
+    option, choices = str(setting.knob.option), setting.knob.choices
+    if not option.startswith("-"):
+        return typer.Argument(help=text)
+    metavar = setting.knob.metavar or (f"[{'|'.join(map(str, choices))}]" if choices else None)
+    return typer.Option(option, help=text, metavar=metavar, rich_help_panel=panel)
 
 
 def _parameter_name(setting: Setting) -> str:
     """That of the option, with an underscore behind a word that Python keeps for itself."""
     name = str(setting.knob.option).partition("/")[0].lstrip("-").replace("-", "_")
     return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def _is_repeatable(setting: Setting) -> bool:
+    return bool({list, dict} & set(setting.types))
 
 
 def _is_flag(setting: Setting) -> bool:

@@ -92,12 +92,13 @@ class LanguageTraining(TrainingSettings):
 class LanguageConfig(Settings):
     """A whole run."""
 
-    panel = "Data"
+    panel = "Model"
 
     objective: str = knob(
-        "causal",
-        "causal predicts the next byte (PerceiverAR), masked predicts hidden bytes (PerceiverLM)",
+        OBJECTIVES[0],
+        "what to predict: the next byte (causal, PerceiverAR) or hidden bytes (masked, PerceiverLM)",
         choices=OBJECTIVES,
+        option="--objective",
     )
     data: LanguageData = LanguageData()
     model: LanguageModel = LanguageModel()
