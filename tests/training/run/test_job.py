@@ -109,7 +109,7 @@ class LineTask:
         self.note("begin")
         write_json(run.path / "slope.json", self.config.slope)
 
-    def loaders(self, module):
+    def loaders(self):
         self.note("loaders")
         points = Points(self.config.slope, 24)
         order = EpochBatches(len(points), self.training.batch_size, self.training.seed)

@@ -1,6 +1,6 @@
-"""What simple means need for a held-out text, in bits per byte: what a model has to beat.
+"""Bits per byte that simple methods need for a held-out text: what a model has to beat.
 
-Of the train part they know its end, 8 MB at most, so that they take seconds and little memory whatever the file.
+They see the last 8 MB of the train part at most, so they take seconds and little memory for any file.
 """
 
 import gzip
@@ -21,9 +21,9 @@ def unigram(train: Bytes, text: Bytes) -> float:
 
 
 def compressors(text: Bytes, train: Bytes | None = None) -> dict[str, float]:
-    """gzip and lzma (xz) of the text by itself; ``lzma after train``: what it adds to the train part's file.
+    """gzip and lzma (xz) of the text by itself; ``lzma after train``: what the text adds to the compressed train part.
 
-    The last is the fair one to compare with a model that was trained.
+    Only the last can be compared fairly with a trained model.
     """
     data = text.tobytes()
     sizes = {"gzip": len(gzip.compress(data, 9, mtime=0)), "lzma": len(lzma.compress(data, preset=9))}
@@ -36,8 +36,8 @@ def compressors(text: Bytes, train: Bytes | None = None) -> dict[str, float]:
 def neighbours(train: Bytes, text: Bytes) -> float:
     """Each byte by what stood between the same two neighbours in the train part; for masked models.
 
-    Where they were not seen together, by what followed the one before, and by how often the byte occurs: counts of the
-    wider context stand for one more look, as in a Dirichlet prior.
+    Neighbours that were not seen together fall back on the byte before, and then on how often each byte occurs: the
+    estimate of the narrower context counts as one more observation, as in a Dirichlet prior.
     """
     train = train[-_KNOWN:]
     alone = (np.bincount(train, minlength=256) + 1.0) / (len(train) + 256)

@@ -53,7 +53,7 @@ class LanguageTask:
         if not run.text_file.is_file():
             run.write_text(self.text)
 
-    def loaders(self, module: Any) -> Loaders:
+    def loaders(self) -> Loaders:
         """What Lightning calls an epoch ends with a validation."""
         windows = Windows(self.parts["train"], self.objective.length)
         epochs, steps = epochs_and_steps(self.config, self.objective, len(self.parts["train"]))

@@ -1,4 +1,4 @@
-"""Around the training loop: stopping so that nothing is lost, the history, and progress without a terminal."""
+"""Around the training loop: stopping without loss, the history, and progress where there is no terminal."""
 
 import time
 import warnings
@@ -20,7 +20,7 @@ class Stopper(pl.Callback):
     """Saves between two steps and raises `TrainingStopped`, once time is up or `request` was called.
 
     Args:
-        last: file of the checkpoint to go on from.
+        last: file of the checkpoint to resume from.
         time_limit: seconds from the start of training, or None.
         install_handlers: called when training starts, after Lightning has put a SIGTERM handler of its own in front.
     """

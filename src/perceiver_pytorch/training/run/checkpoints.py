@@ -1,4 +1,4 @@
-"""Checkpoints: written whole, read without unpickling code, and what they say about where a run stands.
+"""Checkpoints: written whole, read without unpickling code, and how far they say a run has come.
 
 ``last.ckpt`` is written every so often and after every epoch. ``best.ckpt`` is a copy of the last.ckpt of the best
 epoch, made after it; `recover` makes it again where a run was killed between the two.
@@ -155,7 +155,7 @@ def _save(checkpoint: dict[str, Any], path: Path) -> None:
 
 
 def recover(last: Path, best: Path) -> Progress | None:
-    """Where a stopped run stands, by its last checkpoint; None if it has none. Makes the best one agree with it."""
+    """How far a stopped run has come, by its last checkpoint; None if it has none. Makes the best one agree with it."""
     if not last.is_file():
         best.unlink(missing_ok=True)
         return None

@@ -82,7 +82,7 @@ class Task(Protocol[R_contra]):
         """Writes what `prepare` will compare with when the run is resumed, unless it is there."""
         ...
 
-    def loaders(self, module: Resumable) -> Loaders:
+    def loaders(self) -> Loaders:
         """What to train and validate on."""
         ...
 
@@ -91,7 +91,7 @@ class Task(Protocol[R_contra]):
         ...
 
     def write(self, run: R_contra, trained: Trained, metrics: dict[str, Any]) -> None:
-        """Writes what a person looks at."""
+        """Writes what a person looks at, such as a report."""
         ...
 
 
@@ -105,15 +105,15 @@ def run_job(
 ) -> Outcome:
     """Trains for a task, keeps the best model, measures it, and describes the result.
 
-    The configuration is written first, so a run that is killed at any moment can be resumed. Where data or
-    configuration prove bad, the folder is left empty.
+    The configuration is written first, so a run that is killed at any moment can be resumed. Where the data or
+    the configuration cannot be used, the folder is left empty.
 
     Args:
         task: what to do; it is used up.
         run: an empty run folder, or with ``resume`` one of a run that was stopped.
         resume: go on from ``checkpoints/last.ckpt``, to what the uninterrupted run would have given.
         time_limit: seconds of training; what is best by then is measured.
-        reporter: how to tell what happens.
+        reporter: how to report what happens.
 
     Raises:
         ValueError: for data (`DataError`) or a configuration that cannot be used, or if another process trains in this
@@ -130,11 +130,11 @@ def run_job(
             task.prepare(run, resume=resume, reporter=reporter)
             torch.manual_seed(task.training.seed)
             module = task.module(reporter)
-            worth_resuming = True
+            worth_resuming = True  # data and configuration have proved good
             task.begin(run)
             stopped = run_loop(
                 module,
-                task.loaders(module),
+                task.loaders(),
                 run,
                 task.training,
                 resume=resume,

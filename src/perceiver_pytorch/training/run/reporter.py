@@ -1,4 +1,4 @@
-"""How a long job tells what it does, without knowing where it is shown."""
+"""How a long job reports what it does, wherever that is shown."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reporter:
-    """How a run tells what it does.
+    """How a run reports what it does.
 
     Args:
         say: prints a line.

@@ -153,10 +153,7 @@ def _check_task_weights(spec: InputSpec, weights: Mapping[str, Any]) -> None:
 
 def _check_table(run: TableRun, now: dict[str, Any], config: FitConfig) -> None:
     """Raises a `ValueError` if the table has changed since the run began: other rows lead to other weights."""
-    if not run.spec_file.is_file():  # nothing has been learned yet
-        return
-    if not run.table_file.is_file():  # of an earlier version of this package
-        run.write_table(now)
+    if not run.spec_file.is_file() or not run.table_file.is_file():  # nothing was learned, or by an early version
         return
     found = differences(run.table(), now)
     if found:

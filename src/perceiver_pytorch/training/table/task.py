@@ -66,11 +66,13 @@ class TableTask:
         return TableModule(model, spec, config.training, config.augment, rate)
 
     def begin(self, run: TableRun) -> None:
-        if not run.spec_file.is_file():
+        begun = run.spec_file.is_file()
+        if not begun or not run.table_file.is_file():  # runs of early versions have a spec alone
             run.write_table(self.data.fingerprint)
+        if not begun:
             run.write_spec(self.data.spec)
 
-    def loaders(self, module: Any) -> Loaders:
+    def loaders(self) -> Loaders:
         train, datasets = self.data.datasets["train"], self.data.datasets
         parts, window = None, 0
         if isinstance(train.table, ShardedTable):
