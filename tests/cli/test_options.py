@@ -151,6 +151,8 @@ def test_set_reads_yaml():
     }
     with pytest.raises(ValueError, match="--set must be KEY=VALUE, got 'depth'"):
         set_values(["depth"])
+    with pytest.raises(ValueError, match=r"--set must be KEY=VALUE with a value in YAML, got 'data.target=\[a'"):
+        set_values(["data.target=[a"])
 
 
 def test_entries_are_added_to_those_of_a_mapping():

@@ -112,8 +112,14 @@ def set_values(pairs: Iterable[str] | None) -> Given:
     """What ``--set KEY=VALUE`` says; the values are YAML."""
     import yaml
 
-    split = [pair(text, "--set must be KEY=VALUE") for text in pairs or ()]
-    return {tuple(key.split(".")): yaml.safe_load(value) for key, value in split}
+    given: Given = {}
+    for text in pairs or ():
+        key, value = pair(text, "--set must be KEY=VALUE")
+        try:
+            given[tuple(key.split("."))] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(f"--set must be KEY=VALUE with a value in YAML, got {text!r}") from None
+    return given
 
 
 def pair(text: str, expected: str) -> tuple[str, str]:
