@@ -1,4 +1,4 @@
-"""The kind of column of examples/plugins, installed as a package, from `fit` to the report."""
+"""Kinds of columns of other packages: that of examples/plugins from `fit` to the report, and that of the page."""
 
 import csv
 import json
@@ -14,7 +14,9 @@ import yaml
 
 from cli_helpers import SETTINGS
 
-PLUGIN = Path(__file__).parent.parent / "examples/plugins"
+ROOT = Path(__file__).parent.parent
+PLUGIN = ROOT / "examples/plugins"
+PAGE = ROOT / "docs/extending/kind.md"
 
 
 @pytest.fixture(scope="module")
@@ -149,5 +151,33 @@ def test_kinds_that_cannot_be_added_are_named(monkeypatch):
 
 
 def test_nothing_of_ours_knows_it():
-    ours = Path(__file__).parent.parent / "src"
-    assert not [path for path in ours.rglob("*.py") if re.search(r"\bdna\b", path.read_text(), re.IGNORECASE)]
+    assert not [path for path in (ROOT / "src").rglob("*.py") if re.search(r"\bdna\b", path.read_text(), re.IGNORECASE)]
+
+
+def test_the_kind_of_the_page(tmp_path, monkeypatch):
+    import numpy as np
+
+    from data_helpers import table_of
+    from perceiver_pytorch.data import DataError, InputSpec, TableDataset, kinds, recognise_columns
+
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    page = {}
+    exec(blocks[0], page)
+    monkeypatch.setattr(kinds, "_added", lambda: (page["KIND"],))
+    kinds.kinds.cache_clear()
+    try:
+        shades = [f"#{i:02x}80ff" for i in range(0, 250, 10)]
+        table = table_of(tmp_path, shade=[*shades, None], y=[i % 2 for i in range(26)])
+        found = recognise_columns(table, target="y", split=None)
+        assert found == {"shade": "color"}
+        spec = InputSpec.fit(table, found, target="y", rows=np.arange(20))
+        assert InputSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+        assert spec.describe() == [("shade", "color", "shade", "1 token of 3 values", "red, green and blue")]
+        dataset = TableDataset(table, np.arange(26), spec)
+        assert np.allclose(dataset[1].inputs["shade"].values, [[10 / 127.5 - 1, 128 / 127.5 - 1, 1]], atol=1e-6)
+        assert dataset[25].inputs["shade"] is None
+        with pytest.raises(DataError, match="row 0, column 'shade': must be a colour such as #2563a8, got 'red'"):
+            spec.modalities[0].encode({"shade": "red"}, dataset._where(0))
+    finally:
+        monkeypatch.undo()
+        kinds.kinds.cache_clear()

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from perceiver_pytorch.data.cells import Where
     from perceiver_pytorch.data.columns import leaks, recognise_columns, unnamed_splits, unopened
     from perceiver_pytorch.data.dataset import BadRow, Sample, TableDataset
-    from perceiver_pytorch.data.delimited import ReadOptions
     from perceiver_pytorch.data.errors import DataError
     from perceiver_pytorch.data.input_spec import InputSpec
     from perceiver_pytorch.data.kinds import kind_names
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
     from perceiver_pytorch.data.modalities import hints
     from perceiver_pytorch.data.predictions import Predictions
     from perceiver_pytorch.data.readers import load_table
-    from perceiver_pytorch.data.sources import ShardedTable
+    from perceiver_pytorch.data.sources.base import Place, ReadOptions, Source
+    from perceiver_pytorch.data.sources.sharded import ShardedTable
     from perceiver_pytorch.data.spec_options import SpecOptions
     from perceiver_pytorch.data.splits import Splits, split_column, split_rows
     from perceiver_pytorch.data.table import Table, TableLike
@@ -57,12 +57,14 @@ __all__ = [
     "ModalitySpec",
     "NumberTarget",
     "NumbersSpec",
+    "Place",
     "PointsSpec",
     "Predictions",
     "ReadOptions",
     "Sample",
     "SeriesSpec",
     "ShardedTable",
+    "Source",
     "SpecOptions",
     "Splits",
     "Table",
@@ -111,7 +113,6 @@ __getattr__, __dir__ = lazily(
         "kinds.series": "SeriesSpec",
         "kinds.text": "TextSpec",
         "kinds.video": "VideoSpec",
-        "delimited": "ReadOptions",
         "errors": "DataError",
         "input_spec": "InputSpec",
         "loading": "BatchLoader in_order",
@@ -119,7 +120,8 @@ __getattr__, __dir__ = lazily(
         "predictions": "Predictions",
         "spec_options": "SpecOptions",
         "readers": "load_table",
-        "sources": "ShardedTable",
+        "sources.base": "Place ReadOptions Source",
+        "sources.sharded": "ShardedTable",
         "splits": "Splits split_column split_rows",
         "table": "Table TableLike",
         "table_fingerprint": "differences fingerprint",

@@ -40,7 +40,8 @@ def load_long_table(path: Path, key: str, time: str, values: tuple[str, ...]) ->
 
 @lru_cache(maxsize=4)
 def _load(path: Path, changed: int, key: str, time: str, values: tuple[str, ...]) -> LongTable:
-    from perceiver_pytorch.data.readers import ReadOptions, load_table
+    from perceiver_pytorch.data.readers import load_table
+    from perceiver_pytorch.data.sources.base import ReadOptions
     from perceiver_pytorch.data.table import Table
 
     table = load_table(path, ReadOptions(stream=False if path.suffix.lower() == ".parquet" else None))

@@ -13,7 +13,7 @@ import numpy as np
 from perceiver_pytorch.data.cells import file_path
 from perceiver_pytorch.data.errors import need
 from perceiver_pytorch.data.input_spec import InputSpec
-from perceiver_pytorch.data.sources import ShardedTable
+from perceiver_pytorch.data.sources.sharded import ShardedTable
 from perceiver_pytorch.data.splits import Splits
 from perceiver_pytorch.data.table import Table, TableLike
 

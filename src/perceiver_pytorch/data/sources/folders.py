@@ -7,6 +7,7 @@ from pathlib import Path
 
 from perceiver_pytorch.data.errors import DataError, need
 from perceiver_pytorch.data.sniff import sniff_path
+from perceiver_pytorch.data.sources.base import TABLES, Place, ReadOptions, Source, table_suffix
 from perceiver_pytorch.data.splits import SPLIT_NAMES
 from perceiver_pytorch.data.table import Table
 
@@ -14,8 +15,20 @@ _MEDIA = ("image", "audio", "video", "array")
 LABEL = "label"
 
 
-def folder_table(source: str, root: Path) -> Table | None:
-    """A row for every file, with its path in a column named by what it is; None where there is no such file.
+class MediaFolder(Source):
+    """A folder of media files, `class/name.jpg` or `train/class/name.jpg`, without a table in it."""
+
+    def claims(self, place: Place) -> bool:
+        if not place.path.is_dir() or any(table_suffix(path) in TABLES for path in place.path.iterdir()):
+            return False
+        return any(sniff_path(path) in _MEDIA for path in _files(place.root))
+
+    def load(self, place: Place, options: ReadOptions) -> Table:
+        return folder_table(place.name, place.root)
+
+
+def folder_table(source: str, root: Path) -> Table:
+    """A row for every file, with its path in a column named by what it is.
 
     Files that differ by their suffix alone and are of different kinds (`a/1.jpg`, `a/1.wav`) share a row. The folder
     that a file lies in, the topmost but for train, val and test, is its `label`; a topmost one of these its `split`.
@@ -28,8 +41,6 @@ def folder_table(source: str, root: Path) -> Table | None:
             kinds[path] = str(kind)
         else:
             others[Path(path).suffix.lower() or "no suffix"] += 1
-    if not kinds:
-        return None
     rows = list(_rows(kinds).values())
     parts = [Path(next(iter(row.values()))).parts[:-1] for row in rows]
     split = all(part and part[0].lower() in SPLIT_NAMES for part in parts)

@@ -4,8 +4,29 @@ from pathlib import Path
 from typing import Any
 
 from perceiver_pytorch.data.errors import DataError, need
+from perceiver_pytorch.data.sources.base import Place, ReadOptions, Source
 from perceiver_pytorch.data.splits import SPLIT_NAMES
 from perceiver_pytorch.data.table import Table
+
+
+class Hub(Source):
+    """`hf:NAME` or `hf:NAME:CONFIG`, a data set of the Hugging Face hub."""
+
+    def claims(self, place: Place) -> bool:
+        return place.name.startswith("hf:")
+
+    def load(self, place: Place, options: ReadOptions) -> Table:
+        return hub_table(place.name)
+
+
+class SavedDataset(Source):
+    """A folder that `save_to_disk` wrote."""
+
+    def claims(self, place: Place) -> bool:
+        return place.path.is_dir() and is_saved_dataset(place.path)
+
+    def load(self, place: Place, options: ReadOptions) -> Table:
+        return saved_table(place.name, place.path)
 
 
 def is_saved_dataset(path: Path) -> bool:

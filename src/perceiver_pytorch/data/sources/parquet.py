@@ -8,10 +8,38 @@ from typing import Any
 import numpy as np
 
 from perceiver_pytorch.data.errors import DataError, need
+from perceiver_pytorch.data.sources.base import Place, ReadOptions, Source
 from perceiver_pytorch.data.sources.sharded import SPLIT, ShardedTable, split_of
 from perceiver_pytorch.data.table import Table
 
 KEPT_BYTES = 256 << 20  # of unpacked row groups, in each process
+_IN_MEMORY = 1 << 30  # bytes of rows, unpacked, that are read whole where nobody says
+
+
+class ParquetFiles(Source):
+    """A Parquet file, several, or a folder of them; the rows of large ones stay on the disk."""
+
+    suffixes = (".parquet",)
+
+    def claims(self, place: Place) -> bool:
+        return bool(place.files(".parquet"))
+
+    def load(self, place: Place, options: ReadOptions) -> Table | ShardedTable:
+        paths = place.files(".parquet")
+        read = parquet_table if _stays(options, paths) else whole_parquet
+        return read(place.name, place.root, paths)
+
+
+def _stays(options: ReadOptions, paths: list[Path]) -> bool:
+    """Whether the rows of Parquet files stay on the disk."""
+    if options.stream is not None:
+        return options.stream
+    parquet, arrow = need("pyarrow.parquet", "read tables"), need("pyarrow", "read tables")
+    try:
+        metadata = [parquet.read_metadata(path) for path in paths]
+    except (arrow.ArrowException, OSError, UnicodeError):
+        return False  # the reader says what is wrong
+    return sum(m.row_group(i).total_byte_size for m in metadata for i in range(m.num_row_groups)) > _IN_MEMORY
 
 
 class RowGroups:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import tarfile
 from array import array
 from collections.abc import Iterator, Sequence
@@ -11,12 +12,31 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.sources.base import Place, ReadOptions, Source
 from perceiver_pytorch.data.sources.sharded import ShardedTable
 
 _TEXT = frozenset({"txt", "text", "caption", "cls", "label", "transcript"})
 _UNPICKLED = frozenset({"pyd", "pickle", "pkl", "pt", "pth"})  # code, not data
 _LOOKED_AT = 64  # rows of a shard whose JSON members are looked at for columns
 _MAX_JSON = 16 << 20
+
+PACKED = re.compile(r"\.(tgz|tar\.(gz|bz2|xz|zst|lz4))$", re.IGNORECASE)
+"""Names of compressed tar files."""
+UNPACK = "compressed tar files cannot be read by position; unpack them, with gunzip for .tar.gz, into .tar files"
+
+
+class TarFiles(Source):
+    """A tar file, several, or a folder of them."""
+
+    suffixes = (".tar",)
+
+    def claims(self, place: Place) -> bool:
+        return PACKED.search(place.name) is not None or bool(place.files(".tar"))
+
+    def load(self, place: Place, options: ReadOptions) -> ShardedTable:
+        if PACKED.search(place.name):
+            raise DataError(f"{place.name}: {UNPACK}")
+        return tar_table(place.name, place.root, place.files(".tar"))
 
 
 class TarShard:

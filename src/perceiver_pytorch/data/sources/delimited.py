@@ -1,0 +1,94 @@
+"""CSV and TSV files: their delimiter, their numbers, and lines that do not fit."""
+
+import contextlib
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from perceiver_pytorch.data.errors import listed, need
+from perceiver_pytorch.data.sources.base import Place, ReadOptions, Source
+from perceiver_pytorch.data.sources.text_files import TextFile, encoding_of, left_out, one_block, text_table
+from perceiver_pytorch.data.table import Table
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_USUAL = {".csv": ",", ".tsv": "\t"}
+_DELIMITERS = (",", ";", "\t", "|")
+_DECIMAL_COMMA = r"^\s*([+-]?\d+(,\d+)?(e[+-]?\d+)?|na|n/a|#n/a|nan|null|none|nil|-|\?)\s*$"
+
+
+class DelimitedText(Source):
+    """A CSV or TSV file, or one with .gz behind; an empty cell is missing."""
+
+    suffixes = (".csv", ".tsv")
+
+    def claims(self, place: Place) -> bool:
+        return place.suffix in self.suffixes and place.path.is_file()
+
+    def load(self, place: Place, options: ReadOptions) -> Table:
+        return text_table(place, options, partial(read_separated, usual=_USUAL[place.suffix]))
+
+
+def read_separated(path: Path, options: ReadOptions, *, usual: str) -> "tuple[pyarrow.Table, list[str]]":
+    """A CSV or TSV file, and what is to be known about how it was read."""
+    csv = need("pyarrow.csv", "read tables")
+    file, notes = TextFile.of(path), []
+    encoding = encoding_of(file, options)
+    delimiter = options.delimiter or _delimiter(file, encoding, usual)
+    if delimiter != (options.delimiter or usual):
+        notes.append(f"{path}: its cells are separated by {delimiter!r}, as the header shows")
+    bad: list[str] = []
+
+    def refused(line: Any) -> str:
+        if options.skip_bad:
+            place = f"line {line.number}" if line.number is not None else "a line"
+            bad.append(f"{place} has {line.actual_columns} cells instead of {line.expected_columns}")
+            return "skip"
+        return "error"
+
+    rows = csv.read_csv(
+        file.source,
+        # One block: column types are inferred from the whole file, so a number column whose first megabyte happens to
+        # look like integers does not fail later. One thread: errors then carry the row.
+        read_options=csv.ReadOptions(use_threads=False, block_size=one_block(file), encoding=encoding),
+        parse_options=csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=refused if options.skip_bad else None
+        ),
+        # Only the empty cell is missing: "None", "NA" or "null" may well be text.
+        convert_options=csv.ConvertOptions(null_values=[""], strings_can_be_null=True),
+    )
+    if delimiter == ";":
+        rows, names = _with_points(rows)
+        notes += [f"{path}: numbers with a decimal comma are read in {listed(names)}"] if names else []
+    return rows, notes + left_out(path, bad)
+
+
+def _with_points(rows: "pyarrow.Table") -> "tuple[pyarrow.Table, list[str]]":
+    """Rows with a point in numbers that have a decimal comma, and the columns of which all cells are such numbers."""
+    types, compute = need("pyarrow.types", "read tables"), need("pyarrow.compute", "read tables")
+    arrow, names = need("pyarrow", "read tables"), []
+    for i, field in enumerate(rows.schema):
+        column = rows.column(i)
+        if not types.is_string(field.type) or not compute.any(compute.match_substring(column, ",")).as_py():
+            continue
+        if compute.all(compute.match_substring_regex(column, _DECIMAL_COMMA, ignore_case=True)).as_py():
+            column = compute.replace_substring(column, ",", ".")
+            with contextlib.suppress(arrow.ArrowInvalid):  # a missing number that is spelled: left as text
+                column = column.cast(arrow.float64())
+            rows = rows.set_column(i, field.name, column)
+            names.append(field.name)
+    return rows, names
+
+
+def _delimiter(file: TextFile, encoding: str, usual: str) -> str:
+    """The usual one, unless it leaves the header whole, and another one parts it and the next line alike."""
+    try:
+        with file.text(encoding) as lines:
+            header, first = lines.readline(1 << 20), lines.readline(1 << 20)
+    except UnicodeDecodeError:
+        return usual
+    if usual in header or not first:
+        return usual
+    alike = [d for d in _DELIMITERS if header.count(d) and header.count(d) == first.count(d)]
+    return alike[0] if len(alike) == 1 else usual
