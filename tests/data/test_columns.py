@@ -3,9 +3,8 @@ import datetime
 import numpy as np
 import pytest
 
-from data_helpers import png, shades, table_of, video, wav, write_table
-from perceiver_pytorch.data import DataError, hints, leaks, recognise_columns, unnamed_splits, unopened
-from perceiver_pytorch.data.sniff import sniff_bytes, sniff_path
+from data_helpers import png, table_of, wav, write_table
+from perceiver_pytorch.data import DataError, leaks, recognise_columns, unnamed_splits, unopened
 
 
 def kinds_of(table, **overrides):
@@ -77,40 +76,6 @@ def test_files_inside_the_table(tmp_path):
     assert kinds_of(table) == {"picture": "image", "sound": "audio", "hub": "image", "junk": "ignore"}
 
 
-@pytest.mark.parametrize(
-    ("start", "kind"),
-    [
-        (b"\xff\xd8\xff\xe0", "image"),
-        (b"GIF89a", "image"),
-        (b"BM", "image"),
-        (b"RIFF0000WEBP", "image"),
-        (b"II*\0", "image"),
-        (b"RIFF0000WAVE", "audio"),
-        (b"fLaC", "audio"),
-        (b"OggS", "audio"),
-        (b"ID3", "audio"),
-        (b"\xff\xfb\x90", "audio"),
-        (b"\xff\xf1\x50", "audio"),  # AAC
-        (b"RIFF0000AVI ", "video"),
-        (b"\xff", None),
-        (b"", None),
-    ],
-)
-def test_first_bytes(start, kind):
-    assert sniff_bytes(start) == kind
-
-
-def test_suffixes():
-    assert [sniff_path(p) for p in ("a/b.PNG", "x.flac", "x.mp4", "end.", "png", "a\nb.png")] == [
-        "image",
-        "audio",
-        "video",
-        None,
-        None,
-        None,
-    ]
-
-
 def test_overrides_win_and_are_checked(av_table):
     kinds = recognise_columns(av_table, target="label", split=None, overrides={"text": "ignore", "speaker": "text"})
     assert (kinds["text"], kinds["speaker"]) == ("ignore", "text")
@@ -133,22 +98,6 @@ def test_columns_that_are_the_answer_are_named(av_table, tmp_path):
     )
     assert leaks(table, {"x": "category", "score": "number"}, "y", np.arange(12)) == ["score"]
     assert leaks(table, {"x": "category", "score": "number"}, "y", np.arange(13)) == []
-
-
-def test_films_whose_sound_is_not_read_are_found(tmp_path):
-    mute, loud = video(shades(4)), video(shades(4), sound=np.zeros(4000))
-    (tmp_path / "loud.mp4").write_bytes(loud)
-    table = table_of(
-        tmp_path,
-        mute=[mute] * 6,
-        loud=[None, mute, b"no film", loud, None, None],
-        path=["nowhere.mp4", "loud.mp4"] * 3,
-        asked=[loud] * 6,
-    )
-    kinds = kinds_of(table, loud="video", asked="video+audio")
-    assert kinds == {"mute": "video", "loud": "video", "path": "video", "asked": "video+audio"}
-    assert list(hints(table, kinds, np.arange(6))) == ["loud", "path"]
-    assert list(hints(table, kinds, np.arange(2))) == ["path"]
 
 
 def test_columns_that_may_be_the_split_are_found(tmp_path):

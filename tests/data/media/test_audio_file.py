@@ -1,20 +1,22 @@
+"""Sound files."""
+
 import contextlib
 import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.signal
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_helpers import video, wav
-from perceiver_pytorch.data import AudioSpec, DataError, SpecOptions, Where
+from data_helpers import wav
+from perceiver_pytorch.data import AudioSpec, DataError, Where
 from perceiver_pytorch.data.media.audio_file import AudioFacts, read_audio
-from perceiver_pytorch.data.media.mel import log_mel, mel_filters
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
+
+
 TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(8000) / 8000)
 
 
@@ -65,65 +67,6 @@ def test_what_libsndfile_cannot_read_ffmpegs_libraries_do(kind):
     assert not longer
     assert decoded[2000:6000].std() == pytest.approx(0.5 / np.sqrt(2), rel=0.1)
     assert read_audio(data, 8000, 3000)[1]
-
-
-def test_stereo_is_kept_or_mixed():
-    stereo = np.stack([TONE, np.zeros_like(TONE)], axis=1)
-    both, _ = read_audio(sound(stereo, "WAV", "FLOAT"), 8000, 8000, 2)
-    np.testing.assert_allclose(both, stereo, atol=1e-6)
-    mono, _ = read_audio(sound(stereo, "WAV", "FLOAT"), 8000, 8000, 1)
-    np.testing.assert_allclose(mono[:, 0], TONE / 2, atol=1e-6)
-    spread, _ = read_audio(sound(TONE, "WAV", "FLOAT"), 8000, 8000, 2)
-    np.testing.assert_allclose(spread, np.stack([TONE, TONE], axis=1), atol=1e-6)
-    spec = AudioSpec("x", 8000, 8000, 100, sides=2)
-    values = spec.encode({"x": sound(stereo, "WAV", "FLOAT")}, WHERE).values
-    assert values.shape == (80, 200)
-    np.testing.assert_allclose(values.reshape(-1, 2), stereo, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("rate", "window", "step", "bands"), [(8000, 200, 80, 20), (16000, 400, 160, 64), (800, 20, 33, 5)]
-)
-def test_log_mel_is_that_of_a_direct_computation(rate, window, step, bands):
-    samples = np.random.default_rng(0).normal(size=(rate, 2))
-    got = log_mel(samples.astype(np.float32), rate, bands, window, step)
-    rows = -(-rate // step)
-    assert got.shape == (rows, 2, bands)
-    padded = np.concatenate([samples, np.zeros((rows * step + window, 2))]).astype(np.float32).astype(np.float64)
-    hann = scipy.signal.get_window("hann", window)  # periodic
-    for row in (0, rows // 2, rows - 1):
-        for side in range(2):
-            part = padded[row * step : row * step + window, side]
-            part[rate - row * step :] = 0
-            wave = np.exp(-2j * np.pi * np.outer(np.arange(window // 2 + 1), np.arange(window)) / window)
-            power = np.abs(wave @ (part * hann)) ** 2
-            np.testing.assert_allclose(got[row, side], np.log(mel_filters(rate, bands, window) @ power), atol=1e-4)
-
-
-def test_mel_bands_cover_the_spectrum_once():
-    filters = mel_filters(16000, 40, 1024)
-    middle = filters[:, 20:-60].sum(0)
-    np.testing.assert_allclose(middle, 1, atol=0.1)
-    assert (filters.sum(1) > 0).all()
-    assert (mel_filters(8000, 64, 100).sum(1) > 0).all()  # bands narrower than a frequency step
-
-
-def test_log_mel_tokens_of_a_column():
-    options = SpecOptions(audio_features="logmel", mel_bands=16)
-    spec = AudioSpec.fit("x", [AudioFacts(8000, 1.0)], [wav(TONE)], options)
-    assert (spec.mel_bands, spec.mel_window, spec.patch, spec.axes, spec.channels) == (16, 200, 80, (100,), 16)
-    encoded = spec.encode({"x": wav(TONE)}, WHERE)
-    assert encoded.values.shape == (100, 16)
-    assert encoded.values.mean() == pytest.approx(0, abs=1e-3)
-    assert encoded.values.std() == pytest.approx(1, abs=1e-3)
-    assert spec.encode({"x": wav(TONE[:4000])}, WHERE).values.shape == (50, 16)
-
-
-def test_a_film_without_sound_is_named_unless_its_track_is_asked_for():
-    silent = video([np.zeros((16, 16, 3), np.uint8)] * 3)
-    with pytest.raises(DataError, match="row 17, column 'x': the file has no sound track"):
-        AudioSpec("x", 8000, 64, 32).encode({"x": silent}, WHERE)
-    assert AudioSpec("x.audio", 8000, 64, 32, track_of="x").encode({"x": silent}, WHERE) is None
 
 
 def test_absurd_rates_are_refused():

@@ -1,3 +1,5 @@
+"""Video files."""
+
 import tracemalloc
 from pathlib import Path
 
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_helpers import fitted, png, shades, table_of, video
-from perceiver_pytorch.data import DataError, SpecOptions, VideoSpec, Where
+from perceiver_pytorch.data import DataError, VideoSpec, Where
 from perceiver_pytorch.data.media.video_file import VideoFacts, read_video
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
@@ -103,72 +105,6 @@ def test_rotation_is_applied():
 
 def _matrix(a, b, c, d):
     return b"".join(value.to_bytes(4, "big") for value in (a, b, 0, c, d, 0, 0, 0, 0x40000000))
-
-
-class TestSpec:
-    def test_tokens_are_patches_of_frames(self):
-        spec = VideoSpec("x", 10, 4, 32, 48, 8)
-        assert (spec.axes, spec.channels) == ((4, 4, 6), 192)
-        encoded = spec.encode({"x": video(shades(3), 10)}, WHERE)
-        assert encoded.values.shape == (3, 4, 6, 192)
-        assert encoded.values.dtype == np.uint8
-        assert encoded.changes == ()
-
-    def test_other_sizes_and_lengths_are_said(self):
-        cell = {"x": video(shades(12, 32, 32), 10)}
-        assert VideoSpec("x", 10, 4, 16, 48, 8).encode(cell, WHERE).changes == ("resized", "padded", "cut")
-        stretched = VideoSpec("x", 10, 12, 16, 48, 8, "stretch").encode(cell, WHERE)
-        assert stretched.changes == ("resized", "stretched")
-
-    def test_size_length_and_patch_are_learned(self):
-        facts = [VideoFacts(240, 320, 3.0, True)] * 2 + [VideoFacts(100, 100, 2.0, False)]
-        assert VideoSpec.fit("x", facts, SpecOptions()) == VideoSpec("x", 5, 15, 48, 64, 4)
-        long = [VideoFacts(240, 320, float("inf"), False)]
-        options = SpecOptions(video_rate=2, max_video_seconds=60, video_size=32, video_patch=16)
-        assert VideoSpec.fit("x", long, options) == VideoSpec("x", 2, 120, 24, 32, 16)
-
-    @pytest.mark.parametrize("cell", [None, "", {"bytes": None, "path": None}])
-    def test_empty_cells_are_missing(self, cell):
-        assert VideoSpec("x", 10, 4, 32, 48, 8).encode({"x": cell}, WHERE) is None
-
-
-def test_sound_tracks_are_a_modality_of_their_own_on_the_same_clock(tmp_path):
-    sound = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16000) / 8000)
-    cells = [video(shades(20), 10, sound=sound), video(shades(20), 10), None] * 4
-    table = table_of(tmp_path, clip=cells, y=["a", "b", "c"] * 4)
-    spec, _ = fitted(table, "y", kinds={"clip": "video+audio"})
-    assert [(m.name, m.kind, m.columns) for m in spec.modalities] == [
-        ("clip", "video", ("clip",)),
-        ("clip.audio", "audio", ("clip",)),
-    ]
-    film, track = spec.modalities
-    assert film.clock == track.clock >= 2.0
-    with_sound, silent, missing = ([m.encode({"clip": cells[i]}, WHERE) for m in spec.modalities] for i in range(3))
-    assert silent[0] is not None
-    assert silent[1] is None
-    assert missing == [None, None]
-    # After one second: frame 5 of 5 a second, token 250 of 32 samples of 8000 a second.
-    assert film.grid(0)[5] == pytest.approx(track.grid(0)[250]) == pytest.approx(2 / film.clock - 1)
-    values = with_sound[1].values.reshape(-1) * track.std + track.mean
-    np.testing.assert_allclose(values[2000:6000].std(), 0.5 / np.sqrt(2), atol=0.03)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\0\0\0\x18ftypmp42" + b"\0" * 40,
-        b"\x1a\x45\xdf\xa3junk",
-        b"RIFF0000AVI junk",
-        b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
-        b"ffconcat version 1.0\nfile /etc/passwd\n",
-        b"junk",
-        video(shades(8), 10)[:400],
-    ],
-)
-def test_damage_is_named_with_its_row(data):
-    with pytest.raises(DataError, match=r"here.csv: row 17, column 'x': the (video|file)") as caught:
-        VideoSpec("x", 10, 4, 32, 48, 8).encode({"x": data}, WHERE)
-    assert (caught.value.row, caught.value.column) == (17, "x")
 
 
 WHOLE = {kind: video(shades(6, 16, 16), 10, sound=np.zeros(2000), kind=kind) for kind in ("mp4", "matroska")}

@@ -1,0 +1,120 @@
+"""Image columns."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_helpers import png
+from perceiver_pytorch.data import (
+    DataError,
+    ImageSpec,
+    SpecOptions,
+    Where,
+)
+from perceiver_pytorch.data.kinds.image import ImageFacts
+
+WHERE = Where("here.csv", Path("/nowhere"), 17)
+
+
+def picture(height=8, width=8, colors=1, patch=1):
+    return ImageSpec("x", height, width, colors, patch)
+
+
+class TestImage:
+    def test_pixels_come_through_unchanged(self):
+        pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+        encoded = picture().encode({"x": png(pixels)}, WHERE)
+        assert encoded.values.dtype == np.uint8
+        assert np.array_equal(encoded.values[..., 0], pixels)
+        assert encoded.mask is None
+
+    def test_a_patch_is_ordered_by_row_column_colour(self):
+        pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+        values = picture(4, 6, 3, 2).encode({"x": png(pixels)}, WHERE).values
+        assert values.shape == (2, 3, 12)
+        assert np.array_equal(values[1, 2], pixels[2:4, 4:6].reshape(-1))
+
+    def test_other_sizes_are_resized(self):
+        cell = {"x": png(np.full((50, 20), 90, np.uint8))}
+        fitted = picture(4, 4).encode(cell, WHERE)
+        assert fitted.values.shape == (4, 2, 1)
+        assert fitted.changes == ("resized", "padded")
+        stretched = replace(picture(4, 4), filling="stretch").encode(cell, WHERE)
+        assert stretched.values.shape == (4, 4, 1)
+        assert stretched.changes == ("resized", "stretched")
+        assert (fitted.values == 90).all()
+        assert (stretched.values == 90).all()
+
+    def test_an_image_of_the_boxs_size_is_unchanged(self):
+        assert picture(8, 8).encode({"x": png(np.full((8, 8), 90, np.uint8))}, WHERE).changes == ()
+
+    def test_zeros_fill_the_last_patches(self):
+        values = picture(5, 7, 1, 4).encode({"x": png(np.full((5, 7), 90, np.uint8))}, WHERE).values
+        assert values.shape == (2, 2, 16)
+        assert np.array_equal(values[1, 1].reshape(4, 4), [[90, 90, 90, 0], *[[0] * 4] * 3])
+
+    def test_transparency_lies_on_white(self):
+        pixels = np.zeros((8, 8, 4), np.uint8)
+        pixels[:4, :, 3] = 255
+        values = picture(colors=3).encode({"x": png(pixels)}, WHERE).values
+        assert (values[:4] == 0).all()
+        assert (values[4:] == 255).all()
+
+    def test_a_palette_becomes_colours(self):
+        pixels = np.zeros((8, 8, 3), np.uint8)
+        pixels[..., 0] = 255
+        values = picture(colors=3).encode({"x": png(pixels, "P")}, WHERE).values
+        assert (values == [255, 0, 0]).all()
+
+    def test_16_bits_are_scaled(self):
+        pixels = np.full((8, 8), 257 * 100, np.uint16)
+        assert (picture().encode({"x": png(pixels)}, WHERE).values == 100).all()
+
+    def test_exif_orientation_is_applied(self):
+        from PIL import Image
+
+        image, buffer = (
+            Image.fromarray(np.repeat([[0], [255]], 4, axis=0).repeat(8, axis=1).astype(np.uint8)),
+            io.BytesIO(),
+        )
+        exif = Image.Exif()
+        exif[0x0112] = 3  # upside down
+        image.save(buffer, format="JPEG", exif=exif)
+        values = picture().encode({"x": buffer.getvalue()}, WHERE).values
+        assert values[:4].mean() > 250
+        assert values[4:].mean() < 5
+
+    def test_size_colour_and_patch_are_learned(self):
+        knobs = SpecOptions()
+        grey, odd = ImageFacts(28, 28, True), ImageFacts(30, 20, False)
+        assert ImageSpec.fit("x", [grey, grey, grey], knobs) == picture(28, 28, 1, 1)
+        assert ImageSpec.fit("x", [grey, grey, odd], knobs) == picture(28, 28, 3, 1)
+        assert ImageSpec.fit("x", [ImageFacts(64, 64, True)], knobs) == picture(64, 64, 1, 2)
+        assert ImageSpec.fit("x", [ImageFacts(100, 200, True)], knobs) == picture(32, 64, 1, 2)
+        assert ImageSpec.fit("x", [odd], SpecOptions(image_patch=8)) == picture(30, 20, 3, 8)
+        assert ImageSpec.fit("x", [grey], SpecOptions(image_size=7)) == picture(7, 7, 1, 1)
+
+    def test_facts_see_colour(self):
+        grey = np.full((3, 4, 3), 9, np.uint8)
+        assert ImageFacts.look(png(grey)) == ImageFacts(3, 4, True)
+        grey[0, 0, 0] = 10
+        assert ImageFacts.look(png(grey)) == ImageFacts(3, 4, False)
+
+    @pytest.mark.parametrize(
+        "data", [b"\x89PNG\r\n\x1a\n1234", png(np.zeros((90, 90), np.uint8))[:60], b"%!PS-Adobe-3.0 EPSF"]
+    )
+    def test_damage_is_named_with_its_row(self, data):
+        with pytest.raises(DataError, match=r"here.csv: row 17, column 'x': the image cannot be decoded") as caught:
+            picture().encode({"x": data}, WHERE)
+        assert (caught.value.row, caught.value.column) == (17, "x")
+
+    def test_image_bombs_are_refused(self, monkeypatch):
+        from PIL import Image
+
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+        with pytest.raises(DataError, match="suspiciously large"):
+            picture().encode({"x": png(np.zeros((20, 20), np.uint8))}, WHERE)
+        picture().encode({"x": png(np.zeros((8, 8), np.uint8))}, WHERE)  # Pillow only warns of up to twice the limit

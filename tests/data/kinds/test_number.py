@@ -1,0 +1,33 @@
+"""Number columns."""
+
+from pathlib import Path
+
+import pytest
+
+from perceiver_pytorch.data import (
+    DataError,
+    NumbersSpec,
+    Where,
+)
+
+WHERE = Where("here.csv", Path("/nowhere"), 17)
+
+
+class TestNumbers:
+    spec = NumbersSpec.fit("numbers", {"a": [1.0, 3.0, None], "b": [5.0, 5.0, 5.0], "c": [None, None, None]})
+
+    def test_moments_leave_missing_values_out(self):
+        assert self.spec.means == (2.0, 5.0, 0.0)
+        assert self.spec.stds == (1.0, 1.0, 1.0)
+
+    def test_values_are_standardised_clipped_and_masked(self):
+        encoded = self.spec.encode({"a": 99, "b": "4.5", "c": float("nan")}, WHERE)
+        assert encoded.values.tolist() == [[10.0], [-0.5], [0.0]]
+        assert encoded.changes == ("clipped",)
+        assert encoded.mask.tolist() == [True, True, False]
+        assert self.spec.encode({"a": None, "b": "NA", "c": ""}, WHERE) is None
+
+    @pytest.mark.parametrize("cell", ["abc", float("inf"), "-inf", [1], 10**400])
+    def test_what_is_no_number_is_named(self, cell):
+        with pytest.raises(DataError, match=r"row 17, column 'a': must be a .*number"):
+            self.spec.encode({"a": cell, "b": 1, "c": 1}, WHERE)

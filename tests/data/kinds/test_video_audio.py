@@ -1,0 +1,32 @@
+"""Video columns whose sound is read too."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_helpers import fitted, shades, table_of, video
+from perceiver_pytorch.data import Where
+
+WHERE = Where("here.csv", Path("/nowhere"), 17)
+
+
+def test_sound_tracks_are_a_modality_of_their_own_on_the_same_clock(tmp_path):
+    sound = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16000) / 8000)
+    cells = [video(shades(20), 10, sound=sound), video(shades(20), 10), None] * 4
+    table = table_of(tmp_path, clip=cells, y=["a", "b", "c"] * 4)
+    spec, _ = fitted(table, "y", kinds={"clip": "video+audio"})
+    assert [(m.name, m.kind, m.columns) for m in spec.modalities] == [
+        ("clip", "video", ("clip",)),
+        ("clip.audio", "audio", ("clip",)),
+    ]
+    film, track = spec.modalities
+    assert film.clock == track.clock >= 2.0
+    with_sound, silent, missing = ([m.encode({"clip": cells[i]}, WHERE) for m in spec.modalities] for i in range(3))
+    assert silent[0] is not None
+    assert silent[1] is None
+    assert missing == [None, None]
+    # After one second: frame 5 of 5 a second, token 250 of 32 samples of 8000 a second.
+    assert film.grid(0)[5] == pytest.approx(track.grid(0)[250]) == pytest.approx(2 / film.clock - 1)
+    values = with_sound[1].values.reshape(-1) * track.std + track.mean
+    np.testing.assert_allclose(values[2000:6000].std(), 0.5 / np.sqrt(2), atol=0.03)

@@ -1,0 +1,79 @@
+"""Files behind cells."""
+
+import numpy as np
+import pytest
+
+from data_helpers import png
+from perceiver_pytorch.data import (
+    AudioSpec,
+    DataError,
+    ImageSpec,
+    SeriesSpec,
+    VideoSpec,
+    Where,
+)
+
+
+def picture(height=8, width=8, colors=1, patch=1):
+    return ImageSpec("x", height, width, colors, patch)
+
+
+class TestFiles:
+    def where(self, root, **options):
+        return Where("here.csv", root, 17, **options)
+
+    def test_bytes_win_over_the_path(self, tmp_path):
+        cell = {"bytes": png(np.full((8, 8), 5, np.uint8)), "path": "missing.png"}
+        assert (picture().encode({"x": cell}, self.where(tmp_path)).values == 5).all()
+
+    @pytest.mark.parametrize("cell", [None, "", b"", {"bytes": None, "path": None}, {"bytes": b"", "path": ""}])
+    def test_empty_cells_are_missing(self, tmp_path, cell):
+        assert picture().encode({"x": cell}, self.where(tmp_path)) is None
+        assert AudioSpec("x", 8000, 64, 32).encode({"x": cell}, self.where(tmp_path)) is None
+
+    def test_a_path_may_not_leave_the_folder(self, tmp_path):
+        root = tmp_path / "inside"
+        root.mkdir()
+        outside = tmp_path / "secret.png"
+        outside.write_bytes(png(np.zeros((8, 8), np.uint8)))
+        (root / "link.png").symlink_to(outside)
+        for cell in ("../secret.png", str(outside), "link.png", {"bytes": None, "path": "../secret.png"}):
+            with pytest.raises(DataError, match=r"row 17, column 'x': .*leads out of the table's folder"):
+                picture().encode({"x": cell}, self.where(root))
+            assert picture().encode({"x": cell}, self.where(root, allow_outside=True)) is not None
+
+    @pytest.mark.parametrize(
+        ("cell", "message"),
+        [("gone.png", "no file 'gone.png'"), (".", "no file"), (3, "type int"), ("a\0b.png", "path|file")],
+    )
+    def test_unusable_cells_are_named(self, tmp_path, cell, message):
+        with pytest.raises(DataError, match=f"row 17, column 'x': .*({message})"):
+            picture().encode({"x": cell}, self.where(tmp_path))
+
+    def test_a_path_as_windows_writes_it_is_found(self, tmp_path):
+        (tmp_path / "some").mkdir()
+        (tmp_path / "some/5.png").write_bytes(png(np.full((8, 8), 5, np.uint8)))
+        assert picture().encode({"x": "some\\5.png"}, self.where(tmp_path)) is not None
+        with pytest.raises(DataError, match="leads out of the table's folder"):
+            picture().encode({"x": "some\\..\\..\\5.png"}, self.where(tmp_path))
+
+    def test_an_address_is_told_from_a_path(self, tmp_path):
+        with pytest.raises(DataError, match=r"column 'x': 'https://here\.example/1\.png' is an address; download"):
+            picture().encode({"x": "https://here.example/1.png"}, self.where(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("spec", "reason"),
+        [
+            (picture(), r"the image cannot be decoded \(it is in no format that Pillow reads\)"),
+            (AudioSpec("x", 8000, 64, 32), r"the sound cannot be decoded \(.*\)"),
+            (VideoSpec("x", 5.0, 4, 8, 8, 2), r"the video cannot be decoded \(.*\)"),
+            (SeriesSpec("x", 8, (0.0,), (1.0,)), r"the array cannot be read \(it is no NumPy file\)"),
+        ],
+    )
+    def test_a_damaged_file_is_named(self, tmp_path, spec, reason):
+        (tmp_path / "bad.npy").write_bytes(b"no such thing")
+        for cell in ("bad.npy", {"bytes": None, "path": "bad.npy"}):
+            with pytest.raises(DataError, match=rf"row 17, column 'x': {reason}, file 'bad\.npy'$"):
+                spec.encode({"x": cell}, self.where(tmp_path))
+        with pytest.raises(DataError, match=rf"row 17, column 'x': {reason}$"):
+            spec.encode({"x": {"bytes": b"no such thing", "path": "bad.npy"}}, self.where(tmp_path))

@@ -1,0 +1,26 @@
+"""What stays unread of columns."""
+
+import numpy as np
+
+from data_helpers import shades, table_of, video
+from perceiver_pytorch.data import hints, recognise_columns
+
+
+def kinds_of(table, **overrides):
+    return recognise_columns(table, target=None, split=None, overrides=overrides)
+
+
+def test_films_whose_sound_is_not_read_are_found(tmp_path):
+    mute, loud = video(shades(4)), video(shades(4), sound=np.zeros(4000))
+    (tmp_path / "loud.mp4").write_bytes(loud)
+    table = table_of(
+        tmp_path,
+        mute=[mute] * 6,
+        loud=[None, mute, b"no film", loud, None, None],
+        path=["nowhere.mp4", "loud.mp4"] * 3,
+        asked=[loud] * 6,
+    )
+    kinds = kinds_of(table, loud="video", asked="video+audio")
+    assert kinds == {"mute": "video", "loud": "video", "path": "video", "asked": "video+audio"}
+    assert list(hints(table, kinds, np.arange(6))) == ["loud", "path"]
+    assert list(hints(table, kinds, np.arange(2))) == ["path"]

@@ -1,0 +1,39 @@
+"""Files told by their first bytes or their suffix."""
+
+import pytest
+
+from perceiver_pytorch.data.sniff import sniff_bytes, sniff_path
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"\xff\xd8\xff\xe0", "image"),
+        (b"GIF89a", "image"),
+        (b"BM", "image"),
+        (b"RIFF0000WEBP", "image"),
+        (b"II*\0", "image"),
+        (b"RIFF0000WAVE", "audio"),
+        (b"fLaC", "audio"),
+        (b"OggS", "audio"),
+        (b"ID3", "audio"),
+        (b"\xff\xfb\x90", "audio"),
+        (b"\xff\xf1\x50", "audio"),  # AAC
+        (b"RIFF0000AVI ", "video"),
+        (b"\xff", None),
+        (b"", None),
+    ],
+)
+def test_first_bytes(start, kind):
+    assert sniff_bytes(start) == kind
+
+
+def test_suffixes():
+    assert [sniff_path(p) for p in ("a/b.PNG", "x.flac", "x.mp4", "end.", "png", "a\nb.png")] == [
+        "image",
+        "audio",
+        "video",
+        None,
+        None,
+        None,
+    ]
