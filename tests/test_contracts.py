@@ -31,6 +31,9 @@ PUBLIC = (
     "perceiver_pytorch.nn.cache",
     "perceiver_pytorch.ops",
     "perceiver_pytorch.interop",
+    "perceiver_pytorch.data",
+    "perceiver_pytorch.data.kinds.base",
+    "perceiver_pytorch.data.sources.base",
 )
 OLD = ("perceiver_pytorch.perceiver_pytorch", "perceiver_pytorch.common", "perceiver_pytorch.caching")
 

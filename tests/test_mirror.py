@@ -22,6 +22,15 @@ ELSEWHERE = {
         ),
         f"test_contracts.py: {HANDED_ON}",
     ),
+    "data.arrays": "data/kinds/test_series.py: cells with arrays, read by the kinds that have them",
+    "data.long_table": "data/kinds/test_series.py: series in long format",
+    "data.loading": "training/table/test_streaming.py: batches of workers, seen through whole runs",
+    "data.random_changes": "training/table/test_augment.py: the changes that they are parts of",
+    "data.train_rows": "data/test_input_spec.py: what is learned from them, and from no others",
+    "data.values": "data/test_fuzz.py: cells of any kind, read by the kinds",
+    "data.media.av_file": "data/media/test_video_file.py: opened for films and sounds",
+    "data.sources.builtin_sets": "data/builtin/test_store.py: the sets, loaded by name",
+    **dict.fromkeys(("data.builtin.digits", "data.builtin.easy_vqa"), "data/builtin/test_store.py: built and loaded"),
     "interop.array_perceiver_io": "interop/test_upstream.py: held against the library whose models it has",
     **dict.fromkeys([f"interop.published_{name}" for name in ("config", "decoders", "encoder", "readers")], PUBLISHED),
     "interop.published_perceiver": PUBLISHED,
@@ -41,7 +50,7 @@ ELSEWHERE = {
 }
 """{module, or package for all its modules: "file of its tests: why there"}."""
 
-MISSING = {"cli", "data", "ops", "tables"}
+MISSING = {"cli", "ops", "tables"}
 """Modules, or packages with all their modules, that are tested through others and have no file of tests yet."""
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from data_helpers import shades, table_of, video
-from perceiver_pytorch.data import hints, recognise_columns
+from perceiver_pytorch.data import recognise_columns, unread_parts
 
 
 def kinds_of(table, **overrides):
@@ -22,5 +22,5 @@ def test_films_whose_sound_is_not_read_are_found(tmp_path):
     )
     kinds = kinds_of(table, loud="video", asked="video+audio")
     assert kinds == {"mute": "video", "loud": "video", "path": "video", "asked": "video+audio"}
-    assert list(hints(table, kinds, np.arange(6))) == ["loud", "path"]
-    assert list(hints(table, kinds, np.arange(2))) == ["path"]
+    assert list(unread_parts(table, kinds, np.arange(6))) == ["loud", "path"]
+    assert list(unread_parts(table, kinds, np.arange(2))) == ["path"]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from perceiver_pytorch.data.kinds.text import TextSpec
     from perceiver_pytorch.data.kinds.video import VideoSpec
     from perceiver_pytorch.data.loading import BatchLoader, in_order
-    from perceiver_pytorch.data.modalities import hints
+    from perceiver_pytorch.data.modalities import unread_parts
     from perceiver_pytorch.data.predictions import Predictions
     from perceiver_pytorch.data.readers import load_table
     from perceiver_pytorch.data.sources.base import Place, ReadOptions, Source
@@ -79,7 +79,6 @@ __all__ = [
     "collate",
     "differences",
     "fingerprint",
-    "hints",
     "in_order",
     "kind_names",
     "leaks",
@@ -92,6 +91,7 @@ __all__ = [
     "target_types",
     "unnamed_splits",
     "unopened",
+    "unread_parts",
 ]
 
 __getattr__, __dir__ = lazily(
@@ -116,7 +116,7 @@ __getattr__, __dir__ = lazily(
         "errors": "DataError",
         "input_spec": "InputSpec",
         "loading": "BatchLoader in_order",
-        "modalities": "hints",
+        "modalities": "unread_parts",
         "predictions": "Predictions",
         "spec_options": "SpecOptions",
         "readers": "load_table",

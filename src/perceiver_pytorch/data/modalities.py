@@ -47,7 +47,9 @@ def fit_modalities(
     return tuple(modalities)
 
 
-def hints(table: Any, kind_of: Mapping[str, str], rows: np.ndarray, *, allow_outside: bool = False) -> dict[str, str]:
+def unread_parts(
+    table: Any, kind_of: Mapping[str, str], rows: np.ndarray, *, allow_outside: bool = False
+) -> dict[str, str]:
     """{column: what its kind leaves unread of it, and how it can be read}, as far as some of the train rows tell."""
     train, known = TrainRows(table, rows, None, allow_outside=allow_outside), kinds()
     found = {name: known[kind].left_unread(name, train) for name, kind in kind_of.items() if kind in known}

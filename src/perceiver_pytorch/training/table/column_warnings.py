@@ -5,11 +5,11 @@ import numpy as np
 from perceiver_pytorch.data import (
     InputSpec,
     Table,
-    hints,
     leaks,
     split_column,
     unnamed_splits,
     unopened,
+    unread_parts,
 )
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.settings import DataConfig
@@ -45,6 +45,6 @@ def warn_about_columns(table: Table, spec: InputSpec, rows: np.ndarray, data: Da
                 f"column {name!r} has paths of files that are not opened: the paths are read as text. "
                 "To have their content read, put it into the table"
             )
-    for name, hint in hints(table, spec.kinds, rows, allow_outside=data.allow_outside).items():
+    for name, hint in unread_parts(table, spec.kinds, rows, allow_outside=data.allow_outside).items():
         if name not in data.columns:
             reporter.say(hint)
