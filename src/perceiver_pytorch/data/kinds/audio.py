@@ -227,6 +227,9 @@ class AudioSpec(ColumnSpec):
     def file_columns(self) -> tuple[str, ...]:
         return self.columns
 
+    def layout(self) -> dict[str, Any]:
+        return {"sides": self.sides, "mean": self.mean, "std": self.std}
+
     def token_options(self) -> dict[str, Any]:
         common = {"sample_rate": self.sample_rate, "audio_channels": self.sides}
         if not self.mel_bands:

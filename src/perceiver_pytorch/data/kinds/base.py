@@ -197,6 +197,10 @@ class ModalitySpec:
         weights takes them over from that run."""
         return {}
 
+    def layout(self) -> dict[str, Any]:
+        """What is needed to put a cell together again from its tokens: a published model cuts it in its own way."""
+        return {}
+
     def id_meanings(self) -> Sequence[Hashable] | None:
         """What each id means, where that differs from table to table: another run's embedding of an id is found by it.
         None: an id means the same everywhere."""

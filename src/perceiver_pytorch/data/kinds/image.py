@@ -134,6 +134,9 @@ class ImageSpec(ColumnSpec):
     def file_columns(self) -> tuple[str, ...]:
         return self.columns
 
+    def layout(self) -> dict[str, Any]:
+        return {"patch": self.patch, "colors": self.colors}
+
     def token_options(self) -> dict[str, Any]:
         return {"image_patch": self.patch}
 

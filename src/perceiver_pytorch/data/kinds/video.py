@@ -139,6 +139,9 @@ class VideoSpec(ColumnSpec):
     def file_columns(self) -> tuple[str, ...]:
         return self.columns
 
+    def layout(self) -> dict[str, Any]:
+        return {"patch": self.patch, "colors": 3}
+
     def token_options(self) -> dict[str, Any]:
         return {"video_patch": self.patch}
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
 
-from perceiver_pytorch.data import AudioSpec, ImageSpec, InputSpec, ModalitySpec, SpecOptions, TextSpec, VideoSpec
+from perceiver_pytorch.data import InputSpec, ModalitySpec, SpecOptions
 from perceiver_pytorch.interop.clips import FRAMES_PER_SECOND
 from perceiver_pytorch.interop.flow import frame_patches
 from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
@@ -44,7 +44,7 @@ def columns_read(model: PublishedPerceiver, spec: InputSpec, place: str) -> dict
         ValueError: the table has nothing of the kind, or texts longer than the model's positions.
     """
     if model.task in TEXT_TASKS:
-        text = _first(spec, TextSpec, lambda m: not m.tokenizer)
+        text = _first(spec, "text", lambda m: not m.tokenizer)
         if text is None:
             raise ValueError(f"--from {place}: this model reads text, but the table has no column of text as bytes")
         longest = model.config.max_position_embeddings - 2  # the text stands between two tokens
@@ -54,13 +54,13 @@ def columns_read(model: PublishedPerceiver, spec: InputSpec, place: str) -> dict
             )
         return {"text": {"name": model_name(text.name)}}
     if model.task in IMAGE_TASKS:
-        image = _first(spec, ImageSpec)
+        image = _first(spec, "image")
         if image is None:
             raise ValueError(f"--from {place}: this model reads images, but the table has no column of images")
         means, stds = (model.preprocessing.get(f"image_{name}", value) for name, value in _PIXELS.items())
         return {"image": {**_cut(image), "mean": list(means), "std": list(stds)}}
     if model.task == "optical-flow":
-        images = [m for m in spec.modalities if isinstance(m, ImageSpec)][:2]
+        images: list[Any] = [m for m in spec.modalities if m.kind == "image"][:2]
         if len(images) < 2:
             raise ValueError(
                 f"--from {place}: this model reads two frames, so the table needs two columns of images, got "
@@ -74,8 +74,8 @@ def columns_read(model: PublishedPerceiver, spec: InputSpec, place: str) -> dict
                 "--set data.image_size and data.image_fit=stretch"
             )
         return {"first": _cut(first), "second": _cut(second)}
-    video = _first(spec, VideoSpec) or _first(spec, ImageSpec)
-    audio = _first(spec, AudioSpec, lambda m: not m.mel_bands)
+    video = _first(spec, "video") or _first(spec, "image")
+    audio = _first(spec, "audio", lambda m: not m.mel_bands)
     if video is None and audio is None:
         raise ValueError(
             f"--from {place}: this model reads video and sound, but the table has no column of videos, images or "
@@ -137,17 +137,13 @@ def published_contexts(
     return reader((pixels["image"].float() / 255 - mean) / std, None if there is None else there.flatten(1), **options)
 
 
-def _first(spec: InputSpec, kind: type[Any], suits: Any = lambda modality: True) -> Any:
-    return next((m for m in spec.modalities if isinstance(m, kind) and suits(m)), None)
+def _first(spec: InputSpec, kind: str, suits: Any = lambda modality: True) -> Any:
+    return next((m for m in spec.modalities if m.kind == kind and suits(m)), None)
 
 
 def _cut(modality: ModalitySpec) -> dict[str, Any]:
     """How a column is cut into tokens."""
-    found: dict[str, Any] = {"name": model_name(modality.name), "axes": list(modality.axes)}
-    if isinstance(modality, AudioSpec):
-        return found | {"sides": modality.sides, "mean": modality.mean, "std": modality.std}
-    assert isinstance(modality, ImageSpec | VideoSpec)
-    return found | {"patch": modality.patch, "colors": modality.channels // modality.patch**2}
+    return {"name": model_name(modality.name), "axes": list(modality.axes), **modality.layout()}
 
 
 def _text(ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
