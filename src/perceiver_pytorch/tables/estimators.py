@@ -194,7 +194,7 @@ class PerceiverClassifier(ClassifierMixin, _PerceiverEstimator):
         self.classes_, encoded = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"PerceiverClassifier needs samples of 2 classes or more, all have the one class {self.classes_[0]!r}"
+                f"PerceiverClassifier needs samples of 2 classes or more, all have the one class {str(self.classes_[0])!r}"
             )
         return encoded
 
@@ -204,7 +204,8 @@ class PerceiverClassifier(ClassifierMixin, _PerceiverEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """``(samples,)``: the most probable class."""
-        return self.classes_[self._outputs(X).argmax(-1).numpy()]
+        chosen = self._outputs(X).argmax(-1).numpy()
+        return self.classes_[chosen]
 
 
 class PerceiverRegressor(RegressorMixin, _PerceiverEstimator):
