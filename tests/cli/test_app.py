@@ -1,6 +1,11 @@
+import subprocess
+import sys
 from importlib import metadata
 
+import pytest
+
 from cli_helpers import perceiver
+from perceiver_pytorch.cli.app import COMMANDS, loaded
 
 
 def test_without_a_command_there_is_help(tmp_path):
@@ -16,3 +21,51 @@ def test_version(tmp_path):
 def test_help_is_there_for_every_command(folder):
     for command in ([], ["fit"], ["evaluate"], ["predict"], ["config"]):
         assert "Usage" in perceiver(*command, "--help", cwd=folder).stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_their_own_help_says(name):
+    assert loaded(name).help.startswith(COMMANDS[name][1])
+
+
+def test_an_unknown_command_is_refused(tmp_path):
+    done = perceiver("predit", cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert "No such command 'predit'" in done.stderr
+
+
+def packages(*arguments, cwd):
+    """What a run of the command imports: packages, without their modules."""
+    code = f"""
+import sys
+sys.argv = ["perceiver", *{list(map(str, arguments))}]
+from perceiver_pytorch.cli import main
+try:
+    main()
+finally:
+    open("modules", "w").write(" ".join(sys.modules))
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True)
+    return {name.split(".")[0] for name in (cwd / "modules").read_text().split()}
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version", "--versoin", "predit"])
+def test_what_is_no_command_needs_no_library_of_numbers(argument, tmp_path):
+    assert packages(argument, cwd=tmp_path) & {"torch", "numpy", "pyarrow", "yaml"} == set()
+
+
+@pytest.mark.parametrize("option", ["--help", "--no-such-option"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_and_misspelt_options_need_no_torch(name, option, tmp_path):
+    assert packages(name, option, cwd=tmp_path) & {"torch", "pyarrow", "datasets"} == set()
+
+
+TRAINING = {"lightning", "pytorch_lightning", "tensorboard", "datasets", "sklearn"}
+METRICS = {"torchmetrics", "pandas", "scipy", "sympy", "matplotlib", "jinja2"}  # torchmetrics and what it imports
+
+
+def test_predicting_and_measuring_import_nothing_that_only_training_needs(folder, run):
+    predicting = packages("predict", "first", "mixed.csv", "-o", "lean.csv", cwd=folder)
+    assert (folder / "lean.csv").is_file()
+    assert predicting & (TRAINING | METRICS) == set()
+    assert packages("evaluate", "first", "mixed.csv", cwd=folder) & TRAINING == set()

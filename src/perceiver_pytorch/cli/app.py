@@ -1,23 +1,65 @@
 """The commands, put together; errors of the user's making are worded, not traced."""
 
 import functools
+import importlib
 import sys
 from collections.abc import Callable
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from perceiver_pytorch.cli import console
-from perceiver_pytorch.cli.config import config
-from perceiver_pytorch.cli.convert import convert
-from perceiver_pytorch.cli.evaluate import evaluate
-from perceiver_pytorch.cli.fit import fit
-from perceiver_pytorch.cli.language import fill, generate, language
-from perceiver_pytorch.cli.options import GroupedCommand
-from perceiver_pytorch.cli.predict import predict
+
+COMMANDS = {
+    "fit": ("fit", "Train on a table: recognise the columns, train, measure, and write a report."),
+    "evaluate": ("evaluate", "Measure a trained model on a table, with each combination of its modalities."),
+    "predict": (
+        "predict",
+        "Predict with a trained model: per row its class, labels or number, and the probability of each class or "
+        "label.",
+    ),
+    "config": ("config", "Print every setting with its help and its value, as YAML for `perceiver fit --config`."),
+    "language": (
+        "language",
+        "Train a language model on a text file, and report its bits per byte next to those of compressors.",
+    ),
+    "generate": ("language", "Continue a text with a trained causal model."),
+    "fill": ("language", "Fill the gaps of a text with a trained masked model, the most certain bytes first."),
+    "convert": ("convert", "Write a checkpoint of another library in this package's format."),
+}
+"""{command: (its module, the first line of its help)}."""
+
+
+class Commands(TyperGroup):
+    """Imports a command when it is run: what is said of all of them needs none."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """What the list of commands shows of one."""
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is run."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if name is None else loaded(name), rest
+
+
+def loaded(name: str) -> Any:
+    """A command with its options."""
+    from perceiver_pytorch.cli.options import GroupedCommand
+
+    function = getattr(importlib.import_module(f"perceiver_pytorch.cli.{COMMANDS[name][0]}"), name)
+    alone = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+    alone.command(name, cls=GroupedCommand)(worded(function))
+    return typer.main.get_command(alone)
+
 
 app = typer.Typer(
+    cls=Commands,
     name="perceiver",
     help="Train and use a Perceiver on any mix of image, audio, text, number and category columns.",
     no_args_is_help=True,
@@ -69,7 +111,3 @@ def spelled_out(arguments: list[str]) -> list[str]:
         "--resume=" if word == "--resume" and after.startswith("-") else word
         for word, after in zip(arguments, following, strict=True)
     ]
-
-
-for command in (fit, evaluate, predict, config, language, generate, fill, convert):
-    app.command(cls=GroupedCommand)(worded(command))

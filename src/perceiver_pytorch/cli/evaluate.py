@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from perceiver_pytorch.cli import console
-from perceiver_pytorch.cli.language import evaluate_language, is_language_run
 from perceiver_pytorch.cli.options import with_options
 from perceiver_pytorch.training.table.settings import FitConfig
 
@@ -24,6 +23,8 @@ def evaluate(
     **reading: Any,
 ) -> int:
     """Measure a trained model on a table, with each combination of its modalities."""
+    from perceiver_pytorch.cli.language import evaluate_language, is_language_run
+
     if is_language_run(run):
         return evaluate_language(run, table, output)
     from perceiver_pytorch.tables.run import Run

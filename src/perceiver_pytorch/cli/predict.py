@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from perceiver_pytorch.cli import console
-from perceiver_pytorch.cli.language import is_language_run
 from perceiver_pytorch.cli.options import with_options
 from perceiver_pytorch.training.table.settings import FitConfig
 
@@ -20,6 +19,8 @@ def predict(
     **reading: Any,
 ) -> int:
     """Predict with a trained model: per row its class, labels or number, and the probability of each class or label."""
+    from perceiver_pytorch.cli.language import is_language_run
+
     if is_language_run(run):
         raise ValueError(f"run {run} has a language model: use perceiver generate {run} PROMPT, or perceiver fill")
     from perceiver_pytorch.tables.run import Run

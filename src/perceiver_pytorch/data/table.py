@@ -92,7 +92,7 @@ class Table:
             DataError: there is no such column.
         """
         self.require(name)
-        return self.rows.column(name).take(np.asarray(rows, dtype=np.int64)).to_pylist()
+        return self.rows.column(name).take(arrow_array(np.asarray(rows, dtype=np.int64))).to_pylist()
 
     def row(self, i: int) -> dict[str, Any]:
         """Row `i` (from 0) as {column: Python value}.
@@ -115,7 +115,7 @@ class Table:
         cells = self.rows.select(list(columns))
         for start in range(0, len(rows), _CHUNK):
             chunk = np.asarray(rows[start : start + _CHUNK], dtype=np.int64)
-            values = cells.take(chunk).to_pylist() if columns else [{} for _ in chunk]
+            values = cells.take(arrow_array(chunk)).to_pylist() if columns else [{} for _ in chunk]
             yield from zip(chunk.tolist(), values, strict=True)
 
     def place(self, row: int) -> str:
@@ -132,3 +132,15 @@ class Table:
         for name in names:
             rows = rows.append_column(name, arrow.nulls(len(self)))
         return Table(self.source, self.root, rows, self.notes)
+
+
+def arrow_array(values: np.ndarray | Sequence[str]) -> "pyarrow.Array":
+    """Numbers or texts for Arrow. `pyarrow.array` does the same and imports pandas for it, where that is installed."""
+    arrow = need("pyarrow", "read tables")
+    if isinstance(values, np.ndarray):
+        numbers = np.ascontiguousarray(values)
+        buffers = [None, arrow.py_buffer(numbers)]
+        return arrow.Array.from_buffers(arrow.from_numpy_dtype(numbers.dtype), len(numbers), buffers)
+    texts = [text.encode() for text in values]
+    ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+    return arrow.StringArray.from_buffers(len(texts), arrow.py_buffer(ends), arrow.py_buffer(b"".join(texts)))

@@ -17,12 +17,15 @@ _registered: dict[str, Backend] = {}
 _selection = {"backend": "auto"}  # a plain global: torch.compile guards on it, and cannot read a context variable
 
 
-@torch.compiler.assume_constant_result
 def _names() -> tuple[str, ...]:
     """All backends in order of preference; those of other packages are looked for at the first call."""
     if not _registered:
         _registered.update(_by_name([*plugins("perceiver.backends"), *BACKENDS]))
     return tuple(_registered)
+
+
+# As torch.compiler.assume_constant_result does, which loads the compiler: a second for those who never compile.
+_names._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _by_name(backends: Sequence[Backend]) -> dict[str, Backend]:

@@ -193,9 +193,8 @@ class PerceiverClassifier(ClassifierMixin, _PerceiverEstimator):
         check_classification_targets(y)
         self.classes_, encoded = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(
-                f"PerceiverClassifier needs samples of 2 classes or more, all have the one class {str(self.classes_[0])!r}"
-            )
+            one = str(self.classes_[0])
+            raise ValueError(f"PerceiverClassifier needs samples of 2 classes or more, all have the one class {one!r}")
         return encoded
 
     def predict_proba(self, X: Any) -> np.ndarray:

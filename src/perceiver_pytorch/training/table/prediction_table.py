@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from perceiver_pytorch._files import write_whole
 from perceiver_pytorch.data import BadRow, Predictions
+from perceiver_pytorch.data.table import arrow_array
 
 if TYPE_CHECKING:
     import pyarrow
@@ -31,7 +34,7 @@ def predictions_table(predictions: Predictions, bad: Mapping[int, BadRow] | None
     """
     import pyarrow
 
-    table = pyarrow.table({name: pyarrow.array(values) for name, values in predictions.columns().items()})
+    table = pyarrow.table({name: _cells(values) for name, values in predictions.columns().items()})
     if bad is None:
         return table
     reasons = [f"{entry.column}: {entry.reason}" if entry.column else entry.reason for entry in bad.values()]
@@ -48,3 +51,11 @@ def write_table(path: Path, table: "pyarrow.Table") -> None:
 
     writer = pyarrow.csv.write_csv if path.suffix.lower() == ".csv" else pyarrow.parquet.write_table
     write_whole(path, lambda partial: writer(table, str(partial)))
+
+
+def _cells(values: Any) -> Any:
+    """A column for Arrow."""
+    import pyarrow
+
+    plain = values.dtype.kind in "if" if isinstance(values, np.ndarray) else all(isinstance(v, str) for v in values)
+    return arrow_array(values) if plain else pyarrow.array(values)
