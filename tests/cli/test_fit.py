@@ -47,8 +47,8 @@ def test_a_run_that_was_interrupted_goes_on(folder):
         (["fit", "mixed.csv", "--target=label", "--target-kind=label=number"], "no number in the train rows"),
         (["fit", "mixed.csv", "--target=label", "--task-weight=label=much"], "--task-weight must be NAME=WEIGHT"),
         (["fit", "mixed.csv", "--target=label", "--class-weights=some"], "class_weights must be one of"),
-        (["fit", "--resume=nothing"], "no run folder"),
-        (["evaluate", "nothing", "mixed.csv"], "no run folder"),
+        (["fit", "--resume=nothing"], "nothing is not a run folder"),
+        (["evaluate", "nothing", "mixed.csv"], "nothing is not a run folder"),
         (["fit", "digitz"], "digits"),
     ],
 )

@@ -120,7 +120,7 @@ def test_settings_of_language_models_are_printed_and_read_back(folder):
         (["language", "text.txt", "--set=model.dept=3"], "did you mean 'depth'"),
         (["language", "text.txt", "--time-limit=soon"], "--time-limit must be a duration"),
         (["language", "text.txt", "--run=causal"], "is not empty"),
-        (["generate", "nothing", "a"], "no run folder"),
+        (["generate", "nothing", "a"], "nothing is not a run folder"),
         (["generate", "masked", "a"], "has a masked model, a causal one is needed"),
         (["generate", "causal", ""], "if only a line break: $'\\n'"),
         (["generate", "causal", "a", "--temperature=-1"], "temperature must be at least 0"),
