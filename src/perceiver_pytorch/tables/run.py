@@ -115,7 +115,7 @@ class Run:
         allow_outside: bool = False,
         encoding: str | None = None,
         workers: int | None = None,
-        root: str | os.PathLike[str] | None = None,
+        root: str | Path | None = None,
         reporter: Reporter = QUIET,
     ) -> dict[str, Any]:
         """Measures the model on a table that has the targets, with each combination of its modalities.
@@ -166,7 +166,7 @@ class Run:
         allow_outside: bool = False,
         encoding: str | None = None,
         workers: int | None = None,
-        root: str | os.PathLike[str] | None = None,
+        root: str | Path | None = None,
         reporter: Reporter = QUIET,
     ) -> Any:
         """Predicts the targets of a table, which need not have them; cells may be empty.

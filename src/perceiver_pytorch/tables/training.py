@@ -33,7 +33,7 @@ def fit(
     config: str | os.PathLike[str] | None = None,
     resume: Run | str | os.PathLike[str] | None = None,
     time_limit: str | None = None,
-    root: str | os.PathLike[str] | None = None,
+    root: str | Path | None = None,
     verbose: bool = True,
     **options: Any,
 ) -> Run:
@@ -68,10 +68,9 @@ def fit(
         base = load_config(Path(config), base)
     if target is not None:
         options["target"] = target if isinstance(target, str) else list(target)
-    asked, in_memory = with_keywords(base, options), None
-    if path is None:
-        in_memory, _ = open_table(table, read_options(asked.data), root)
-    asked = with_keywords(asked, {"table": path or in_memory.source})
+    asked = with_keywords(base, options)
+    in_memory = open_table(table, read_options(asked.data), root)[0] if path is None else None
+    asked = with_keywords(asked, {"table": path if in_memory is None else in_memory.source})
     if folder is None:
         folder = TableRun.create(free_folder(path or "table") if run is None else Path(run))
     else:
