@@ -10,7 +10,7 @@ import pytest
 import perceiver_pytorch
 from test_old_paths import PATHS
 
-ELSEWHERE = ("data", "training", "cli", "estimator", "explain", "interop")  # tested beside their own tests
+ELSEWHERE = ("data", "training", "cli", "interop")  # tested beside their own tests
 MODULES = [
     info.name
     for info in pkgutil.walk_packages(perceiver_pytorch.__path__, "perceiver_pytorch.")
