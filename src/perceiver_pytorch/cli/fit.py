@@ -32,6 +32,7 @@ def fit(
 
     Settings come from the preset, then the --config file, then the options.
     """
+    from perceiver_pytorch.tables.run import Run
     from perceiver_pytorch.training.table.run import TableRun
     from perceiver_pytorch.training.table.task import TableTask
 
@@ -50,7 +51,8 @@ def fit(
     outcome = train(TableTask(settings), folder, resume=resume is not None, time_limit=limit)
     if outcome is None:
         return 130
-    _print_outcome(outcome.metrics, folder)
+    for line in Run(folder).lines():
+        console.say(line)
     return 0
 
 
@@ -62,12 +64,3 @@ def _stopped_run(path: Path) -> Any:
     if LanguageRun.is_at(folder.path):
         raise ValueError(f"{folder.path} is a run of a language model: perceiver language --resume {folder.path}")
     return folder
-
-
-def _print_outcome(metrics: dict[str, Any], folder: Any) -> None:
-    from perceiver_pytorch.data.targets.scores import metric_lines
-
-    console.say(f"measured on {metrics['split']} rows:")
-    for line in metric_lines(folder.spec().targets, metrics):
-        console.say(line)
-    console.say(f"report: {folder.report_file}")

@@ -100,10 +100,8 @@ class Run:
     def lines(self) -> list[str]:
         """The result in words: the metrics, and where the report is."""
         metrics = self.metrics
-        stopped = [f"stopped: {metrics['stopped']}; go on with: {self.folder.resume_command}"]
         measured = f"measured on {metrics['split']} rows:"
-        found = [measured, *metric_lines(self.spec.targets, metrics), f"report: {self.report()}"]
-        return [*stopped, *found] if metrics["stopped"] else found
+        return [measured, *metric_lines(self.spec.targets, metrics), f"report: {self.report()}"]
 
     def evaluate(
         self,

@@ -87,6 +87,8 @@ def _trained(
         remove_if_empty(folder.path)
     if outcome.stopped == INTERRUPTED:
         raise KeyboardInterrupt(f"stopped, all is saved; go on with fit(table, resume={str(folder.path)!r})")
+    if outcome.stopped:
+        reporter.say(f"stopped: {outcome.stopped}; go on with: {folder.resume_command}")
     run = Run(folder)
     for line in run.lines():
         reporter.say(line)
