@@ -71,17 +71,13 @@ def test_selections_nest_and_end_with_their_block(problem: Problem, used: list[s
     assert set(used) == {"chunked"}
 
 
-def registered(monkeypatch: pytest.MonkeyPatch, *backends: Backend) -> None:
-    """For the test these are all backends there are."""
-    monkeypatch.setattr(choose, "_registered", choose._by_name(backends))
-
-
 @pytest.mark.usefixtures("in_order")
 def test_a_backend_that_refuses_is_passed_over_or_named(
     problem: Problem, used: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    backend_names()  # all are registered
     refusing = replace(chunked.BACKEND, unsupported=lambda rows, context: "not on a Monday")
-    registered(monkeypatch, *(refusing if backend.name == "chunked" else backend for backend in BACKENDS))
+    monkeypatch.setitem(choose._registered, "chunked", refusing)
     cross_attend(**problem.arguments())
     assert set(used) == {"reference"}
     with use_backend("chunked"), pytest.raises(ValueError, match=r"no backend takes this.*chunked: not on a Monday"):
@@ -170,6 +166,19 @@ def test_backends_of_other_packages_are_found_and_chosen_by_their_cost(
     with use_backend("dear"):
         cross_attend(**problem.arguments())
     assert set(used) == {"dear"}
+
+
+def test_a_backend_is_registered_within_a_block_alone(problem: Problem, used: list[str]) -> None:
+    before = backend_names()
+    with choose.registered(replace(BACKENDS[-1], name="mine")):
+        assert backend_names() == ("mine", *before)
+        with use_backend("mine"):
+            cross_attend(**problem.arguments())
+    assert set(used) == {"mine"}
+    assert backend_names() == before
+    with pytest.raises(ValueError, match="taken"), choose.registered(BACKENDS[0]):
+        pass
+    assert backend_names() == before
 
 
 def test_names_that_are_taken_and_what_is_no_backend_are_refused(others: list[object]) -> None:

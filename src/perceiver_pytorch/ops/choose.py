@@ -20,12 +20,19 @@ _selection = {"backend": "auto"}  # a plain global: torch.compile guards on it, 
 def _names() -> tuple[str, ...]:
     """All backends in order of preference; those of other packages are looked for at the first call."""
     if not _registered:
-        _registered.update(_by_name([*plugins("perceiver.backends"), *BACKENDS]))
+        _replace([*plugins("perceiver.backends"), *BACKENDS])
     return tuple(_registered)
 
 
 # As torch.compiler.assume_constant_result does, which loads the compiler: a second for those who never compile.
 _names._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def _replace(backends: Sequence[Backend]) -> None:
+    """Makes these all backends that there are, if they go together."""
+    found = _by_name(backends)
+    _registered.clear()
+    _registered.update(found)
 
 
 def _by_name(backends: Sequence[Backend]) -> dict[str, Backend]:
@@ -66,6 +73,21 @@ def use_backend(name: str) -> Iterator[None]:
         yield
     finally:
         _selection["backend"] = before
+
+
+@contextlib.contextmanager
+def registered(backend: Backend) -> Iterator[None]:
+    """Within the block there is one more backend, in front of the others: to try it, without a package to install.
+
+    Raises:
+        TypeError, ValueError: as for the backend of a package, see docs/extending/backend.md.
+    """
+    before = [_registered[name] for name in _names()]
+    _replace([backend, *before])
+    try:
+        yield
+    finally:
+        _replace(before)
 
 
 def costs() -> dict[str, Counts]:
