@@ -1,5 +1,7 @@
 """The plan of a cross-attend: which way each context goes, and the ways that others add."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -189,3 +191,9 @@ def test_names_that_are_taken_and_what_is_no_backend_are_refused(others: list[ob
     others[:] = [chunked]
     with pytest.raises(TypeError, match="must be a Backend, got <module"):
         backend_names()
+
+
+def test_the_compiler_is_not_imported_for_it() -> None:
+    """It would take 100 MB, and half a second."""
+    code = "import sys, perceiver_pytorch.ops; assert 'torch._dynamo' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
