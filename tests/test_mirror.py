@@ -48,7 +48,6 @@ ELSEWHERE = {
         "training/start/test_finetune_published.py: held against the published models",
     ),
     "ops.backends": "ops/test_backends.py: one suite for all backends",
-    **dict.fromkeys(("ops.operator", "ops.structured"), "ops/test_backends.py: the frame that every backend works in"),
     "ops.precision": "models/test_precision.py: autocast, as the models meet it",
     "ops.projected": "ops/test_choose.py: keys and values are one of the ways that it chooses",
     "cli.console": "cli/test_bad_data.py: what a command prints is what its tests read",
