@@ -11,7 +11,7 @@ def main() -> None:
     # this when PyTorch is loaded, so it has to come first.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
-        from perceiver_pytorch.cli.app import app, spelled_out
+        from perceiver_pytorch.cli.app import run
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "perceiver_pytorch":
             raise
@@ -20,4 +20,4 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    app(spelled_out(sys.argv[1:]))
+    run(sys.argv[1:])

@@ -104,6 +104,21 @@ def worded(command: Callable[..., int]) -> Callable[..., None]:
     return run
 
 
+def run(arguments: list[str]) -> None:
+    """Runs the command that the arguments name, and exits with its code.
+
+    A wrong option is told in plain lines: the libraries that draw a box around it take longer to load than all else.
+    """
+    try:
+        code = app(spelled_out(arguments), standalone_mode=False)
+    except Exception as error:
+        if not hasattr(error, "show"):  # else it is click's, which some versions of typer keep for themselves
+            raise
+        error.show()
+        code = getattr(error, "exit_code", 2)
+    sys.exit(code)
+
+
 def spelled_out(arguments: list[str]) -> list[str]:
     """The arguments, with ``--resume=`` for a ``--resume`` that is followed by no value."""
     following = [*arguments, "-"][1:]

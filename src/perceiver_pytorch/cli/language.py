@@ -146,7 +146,7 @@ def evaluate_language(run: Path, file: str, output: Path | None) -> int:
     from perceiver_pytorch.training.language.baselines import compressors
     from perceiver_pytorch.training.language.objectives import bits_per_byte, objective_of
     from perceiver_pytorch.training.language.run import LanguageRun
-    from perceiver_pytorch.training.language.text import open_text
+    from perceiver_pytorch.training.language.text_file import open_text
     from perceiver_pytorch.training.run.accelerator import on_accelerator
 
     folder = LanguageRun.open_language(run)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from perceiver_pytorch.data.kinds.series import SeriesSpec
     from perceiver_pytorch.data.kinds.text import TextSpec
     from perceiver_pytorch.data.kinds.video import VideoSpec
+    from perceiver_pytorch.data.learning import unread_parts
     from perceiver_pytorch.data.loading import BatchLoader, in_order
-    from perceiver_pytorch.data.modalities import unread_parts
     from perceiver_pytorch.data.predictions import Predictions
     from perceiver_pytorch.data.readers import load_table
     from perceiver_pytorch.data.sources.base import Place, ReadOptions, Source
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from perceiver_pytorch.data.table import Table, TableLike
     from perceiver_pytorch.data.table_fingerprint import differences, fingerprint
     from perceiver_pytorch.data.targets import ClassTarget, LabelsTarget, NumberTarget, Target, target_types
-    from perceiver_pytorch.data.targets.columns import target_kinds, target_names
+    from perceiver_pytorch.data.targets.target_columns import target_kinds, target_names
 
 __all__ = [
     "AudioSpec",
@@ -116,7 +116,7 @@ __getattr__, __dir__ = lazily(
         "errors": "DataError",
         "input_spec": "InputSpec",
         "loading": "BatchLoader in_order",
-        "modalities": "unread_parts",
+        "learning": "unread_parts",
         "predictions": "Predictions",
         "spec_options": "SpecOptions",
         "readers": "load_table",
@@ -126,6 +126,6 @@ __getattr__, __dir__ = lazily(
         "table": "Table TableLike",
         "table_fingerprint": "differences fingerprint",
         "targets": "ClassTarget LabelsTarget NumberTarget Target target_types",
-        "targets.columns": "target_kinds target_names",
+        "targets.target_columns": "target_kinds target_names",
     },
 )

@@ -12,7 +12,7 @@ from perceiver_pytorch.data.errors import DataError, did_you_mean, listed
 from perceiver_pytorch.data.kinds import kind_names, kinds, recognised
 from perceiver_pytorch.data.splits import SPLIT_NAMES, split_column
 from perceiver_pytorch.data.table import Table
-from perceiver_pytorch.data.targets.columns import target_names
+from perceiver_pytorch.data.targets.target_columns import target_names
 from perceiver_pytorch.data.train_rows import spread
 from perceiver_pytorch.data.values import as_label, is_missing
 

@@ -9,12 +9,12 @@ import numpy as np
 from perceiver_pytorch.data.errors import DataError, did_you_mean, listed
 from perceiver_pytorch.data.kinds import IGNORE, kind_names, specs
 from perceiver_pytorch.data.kinds.base import ModalitySpec
-from perceiver_pytorch.data.modalities import fit_modalities
+from perceiver_pytorch.data.learning import fit_modalities
 from perceiver_pytorch.data.spec_json import from_json, to_json
 from perceiver_pytorch.data.spec_options import SpecOptions
 from perceiver_pytorch.data.table import Table
 from perceiver_pytorch.data.targets import Target, target_types
-from perceiver_pytorch.data.targets.columns import check_unique, fit_targets, target_kinds
+from perceiver_pytorch.data.targets.target_columns import check_unique, fit_targets, target_kinds
 
 _VERSION = 2
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.table import TableLike
-from perceiver_pytorch.data.targets.columns import require_targets, strata, target_names
+from perceiver_pytorch.data.targets.target_columns import require_targets, strata, target_names
 from perceiver_pytorch.data.values import is_missing
 
 SPLIT_NAMES = {

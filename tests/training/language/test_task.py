@@ -13,7 +13,7 @@ from perceiver_pytorch.training.language.objectives import bits_per_byte, object
 from perceiver_pytorch.training.language.run import LanguageRun
 from perceiver_pytorch.training.language.settings import LanguageConfig
 from perceiver_pytorch.training.language.task import LanguageTask, epochs_and_steps
-from perceiver_pytorch.training.language.text import open_text
+from perceiver_pytorch.training.language.text_file import open_text
 from perceiver_pytorch.training.run.callbacks import Stopper
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.run.job import INTERRUPTED, run_job

@@ -8,7 +8,7 @@ import lzma
 
 import numpy as np
 
-from perceiver_pytorch.training.language.text import Bytes
+from perceiver_pytorch.training.language.text_file import Bytes
 
 _KNOWN = 8 << 20
 

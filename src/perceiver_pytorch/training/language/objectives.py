@@ -13,7 +13,7 @@ from perceiver_pytorch.models.text.byte_tokenizer import MASK, PAD
 from perceiver_pytorch.models.text.perceiver_ar import PerceiverAR
 from perceiver_pytorch.models.text.perceiver_lm import PerceiverLM
 from perceiver_pytorch.training.language.settings import LanguageConfig
-from perceiver_pytorch.training.language.text import Bytes, CausalWindows, MaskedWindows
+from perceiver_pytorch.training.language.text_file import Bytes, CausalWindows, MaskedWindows
 
 
 class CausalObjective:

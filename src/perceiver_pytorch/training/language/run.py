@@ -10,7 +10,7 @@ from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.models.text.perceiver_ar import PerceiverAR
 from perceiver_pytorch.models.text.perceiver_lm import PerceiverLM
 from perceiver_pytorch.training.language.settings import LanguageConfig
-from perceiver_pytorch.training.language.text import Bytes
+from perceiver_pytorch.training.language.text_file import Bytes
 from perceiver_pytorch.training.run.folder import RunFolder
 
 

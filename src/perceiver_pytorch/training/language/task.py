@@ -13,7 +13,7 @@ from perceiver_pytorch.training.language.module import LanguageModule
 from perceiver_pytorch.training.language.objectives import Objective, bits_per_byte, objective_of
 from perceiver_pytorch.training.language.run import LanguageRun
 from perceiver_pytorch.training.language.settings import LanguageConfig, LanguageTraining
-from perceiver_pytorch.training.language.text import Bytes, RandomStarts, Windows, open_text, split_text
+from perceiver_pytorch.training.language.text_file import Bytes, RandomStarts, Windows, open_text, split_text
 from perceiver_pytorch.training.run.job import Trained
 from perceiver_pytorch.training.run.loop import Loaders
 from perceiver_pytorch.training.run.reporter import Reporter

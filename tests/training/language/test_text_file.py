@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perceiver_pytorch.data import DataError
-from perceiver_pytorch.training.language.text import (
+from perceiver_pytorch.training.language.text_file import (
     CausalWindows,
     MaskedWindows,
     RandomStarts,

@@ -16,7 +16,7 @@ from perceiver_pytorch.data import (
     target_kinds,
     target_names,
 )
-from perceiver_pytorch.data.targets.columns import fit_targets
+from perceiver_pytorch.data.targets.target_columns import fit_targets
 
 GENRES = ["Drama, Crime", "Drama", "Crime", "Comedy, Drama", "Comedy"]
 
