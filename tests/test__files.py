@@ -1,6 +1,8 @@
+import math
+
 import pytest
 
-from perceiver_pytorch._files import write_text, write_whole
+from perceiver_pytorch._files import write_json, write_text, write_whole
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -15,3 +17,16 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         write_whole(path, half)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"a": [1.0, {"b": math.nan}]}, r"a\.1\.b is nan, and JSON has finite numbers only"),
+        (-math.inf, "the value is -inf"),
+    ],
+)
+def test_numbers_that_are_not_finite_are_no_json(tmp_path, value, message):
+    with pytest.raises(ValueError, match=message):
+        write_json(tmp_path / "file.json", value)
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -65,8 +66,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes ``value`` as indented JSON."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Writes ``value`` as indented JSON.
+
+    Raises:
+        ValueError: for a number that is not finite, which JSON does not have; the message says where it is.
+    """
+    if place := _not_finite(value):
+        raise ValueError(f"{path} cannot be written: {place}, and JSON has finite numbers only")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def partial_path(path: Path) -> Path:
@@ -95,6 +102,15 @@ def is_disk_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _not_finite(value: Any, place: str = "") -> str | None:
+    """Where a tree of JSON values has a number that is not finite, and which; None: nowhere."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{place or 'the value'} is {value}"
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    found = (_not_finite(inner, f"{place}.{key}".lstrip(".")) for key, inner in items)
+    return next((where for where in found if where), None)
 
 
 def _write(path: Path, text: str) -> None:

@@ -3,8 +3,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
-from perceiver_pytorch.training.run.callbacks import History, Stopper, TrainingStopped
+from perceiver_pytorch.training.run.callbacks import FiniteScores, History, Stopper, TrainingStopped
+from perceiver_pytorch.training.run.divergence import DivergedError
 from perceiver_pytorch.training.run.history import read_history, write_history
 
 
@@ -68,3 +70,23 @@ def test_epochs_that_were_not_saved_are_forgotten_on_resuming(tmp_path):
     assert [row["epoch"] for row in read_history(path)] == [1, 2]
     History(path).on_train_start(trainer(epoch=0), None)
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("loss", "weight", "what"),
+    [
+        (float("nan"), 1.0, "the validation loss is nan"),
+        (float("inf"), float("nan"), "the validation loss is inf"),
+        (float("inf"), 1.0, None),  # an extreme value in a validation row
+        (2.0, 1.0, None),
+    ],
+)
+def test_a_validation_loss_that_no_finite_model_has_ends_training(loss, weight, what):
+    module = nn.ParameterDict({"weight": nn.Parameter(torch.tensor(weight))})
+    module.trainer = trainer(8, val_loss=loss, val_accuracy=0.5)
+    scores = FiniteScores("val_accuracy")
+    if what is None:
+        scores.on_validation_end(module.trainer, module)
+    else:
+        with pytest.raises(DivergedError, match=f"{what} in step 8"):
+            scores.on_validation_end(module.trainer, module)

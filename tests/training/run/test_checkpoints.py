@@ -9,7 +9,7 @@ from perceiver_pytorch.training.run.checkpoints import (
     Checkpoints,
     Progress,
     WholeCheckpoints,
-    best_state,
+    load_state,
     read_checkpoint,
     recover,
 )
@@ -29,7 +29,7 @@ class Trainer(SimpleNamespace):
 
     def save_checkpoint(self, path):
         saved = {"global_step": self.global_step, "state_dict": {}}
-        self.callback.on_save_checkpoint(self, None, saved)
+        self.callback.on_save_checkpoint(self, nn.Module(), saved)
         WholeCheckpoints().save_checkpoint(saved, path)
 
     def run(self):
@@ -103,7 +103,7 @@ def test_half_a_checkpoint_is_damaged(tmp_path):
 
 def test_the_best_weights_are_loaded_where_there_are_any(tmp_path):
     module = nn.ParameterDict({"weight": nn.Parameter(torch.zeros(2))})
-    assert not best_state(tmp_path / "best.ckpt", module)
+    assert load_state(tmp_path / "best.ckpt", module) is None
     WholeCheckpoints().save_checkpoint(checkpoint(), tmp_path / "best.ckpt")
-    assert best_state(tmp_path / "best.ckpt", module)
+    assert load_state(tmp_path / "best.ckpt", module) == Progress.of(checkpoint())
     assert module["weight"].tolist() == [1, 1]

@@ -1,6 +1,9 @@
 """A job of a task that is neither a table's nor a text's: a line through points."""
 
+import dataclasses
 import json
+import math
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +15,8 @@ from perceiver_pytorch._files import write_json
 from perceiver_pytorch._settings import Settings, knob, load_config
 from perceiver_pytorch.models.saving import SavedModel
 from perceiver_pytorch.training.run.callbacks import Stopper
+from perceiver_pytorch.training.run.checkpoints import Progress
+from perceiver_pytorch.training.run.divergence import DivergedError
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.run.job import INTERRUPTED, run_job
@@ -204,6 +209,94 @@ def test_a_task_can_refuse_to_resume_on_other_data(tmp_path):
     with pytest.raises(ValueError, match="another line"):
         run_job(LineTask(LineConfig(slope=3.0)), run, resume=True, reporter=SILENT)
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+
+
+def poisoned(monkeypatch, steps, what):
+    """Makes the loss or a gradient of some steps infinite."""
+    original = LineModule.training_step
+
+    def training_step(self, batch, batch_idx):
+        loss = original(self, batch, batch_idx)
+        if self.global_step + 1 not in steps:
+            return loss
+        # The root of zero has no slope: the loss is finite, its gradient is not.
+        return loss * math.inf if what == "the loss is inf" else loss + (0 * self.model.layer.weight).sum().sqrt()
+
+    monkeypatch.setattr(LineModule, "training_step", training_step)
+
+
+@pytest.mark.parametrize("what", ["the loss is inf", "the gradient is not finite"])
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_a_run_that_diverges_stops_and_keeps_the_best_model(tmp_path, monkeypatch, what, clip):
+    config = LineConfig(training=dataclasses.replace(TRAINING, gradient_clip=clip))
+    whole, run = (LineRun.create(tmp_path / name) for name in ("whole", "diverged"))
+    run_job(LineTask(config), whole, reporter=SILENT)
+    poisoned(monkeypatch, range(9, 100), what)
+    with pytest.raises(DivergedError) as caught:
+        run_job(LineTask(config), run, reporter=SILENT)
+    assert str(caught.value).startswith(f"training diverged: {what} in step 9, at a learning rate of 0.1")
+    assert f"The model of epoch 1, the best before, is kept in {run.path}." in str(caught.value)
+    assert str(caught.value).endswith("Start a new run with a smaller --lr, such as 0.001.")
+    assert run.metrics()["stopped"] == str(caught.value.divergence) == str(run.divergence())
+    assert read_history(run.history_file)[0]["val_error"] == read_history(whole.history_file)[0]["val_error"]
+    assert run.load(Line).layer.weight.item() == run.metrics()["slope"]
+    assert torch.load(run.last, weights_only=True)["global_step"] == 6
+    # Whoever resumes it is told, and gets the same.
+    before = run.metrics_file.read_bytes()
+    run.metrics_file.unlink()
+    with pytest.raises(DivergedError, match=re.escape(str(caught.value))):
+        run_job(LineTask(config), run, resume=True, reporter=SILENT)
+    assert run.metrics_file.read_bytes() == before
+
+
+def test_of_a_run_that_diverges_in_its_first_epoch_the_last_checkpoint_is_kept(tmp_path, monkeypatch):
+    config = LineConfig(training=dataclasses.replace(TRAINING, checkpoint_every="2 steps"))
+    poisoned(monkeypatch, [4], "the loss is inf")
+    run = LineRun.create(tmp_path / "run")
+    with pytest.raises(DivergedError, match=r"The model of step 2, is kept"):
+        run_job(LineTask(config), run, reporter=SILENT)
+    assert torch.load(run.last, weights_only=True)["state_dict"]["model.layer.weight"].item() == run.metrics()["slope"]
+
+
+def test_of_a_run_that_diverges_before_anything_is_saved_no_model_is_kept(tmp_path, monkeypatch):
+    poisoned(monkeypatch, [1], "the loss is inf")
+    run = LineRun.create(tmp_path / "run")
+    with pytest.raises(DivergedError, match=r"No model is kept, .* look for extreme numbers among the inputs"):
+        run_job(LineTask(LineConfig()), run, reporter=SILENT)
+    assert not run.metrics_file.exists()
+    with pytest.raises(ValueError, match=r"has no model: training diverged: the loss is inf in step 1"):
+        run.load(Line)
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
+    original = LineModule.on_train_batch_end
+
+    def spoil(self, *rest):
+        original(self, *rest)
+        if self.global_step == 8:
+            self.model.layer.weight.data.fill_(math.nan)
+
+    monkeypatch.setattr(LineModule, "on_train_batch_end", spoil)
+    run = LineRun.create(tmp_path / "run")
+    config = LineConfig(training=dataclasses.replace(TRAINING, checkpoint_every="2 steps"))
+    with pytest.raises(DivergedError, match="a weight is not finite in step 8"):
+        run_job(LineTask(config), run, reporter=SILENT)
+    assert torch.load(run.last, weights_only=True)["global_step"] == 6
+    assert run.load(Line).layer.weight.isfinite().all()
+
+
+def test_a_validation_whose_score_is_not_finite_chooses_no_epoch(tmp_path, monkeypatch):
+    original = LineModule.validation_step
+
+    def validate(self, batch, batch_idx):
+        original(self, batch, batch_idx) if self.global_step < 12 else self.log("val_error", math.nan)
+
+    monkeypatch.setattr(LineModule, "validation_step", validate)
+    run = LineRun.create(tmp_path / "run")
+    with pytest.raises(DivergedError, match="the val_error is nan in step 12"):
+        run_job(LineTask(LineConfig()), run, reporter=SILENT)
+    assert [row["epoch"] for row in read_history(run.history_file)] == [1]
+    assert Progress.of(torch.load(run.last, weights_only=True)).best_epoch == 1
 
 
 def test_a_time_limit_ends_training_and_measures(tmp_path):

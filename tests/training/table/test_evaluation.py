@@ -83,3 +83,10 @@ def test_all_combinations_of_six_modalities_and_of_more_each_without_and_alone()
     assert six[0] == tuple("abcdef")
     seven = subsets("abcdefg")
     assert [len(subset) for subset in seven] == [7] + [6] * 7 + [1] * 7
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_outputs_that_are_not_finite_are_no_predictions(dataset, model, value):
+    model.to_logits[-1].bias.data[0] = value
+    with pytest.raises(ValueError, match=f"outputs are not finite for {ROWS} of {ROWS} rows, the first of them row 0"):
+        predict(model, dataset)

@@ -34,8 +34,12 @@ class LanguageModule(Resumable):
         self.val_loss = MeanMetric()
         self.val_bits = MeanMetric()
 
+    def forward(self, batch: Tensor) -> Tensor:
+        """The loss of windows ``(batch, length)`` of a text."""
+        return self.objective.loss(self.model, batch)
+
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        loss = self.objective.loss(self.model, batch)
+        loss = self(batch)
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=False)
         self.train_loss.update(loss.detach())
         self.log("train_loss_epoch", self.train_loss, on_step=False, on_epoch=True)

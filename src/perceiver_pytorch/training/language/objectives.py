@@ -154,6 +154,9 @@ def bits_per_byte(
         text: the bytes.
         batch_size: windows at a time.
         progress: called with (done, in all).
+
+    Raises:
+        ValueError: if the model's outputs are not finite.
     """
     device = next(model.parameters()).device
     windows: Dataset[Any] = objective.windows(text)
@@ -166,6 +169,8 @@ def bits_per_byte(
             predicted += int(count)
             if progress is not None:
                 progress(i + 1, len(loader))
+    if not math.isfinite(bits):
+        raise ValueError(f"the model's outputs for this text are not finite, so it has no bits per byte (got {bits})")
     assert predicted + (objective.first_bits > 0) == len(text)
     return bits / len(text)
 

@@ -1,5 +1,6 @@
 """Around the training loop: stopping without loss, the history, and progress where there is no terminal."""
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from perceiver_pytorch.training.run.checkpoints import Checkpoints
+from perceiver_pytorch.training.run.divergence import all_finite, diverged
 from perceiver_pytorch.training.run.history import read_history, write_history
 
 
@@ -52,6 +54,26 @@ class Stopper(pl.Callback):
             if trainer.global_step > 0:
                 trainer.save_checkpoint(self.last)
             raise TrainingStopped(self.reason)
+
+
+class FiniteScores(pl.Callback):
+    """Raises a `DivergedError` for a validation whose result is not finite, before anything is chosen by it.
+
+    Args:
+        monitor: name of the logged value that chooses the best epoch.
+    """
+
+    def __init__(self, monitor: str) -> None:
+        self.monitor = monitor
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        score, loss = values.get(self.monitor, 0.0), values.get("val_loss", 0.0)
+        if not math.isfinite(score):
+            raise diverged(pl_module, f"the {self.monitor} is {score}", trainer.global_step)
+        # An extreme value in a validation row makes the loss infinite, whatever the model.
+        if math.isnan(loss) or (math.isinf(loss) and not all_finite(pl_module)):
+            raise diverged(pl_module, f"the validation loss is {loss}", trainer.global_step)
 
 
 class History(pl.Callback):
@@ -109,6 +131,7 @@ def build_callbacks(
     mode = "max" if checkpoints.sign > 0 else "min"
     callbacks: list[pl.Callback] = [
         stopper,
+        FiniteScores(checkpoints.monitor),
         EarlyStopping(checkpoints.monitor, mode=mode, patience=patience),
         history,
         checkpoints,

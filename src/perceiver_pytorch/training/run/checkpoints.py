@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from perceiver_pytorch._files import copy_whole, write_whole
+from perceiver_pytorch.training.run.divergence import all_finite, diverged
 from perceiver_pytorch.training.run.durations import Every
 
 _KEY = "progress"
@@ -57,7 +58,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class Checkpoints(Checkpoint):
-    """Writes both files.
+    """Writes both files; weights that are not finite are never saved: that raises a `DivergedError`.
 
     Args:
         last, best: their places.
@@ -101,6 +102,8 @@ class Checkpoints(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        if not all_finite(pl_module):
+            raise diverged(pl_module, "a weight is not finite", trainer.global_step)
         checkpoint[_KEY] = asdict(self.progress)
 
     def on_load_checkpoint(
@@ -166,9 +169,18 @@ def recover(last: Path, best: Path) -> Progress | None:
     return progress
 
 
-def best_state(path: Path, module: pl.LightningModule) -> bool:
-    """Loads the best checkpoint's weights into the module, if there is one."""
+def load_state(path: Path, module: pl.LightningModule) -> Progress | None:
+    """Loads a checkpoint's weights into the module, and says how far it had come; None if there is no checkpoint.
+
+    Raises:
+        ValueError: if the weights are not finite.
+    """
     if not path.is_file():
-        return False
-    module.load_state_dict(read_checkpoint(path)["state_dict"])
-    return True
+        return None
+    checkpoint = read_checkpoint(path)
+    module.load_state_dict(checkpoint["state_dict"])
+    if not all_finite(module):
+        raise ValueError(
+            f"the weights in {path} are not finite: this run diverged; start a new one with a smaller --lr"
+        )
+    return Progress.of(checkpoint)

@@ -1,6 +1,7 @@
 """The folder that a run leaves behind: the files of every kind of run, and the only place that knows their names."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -21,6 +22,7 @@ from perceiver_pytorch._files import (
     write_whole,
 )
 from perceiver_pytorch._settings import Settings, dump_config
+from perceiver_pytorch.training.run.divergence import Divergence, all_finite
 from perceiver_pytorch.training.run.lock import locked
 
 M = TypeVar("M")
@@ -39,7 +41,7 @@ class RunFolder:
 
     ``config.yaml`` (what was asked for, in full) · ``model.safetensors`` and ``config.json`` (the best model; a folder
     for ``from_pretrained``) · ``metrics.json`` · ``history.csv`` (per epoch) · ``checkpoints/best.ckpt`` and
-    ``last.ckpt`` · ``tensorboard/`` · while a process trains: ``.lock``
+    ``last.ckpt`` · ``tensorboard/`` · while a process trains: ``.lock`` · where training diverged: ``diverged.json``
 
     Attributes:
         command: the command that makes such runs, and its argument.
@@ -76,6 +78,10 @@ class RunFolder:
     @property
     def last(self) -> Path:
         return self.checkpoints / "last.ckpt"
+
+    @property
+    def divergence_file(self) -> Path:
+        return self.path / "diverged.json"
 
     @property
     def lock_file(self) -> Path:
@@ -141,6 +147,13 @@ class RunFolder:
     def metrics(self) -> dict[str, Any]:
         return self._read(self.metrics_file)
 
+    def write_divergence(self, divergence: Divergence) -> None:
+        write_json(self.divergence_file, dataclasses.asdict(divergence))
+
+    def divergence(self) -> Divergence | None:
+        """Where training diverged; None if it did not."""
+        return Divergence(**self._read(self.divergence_file)) if self.divergence_file.is_file() else None
+
     def write_model(self, model: Saved) -> None:
         """Writes weights and configuration in a folder beside, then moves them to their places."""
         staging = self.path / ".model.partial"
@@ -159,14 +172,18 @@ class RunFolder:
         """The trained model of class ``kind``, in evaluation mode.
 
         Raises:
-            ValueError: if the run has none yet.
+            ValueError: if the run has none yet, or its weights are not finite.
         """
         self._require_model()
         with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a folder
             model: Any = kind.from_pretrained(self.path, local_files_only=True)  # type: ignore[attr-defined]
+        if not all_finite(model):
+            raise ValueError(f"the model of run {self.path} has weights that are not finite: its training diverged")
         return model.eval()
 
     def _require_model(self) -> None:
+        if not self.model_files[1].is_file() and (divergence := self.divergence()) is not None:
+            raise ValueError(f"run {self.path} has no model: {divergence}. {divergence.remedy}")
         if not self.model_files[1].is_file():
             raise ValueError(f"run {self.path} has no model yet; continue its training with `{self.resume_command}`")
 

@@ -11,7 +11,8 @@ import torch
 
 from perceiver_pytorch._files import DiskFullError, is_disk_full
 from perceiver_pytorch._settings import Settings
-from perceiver_pytorch.training.run.checkpoints import best_state
+from perceiver_pytorch.training.run.checkpoints import load_state
+from perceiver_pytorch.training.run.divergence import DivergedError
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.run.interrupts import handling, interrupt
@@ -118,6 +119,7 @@ def run_job(
     Raises:
         ValueError: for data (`DataError`) or a configuration that cannot be used, or if another process trains in this
             folder.
+        DivergedError: if training diverged; the best model before is kept, measured and described.
         DiskFullError: for a full disk; what was saved before is intact.
         KeyboardInterrupt: for Ctrl-C or SIGTERM outside of training, or the second one during it.
     """
@@ -142,6 +144,8 @@ def run_job(
                 reporter=reporter,
             )
             return Outcome({}, stopped) if stopped == INTERRUPTED else _finish(task, module, run, stopped, reporter)
+        except DivergedError as error:
+            raise DivergedError(error.divergence, _kept(task, module, run, error, reporter)) from None
         except Exception as error:
             if not worth_resuming:
                 run.config_file.unlink(missing_ok=True)
@@ -152,7 +156,7 @@ def run_job(
 
 def _finish(task: Task[R], module: Resumable, run: R, stopped: str | None, reporter: Reporter) -> Outcome:
     """From the last step to the finished folder."""
-    if not best_state(run.best, module):
+    if load_state(run.best, module) is None:
         reporter.warn("no validation was completed, so the model is that of the last step")
     run.write_model(module.final_model())
     trained = Trained(module, read_history(run.history_file), stopped)
@@ -160,3 +164,13 @@ def _finish(task: Task[R], module: Resumable, run: R, stopped: str | None, repor
     run.write_metrics(metrics)
     task.write(run, trained, metrics)
     return Outcome(metrics, stopped)
+
+
+def _kept(task: Task[R], module: Resumable, run: R, error: DivergedError, reporter: Reporter) -> str:
+    """Finishes the folder of a run that diverged with the last finite weights that were saved; says which."""
+    progress = load_state(run.best, module) or load_state(run.last, module)
+    if progress is None:
+        return "No model is kept, for none had been saved before."
+    _finish(task, module, run, str(error.divergence), reporter)
+    which = f"of epoch {progress.best_epoch}, the best before" if run.best.is_file() else f"of step {progress.step:,}"
+    return f"The model {which}, is kept in {run.path}."

@@ -12,6 +12,7 @@ from torchmetrics import Metric
 
 from perceiver_pytorch.training.run.callbacks import History, Stopper, TrainingStopped, build_callbacks, quiet_lightning
 from perceiver_pytorch.training.run.checkpoints import Checkpoints, Progress, WholeCheckpoints, recover
+from perceiver_pytorch.training.run.divergence import DivergedError, diverged, gradients_finite
 from perceiver_pytorch.training.run.durations import Every
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.run.interrupts import ask_once, handling
@@ -25,7 +26,7 @@ class Resumable(pl.LightningModule):
     """A module whose run can be stopped after any step, and resumed as if it had not been.
 
     Its train loader has a batch sampler with ``set_epoch`` and ``skip``: batches to leave out at the start of the next
-    epoch that is read.
+    epoch that is read. ``forward(batch)`` runs the model once, to find out where a run diverged; it may be missing.
 
     Args:
         seed: fixes the random numbers of every step.
@@ -50,10 +51,37 @@ class Resumable(pl.LightningModule):
     def __init__(self, seed: int) -> None:
         super().__init__()
         self.seed = seed
+        self._batch: Any = None
+        self._step_loss = torch.zeros(())
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Dropout of a step depends on the step alone, so that a resumed run repeats it.
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        self._batch = batch
+
+    def on_before_backward(self, loss: torch.Tensor) -> None:
+        self._step_loss = loss.detach()
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clips the gradient, and looks at its norm, which is there anyway.
+
+        Raises:
+            DivergedError: the loss or the gradient is not finite; no weight has changed since the last step.
+        """
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        if gradient_clip_val:
+            norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+        else:
+            norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        batch, self._batch = self._batch, None
+        if not self._step_loss.isfinite():
+            raise diverged(self, f"the loss is {float(self._step_loss)}", self.global_step + 1, batch)
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        # In 16-mixed a scaled gradient that overflows is usual: its step is left out, and the scale becomes smaller.
+        if (scaler is None or scaler.get_scale() < 1) and not gradients_finite(norm, parameters):
+            raise diverged(self, "the gradient is not finite", self.global_step + 1, batch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["order_epoch"] = int(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
@@ -120,9 +148,14 @@ def run_loop(
 
     Returns:
         Why training stopped before its end, or None.
+
+    Raises:
+        DivergedError: training diverged, now or before it is resumed; the run folder says so.
     """
     quiet_lightning()
     progress = recover(run.last, run.best) if resume else None
+    if resume and (divergence := run.divergence()) is not None:
+        raise DivergedError(divergence)
     if progress is not None and progress.complete:
         reporter.say("training is complete; the model is measured again")
         return None
@@ -135,6 +168,9 @@ def run_loop(
             trainer.fit(module, loaders.train, loaders.val, ckpt_path=last, weights_only=True)
     except TrainingStopped as stop:
         return str(stop)
+    except DivergedError as error:
+        run.write_divergence(error.divergence)
+        raise
     except SystemExit as exit_:  # what Lightning makes of a KeyboardInterrupt
         raise KeyboardInterrupt from exit_
     return None

@@ -45,7 +45,11 @@ def predict_without(
     batch_size: int = 256,
     progress: Progress | None = None,
 ) -> list[Predictions]:
-    """`predict` once for each collection of modalities to leave out; rows are decoded once."""
+    """`predict` once for each collection of modalities to leave out; rows are decoded once.
+
+    Raises:
+        ValueError: if outputs are not finite.
+    """
     model.eval()
     device = next(model.parameters()).device
     targets = dataset.spec.targets
@@ -70,12 +74,22 @@ def predict_without(
             progress(done, len(dataset))
     if not rows:
         raise DataError(f"{dataset.table.source}: none of the {len(dataset)} rows can be used")
+    answers = [{name: torch.cat(parts) for name, parts in kept.items()} for kept in outputs]
+    _check_finite(answers, torch.cat(rows))
     truth = {name: torch.cat(parts) for name, parts in encoded.items()}
     has = {name: torch.cat(parts) for name, parts in present.items()}
-    return [
-        Predictions(torch.cat(rows), targets, {name: torch.cat(p) for name, p in kept.items()}, truth, has)
-        for kept in outputs
-    ]
+    return [Predictions(torch.cat(rows), targets, kept, truth, has) for kept in answers]
+
+
+def _check_finite(answers: Sequence[dict[str, Tensor]], rows: Tensor) -> None:
+    """Raises a `ValueError` for outputs that are not finite: no prediction or score comes of them."""
+    for values in (values for answer in answers for values in answer.values()):
+        wrong = rows[~values.flatten(1).isfinite().all(1)]
+        if len(wrong):
+            raise ValueError(
+                f"the model's outputs are not finite for {len(wrong):,} of {len(rows):,} rows, the first of them row "
+                f"{int(wrong[0])}: its training diverged, or the row has numbers that are far too large"
+            )
 
 
 def subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
