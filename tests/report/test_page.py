@@ -126,3 +126,10 @@ def test_no_epoch_and_a_single_modality(table, tmp_path):
 def test_equal_facts_give_equal_bytes(table, tmp_path):
     facts = facts_of(table, ["side", "weight"], wrong=[1])
     assert page(tmp_path, facts) == page(tmp_path, facts)
+
+
+def test_a_row_that_cannot_be_drawn_does_not_take_the_report_with_it(table, tmp_path, monkeypatch):
+    facts = facts_of(table, ["side"])
+    for modality in facts.dataset.spec.modalities:
+        monkeypatch.setattr(type(modality), "example", lambda *_: 1 / 0)
+    assert "(cannot be shown: division by zero)" in page(tmp_path, facts)

@@ -1,10 +1,17 @@
-"""The report's drawings, as SVG text: nothing is fetched when the page is opened."""
+"""The report's drawings, as SVG text: nothing is fetched when the page is opened.
 
+A drawing that fails says so in its place; a run of hours does not end by it.
+"""
+
+import functools
+import html
 import io
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
@@ -13,7 +20,34 @@ from perceiver_pytorch.data.targets.report_parts import BLUE, GREY, ORANGE, Draw
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+P = ParamSpec("P")
 
+_STYLE = {
+    # Names are drawn as they are written: two dollar signs in a name are no formula.
+    "text.parse_math": False,
+    # Without a date and with fixed ids equal data gives equal bytes.
+    "svg.hashsalt": "perceiver",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+}
+_LONGEST_REASON = 160
+
+
+def in_its_place(draw: Callable[P, str]) -> Callable[P, str]:
+    """``draw``, which gives an SVG with the reason where it fails."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> str:
+        try:
+            with _style():
+                return draw(*args, **kwargs)
+        except Exception as error:
+            return _reason(error)
+
+    return drawn
+
+
+@in_its_place
 def learning_curves(history: Sequence[Mapping[str, float]], measure: str, title: str) -> str:
     """Losses, and the validation score called ``measure``, over the epochs."""
     figure, (left, right) = _figure(9.0, 3.0, 2)
@@ -30,6 +64,7 @@ def learning_curves(history: Sequence[Mapping[str, float]], measure: str, title:
     return _svg(figure)
 
 
+@in_its_place
 def bits_curve(history: Sequence[Mapping[str, float]], baselines: Mapping[str, float]) -> str:
     """A language model's bits per byte over the steps, beside those of simple means."""
     figure, axes = _figure(7.5, 3.6, 1)
@@ -44,6 +79,7 @@ def bits_curve(history: Sequence[Mapping[str, float]], baselines: Mapping[str, f
     return _svg(figure)
 
 
+@in_its_place
 def drawn(drawing: Drawing) -> str:
     """What a target draws."""
     figure, axes = _figure(drawing.width, drawing.height, 1)
@@ -51,6 +87,7 @@ def drawn(drawing: Drawing) -> str:
     return _svg(figure)
 
 
+@in_its_place
 def combinations(measured: Sequence[Mapping[str, Any]], title: str, baseline: tuple[str, float] | None) -> str:
     """The score of each combination of modalities, and beside it which of them are present."""
     names = [*measured[0]["present"]]
@@ -82,6 +119,28 @@ def combinations(measured: Sequence[Mapping[str, Any]], title: str, baseline: tu
     return _svg(figure)
 
 
+@contextmanager
+def _style() -> Iterator[None]:
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # Browsers have fonts for letters that the one here lacks, which only measures them.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
+        yield
+
+
+def _reason(error: Exception) -> str:
+    """An SVG that says why there is no figure."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    words = f"This figure could not be drawn: {first or type(error).__name__}"
+    text = "".join(letter for letter in words[:_LONGEST_REASON] if letter.isprintable())
+    width = 8 * len(text)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="24" viewBox="0 0 {width} 24">'
+        f'<text x="0" y="16" font-family="sans-serif" font-size="13">{html.escape(text)}</text></svg>'
+    )
+
+
 def _figure(width: float, height: float, columns: int, widths: tuple[float, ...] | None = None) -> "tuple[Figure, Any]":
     from matplotlib.figure import Figure
 
@@ -93,11 +152,7 @@ def _figure(width: float, height: float, columns: int, widths: tuple[float, ...]
 
 
 def _svg(figure: "Figure") -> str:
-    import matplotlib
-
     buffer = io.StringIO()
-    # Without a date and with fixed ids equal data gives equal bytes.
-    with matplotlib.rc_context({"svg.hashsalt": "perceiver", "svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]

@@ -176,4 +176,7 @@ def example_parts(modality: ModalitySpec, encoded: Encoded | None, cells: Mappin
     """What the model saw of one modality of a row, as its kind draws it."""
     if encoded is None:
         return [{"kind": "text", "name": modality.name, "value": "(missing)"}]
-    return modality.example(encoded, cells)
+    try:
+        return modality.example(encoded, cells)
+    except Exception as error:  # a picture of one row is no reason to lose the report
+        return [{"kind": "text", "name": modality.name, "value": f"(cannot be shown: {error})"}]
