@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-_STYLE = {
+_STYLE: Any = {
     # Names are drawn as they are written: two dollar signs in a name are no formula.
     "text.parse_math": False,
     # Without a date and with fixed ids equal data gives equal bytes.
