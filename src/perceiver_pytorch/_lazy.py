@@ -1,9 +1,27 @@
-"""Packages whose public names are imported on first use: the command answers ``--help`` without loading PyTorch."""
+"""What is imported on first use: the command answers ``--help`` without loading PyTorch or NumPy."""
 
 import importlib
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+
+class _Module:
+    """A module that is imported when one of its names is asked for."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(importlib.import_module(self._name), name)
+        setattr(self, name, value)
+        return value
+
+
+if TYPE_CHECKING:
+    import numpy
+else:
+    numpy = _Module("numpy")  # for modules that say what the options are; annotations of theirs with it are quoted
 
 
 def lazily(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

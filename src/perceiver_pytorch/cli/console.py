@@ -3,30 +3,42 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from functools import cache
+from typing import TYPE_CHECKING
 
 from perceiver_pytorch.training.run.reporter import Reporter
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(highlight=False, soft_wrap=True, stderr=True)
+if TYPE_CHECKING:  # rich takes longer to load than an answer about options may take
+    from rich.console import Console
+
+
+@cache
+def console(*, stderr: bool = False) -> "Console":
+    """The terminal, or the file that stands in its place."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True, stderr=stderr)
 
 
 def say(text: str) -> None:
     """Prints a line."""
-    out.print(escape(text))
+    _print(text)
 
 
 def warn(text: str) -> None:
     """Prints a warning to the error stream."""
-    err.print(f"[yellow]warning:[/] {escape(text)}")
+    _print(text, "[yellow]warning:[/] ", stderr=True)
 
 
 def error(text: str) -> None:
     """Prints an error to the error stream."""
-    err.print(f"[bold red]error:[/] {escape(text)}")
+    _print(text, "[bold red]error:[/] ", stderr=True)
+
+
+def _print(text: str, before: str = "", *, stderr: bool = False) -> None:
+    from rich.markup import escape
+
+    console(stderr=stderr).print(before + escape(text))
 
 
 def debugging() -> bool:
@@ -37,13 +49,15 @@ def debugging() -> bool:
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[int, int], None]]:
     """A bar, gone when done; gives a function of (done, in all)."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=out, transient=True) as bars:
+    with Progress(*columns, console=console(), transient=True) as bars:
         task = bars.add_task(title, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
 def reporter() -> Reporter:
     """How a run tells what it does here: with bars on a terminal, with plain lines elsewhere."""
-    live = out.is_terminal
+    live = console().is_terminal
     return Reporter(say, warn, progress if live else None, bar=live)

@@ -6,8 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.cells import Where, media_source
 from perceiver_pytorch.data.sniff import sniff_bytes, sniff_path
 from perceiver_pytorch.data.values import as_seconds, is_missing
@@ -17,7 +16,7 @@ _NUMPY = b"\x93NUMPY"
 _MAX_BYTES = 1 << 30  # of an array, before it is cut: a header may claim any shape
 
 
-def array_cell(value: Any, column: str, where: Where) -> np.ndarray | None:
+def array_cell(value: Any, column: str, where: Where) -> "np.ndarray | None":
     """The array of a cell, float64, NaN where a value is missing; None where the whole cell is.
 
     Args:
@@ -42,7 +41,7 @@ def array_cell(value: Any, column: str, where: Where) -> np.ndarray | None:
     return None if source is None else _floats(_numpy_file(source, value, column, where), column, where)
 
 
-def timed_cell(value: Any, column: str, where: Where) -> tuple[np.ndarray | None, Any]:
+def timed_cell(value: Any, column: str, where: Where) -> "tuple[np.ndarray | None, Any]":
     """The array of a cell, and its time stamps where it is a mapping that brings them, else None."""
     if isinstance(value, Mapping) and not {"bytes", "path"} & value.keys():
         found = next((name for name in _VALUES if name in value), None)
@@ -53,7 +52,7 @@ def timed_cell(value: Any, column: str, where: Where) -> tuple[np.ndarray | None
     return array_cell(value, column, where), None
 
 
-def time_cell(value: Any, column: str, where: Where) -> np.ndarray | None:
+def time_cell(value: Any, column: str, where: Where) -> "np.ndarray | None":
     """The time stamps of a cell, float64 seconds, from numbers (seconds), dates, or ISO strings.
 
     Raises:
@@ -117,7 +116,7 @@ def _beginning(source: bytes | Path) -> bytes:
         return _NUMPY
 
 
-def _floats(value: Any, column: str, where: Where) -> np.ndarray:
+def _floats(value: Any, column: str, where: Where) -> "np.ndarray":
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "biuf":
             raise where.error(column, f"must be an array of numbers, got one of {value.dtype}")

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.arrays import looks_like_array, timed_cell
 from perceiver_pytorch.data.cells import Where, media_cell
 from perceiver_pytorch.data.errors import DataError, need
@@ -85,7 +84,7 @@ class Column:
         return _usual([sniff_path(cell) if isinstance(cell, str) else sniff_bytes(cell) for cell in cells])
 
     @cached_property
-    def arrays(self) -> list[np.ndarray]:
+    def arrays(self) -> "list[np.ndarray]":
         """Some of the arrays of numbers that cells hold, each with one or two axes; empty where they hold something
         else."""
         if not (self._form == "lists" or (self._form == "files" and self.media == "array") or self._array_texts):

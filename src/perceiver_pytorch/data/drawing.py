@@ -3,8 +3,7 @@
 import base64
 import io
 
-import numpy as np
-
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.errors import need
 
 MAX_STEPS = 256  # of a series, or points, drawn
@@ -17,14 +16,14 @@ def data_uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def png(pixels: np.ndarray) -> str:
+def png(pixels: "np.ndarray") -> str:
     """uint8 (height, width) or (height, width, 3) as a PNG."""
     buffer = io.BytesIO()
     need("PIL.Image", "draw examples").fromarray(pixels).save(buffer, format="PNG")
     return data_uri("image/png", buffer.getvalue())
 
 
-def animation(frames: np.ndarray, rate: float) -> str:
+def animation(frames: "np.ndarray", rate: float) -> str:
     """uint8 (frames, height, width, 3), `rate` of them a second, as an animated WebP."""
     first, *others = map(need("PIL.Image", "draw examples").fromarray, frames)
     buffer = io.BytesIO()
@@ -34,20 +33,20 @@ def animation(frames: np.ndarray, rate: float) -> str:
     return data_uri("image/webp", buffer.getvalue())
 
 
-def wav(sound: np.ndarray, rate: int) -> str:
+def wav(sound: "np.ndarray", rate: int) -> str:
     """Samples (samples, sides) from -1 to 1 as a WAV file."""
     buffer = io.BytesIO()
     need("soundfile", "draw examples").write(buffer, sound.clip(-1, 1), rate, format="WAV", subtype="PCM_16")
     return data_uri("audio/wav", buffer.getvalue())
 
 
-def heat_map(values: np.ndarray) -> str:
+def heat_map(values: "np.ndarray") -> str:
     """(height, width) as a grey PNG, from the lowest to the highest value."""
     low, high = float(values.min()), float(values.max())
     return png(np.round(255 * (values - low) / max(high - low, 1e-6)).astype(np.uint8))
 
 
-def lines(times: np.ndarray, values: np.ndarray) -> str:
+def lines(times: "np.ndarray", values: "np.ndarray") -> str:
     """A line per column of `values` (steps, lines) over `times` (steps,) as an SVG; a gap where values are NaN."""
     values, times = values[:: 1 + len(values) // MAX_STEPS], times[:: 1 + len(times) // MAX_STEPS]
     x = _scaled(times, WIDTH)
@@ -61,7 +60,7 @@ def lines(times: np.ndarray, values: np.ndarray) -> str:
     return svg(shapes, WIDTH)
 
 
-def dots(places: np.ndarray) -> str:
+def dots(places: "np.ndarray") -> str:
     """Points (points, dims) within -1 and 1 as an SVG: from the front (first and second dimension) and, where there is
     a third, from the side."""
     places = places[:: 1 + len(places) // MAX_STEPS]
@@ -82,12 +81,12 @@ def svg(shapes: list[str], width: int) -> str:
     return f'<svg width="{width}" height="{HEIGHT}" viewBox="0 0 {width} {HEIGHT}">{"".join(shapes)}</svg>'
 
 
-def _runs(known: np.ndarray) -> list[slice]:
+def _runs(known: "np.ndarray") -> list[slice]:
     """The stretches of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], known.astype(np.int8), [0]])))
     return [slice(first, last) for first, last in edges.reshape(-1, 2)]
 
 
-def _scaled(values: np.ndarray, size: int) -> np.ndarray:
+def _scaled(values: "np.ndarray", size: int) -> "np.ndarray":
     low, high = np.nanmin(values), np.nanmax(values)
     return 2 + (size - 4) * (values - low) / (high - low if high > low else 1.0)

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.values import as_label, as_number, as_seconds, is_missing
 
@@ -20,7 +19,7 @@ class LongTable:
     """
 
     values: tuple[str, ...]
-    series: dict[str, tuple[np.ndarray | None, np.ndarray]]
+    series: "dict[str, tuple[np.ndarray | None, np.ndarray]]"
 
 
 def load_long_table(path: Path, key: str, time: str, values: tuple[str, ...]) -> LongTable:
@@ -59,7 +58,7 @@ def _load(path: Path, changed: int, key: str, time: str, values: tuple[str, ...]
     for i, cell in enumerate(table.column(key)):
         if not is_missing(cell):
             rows.setdefault(as_label(cell), []).append(i)
-    series: dict[str, tuple[np.ndarray | None, np.ndarray]] = {}
+    series: "dict[str, tuple[np.ndarray | None, np.ndarray]]" = {}
     for name, places in rows.items():
         chosen = np.array(places)
         if times is not None:
@@ -68,7 +67,7 @@ def _load(path: Path, changed: int, key: str, time: str, values: tuple[str, ...]
     return LongTable(values, series)
 
 
-def _column(cells: list, name: str, path: Path, read: object) -> np.ndarray:
+def _column(cells: list, name: str, path: Path, read: object) -> "np.ndarray":
     numbers = np.empty(len(cells))
     for i, cell in enumerate(cells):
         try:

@@ -6,8 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.errors import DataError, did_you_mean, listed, need
 
 if TYPE_CHECKING:
@@ -30,11 +29,11 @@ class TableLike(Protocol):
     def __len__(self) -> int: ...
     def require(self, name: str) -> None: ...
     def column(self, name: str) -> list[Any]: ...
-    def take(self, name: str, rows: np.ndarray) -> list[Any]: ...
+    def take(self, name: str, rows: "np.ndarray") -> list[Any]: ...
     def row(self, i: int) -> dict[str, Any]: ...
-    def iterate(self, rows: np.ndarray, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]: ...
+    def iterate(self, rows: "np.ndarray", columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]: ...
     def place(self, row: int) -> str: ...
-    def sample(self, rows: np.ndarray, targets: Sequence[str]) -> "tuple[Table, np.ndarray]": ...
+    def sample(self, rows: "np.ndarray", targets: Sequence[str]) -> "tuple[Table, np.ndarray]": ...
     def with_empty(self, names: Sequence[str]) -> "TableLike": ...
 
 
@@ -85,7 +84,7 @@ class Table:
         self.require(name)
         return self.rows.column(name).to_pylist()
 
-    def take(self, name: str, rows: np.ndarray) -> list[Any]:
+    def take(self, name: str, rows: "np.ndarray") -> list[Any]:
         """The cells of one column at `rows` (int64 row numbers), as Python values.
 
         Raises:
@@ -104,7 +103,7 @@ class Table:
             raise DataError(f"{self.source}: no row {i}; it has {len(self)} rows, counted from 0", row=i)
         return self.rows.slice(i, 1).to_pylist()[0]
 
-    def iterate(self, rows: np.ndarray, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def iterate(self, rows: "np.ndarray", columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (row number, {column: Python value}) for the given rows, reading only the given columns.
 
         Raises:
@@ -122,7 +121,7 @@ class Table:
         """What a row is called in a message."""
         return self.source
 
-    def sample(self, rows: np.ndarray, targets: Sequence[str]) -> "tuple[Table, np.ndarray]":
+    def sample(self, rows: "np.ndarray", targets: Sequence[str]) -> "tuple[Table, np.ndarray]":
         """The table to learn from, and the rows of it: all. A table in shards gives some."""
         return self, np.asarray(rows, dtype=np.int64)
 
@@ -134,7 +133,7 @@ class Table:
         return Table(self.source, self.root, rows, self.notes)
 
 
-def arrow_array(values: np.ndarray | Sequence[str]) -> "pyarrow.Array":
+def arrow_array(values: "np.ndarray | Sequence[str]") -> "pyarrow.Array":
     """Numbers or texts for Arrow. `pyarrow.array` does the same and imports pandas for it, where that is installed."""
     arrow = need("pyarrow", "read tables")
     if isinstance(values, np.ndarray):

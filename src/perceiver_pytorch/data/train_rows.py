@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.cells import Where, cell_key, media_source
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.table import Table
@@ -28,7 +27,7 @@ class TrainRows:
     """
 
     def __init__(
-        self, table: Table, rows: np.ndarray, options: Any, *, allow_outside: bool, taken: Iterable[str] = ()
+        self, table: Table, rows: "np.ndarray", options: Any, *, allow_outside: bool, taken: Iterable[str] = ()
     ) -> None:
         self.table = table
         self.rows = rows
@@ -86,7 +85,7 @@ class TrainRows:
     def look_at(
         self,
         columns: Sequence[str],
-        rows: np.ndarray,
+        rows: "np.ndarray",
         look: Callable[[Mapping[str, Any], Where], T | None],
         what: str,
         without: str = "ignore",
@@ -133,7 +132,7 @@ class TrainRows:
         return Where(self.table.source, self.table.root, row, self.allow_outside)
 
 
-def spread(rows: np.ndarray, count: int) -> np.ndarray:
+def spread(rows: "np.ndarray", count: int) -> "np.ndarray":
     """`count` of the rows (or all), evenly spread: a table may be sorted."""
     if len(rows) <= count:
         return rows

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from einops import rearrange
 
 from perceiver_pytorch import _checks
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data import drawing
 from perceiver_pytorch.data.cells import Where, media_source
@@ -144,7 +144,7 @@ class AudioSpec(ColumnSpec):
     def resolution(self) -> float:
         return clock_resolution(self, self.patch / self.sample_rate)
 
-    def grid(self, axis: int) -> np.ndarray | None:
+    def grid(self, axis: int) -> "np.ndarray | None":
         return clock_grid(self, self.patch / self.sample_rate)
 
     def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
@@ -166,7 +166,7 @@ class AudioSpec(ColumnSpec):
             raise where.error(column, str(error), row[column]) from error
         return Encoded(self.standardised(self.features(sound)), changes=("cut",) if longer else ())
 
-    def features(self, sound: np.ndarray) -> np.ndarray:
+    def features(self, sound: "np.ndarray") -> "np.ndarray":
         """Samples (samples, sides) as tokens (tokens, channels), of a patch sample by sample, side by side."""
         if self.mel_bands:
             energies = log_mel(sound, self.sample_rate, self.mel_bands, self.mel_window, self.patch)
@@ -176,7 +176,7 @@ class AudioSpec(ColumnSpec):
         filled = np.pad(sound, ((0, missing), (0, 0)), constant_values=self.mean) if missing else sound
         return filled.reshape(-1, self.channels)
 
-    def standardised(self, features: np.ndarray) -> np.ndarray:
+    def standardised(self, features: "np.ndarray") -> "np.ndarray":
         return ((features - np.float32(self.mean)) / np.float32(self.std)).astype(np.float32)
 
     def note(self) -> str:

@@ -9,9 +9,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from perceiver_pytorch._checks import within
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
@@ -40,9 +39,9 @@ class Encoded:
         changes: keys of the spec's `changes`: what was done to the cell to make it fit.
     """
 
-    values: np.ndarray
-    mask: np.ndarray | None = None
-    coordinates: tuple[np.ndarray | None, ...] | None = None
+    values: "np.ndarray"
+    mask: "np.ndarray | None" = None
+    coordinates: "tuple[np.ndarray | None, ...] | None" = None
     changes: tuple[str, ...] = ()
 
     @property
@@ -144,7 +143,7 @@ class ModalitySpec:
         """Per axis how many coordinates a token brings itself, 0 where `grid` places it."""
         return (0,) * len(self.axes)
 
-    def grid(self, axis: int) -> np.ndarray | None:
+    def grid(self, axis: int) -> "np.ndarray | None":
         """float32 (axes[axis],): where the tokens of an axis are; None: equally spaced from -1 to 1."""
         return None
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data.kinds.base import ModalitySpec
 
@@ -48,7 +47,7 @@ def on_clocks(modalities: Sequence[ModalitySpec], options: Any) -> list[Modality
     ]
 
 
-def clock_grid(spec: Timed, step: float) -> np.ndarray | None:
+def clock_grid(spec: Timed, step: float) -> "np.ndarray | None":
     """Where tokens every `step` seconds are on the shared time axis, -1 at its start and 1 at its end."""
     if not spec.clock:
         return None

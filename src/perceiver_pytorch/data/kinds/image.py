@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from einops import rearrange
 
 from perceiver_pytorch import _checks
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data import drawing
 from perceiver_pytorch.data.cells import Where, media_source
@@ -208,7 +208,7 @@ def box_changes(before: tuple[int, int], after: tuple[int, ...], box: tuple[int,
     return tuple(changes)
 
 
-def patches(pixels: np.ndarray, patch: int) -> np.ndarray:
+def patches(pixels: "np.ndarray", patch: int) -> "np.ndarray":
     """(..., height, width, colors) as (..., rows, columns, patch * patch * colors); zeros fill the last ones."""
     height, width = pixels.shape[-3:-1]
     missing = [(0, 0)] * (pixels.ndim - 3) + [(0, -height % patch), (0, -width % patch), (0, 0)]
@@ -216,7 +216,7 @@ def patches(pixels: np.ndarray, patch: int) -> np.ndarray:
     return np.ascontiguousarray(rearrange(full, "... (h p) (w q) c -> ... h w (p q c)", p=patch, q=patch))
 
 
-def whole(values: np.ndarray, patch: int, colors: int) -> np.ndarray:
+def whole(values: "np.ndarray", patch: int, colors: int) -> "np.ndarray":
     """What `patches` cut, put together again; without the last axis where there is one colour."""
     pixels = rearrange(values, "... h w (p q c) -> ... (h p) (w q) c", p=patch, q=patch, c=colors)
     return pixels.squeeze(-1) if colors == 1 else pixels

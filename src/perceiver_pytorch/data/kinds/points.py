@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data import drawing
 from perceiver_pytorch.data.arrays import array_cell
@@ -66,9 +65,9 @@ class PointsSpec(ColumnSpec):
             raise ValueError("means and stds must have one number per feature, and stds be above 0")
 
     @classmethod
-    def fit(cls, name: str, clouds: Iterable[np.ndarray], options: PointsSettings) -> "PointsSpec":
+    def fit(cls, name: str, clouds: "Iterable[np.ndarray]", options: PointsSettings) -> "PointsSpec":
         """Learn the box, the number of points and the features' moments from clouds (at least one)."""
-        facts: dict[int, list[np.ndarray]] = {}  # by columns: per cloud its number of points, bounds and sums
+        facts: "dict[int, list[np.ndarray]]" = {}  # by columns: per cloud its number of points, bounds and sums
         for cloud in clouds:
             points = _finite(cloud)
             if len(points):
@@ -182,7 +181,7 @@ def are_points(column: Column) -> bool:
     return bool(_NAMES & {*named, "".join(named)}) or _in_no_order(column.arrays)
 
 
-def _in_no_order(arrays: list[np.ndarray]) -> bool:
+def _in_no_order(arrays: "list[np.ndarray]") -> bool:
     """Neighbouring rows are no closer to each other than any two: a series would go on where it was."""
     ratios = []
     for array in arrays:
@@ -195,7 +194,7 @@ def _in_no_order(arrays: list[np.ndarray]) -> bool:
     return bool(ratios) and float(np.median(ratios)) > 0.9
 
 
-def _finite(cloud: np.ndarray) -> np.ndarray:
+def _finite(cloud: "np.ndarray") -> "np.ndarray":
     """The points without NaN or infinity."""
     if cloud.ndim != 2:
         return np.zeros((0, 1))

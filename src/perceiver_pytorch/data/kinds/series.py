@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data import drawing
 from perceiver_pytorch.data.arrays import time_cell, timed_cell
@@ -66,7 +65,7 @@ class SeriesSource:
         """Those of the table that are read."""
         return (self.column, self.time) if self.time and not self.file else (self.column,)
 
-    def read(self, row: Mapping[str, Any], where: Where) -> tuple[np.ndarray | None, np.ndarray] | None:
+    def read(self, row: Mapping[str, Any], where: Where) -> "tuple[np.ndarray | None, np.ndarray] | None":
         """Time stamps in seconds (steps,), in order, or None for equal steps; and float64 values (steps, channels).
 
         None where the series is missing or has no step.
@@ -96,7 +95,7 @@ class SeriesSource:
         order = np.argsort(times, kind="stable")
         return times[order], values[order]
 
-    def _cell(self, row: Mapping[str, Any], where: Where) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def _cell(self, row: Mapping[str, Any], where: Where) -> "tuple[np.ndarray | None, np.ndarray | None]":
         values, times = timed_cell(row[self.column], self.column, where)
         if self.time:
             times = row[self.time]
@@ -106,7 +105,7 @@ class SeriesSource:
             return None, values
         return time_cell(times, self.time or self.column, where), values
 
-    def _long(self, row: Mapping[str, Any], where: Where) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def _long(self, row: Mapping[str, Any], where: Where) -> "tuple[np.ndarray | None, np.ndarray | None]":
         if is_missing(row[self.column]):
             return None, None
         path = media_source(self.file, self.column, where)
@@ -160,7 +159,7 @@ class SeriesSpec(ModalitySpec):
     def fit(
         cls,
         source: SeriesSource,
-        samples: Iterable[tuple[np.ndarray | None, np.ndarray]],
+        samples: "Iterable[tuple[np.ndarray | None, np.ndarray]]",
         options: Any,
     ) -> "SeriesSpec":
         """Learn length, moments and time axis from what `source` reads of the train rows (at least one).
@@ -324,13 +323,13 @@ class _Facts:
     """What is known of the series seen so far: those of most channels count, by which others are told in time."""
 
     shapes: Counter[int] = field(default_factory=Counter)
-    moments: dict[int, np.ndarray] = field(default_factory=dict)
+    moments: "dict[int, np.ndarray]" = field(default_factory=dict)
     steps: list[float] = field(default_factory=list)
     spans: list[float] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     gaps: bool = False
 
-    def add(self, times: np.ndarray | None, values: np.ndarray, from_first: bool) -> None:
+    def add(self, times: "np.ndarray | None", values: "np.ndarray", from_first: bool) -> None:
         """Take in one series."""
         channels = values.shape[1]
         self.shapes[channels] += 1

@@ -6,8 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
@@ -99,7 +98,7 @@ class TextSpec(ColumnSpec):
         whole = _utf8(value)[: self.length].decode("utf-8", errors="ignore").encode("utf-8")
         return Encoded(ids[: len(whole)], changes=("cut",)) if whole else None
 
-    def ids(self, value: Any) -> np.ndarray:
+    def ids(self, value: Any) -> "np.ndarray":
         """All ids of a text."""
         if self.tokenizer:
             text = value if isinstance(value, str) else as_label(value)

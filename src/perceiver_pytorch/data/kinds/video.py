@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data import drawing
 from perceiver_pytorch.data.cells import Where, media_source
@@ -106,7 +105,7 @@ class VideoSpec(ColumnSpec):
     def resolution(self) -> float:
         return clock_resolution(self, 1 / self.rate)
 
-    def grid(self, axis: int) -> np.ndarray | None:
+    def grid(self, axis: int) -> "np.ndarray | None":
         return clock_grid(self, 1 / self.rate) if axis == 0 else None
 
     def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:

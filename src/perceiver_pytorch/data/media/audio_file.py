@@ -6,8 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.errors import need
 from perceiver_pytorch.data.media import av_file
 from perceiver_pytorch.data.sniff import is_mpeg_audio
@@ -45,7 +44,9 @@ class AudioFacts:
             return cls(stream.rate, av_file.seconds(container, stream) or math.inf)
 
 
-def read_audio(source: bytes | Path, sample_rate: int, max_samples: int, channels: int = 1) -> tuple[np.ndarray, bool]:
+def read_audio(
+    source: bytes | Path, sample_rate: int, max_samples: int, channels: int = 1
+) -> "tuple[np.ndarray, bool]":
     """Decode the start of a sound file, or of a video's sound track.
 
     Args:
@@ -100,7 +101,7 @@ def _beginning(source: bytes | Path) -> bytes:
         return file.read(16)
 
 
-def _read_sndfile(file: Any, seconds: float, channels: int) -> tuple[np.ndarray, int, bool]:
+def _read_sndfile(file: Any, seconds: float, channels: int) -> "tuple[np.ndarray, int, bool]":
     """The sound's beginning, its rate, and whether it is longer than `seconds`."""
     with file:
         rate = _checked_rate(file.samplerate)
@@ -112,10 +113,10 @@ def _read_sndfile(file: Any, seconds: float, channels: int) -> tuple[np.ndarray,
         return _mixed(sound, channels), rate, file.frames / rate > seconds
 
 
-def _read_av(source: bytes | Path, seconds: float, channels: int) -> tuple[np.ndarray, int, bool]:
+def _read_av(source: bytes | Path, seconds: float, channels: int) -> "tuple[np.ndarray, int, bool]":
     """The same; what a codec adds before and behind a sound to fill its frames does not make it longer."""
     av = need("av", "decode sound")
-    parts: list[np.ndarray] = []
+    parts: "list[np.ndarray]" = []
     with av_file.opened(source, "sound") as container:
         stream = _stream(container)
         rate, length = _checked_rate(stream.rate), 0
@@ -157,7 +158,7 @@ def _checked_rate(rate: int) -> int:
     return rate
 
 
-def _mixed(sound: np.ndarray, channels: int) -> np.ndarray:
+def _mixed(sound: "np.ndarray", channels: int) -> "np.ndarray":
     """(samples, any channels) to the given number."""
     if sound.shape[1] == channels:
         return sound

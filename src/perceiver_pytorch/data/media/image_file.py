@@ -7,8 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.errors import need
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def read_image(source: bytes | Path, fit: Fit | None = None) -> Picture:
             raise ValueError(f"the image cannot be decoded ({error})") from error
 
 
-def to_array(image: "Image", colors: int) -> np.ndarray:
+def to_array(image: "Image", colors: int) -> "np.ndarray":
     """An L or RGB image as uint8 (height, width, colors), colors being 1 or 3."""
     pixels = np.asarray(image.convert("L" if colors == 1 else "RGB"))
     return pixels.reshape(image.height, image.width, colors)

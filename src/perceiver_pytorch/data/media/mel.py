@@ -2,13 +2,13 @@
 
 from functools import lru_cache
 
-import numpy as np
+from perceiver_pytorch._lazy import numpy as np
 
 _FLOOR = 1e-10  # of the energies before the logarithm: digital silence is -23
 _ROWS = 1024  # rows computed at a time: bounds memory
 
 
-def log_mel(sound: np.ndarray, rate: int, bands: int, window: int, step: int) -> np.ndarray:
+def log_mel(sound: "np.ndarray", rate: int, bands: int, window: int, step: int) -> "np.ndarray":
     """Natural logarithm of the energies in mel bands, one row per step.
 
     Row i is the power spectrum of samples i * step to i * step + window under a (periodic) Hann window, summed in
@@ -40,7 +40,7 @@ def log_mel(sound: np.ndarray, rate: int, bands: int, window: int, step: int) ->
 
 
 @lru_cache(maxsize=8)
-def mel_filters(rate: int, bands: int, window: int) -> np.ndarray:
+def mel_filters(rate: int, bands: int, window: int) -> "np.ndarray":
     """Triangular bands, float64 (bands, window // 2 + 1); one narrower than a frequency step takes the nearest."""
     frequencies = np.arange(window // 2 + 1) * rate / window
     top = 2595 * np.log10(1 + rate / 2 / 700)

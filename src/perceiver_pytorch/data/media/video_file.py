@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.media import av_file
 from perceiver_pytorch.data.media.image_file import Fit
 
@@ -45,7 +44,7 @@ class VideoFacts:
 class Clip:
     """Frames uint8 (frames, height, width, 3), the upright size that they had, and whether the video goes on."""
 
-    frames: np.ndarray
+    frames: "np.ndarray"
     height: int
     width: int
     longer: bool
@@ -68,7 +67,7 @@ def read_video(source: bytes | Path, rate: float, max_frames: int, fit: Fit) -> 
     """
     with av_file.opened(source, "video") as container:
         stream = _stream(container)
-        frames: list[np.ndarray] = []
+        frames: "list[np.ndarray]" = []
         size = (0, 0)
         shown, end = None, 0.0
         for frame, time in _timed(container, stream, rate, frames):
@@ -107,7 +106,7 @@ def _timed(container: Any, stream: Any, rate: float, taken: list[Any]) -> Iterat
                 seekable = False
 
 
-def _pixels(frame: Any, stream: Any, fit: Fit) -> np.ndarray:
+def _pixels(frame: Any, stream: Any, fit: Fit) -> "np.ndarray":
     """A frame upright as uint8 (height, width, 3) at its new size."""
     height, width = fit(*_size(frame, stream))
     quarters = _quarters(frame)
