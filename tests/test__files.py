@@ -30,3 +30,9 @@ def test_numbers_that_are_not_finite_are_no_json(tmp_path, value, message):
     with pytest.raises(ValueError, match=message):
         write_json(tmp_path / "file.json", value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"file\.txt cannot be written: there is no folder"):
+        write_text(tmp_path / "gone" / "file.txt", "text")
+    assert not list(tmp_path.iterdir())

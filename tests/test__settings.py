@@ -56,6 +56,10 @@ def test_values_are_taken_as_their_types_have_them():
     assert (sample.rate, sample.pair, sample.weights) == (1.0, ("a", "b"), {"a": 2.0})
     assert isinstance(sample.rate, float)
     assert isinstance(sample.weights["a"], float)
+    # YAML 1.1 reads numbers of these forms as text.
+    for text in ("1e-4", "1E-4", "+1e-4", ".1e-3", "1.e-4"):
+        sample = Sample(rate=text, weights={"a": text})
+        assert (sample.rate, sample.weights) == (1e-4, {"a": 1e-4})
 
 
 @pytest.mark.parametrize(
@@ -67,6 +71,8 @@ def test_values_are_taken_as_their_types_have_them():
         ({"size": 4}, "size must be odd, got 4"),
         ({"size": 3.0}, "size must be int, got 3.0"),
         ({"size": True}, "size must be int, got True"),
+        ({"size": "1e1"}, "size must be int, got '1e1'"),
+        ({"rate": "1e"}, "rate must be float or none, got '1e'"),
         ({"rate": "fast"}, "rate must be float or none, got 'fast'"),
         ({"names": ["a", 1]}, r"names must be list\[str\], got \['a', 1\]"),
         ({"names": "a"}, r"names must be list\[str\], got 'a'"),

@@ -25,7 +25,8 @@ LAYERS = {
 }
 """What each layer may import besides itself: section 5 of DESIGN.md."""
 SHARED = {
-    f"perceiver_pytorch.{name}" for name in ("_checks", "_deprecated", "_files", "_lazy", "_plugins", "_settings")
+    f"perceiver_pytorch.{name}"
+    for name in ("_checks", "_deprecated", "_files", "_lazy", "_plugins", "_processes", "_settings")
 }
 
 

@@ -30,9 +30,11 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     The file and its folder are flushed to the disk, so that after a crash there is the old file or the new one.
 
     Raises:
+        FileNotFoundError: if the folder is not there.
         DiskFullError: if there is no space; the file that was there before is intact.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():  # it may have been removed on purpose, so it is not made again
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
     partial = partial_path(path)
     try:
         write(partial)

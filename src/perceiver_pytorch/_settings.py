@@ -7,6 +7,7 @@ in docs/settings.md come from there.
 import copy
 import dataclasses
 import functools
+import re
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,9 @@ from typing import Any, ClassVar, TypeVar, cast
 from perceiver_pytorch import _checks
 
 S = TypeVar("S")
+
+_EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
+"""A number such as 1e-4, which YAML 1.1 takes for text: it wants a point and the sign of the exponent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,6 +323,8 @@ def _fitted(value: Any, hint: Any) -> Any:
         if kind is Any:
             return value
         if kind is float and type(value) is int:
+            return float(value)
+        if kind is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
             return float(value)
         if kind is tuple and isinstance(value, list):
             value = tuple(value)

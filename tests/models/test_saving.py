@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,17 @@ def test_a_loaded_model_is_saved_the_same(tmp_path: Path) -> None:
     weights = [safetensors.torch.load_file(folder / "model.safetensors") for folder in (first, second)]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_weights_are_as_readable_as_the_files_beside_them(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        build("MultiModalityWithTextPerceiver", modalities=[image()]).save_pretrained(tmp_path)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes["model.safetensors"] == modes["config.json"] == 0o666 & ~umask
 
 
 def test_the_configuration_is_readable(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def worded(command: Callable[..., int]) -> Callable[..., None]:
         except KeyboardInterrupt:
             console.error("interrupted")
             code = 130
-        except (ValueError, TypeError, OSError, ImportError) as error:
+        except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
             if console.debugging():
                 raise
             console.error(str(error))

@@ -160,6 +160,7 @@ def evaluate_language(run: Path, file: str, output: Path | None) -> int:
     console.say(f"{len(text):,} bytes of {file}")
     _print_bits("", result)
     if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
         write_json(output, result)
         console.say(f"written: {output}")
     return 0

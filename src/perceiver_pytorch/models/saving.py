@@ -54,5 +54,8 @@ class SavedModel(
         """
         target = Path(save_directory) / SAFETENSORS_SINGLE_FILE
         partial = target.with_name(target.name + ".partial")
+        partial.touch()
+        mode = partial.stat().st_mode  # as of any file here; that of safetensors is for its owner alone
         save_model(self, str(partial), metadata={CLASS: type(self).__name__})
+        partial.chmod(mode)
         os.replace(partial, target)

@@ -150,6 +150,7 @@ class Run:
         for line in metric_lines(self.spec.targets, result):
             reporter.say(line)
         if output is not None:
+            Path(output).parent.mkdir(parents=True, exist_ok=True)
             write_json(Path(output), result)
             reporter.say(f"written: {output}")
         return result

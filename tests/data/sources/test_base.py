@@ -51,7 +51,12 @@ def test_a_suffix_is_that_of_the_text_inside(folder):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"), [({"encoding": "klingon"}, "encoding must be"), ({"delimiter": ";;"}, "delimiter must be")]
+    ("given", "message"),
+    [
+        ({"encoding": "klingon"}, "encoding must be"),
+        ({"encoding": "base64"}, "encoding must be"),
+        ({"delimiter": ";;"}, "delimiter must be"),
+    ],
 )
 def test_wrong_options_are_named(given, message):
     with pytest.raises(DataError, match=message):

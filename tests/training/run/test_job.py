@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+import shutil
 from dataclasses import dataclass
 
 import pytest
@@ -37,6 +38,10 @@ class LineConfig(Settings):
 
 class LineRun(RunFolder):
     command = ("line", "SLOPE")
+
+    @property
+    def _written(self):
+        return *super()._written, self.path / "slope.json"
 
     def config(self):
         return load_config(self.config_file, LineConfig())
@@ -186,15 +191,15 @@ def test_a_complete_job_is_measured_again_and_not_trained(tmp_path):
     assert run.metrics() == metrics
 
 
-@pytest.mark.parametrize("step", ["prepare", "module"])
-def test_nothing_stays_of_a_job_whose_data_or_configuration_is_bad(tmp_path, step):
+@pytest.mark.parametrize("step", ["prepare", "module", "begin", "loaders"])
+def test_nothing_stays_of_a_job_that_never_began(tmp_path, step):
     run = LineRun.create(tmp_path / "run")
     with pytest.raises(ValueError, match=f"bad at {step}"):
         run_job(LineTask(LineConfig(), bad_at=step), run, reporter=SILENT)
     assert not list(run.path.iterdir())
 
 
-@pytest.mark.parametrize("step", ["loaders", "measure", "write"])
+@pytest.mark.parametrize("step", ["measure", "write"])
 def test_a_job_that_fails_later_can_be_resumed(tmp_path, step):
     run = LineRun.create(tmp_path / "run")
     with pytest.raises(ValueError, match=f"bad at {step}"):
@@ -209,6 +214,55 @@ def test_a_task_can_refuse_to_resume_on_other_data(tmp_path):
     with pytest.raises(ValueError, match="another line"):
         run_job(LineTask(LineConfig(slope=3.0)), run, resume=True, reporter=SILENT)
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message", "stays"),
+    [
+        (ValueError("no"), ValueError, "no", False),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError, "use a smaller --batch-size", False),
+        (
+            RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. "),
+            ChildProcessError,
+            r"was killed \(signal 9, Killed\), .*memory runs out.* Then continue with: perceiver line --resume",
+            True,
+        ),
+    ],
+)
+def test_a_first_step_that_fails_leaves_nothing_unless_it_is_worth_to_go_on(
+    tmp_path, monkeypatch, error, kind, message, stays
+):
+    def fail(self, batch, batch_idx):
+        raise error
+
+    run = LineRun.create(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(LineModule, "training_step", fail)
+        with pytest.raises(kind, match=message):
+            run_job(LineTask(LineConfig()), run, reporter=SILENT)
+    assert bool(list(run.path.iterdir())) == stays
+    if stays:
+        assert run_job(LineTask(LineConfig()), run, resume=True, reporter=SILENT).metrics["epochs"] == 3
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_folder_that_is_removed_underway_is_not_made_again(tmp_path, monkeypatch, replaced):
+    run = LineRun.create(tmp_path / "run")
+    original = LineModule.on_train_batch_end
+
+    def remove(self, *rest):
+        original(self, *rest)
+        if self.global_step == 8:
+            shutil.rmtree(run.path)
+            if replaced:
+                run.path.mkdir()
+                run.lock_file.write_text("of another process")
+
+    monkeypatch.setattr(LineModule, "on_train_batch_end", remove)
+    with pytest.raises(FileNotFoundError, match=r"run folder .*run was removed or replaced while it was being trained"):
+        run_job(LineTask(LineConfig()), run, reporter=SILENT)
+    left = [path.name for path in tmp_path.rglob("*")]
+    assert left == (["run", ".lock"] if replaced else [])
 
 
 def poisoned(monkeypatch, steps, what):

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from perceiver_pytorch.training.run.lock import locked
+from perceiver_pytorch.training.run.lock import is_held, locked
 
 
 def test_within_a_process_a_lock_is_held_once(tmp_path):
@@ -31,3 +31,24 @@ def test_a_file_left_behind_is_not_in_the_way(tmp_path):
     (tmp_path / ".lock").write_text("anything")
     with locked(tmp_path / ".lock"):
         pass
+
+
+def test_the_lock_of_whoever_came_after_is_left_alone(tmp_path):
+    path = tmp_path / ".lock"
+    with locked(path):
+        assert is_held(path)
+        path.rename(tmp_path / "gone")
+        assert not is_held(path)
+        path.write_text("another process")
+        assert not is_held(path)
+    assert path.read_text() == "another process"
+    assert not is_held(path)
+
+
+def test_a_lock_whose_folder_was_removed_is_let_go(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with locked(folder / ".lock"):
+        (folder / ".lock").unlink()
+        folder.rmdir()
+    assert not folder.exists()

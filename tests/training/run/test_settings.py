@@ -13,6 +13,8 @@ from perceiver_pytorch.training.run.settings import TrainingSettings
         ({"seed": 1 << 32}, r"seed must be less than 2\^32, got 4294967296"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"lr": math.nan}, "lr must be at least 0, got nan"),
+        ({"lr": math.inf}, "lr must be finite, got inf"),
+        ({"precision": "8-bit"}, "precision must be one of '32-true', 'bf16-mixed', '16-mixed', .* got '8-bit'"),
         ({"warmup": 1.5}, "warmup must lie between 0 and 1, got 1.5"),
         ({"patience": -1}, "patience must be at least 0, got -1"),
         ({"checkpoint_every": "soon"}, "checkpoint_every must be like 5m, 200 steps or never, got 'soon'"),

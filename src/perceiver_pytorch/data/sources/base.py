@@ -4,7 +4,6 @@ A source of your own is one file: a `Source` that claims some places and loads a
 docs/extending/source.md builds one step by step.
 """
 
-import codecs
 import glob
 import re
 from dataclasses import dataclass
@@ -37,8 +36,8 @@ class ReadOptions:
     def __post_init__(self) -> None:
         if self.encoding is not None:
             try:
-                codecs.lookup(self.encoding)
-            except LookupError:
+                "".encode(self.encoding)  # which codecs that are not of text refuse, such as base64
+            except (LookupError, UnicodeError):
                 raise DataError(
                     f"encoding must be one that Python knows (utf-8, latin-1, cp1252, utf-16 ..), got {self.encoding!r}"
                 ) from None

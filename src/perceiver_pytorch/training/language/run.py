@@ -30,6 +30,10 @@ class LanguageRun(RunFolder):
     def text_file(self) -> Path:
         return self.path / "text.json"
 
+    @property
+    def _written(self) -> tuple[Path, ...]:
+        return *super()._written, self.curve_file, self.text_file
+
     def check_text(self, text: Bytes) -> None:
         """Raises a `DataError` if the run began with another text."""
         if self.text_file.is_file() and (kept := self._read(self.text_file)) != _checksum(text):

@@ -16,6 +16,7 @@ from perceiver_pytorch.training.language.settings import LanguageConfig, Languag
 from perceiver_pytorch.training.language.text_file import Bytes, RandomStarts, Windows, open_text, split_text
 from perceiver_pytorch.training.run.job import Trained
 from perceiver_pytorch.training.run.loop import Loaders
+from perceiver_pytorch.training.run.memory import checked_size
 from perceiver_pytorch.training.run.reporter import Reporter
 
 
@@ -45,6 +46,7 @@ class LanguageTask:
         reporter.say(", ".join(f"{name}: {len(part):,} bytes" for name, part in self.parts.items()))
 
     def module(self, reporter: Reporter) -> LanguageModule:
+        checked_size(lambda: self.objective.build(self.config), self.config.model.depth)
         model = self.objective.build(self.config)
         reporter.say(f"{type(model).__name__}: {_num_parameters(model):,} parameters")
         return LanguageModule(model, self.objective, self.training)

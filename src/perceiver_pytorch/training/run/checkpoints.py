@@ -7,7 +7,7 @@ epoch, made after it; `recover` makes it again where a run was killed between th
 import io
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -65,14 +65,24 @@ class Checkpoints(Checkpoint):
         every: how often within an epoch.
         monitor: metric that the best epoch is chosen by; of equal ones the first.
         mode: "max" or "min", what is better.
+        check_held: called before each file; raises an error if the folder is no longer this run's.
     """
 
-    def __init__(self, last: Path, best: Path, every: Every, monitor: str, mode: str = "max") -> None:
+    def __init__(
+        self,
+        last: Path,
+        best: Path,
+        every: Every,
+        monitor: str,
+        mode: str = "max",
+        check_held: Callable[[], None] = lambda: None,
+    ) -> None:
         self.last = last
         self.best = best
         self.every = every
         self.monitor = monitor
         self.sign = 1.0 if mode == "max" else -1.0
+        self.check_held = check_held
         self.progress = Progress()
         self._saved_at = (time.monotonic(), 0)
 
@@ -102,6 +112,7 @@ class Checkpoints(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        self.check_held()
         if not all_finite(pl_module):
             raise diverged(pl_module, "a weight is not finite", trainer.global_step)
         checkpoint[_KEY] = asdict(self.progress)

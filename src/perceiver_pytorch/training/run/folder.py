@@ -23,7 +23,10 @@ from perceiver_pytorch._files import (
 )
 from perceiver_pytorch._settings import Settings, dump_config
 from perceiver_pytorch.training.run.divergence import Divergence, all_finite
-from perceiver_pytorch.training.run.lock import locked
+from perceiver_pytorch.training.run.lock import is_held, locked
+
+TENSORBOARD = "tensorboard"
+"""The folder of what TensorBoard shows."""
 
 M = TypeVar("M")
 R = TypeVar("R", bound="RunFolder")
@@ -133,6 +136,31 @@ class RunFolder:
         with locked(self.lock_file):
             remove_partials(self.path, self.checkpoints)
             yield
+
+    def check_held(self) -> None:
+        """Raises a `FileNotFoundError` if the folder is no longer the one that `writing` began with."""
+        if not is_held(self.lock_file):
+            raise self.removed()
+
+    def removed(self) -> FileNotFoundError:
+        """The error for a folder that somebody else removed."""
+        return FileNotFoundError(
+            f"run folder {self.path} was removed or replaced while it was being trained; nothing more is saved"
+        )
+
+    def discard(self) -> None:
+        """Removes what a run writes, of one that never began: its folder is then free for another."""
+        for path in self._written:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    @property
+    def _written(self) -> tuple[Path, ...]:
+        """Whatever a run writes, besides its lock."""
+        files = self.config_file, self.metrics_file, self.history_file, self.divergence_file, *self.model_files
+        return *files, self.checkpoints, self.path / TENSORBOARD
 
     def write_config(self, config: Settings) -> None:
         write_text(self.config_file, dump_config(config))

@@ -10,13 +10,16 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from perceiver_pytorch._files import DiskFullError, is_disk_full
+from perceiver_pytorch._processes import worded_deaths
 from perceiver_pytorch._settings import Settings
 from perceiver_pytorch.training.run.checkpoints import load_state
 from perceiver_pytorch.training.run.divergence import DivergedError
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.run.interrupts import handling, interrupt
+from perceiver_pytorch.training.run.lock import is_held
 from perceiver_pytorch.training.run.loop import INTERRUPTED, Loaders, Resumable, run_loop
+from perceiver_pytorch.training.run.memory import OUT_OF_MEMORY, is_out_of_memory
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.run.settings import TrainingSettings
 
@@ -106,8 +109,8 @@ def run_job(
 ) -> Outcome:
     """Trains for a task, keeps the best model, measures it, and describes the result.
 
-    The configuration is written first, so a run that is killed at any moment can be resumed. Where the data or
-    the configuration cannot be used, the folder is left empty.
+    The configuration is written first, so a run that is killed at any moment can be resumed. Where an error comes
+    before the first checkpoint, there is nothing to resume, and the folder is left empty.
 
     Args:
         task: what to do; it is used up.
@@ -120,6 +123,8 @@ def run_job(
         ValueError: for data (`DataError`) or a configuration that cannot be used, or if another process trains in this
             folder.
         DivergedError: if training diverged; the best model before is kept, measured and described.
+        ChildProcessError: if a process that decodes rows was killed.
+        MemoryError: if a step takes more memory than there is.
         DiskFullError: for a full disk; what was saved before is intact.
         KeyboardInterrupt: for Ctrl-C or SIGTERM outside of training, or the second one during it.
     """
@@ -134,28 +139,40 @@ def run_job(
             module = task.module(reporter)
             worth_resuming = True  # data and configuration have proved good
             task.begin(run)
-            stopped = run_loop(
-                module,
-                task.loaders(),
-                run,
-                task.training,
-                resume=resume,
-                time_limit=time_limit,
-                reporter=reporter,
-            )
+            with worded_deaths(f"Then continue with: {run.resume_command}"):
+                stopped = run_loop(
+                    module,
+                    task.loaders(),
+                    run,
+                    task.training,
+                    resume=resume,
+                    time_limit=time_limit,
+                    reporter=reporter,
+                )
             return Outcome({}, stopped) if stopped == INTERRUPTED else _finish(task, module, run, stopped, reporter)
         except DivergedError as error:
             raise DivergedError(error.divergence, _kept(task, module, run, error, reporter)) from None
         except Exception as error:
-            if not worth_resuming:
-                run.config_file.unlink(missing_ok=True)
-            elif is_disk_full(error):
+            if not is_held(run.lock_file):
+                raise run.removed() from error
+            if worth_resuming and is_disk_full(error):
                 raise DiskFullError(f"{error}. Free some space, then continue with: {run.resume_command}") from error
+            _leave_nothing(run, error, resume=resume)
+            if is_out_of_memory(error):
+                raise MemoryError(f"{OUT_OF_MEMORY} ({str(error).strip().splitlines()[0]})") from error
             raise
+
+
+def _leave_nothing(run: RunFolder, error: Exception, *, resume: bool) -> None:
+    """Removes what a run wrote before it failed, unless it is worth to go on with."""
+    killed = isinstance(error, ChildProcessError)  # with other options the same run goes on
+    if not (resume or killed or run.last.is_file()):
+        run.discard()
 
 
 def _finish(task: Task[R], module: Resumable, run: R, stopped: str | None, reporter: Reporter) -> Outcome:
     """From the last step to the finished folder."""
+    run.check_held()
     if load_state(run.best, module) is None:
         reporter.warn("no validation was completed, so the model is that of the last step")
     run.write_model(module.final_model())

@@ -13,7 +13,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_held: set[Path] = set()
+_held: dict[Path, IO[str]] = {}
 """Locks of this process: the system does not keep a process out of its own locks."""
 
 
@@ -31,13 +31,27 @@ def locked(path: Path) -> Iterator[None]:
     if path in _held:
         raise ValueError(f"{path.parent} is already being trained in this process")
     file = _acquire(path)
-    _held.add(path)
+    _held[path] = file
     try:
         yield
     finally:
-        _held.discard(path)
-        path.unlink(missing_ok=True)
+        if is_held(path):  # else the file is another process's, which began anew where ours was removed
+            path.unlink()
+        del _held[path]
         file.close()
+
+
+def is_held(path: Path) -> bool:
+    """Whether this process holds the lock file that is at ``path`` now."""
+    file = _held.get(path.absolute())
+    return file is not None and _is_at(path, file)
+
+
+def _is_at(path: Path, file: IO[str]) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _acquire(path: Path) -> IO[str]:
@@ -54,7 +68,7 @@ def _acquire(path: Path) -> IO[str]:
                     f"{path.parent} is being trained by {holder}; wait for it or stop it, or give another --run"
                 ) from None
             # Whoever had the lock before may have removed the file after we opened it.
-            if not path.exists() or os.fstat(file.fileno()).st_ino != path.stat().st_ino:
+            if not _is_at(path, file):
                 file.close()
                 continue
         file.truncate(0)

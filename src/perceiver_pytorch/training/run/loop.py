@@ -1,6 +1,8 @@
 """The training loop, whatever is trained: it stops between two steps without loss, and resumes exactly."""
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +16,7 @@ from perceiver_pytorch.training.run.callbacks import History, Stopper, TrainingS
 from perceiver_pytorch.training.run.checkpoints import Checkpoints, Progress, WholeCheckpoints, recover
 from perceiver_pytorch.training.run.divergence import DivergedError, diverged, gradients_finite
 from perceiver_pytorch.training.run.durations import Every
-from perceiver_pytorch.training.run.folder import RunFolder
+from perceiver_pytorch.training.run.folder import TENSORBOARD, RunFolder
 from perceiver_pytorch.training.run.interrupts import ask_once, handling
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.run.settings import TrainingSettings
@@ -159,11 +161,12 @@ def run_loop(
     if progress is not None and progress.complete:
         reporter.say("training is complete; the model is measured again")
         return None
+    run.checkpoints.mkdir(exist_ok=True)
     stopper = Stopper(run.last, time_limit)
     trainer = _trainer(module, loaders, run, settings, stopper, _logger(run, resume, progress), reporter)
     last = None if progress is None else run.last
     try:
-        with handling(ask_once(lambda: stopper.request(INTERRUPTED))) as install:
+        with _told_once(), handling(ask_once(lambda: stopper.request(INTERRUPTED))) as install:
             stopper.install_handlers = install
             trainer.fit(module, loaders.train, loaders.val, ckpt_path=last, weights_only=True)
     except TrainingStopped as stop:
@@ -176,6 +179,17 @@ def run_loop(
     return None
 
 
+@contextmanager
+def _told_once() -> Iterator[None]:
+    """TensorBoard's thread hands on its errors of writing; their tracebacks are not printed besides."""
+    before = threading.excepthook
+    threading.excepthook = lambda told: None if isinstance(told.exc_value, OSError) else before(told)
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
 def _trainer(
     module: Resumable,
     loaders: Loaders,
@@ -186,7 +200,9 @@ def _trainer(
     reporter: Reporter,
 ) -> pl.Trainer:
     history = History(run.history_file, None if reporter.bar else reporter.say, measure=module.monitor)
-    checkpoints = Checkpoints(run.last, run.best, Every.of(settings.checkpoint_every), module.monitor, module.mode)
+    checkpoints = Checkpoints(
+        run.last, run.best, Every.of(settings.checkpoint_every), module.monitor, module.mode, run.check_held
+    )
     callbacks = build_callbacks(checkpoints, history, stopper, settings.patience, bar=reporter.bar)
     return pl.Trainer(
         accelerator="auto",
@@ -206,7 +222,7 @@ def _trainer(
 
 def _logger(run: RunFolder, resume: bool, progress: Progress | None) -> TensorBoardLogger:
     """TensorBoard hides what a killed run had logged after the step from which it goes on."""
-    logger = TensorBoardLogger(run.path, name="tensorboard", version="")
+    logger = TensorBoardLogger(run.path, name=TENSORBOARD, version="")
     if resume:
         logger._kwargs["purge_step"] = progress.step if progress is not None else 0
     return logger

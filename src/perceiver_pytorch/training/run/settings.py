@@ -6,6 +6,9 @@ from perceiver_pytorch import _checks
 from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.training.run.durations import Every
 
+_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true", "32", "64", "16", "bf16")
+"""What Lightning takes; the last four are its older names."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(Settings):
@@ -15,7 +18,7 @@ class TrainingSettings(Settings):
 
     batch_size: int = knob(64, "rows per step", least=1, option="--batch-size")
     optimizer: str = knob("adamw", "optimiser", choices=("adamw", "lamb"))
-    lr: float | None = knob(None, "peak learning rate", least=0, option="--lr")
+    lr: float | None = knob(None, "peak learning rate", least=0, check=_checks.number, option="--lr")
     weight_decay: float = knob(0.1, "decoupled weight decay of weight matrices", least=0)
     warmup: float = knob(0.05, "share of the steps in which the learning rate rises", least=0, most=1)
     min_lr: float = knob(0.01, "learning rate at the end of the cosine, as a share of lr", least=0, most=1)
@@ -30,4 +33,9 @@ class TrainingSettings(Settings):
     seed: int = knob(
         0, "makes weights, the order of samples and dropout repeatable", check=_checks.seed, option="--seed"
     )
-    precision: str = knob("32-true", "Lightning's precision: 32-true, bf16-mixed or 16-mixed", after="checkpoint_every")
+    precision: str = knob(
+        "32-true",
+        "Lightning's precision: 32-true, bf16-mixed or 16-mixed",
+        check=lambda name, value: _checks.choice(name, value, _PRECISIONS),
+        after="checkpoint_every",
+    )

@@ -16,6 +16,7 @@ from perceiver_pytorch.models.multi_modality_with_text_perceiver import (
 )
 from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
 from perceiver_pytorch.nn.sizes import Sizes
+from perceiver_pytorch.training.run.memory import checked_size
 from perceiver_pytorch.training.table.settings import ModelConfig
 
 TableModel = MultiModalityWithTextPerceiver | MultiTaskPerceiver
@@ -23,7 +24,16 @@ TableModel = MultiModalityWithTextPerceiver | MultiTaskPerceiver
 
 
 def build_model(spec: InputSpec, config: ModelConfig) -> TableModel:
-    """A model with one modality per modality of ``spec`` and one output per class or label, with fresh weights."""
+    """A model with one modality per modality of ``spec`` and one output per class or label, with fresh weights.
+
+    Raises:
+        ValueError: if it does not fit into memory.
+    """
+    checked_size(lambda: _built(spec, config), config.depth * config.num_latent_blocks_per_layer)
+    return _built(spec, config)
+
+
+def _built(spec: InputSpec, config: ModelConfig) -> TableModel:
     arguments: dict[str, Any] = {
         "modalities": [table_modality(modality, config) for modality in spec.modalities],
         **{field.name: getattr(config, field.name) for field in dataclasses.fields(Sizes)},

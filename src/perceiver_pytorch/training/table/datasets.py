@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from perceiver_pytorch._processes import worded_deaths
 from perceiver_pytorch.data import BadRow, InputSpec, ReadOptions, ShardedTable, TableDataset, TableLike
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.settings import DataConfig
@@ -49,7 +50,7 @@ def decode_where_it_fits(dataset: TableDataset, title: str, reporter: Reporter) 
     decoded, and found to be bad, when it is needed."""
     if isinstance(dataset.table, ShardedTable) or not dataset.fits():
         return
-    with reporter.step(title) as progress:
+    with worded_deaths(), reporter.step(title) as progress:
         dataset.prepare(progress)
 
 

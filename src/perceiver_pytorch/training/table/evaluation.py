@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from perceiver_pytorch._processes import worded_deaths
 from perceiver_pytorch.data import Batch, DataError, Predictions, TableDataset, in_order
 from perceiver_pytorch.data.targets.scores import score, score_name
 from perceiver_pytorch.training.table.build import run_model, token_shapes
@@ -37,6 +38,7 @@ def predict(
 
 
 @torch.no_grad()
+@worded_deaths()
 def predict_without(
     model: nn.Module,
     dataset: TableDataset,

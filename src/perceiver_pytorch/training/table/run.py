@@ -36,6 +36,10 @@ class TableRun(RunFolder):
         return self.path / "report.html"
 
     @property
+    def _written(self) -> tuple[Path, ...]:
+        return *super()._written, self.spec_file, self.table_file, self.report_file
+
+    @property
     def needed_to_predict(self) -> tuple[Path, ...]:
         """The files that a trained model is used by."""
         return self.config_file, self.spec_file, *self.model_files

@@ -1,0 +1,47 @@
+import os
+import signal
+import sys
+
+import numpy as np
+import pytest
+
+from perceiver_pytorch._processes import worded_deaths
+from perceiver_pytorch.data.workers import in_workers
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (
+            "DataLoader worker (pid 12) is killed by signal: Killed. ",
+            r"\(pid 12\) was killed \(signal 9, Killed\), .* memory runs out: use fewer of them \(--workers 1, or 0",
+        ),
+        ("DataLoader worker (pid 12) is killed by signal: Bus error. It is", r"\(signal 7, Bus error\), .*/dev/shm"),
+        (
+            "DataLoader worker (pid 12) is killed by signal: Segmentation fault. ",
+            r"\(signal 11, .*a damaged file can do",
+        ),
+        (
+            "DataLoader worker (pid(s) 12, 13) exited unexpectedly",
+            r"\(pid 12, 13\) ended, .*--workers 1\)\. So there\.",
+        ),
+    ],
+)
+def test_a_killed_process_is_told_with_its_signal_and_what_to_do(told, message):
+    with pytest.raises(ChildProcessError, match=message), worded_deaths("So there."):
+        raise RuntimeError(told)
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="shapes differ"), worded_deaths():
+        raise RuntimeError("shapes differ")
+
+
+def die(rows):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_process_that_is_killed_while_it_decodes_is_told():
+    with pytest.raises(ChildProcessError, match=r"was killed \(signal 9, Killed\)"), worded_deaths():
+        list(in_workers(die, [np.arange(3)] * 2, 1))
