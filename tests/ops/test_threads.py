@@ -89,12 +89,12 @@ def test_nothing_is_recorded_for_gradients() -> None:
 
 def test_alone_keeps_operations_in_their_thread_but_not_loops(num_threads: int) -> None:
     seen: list[int] = []
-    with threads.alone():
+    with threads.single_threaded():
         within = torch.get_num_threads()
-        with threads.alone():
+        with threads.single_threaded():
             threads.run(lambda counter: (time.sleep(0.05), seen.append(1)), num_parts=10)
         assert torch.get_num_threads() == within
-        with threads.together():
+        with threads.all_threads():
             assert torch.get_num_threads() == num_threads
         assert torch.get_num_threads() == within
     assert len(seen) == num_threads
@@ -104,16 +104,16 @@ def test_alone_keeps_operations_in_their_thread_but_not_loops(num_threads: int) 
 
 
 def test_alone_concerns_small_work_and_ends_with_an_error(num_threads: int) -> None:
-    with threads.alone(threads.SMALL + 1):
+    with threads.single_threaded(threads.SMALL + 1):
         assert torch.get_num_threads() == num_threads
-    with pytest.raises(RuntimeError, match="broken"), threads.alone():
+    with pytest.raises(RuntimeError, match="broken"), threads.single_threaded():
         raise RuntimeError("broken")
     assert torch.get_num_threads() == num_threads
 
 
 def test_alone_concerns_no_other_thread(num_threads: int) -> None:
     seen: list[int] = []
-    with threads.alone():
+    with threads.single_threaded():
         other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
         other.start()
         other.join()

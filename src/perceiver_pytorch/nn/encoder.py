@@ -60,7 +60,7 @@ def io_steps(
 
 def _again(step: Step, x: Tensor) -> Tensor:
     """The step, which the backward pass may run within a part that has one thread."""
-    with threads.together():
+    with threads.all_threads():
         return step(x)
 
 

@@ -19,9 +19,9 @@ def run(part: nn.Module, x: Float[Tensor, "batch latents dim"]) -> Float[Tensor,
     if torch.compiler.is_compiling() or not _takes(part, x):
         return part(x)
     if torch._C._current_graph_task_id() == -1:
-        threads.end_alone()  # left over where a backward pass broke off
+        threads.end_single_threaded()  # left over where a backward pass broke off
     follows = torch.is_grad_enabled() and x.requires_grad
-    with threads.alone():
+    with threads.single_threaded():
         x = part(_Mark.apply(x, False) if follows else x)
     return _Mark.apply(x, True) if follows else x
 
@@ -49,8 +49,8 @@ class _Mark(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         if not ctx.behind:
-            threads.end_alone()
-        elif threads.begin_alone():
+            threads.end_single_threaded()
+        elif threads.begin_single_threaded():
             # However much of the part is asked for: at the end of the pass at the latest all is as it was.
-            Variable._execution_engine.queue_callback(threads.end_alone)
+            Variable._execution_engine.queue_callback(threads.end_single_threaded)
         return grad, None

@@ -22,7 +22,7 @@ from perceiver_pytorch.ops.backend import Backend
 from perceiver_pytorch.ops.choose import backend_for, plan
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.precision import full_precision
-from perceiver_pytorch.ops.projected import attend_alone, attend_projected
+from perceiver_pytorch.ops.projected import attend_one_context, attend_projected
 
 
 def attend(
@@ -141,7 +141,7 @@ def _attend_to_all(
     if ways == [None]:
         mask = contexts[0].mask
         some = None if mask is None else mask.flatten(1).any(-1)[:, None, None]
-        return attend_alone(query, contexts[0], key, value, scale, eps), some
+        return attend_one_context(query, contexts[0], key, value, scale, eps), some
     planned = list(zip(contexts, ways, strict=True))
     parts = [attend_projected(query, context, key, value, scale, eps) for context, way in planned if way is None]
     by_rows = [(context, way) for context, way in planned if way is not None]

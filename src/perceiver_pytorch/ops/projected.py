@@ -68,7 +68,7 @@ def attend_projected(
     return (attention @ value).masked_fill(empty.unsqueeze(-1), 0.0), lse.masked_fill(empty, float("-inf"))
 
 
-def attend_alone(
+def attend_one_context(
     query: Tensor, context: Context, key_weight: Tensor, value_weight: Tensor, norm_weight: Tensor | None, eps: float
 ) -> Tensor:
     """The values of `attend_projected` for a context that is the only one: PyTorch's kernels may keep no scores."""

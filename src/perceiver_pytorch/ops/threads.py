@@ -45,61 +45,61 @@ _forked: list[bool] = []
 os.register_at_fork(after_in_child=_after_fork)
 
 
-class _Alone(threading.local):
-    """What holds for a thread within `alone`: how many threads it had before, or 0 outside."""
+class _SingleThreaded(threading.local):
+    """What holds for a thread within `single_threaded`: how many threads it had before, or 0 outside."""
 
     before = 0
 
 
-_alone = _Alone()
+_single_threaded = _SingleThreaded()
 
 
 @contextlib.contextmanager
-def alone(work: int = 0) -> Iterator[None]:
+def single_threaded(work: int = 0) -> Iterator[None]:
     """Within the block PyTorch's operations of this thread stay in it, if ``work`` is small; `run` has all threads.
 
     Args:
         work: multiply-adds of the largest operation.
     """
-    begun = work <= SMALL and begin_alone()
+    begun = work <= SMALL and begin_single_threaded()
     try:
         yield
     finally:
         if begun:
-            end_alone()
+            end_single_threaded()
 
 
-def begin_alone() -> bool:
-    """What `alone` does first; False where it holds already, or nothing is to be done."""
-    if _alone.before or _openmp() is None or torch.get_num_threads() == 1:
+def begin_single_threaded() -> bool:
+    """What `single_threaded` does first; False where it holds already, or nothing is to be done."""
+    if _single_threaded.before or _openmp() is None or torch.get_num_threads() == 1:
         return False
-    _alone.before = torch.get_num_threads()
+    _single_threaded.before = torch.get_num_threads()
     _set_num_threads(1)
     return True
 
 
 @contextlib.contextmanager
-def together() -> Iterator[None]:
-    """The opposite of `alone`, within it."""
-    before = _alone.before
-    end_alone()
+def all_threads() -> Iterator[None]:
+    """The opposite of `single_threaded`, within it."""
+    before = _single_threaded.before
+    end_single_threaded()
     try:
         yield
     finally:
         if before:
-            begin_alone()
+            begin_single_threaded()
 
 
 def _num_threads() -> int:
-    """Whether or not within `alone`."""
-    return _alone.before or torch.get_num_threads()
+    """Whether or not within `single_threaded`."""
+    return _single_threaded.before or torch.get_num_threads()
 
 
-def end_alone() -> None:
-    """What `alone` does last; nothing outside it."""
-    if _alone.before:
-        _set_num_threads(_alone.before)
-        _alone.before = 0
+def end_single_threaded() -> None:
+    """What `single_threaded` does last; nothing outside it."""
+    if _single_threaded.before:
+        _set_num_threads(_single_threaded.before)
+        _single_threaded.before = 0
 
 
 def run(loop: Callable[..., Any], *arguments: Any, num_parts: int) -> None:

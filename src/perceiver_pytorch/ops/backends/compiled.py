@@ -367,13 +367,13 @@ def _constant_grads(
     return code, [found[i] if table.dim() == 3 else found[i].sum(0) for i, table in enumerate(context.tables)]
 
 
-def _alone(function: Callable[..., Result]) -> Callable[..., Result]:
+def _single_threaded(function: Callable[..., Result]) -> Callable[..., Result]:
     """What surrounds the loops is mostly small."""
 
     @functools.wraps(function)
     def wrapped(rows: Tensor, context: Context, *arguments: Any) -> Result:
         products = 0 if features_as_channels(context) else rows.numel() * max(context.axes)
-        with threads.alone(products):
+        with threads.single_threaded(products):
             return function(rows, context, *arguments)
 
     return wrapped
@@ -411,4 +411,10 @@ def _counts(context: Context, num_rows: int, inner_dim: int) -> tuple[Count, ...
     )
 
 
-BACKEND = Backend("compiled", _unsupported, _alone(CompiledAttend.forward), _alone(CompiledAttend.backward), _counts)
+BACKEND = Backend(
+    "compiled",
+    _unsupported,
+    _single_threaded(CompiledAttend.forward),
+    _single_threaded(CompiledAttend.backward),
+    _counts,
+)
