@@ -62,8 +62,8 @@ def test_a_wrong_call_says_what_is_wrong_and_leaves_nothing(folder, arguments, m
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--epochs=9"], "leave out training.epochs=9 (it has 2): the model would be another"),
-        (["--set=model.depth=3", "--workers=1"], "leave out model.depth=3 (it has 2): the model"),
+        (["--epochs=9"], "leave out training.epochs=9 (it has 2), which would give another model"),
+        (["--set=model.depth=3", "--workers=1"], "leave out model.depth=3 (it has 2), which would give another model"),
         (["--preset=small"], "model.depth=3 (it has 2)"),
         (["--column=note=ignore"], "data.columns={'note': 'ignore'} (it has {})"),
         (["--on-error=skip"], "data.on_error='skip' (it has 'raise')"),

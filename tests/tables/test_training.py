@@ -58,7 +58,7 @@ def test_a_stopped_run_goes_on_with_the_same_rows_alone() -> None:
     whole = tables.fit(ROWS, "side", run="whole", **SMALL | {"epochs": 2})
     stopped = tables.fit(ROWS, "side", run="stopped", time_limit="0.000001s", **SMALL | {"epochs": 2})
     assert "time limit" in stopped.metrics["stopped"]
-    with pytest.raises(ValueError, match=r"goes on as it was configured; leave out training.epochs=3"):
+    with pytest.raises(ValueError, match=r"keeps its settings as it continues; leave out training.epochs=3"):
         tables.fit(ROWS, resume=stopped, epochs=3)
     with pytest.raises(ValueError, match="has changed since stopped began: the cells of 'x' have changed"):
         tables.fit([row | {"x": row["x"] + 1} for row in ROWS], resume=stopped)

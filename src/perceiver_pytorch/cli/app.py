@@ -61,7 +61,7 @@ def loaded(name: str) -> Any:
 app = typer.Typer(
     cls=Commands,
     name="perceiver",
-    help="Train and use a Perceiver on any mix of image, audio, text, number and category columns.",
+    help="Train and use a Perceiver on any mix of image, video, audio, text, series and table columns.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",

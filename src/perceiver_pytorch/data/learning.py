@@ -17,8 +17,8 @@ from perceiver_pytorch.data.train_rows import TrainRows
 def fit_modalities(
     table: Table, kind_of: Mapping[str, str], rows: np.ndarray, options: SpecOptions, *, allow_outside: bool
 ) -> tuple[ModalitySpec, ...]:
-    """What is learned from each column of a kind that stands alone, in the table's order, then from those of each kind
-    whose columns go together.
+    """What is learned from each column that makes modalities of its own, in the table's order, then from the columns of
+    each kind that share one.
 
     Raises:
         DataError: no column is left to learn from, or a column has no cell that can be read.
@@ -33,9 +33,9 @@ def fit_modalities(
         for other in known[kind].reads_beside(name, options.of(name))
     }
     columns = {name: known[kind] for name, kind in kind_of.items() if name not in beside and kind in known}
-    alone = {name: kind for name, kind in columns.items() if not kind.together}
-    train = TrainRows(table, rows, options, allow_outside=allow_outside, taken=alone)
-    modalities = on_clocks([spec for name, kind in alone.items() for spec in kind.learn([name], train)], options)
+    single = {name: kind for name, kind in columns.items() if not kind.together}
+    train = TrainRows(table, rows, options, allow_outside=allow_outside, taken=single)
+    modalities = on_clocks([spec for name, kind in single.items() for spec in kind.learn([name], train)], options)
     for kind in (kind for kind in known.values() if kind.together):
         names = [name for name, own in columns.items() if own is kind]
         modalities += kind.learn(names, train) if names else []

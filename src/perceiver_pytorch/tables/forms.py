@@ -166,9 +166,16 @@ def open_table(table: Any, options: ReadOptions, root: str | Path | None = None)
     if form is None:
         raise TypeError(
             "table must be a path, a pandas, polars or pyarrow table, a datasets.Dataset, a list of dicts or a dict of "
-            f"columns, got {type(table).__module__}.{type(table).__qualname__}"
+            f"columns, got {_described(table)}"
         )
     return checked_table(form.table(table, Path.cwd() if root is None else Path(root).resolve())), form
+
+
+def _described(table: Any) -> str:
+    """What somebody gave for a table, by its class and, for a list, that of its first entry."""
+    cls = type(table)
+    name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    return f"a list that begins with {_described(table[0])}" if isinstance(table, list) and table else name
 
 
 def columns_rows(columns: Mapping[Any, Collection[Any]], name: str) -> "pyarrow.Table":

@@ -221,7 +221,7 @@ def test_freezing_what_is_not_there_or_all_is_an_error(pretrained):
         freeze(model, ["layer0"])
     with pytest.raises(ValueError, match="leaves nothing to train"):
         freeze(model, ["*"])
-    with pytest.raises(ValueError, match="go with a checkpoint"):
+    with pytest.raises(ValueError, match="need a checkpoint"):
         StartConfig(freeze=["encoder"])
 
 

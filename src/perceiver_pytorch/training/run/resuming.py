@@ -25,8 +25,8 @@ def check_resumable(configured: S, asked: S, run: object) -> None:
             wrong.append(f"{setting.path}={now!r} (it has {before!r})")
     if wrong:
         raise ValueError(
-            f"{run} goes on as it was configured; leave out {', '.join(wrong)}: the model would be another. "
-            f"What can change: {', '.join(free)}, and the time limit"
+            f"{run} keeps its settings as it continues; leave out {', '.join(wrong)}, which would give another "
+            f"model. What can change: {', '.join(free)}, and the time limit"
         )
 
 

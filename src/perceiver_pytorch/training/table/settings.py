@@ -59,11 +59,11 @@ class TableSettings(Settings):
     )
     encoding: str | None = knob(None, "encoding of a CSV, TSV or JSONL file; null: UTF-8", option="--encoding")
     delimiter: str | None = knob(
-        None, "text between the cells of a CSV or TSV file; null: the one that divides the header", option="--delimiter"
+        None, "text between the cells of a CSV or TSV file; null: recognised from the header", option="--delimiter"
     )
     stream: bool | None = knob(
         None,
-        "leave the rows of Parquet files on disk; null: from a gigabyte on",
+        "leave the rows of Parquet files on disk; null: if they exceed a gigabyte",
         option="--stream/--no-stream",
     )
     allow_outside: bool = knob(
@@ -110,7 +110,9 @@ class TrainingConfig(TrainingSettings):
     epochs: int = knob(30, "passes over the train rows, at most", least=1, option="--epochs", after="")
     optimizer: str = inherited(TrainingSettings, "optimizer", option="--optimizer")
     lr: float | None = inherited(
-        TrainingSettings, "lr", help="peak learning rate; null: by the model's width and what of it is trained"
+        TrainingSettings,
+        "lr",
+        help="peak learning rate; null: chosen by the model's width and by which of its weights are trained",
     )
     token_dropout: float = knob(
         0.0, "share of the tokens of every modality to hide from a step", least=0, most=1, after="gradient_clip"
@@ -144,7 +146,7 @@ class TrainingConfig(TrainingSettings):
     precision: str = inherited(TrainingSettings, "precision", after="patience")
     num_workers: int | None = knob(
         None,
-        "processes that decode, 0: the main one; null: one per core if there is much to decode",
+        "number of processes that decode, 0: only the main one; null: one per core if there is much to decode",
         least=0,
         option="--workers",
         resumable=True,
@@ -206,7 +208,7 @@ class StartConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.freeze or self.lora) and not self.checkpoint:
-            raise ValueError("freeze and lora go with a checkpoint to start from (--from)")
+            raise ValueError("freeze and lora need a checkpoint to start from (--from)")
 
 
 @dataclass(frozen=True, kw_only=True)
