@@ -134,6 +134,8 @@ def test_another_value_is_a_type_error() -> None:
         opened(3)
     with pytest.raises(TypeError, match=r"got a list that begins with int"):
         opened([1, 2])
+    with pytest.raises(TypeError, match=r"must have columns with names, got pandas.*Series"):
+        opened(pandas.Series([1.0, 2.0]))
 
 
 def test_arrays_may_be_columns() -> None:

@@ -85,6 +85,11 @@ def test_a_wrong_call_leaves_no_folder(options: dict, error: type[Exception], me
     assert not list(Path("runs").glob("*"))
 
 
+def test_a_path_has_no_other_root(mixed: Path) -> None:
+    with pytest.raises(ValueError, match="root is for tables in memory"):
+        tables.fit(mixed, "label", root=".")
+
+
 def test_an_interrupted_run_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables.training, "run_job", lambda *args, **options: Outcome({}, INTERRUPTED))
     TableRun.create(Path("r"))

@@ -95,21 +95,6 @@ def file_path(root: Path, cell: str) -> Path:
     return root / cell.replace("\\", "/") if "\\" in cell and not os.path.lexists(path) else path
 
 
-def media_bytes(value: Any, column: str, where: Where) -> bytes | None:
-    """The same, with the file read.
-
-    Raises:
-        DataError: as `media_source`, or the file cannot be read.
-    """
-    source = media_source(value, column, where)
-    if not isinstance(source, Path):
-        return source
-    try:
-        return source.read_bytes()
-    except OSError as error:
-        raise where.error(column, f"cannot read {source} ({error.strerror or error})") from error
-
-
 def _resolve(cell: str, column: str, where: Where) -> Path:
     path = file_path(where.root, cell)
     if where.allow_outside:

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from perceiver_pytorch._checks import did_you_mean
 from perceiver_pytorch.data.cells import file_path
 from perceiver_pytorch.data.column import Column
-from perceiver_pytorch.data.errors import DataError, did_you_mean, listed
+from perceiver_pytorch.data.errors import DataError, listed
 from perceiver_pytorch.data.kinds import kind_names, kinds, recognised
 from perceiver_pytorch.data.splits import SPLIT_NAMES, split_column
 from perceiver_pytorch.data.table import Table

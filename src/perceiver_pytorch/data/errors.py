@@ -41,11 +41,3 @@ def listed(names: Sequence[str], most: int = 20) -> str:
     """Names for a message, as many as one reads: `a, b, c` or `a, b .. and 998 more`; one without a name says so."""
     shown = [name or "(unnamed)" for name in names[:most]]
     return ", ".join(shown) + (f" .. and {len(names) - most:,} more" if len(names) > most else "")
-
-
-def did_you_mean(given: str, known: list[str]) -> str:
-    """`" (did you mean 'x'?)"` if one of the known names is close to the given one, else an empty string."""
-    import difflib
-
-    close = difflib.get_close_matches(given, known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from perceiver_pytorch.data.errors import DataError, did_you_mean, listed
+from perceiver_pytorch._checks import did_you_mean
+from perceiver_pytorch.data.errors import DataError, listed
 from perceiver_pytorch.data.kinds import IGNORE, kind_names, specs
 from perceiver_pytorch.data.kinds.base import ModalitySpec
 from perceiver_pytorch.data.learning import fit_modalities

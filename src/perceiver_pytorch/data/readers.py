@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from perceiver_pytorch._checks import did_you_mean
 from perceiver_pytorch.data.builtin import builtin_names
-from perceiver_pytorch.data.errors import DataError, did_you_mean, need
+from perceiver_pytorch.data.errors import DataError, need
 from perceiver_pytorch.data.sources import sources
 from perceiver_pytorch.data.sources.base import TABLES, Place, ReadOptions, table_suffix
 from perceiver_pytorch.data.sources.tars import PACKED, UNPACK

@@ -6,8 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from perceiver_pytorch._checks import did_you_mean
 from perceiver_pytorch._lazy import numpy as np
-from perceiver_pytorch.data.errors import DataError, did_you_mean, listed, need
+from perceiver_pytorch.data.errors import DataError, listed, need
 
 if TYPE_CHECKING:
     import pyarrow

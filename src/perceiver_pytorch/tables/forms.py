@@ -105,7 +105,11 @@ class ArrowForm(Form):
         return hasattr(given, "__arrow_c_stream__")
 
     def rows(self, given: Any) -> "pyarrow.Table":
-        return need("pyarrow", "read tables").table(given)
+        arrow = need("pyarrow", "read tables")
+        try:
+            return arrow.table(given)
+        except arrow.ArrowException as error:
+            raise TypeError(f"table must have columns with names, got {_described(given)} ({error})") from None
 
     def write(self, predictions: "pyarrow.Table", given: Any, places: np.ndarray) -> Any:
         return predictions
@@ -145,6 +149,8 @@ class ColumnsForm(Form):
 FORMS: tuple[Form, ...] = (PandasForm(), PolarsForm(), DatasetForm(), ArrowForm(), RowsForm(), ColumnsForm())
 """In the order in which they are asked."""
 
+ROOT_OF_A_PATH = "root is for tables in memory; paths in a file's cells start at the folder of the file"
+
 
 def open_table(table: Any, options: ReadOptions, root: str | Path | None = None) -> tuple[TableLike, Form | None]:
     """A table, and its form; None for a file, a folder, shards, ``hf:NAME`` or a built-in set.
@@ -160,7 +166,7 @@ def open_table(table: Any, options: ReadOptions, root: str | Path | None = None)
     """
     if isinstance(table, str | os.PathLike):
         if root is not None:
-            raise ValueError("root is for tables in memory; paths in a file's cells start at the folder of the file")
+            raise ValueError(ROOT_OF_A_PATH)
         return load_table(os.fspath(table), options), None
     form = next((form for form in FORMS if form.fits(table)), None)
     if form is None:

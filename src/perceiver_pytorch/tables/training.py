@@ -7,7 +7,7 @@ from typing import Any
 
 from perceiver_pytorch._settings import load_config, with_keywords
 from perceiver_pytorch.data import TableLike
-from perceiver_pytorch.tables.forms import open_table
+from perceiver_pytorch.tables.forms import ROOT_OF_A_PATH, open_table
 from perceiver_pytorch.tables.run import QUIET, Run
 from perceiver_pytorch.training.run.durations import seconds
 from perceiver_pytorch.training.run.folder import free_folder, remove_if_empty
@@ -62,6 +62,8 @@ def fit(
     """
     limit = None if time_limit is None else seconds(time_limit, "time_limit")
     path = os.fspath(table) if isinstance(table, str | os.PathLike) else None
+    if path is not None and root is not None:
+        raise ValueError(ROOT_OF_A_PATH)
     folder = None if resume is None else resume.folder if isinstance(resume, Run) else TableRun.open(Path(resume))
     base = settings.preset(preset, path) if folder is None else folder.config()
     if config is not None:

@@ -30,6 +30,11 @@ def test_no_frequency_is_refused(text):
         Every.of(text)
 
 
+def test_a_number_is_a_type_error():
+    with pytest.raises(TypeError, match="time_limit must be text such as '90s', '5m' or '1h30m', got 5"):
+        seconds(5, "time_limit")
+
+
 def test_it_is_due_by_time_or_by_steps_or_never():
     assert Every(seconds=10).due(10, 0)
     assert not Every(seconds=10).due(9.9, 1000)

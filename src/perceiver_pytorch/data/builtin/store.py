@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from perceiver_pytorch._checks import did_you_mean
 from perceiver_pytorch.data.builtin.digits import digits_table
 from perceiver_pytorch.data.builtin.easy_vqa import easy_vqa_table
-from perceiver_pytorch.data.errors import DataError, did_you_mean, need
+from perceiver_pytorch.data.errors import DataError, need
 
 if TYPE_CHECKING:
     import pyarrow

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from perceiver_pytorch.data.errors import DataError, did_you_mean, listed, need
+from perceiver_pytorch._checks import did_you_mean
+from perceiver_pytorch.data.errors import DataError, listed, need
 from perceiver_pytorch.data.splits import SPLIT_NAMES
 from perceiver_pytorch.data.table import Table
 from perceiver_pytorch.data.values import is_missing

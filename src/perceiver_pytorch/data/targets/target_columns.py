@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from perceiver_pytorch.data.errors import DataError, did_you_mean
+from perceiver_pytorch._checks import did_you_mean
+from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.table import TableLike
 from perceiver_pytorch.data.targets import Target, target_types
 from perceiver_pytorch.data.values import is_missing

@@ -8,8 +8,11 @@ def seconds(text: str, name: str = "--time-limit") -> float:
     """Seconds of ``90``, ``90s``, ``5m`` or ``1h30m``.
 
     Raises:
-        ValueError: for anything else, or nothing; the message speaks of ``name``.
+        ValueError: for any other text, or nothing; the message speaks of ``name``.
+        TypeError: for what is no text.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be text such as '90s', '5m' or '1h30m', got {text!r}")
     match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
     total = (
         sum(float(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0

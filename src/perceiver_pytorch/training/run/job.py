@@ -141,13 +141,7 @@ def run_job(
             task.begin(run)
             with worded_deaths(f"Then continue with: {run.resume_command}"):
                 stopped = run_loop(
-                    module,
-                    task.loaders(),
-                    run,
-                    task.training,
-                    resume=resume,
-                    time_limit=time_limit,
-                    reporter=reporter,
+                    module, task.loaders(), run, task.training, resume=resume, time_limit=time_limit, reporter=reporter
                 )
             return Outcome({}, stopped) if stopped == INTERRUPTED else _finish(task, module, run, stopped, reporter)
         except DivergedError as error:
