@@ -50,7 +50,6 @@ ELSEWHERE = {
     "ops.backends": "ops/test_backends.py: one suite for all backends",
     "ops.precision": "models/test_precision.py: autocast, as the models meet it",
     "ops.projected": "ops/test_choose.py: keys and values are one of the ways that it chooses",
-    "cli.console": "cli/test_bad_data.py: what a command prints is what its tests read",
     "cli.convert": "interop/test_any_checkpoint.py: beside what is loaded there",
 }
 """{module, or package for all its modules: "file of its tests: why there"}."""

@@ -81,6 +81,15 @@ def test_resume_keeps_what_the_weights_depend_on(folder, run, options, message):
     assert message in done.stderr
 
 
+def test_a_run_goes_on_from_another_directory(folder, run, tmp_path):
+    assert "training is complete" in perceiver("fit", f"--resume={run}", cwd=tmp_path).stdout
+    shutil.copytree(run, tmp_path / "moved")
+    done = perceiver("fit", "--resume=moved", cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert "say where the table is: perceiver fit TABLE --resume moved" in done.stderr
+    assert "training is complete" in perceiver("fit", folder / "mixed.csv", "--resume=moved", cwd=tmp_path).stdout
+
+
 def test_resume_needs_a_folder(folder):
     done = perceiver("fit", "--resume", cwd=folder, check=False)
     assert done.returncode == 2

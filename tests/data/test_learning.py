@@ -1,9 +1,10 @@
 """What stays unread of columns."""
 
 import numpy as np
+import pytest
 
 from data_helpers import shades, table_of, video
-from perceiver_pytorch.data import recognise_columns, unread_parts
+from perceiver_pytorch.data import DataError, InputSpec, recognise_columns, unread_parts
 
 
 def kinds_of(table, **overrides):
@@ -24,3 +25,15 @@ def test_films_whose_sound_is_not_read_are_found(tmp_path):
     assert kinds == {"mute": "video", "loud": "video", "path": "video", "asked": "video+audio"}
     assert list(unread_parts(table, kinds, np.arange(6))) == ["loud", "path"]
     assert list(unread_parts(table, kinds, np.arange(2))) == ["path"]
+
+
+def test_objects_in_cells_are_told_from_identifiers(tmp_path):
+    def fit(table):
+        kinds = recognise_columns(table, target="y", split=None)
+        return InputSpec.fit(table, kinds, target="y", rows=np.arange(len(table)))
+
+    y = ["u", "v"] * 3
+    with pytest.raises(DataError, match=r"a hold objects, such as \{'x': 0\}; give each of their values a column"):
+        fit(table_of(tmp_path, a=[{"x": i} for i in range(6)], y=y))
+    with pytest.raises(DataError, match="item_id look like identifiers"):
+        fit(table_of(tmp_path, item_id=list(range(6)), y=y))

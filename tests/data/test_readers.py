@@ -1,5 +1,6 @@
 import datetime
 import gzip
+import os
 import re
 import subprocess
 import sys
@@ -90,3 +91,11 @@ def test_importing_the_package_imports_no_optional_library():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX")
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet"])
+def test_a_pipe_is_no_file(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match=r"must be a regular file, is a pipe, a device or a socket; write the table to"):
+        load_table(tmp_path / name)

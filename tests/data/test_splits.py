@@ -82,3 +82,13 @@ def test_what_cannot_be_split(tmp_path, columns, changes, message):
 def test_a_test_row_may_lack_its_target(tmp_path):
     table = table_of(tmp_path, y=[0, 1, None], split=["train", "val", "test"])
     assert split(table).test.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    "cells", [{"a": [[1, 2]], "y": [["u", "v"]]}, {"a": [{"0": 1, "1": 2}], "y": [{"0": "u", "1": "v"}]}]
+)
+def test_a_file_of_columns_is_told_from_one_of_rows(tmp_path, cells):
+    with pytest.raises(DataError, match=r"one train row only, .* seems to hold columns: write an object per row"):
+        split_rows(table_of(tmp_path, **cells), target="y", split=None, val_fraction=0.1, seed=0)
+    with pytest.raises(DataError, match=r"no val row can be drawn from it$"):
+        split_rows(table_of(tmp_path, a=[1], y=["u"]), target="y", split=None, val_fraction=0.1, seed=0)

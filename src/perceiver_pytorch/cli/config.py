@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from perceiver_pytorch._settings import dump_config
+from perceiver_pytorch.cli import console
 from perceiver_pytorch.cli.options import Preset
 from perceiver_pytorch.training.language.settings import language_preset
 from perceiver_pytorch.training.table.settings import preset
@@ -18,5 +19,5 @@ def config(
 ) -> int:
     """Print every setting with its help and its value, as YAML for `perceiver fit --config`."""
     settings = preset(preset_name) if objective is None else language_preset(preset_name, objective)
-    typer.echo(dump_config(settings), nl=False)
+    console.write(dump_config(settings))
     return 0

@@ -1,10 +1,11 @@
 """What the commands print: messages, warnings, errors and progress bars."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from perceiver_pytorch.training.run.reporter import Reporter
 
@@ -17,7 +18,14 @@ def console(*, stderr: bool = False) -> "Console":
     """The terminal, or the file that stands in its place."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True, stderr=stderr)
+    class Patient(Console):
+        """Goes silent where nobody reads on, as in ``perceiver fit TABLE | head``; the run goes on."""
+
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            _to_nowhere(self.file)
+
+    return Patient(highlight=False, soft_wrap=True, stderr=stderr)
 
 
 def say(text: str) -> None:
@@ -33,6 +41,22 @@ def warn(text: str) -> None:
 def error(text: str) -> None:
     """Prints an error to the error stream."""
     _print(text, "[bold red]error:[/] ", stderr=True)
+
+
+def write(text: str) -> None:
+    """Prints a text as it is."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on
+        _to_nowhere(sys.stdout)
+
+
+def _to_nowhere(file: IO[str]) -> None:
+    """Lets what is still to be written to a file vanish, the interpreter's last flush included."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, file.fileno())
+    os.close(nowhere)
 
 
 def _print(text: str, before: str = "", *, stderr: bool = False) -> None:

@@ -40,11 +40,23 @@ def fit_modalities(
         names = [name for name, own in columns.items() if own is kind]
         modalities += kind.learn(names, train) if names else []
     if not modalities:
-        raise DataError(
-            f"{table.source}: no column is left to learn from: {listed(list(kind_of))} look like identifiers, or are "
-            "empty, constant or of no known kind; --column NAME=KIND reads one all the same"
-        )
+        raise DataError(f"{table.source}: no column is left to learn from: {_why_none(table, list(kind_of), rows)}")
     return tuple(modalities)
+
+
+def _why_none(table: Any, names: list[str], rows: np.ndarray) -> str:
+    """Why columns are of no kind, and what to do."""
+    first = table.row(int(rows[0])) if len(rows) else {}
+    objects = [name for name in names if isinstance(first.get(name), dict)]
+    if objects:
+        return (
+            f"{listed(objects)} hold objects, such as {str(first[objects[0]])[:60]}; give each of their values "
+            "a column (in pandas: json_normalize)"
+        )
+    return (
+        f"{listed(names)} look like identifiers, or are empty, constant or of no known kind; --column NAME=KIND reads "
+        "one all the same"
+    )
 
 
 def unread_parts(

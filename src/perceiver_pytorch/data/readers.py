@@ -61,6 +61,8 @@ def _why_not(place: Place) -> str:
             return f"{path}: {UNPACK}"
         return f"{path}: is a folder without files of images, sounds or videos (class/name.jpg), and without shards"
     if path.exists():
+        if not path.is_file():
+            return f"{path}: must be a regular file, is a pipe, a device or a socket; write the table to a file first"
         if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
             return f"{path}: spreadsheets are not read; save the sheet as a CSV file"
         known = ", ".join(suffix for source in sources() for suffix in source.suffixes)

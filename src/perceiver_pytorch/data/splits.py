@@ -84,9 +84,18 @@ def split_rows(
     if not len(val):
         chosen = _draw(strata(table, targets, train), val_fraction, np.random.default_rng(seed))
         if len(train) < 2:
-            raise DataError(f"{table.source}: one train row only, so that no val row can be drawn from it")
+            raise DataError(
+                f"{table.source}: one train row only, so that no val row can be drawn from it{_by_columns(table)}"
+            )
         train, val = np.delete(train, chosen), train[chosen]
     return Splits(train, val, test)
+
+
+def _by_columns(table: TableLike) -> str:
+    """What to do about a file that holds columns where rows are expected, for the end of a message."""
+    if len(table) != 1 or not all(isinstance(cell, list | dict) for cell in table.row(0).values()):
+        return ""
+    return "; it seems to hold columns: write an object per row (in pandas: to_json(path, orient='records'))"
 
 
 def _named_parts(table: TableLike, column: str | None) -> np.ndarray:

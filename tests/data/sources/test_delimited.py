@@ -84,3 +84,17 @@ def test_lines_that_do_not_fit_stop_or_are_left_out_and_told(tmp_path):
     assert table.column("a") == [1, 3]
     assert "line 2 is no JSON" in table.notes[0]
     assert "line 3 is no JSON object" in table.notes[0]
+
+
+@pytest.mark.parametrize("first", ["sep=;\n", '"sep=;"\r\n', "\ufeffSEP=;\n"])
+def test_a_first_line_that_tells_the_delimiter_is_obeyed(tmp_path, first):
+    path = tmp_path / "t.csv"
+    path.write_text(f"{first}a,b;c\n1;2\n3;4\n", encoding="utf-8", newline="")
+    table = load_table(path)
+    assert {name: table.column(name) for name in table.column_names} == {"a,b": [1, 3], "c": [2, 4]}
+    assert "separated by ';'; its first line, which says so, is left out" in table.notes[0]
+
+
+def test_a_column_may_be_called_sep(tmp_path):
+    (tmp_path / "t.csv").write_text("sep,a\n1,2\n")
+    assert load_table(tmp_path / "t.csv").column_names == ["sep", "a"]

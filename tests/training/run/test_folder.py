@@ -45,3 +45,16 @@ def test_whoever_writes_removes_what_a_killed_process_left(tmp_path):
     with run.writing():
         assert [path.name for path in run.path.rglob(".*")] == [".lock"]
     assert not list(run.path.rglob(".*"))
+
+
+def test_a_file_that_the_run_names_is_found_from_anywhere(tmp_path, monkeypatch):
+    run = TableRun(tmp_path / "home" / "runs" / "first")
+    (tmp_path / "home" / "data").mkdir(parents=True)
+    (tmp_path / "home" / "data" / "t.csv").touch()
+    (tmp_path / "digits").touch()
+    monkeypatch.chdir(tmp_path / "home")
+    assert run.found("data/t.csv") == "data/t.csv"
+    monkeypatch.chdir(tmp_path)
+    assert run.found("data/t.csv") == str(tmp_path / "home" / "data" / "t.csv")
+    for name in ("nowhere.csv", "/nowhere/t.csv", "digits", "hf:name"):
+        assert run.found(name) == name

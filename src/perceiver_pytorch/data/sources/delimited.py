@@ -1,6 +1,7 @@
 """CSV and TSV files: their delimiter, their numbers, and lines that do not fit."""
 
 import contextlib
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _USUAL = {".csv": ",", ".tsv": "\t"}
 _DELIMITERS = (",", ";", "\t", "|")
+_TOLD = re.compile('\ufeff?"?sep=([,;|\t])"?[\r\n]*', re.IGNORECASE)
 _DECIMAL_COMMA = r"^\s*([+-]?\d+(,\d+)?(e[+-]?\d+)?|na|n/a|#n/a|nan|null|none|nil|-|\?)\s*$"
 
 
@@ -35,8 +37,11 @@ def read_separated(path: Path, options: ReadOptions, *, usual: str) -> "tuple[py
     csv = need("pyarrow.csv", "read tables")
     file, notes = TextFile.of(path), []
     encoding = encoding_of(file, options)
-    delimiter = options.delimiter or _delimiter(file, encoding, usual)
-    if delimiter != (options.delimiter or usual):
+    told = _told_delimiter(file, encoding)
+    delimiter = options.delimiter or told or _delimiter(file, encoding, usual)
+    if told is not None:
+        notes.append(f"{path}: its cells are separated by {delimiter!r}; its first line, which says so, is left out")
+    elif delimiter != (options.delimiter or usual):
         notes.append(f"{path}: its cells are separated by {delimiter!r}, as the header shows")
     bad: list[str] = []
 
@@ -51,7 +56,9 @@ def read_separated(path: Path, options: ReadOptions, *, usual: str) -> "tuple[py
         file.source,
         # One block: column types are inferred from the whole file, so a number column whose first megabyte happens to
         # look like integers does not fail later. One thread: errors then carry the row.
-        read_options=csv.ReadOptions(use_threads=False, block_size=one_block(file), encoding=encoding),
+        read_options=csv.ReadOptions(
+            use_threads=False, block_size=one_block(file), encoding=encoding, skip_rows=int(told is not None)
+        ),
         parse_options=csv.ParseOptions(
             delimiter=delimiter, newlines_in_values=True, invalid_row_handler=refused if options.skip_bad else None
         ),
@@ -79,6 +86,16 @@ def _with_points(rows: "pyarrow.Table") -> "tuple[pyarrow.Table, list[str]]":
             rows = rows.set_column(i, field.name, column)
             names.append(field.name)
     return rows, names
+
+
+def _told_delimiter(file: TextFile, encoding: str) -> str | None:
+    """The one that a first line ``sep=;`` tells, as spreadsheets write and read it."""
+    try:
+        with file.text(encoding) as lines:
+            match = _TOLD.fullmatch(lines.readline(32))
+    except UnicodeDecodeError:
+        return None
+    return None if match is None else match[1]
 
 
 def _delimiter(file: TextFile, encoding: str, usual: str) -> str:

@@ -40,7 +40,7 @@ class LanguageTask:
 
     def prepare(self, run: LanguageRun, *, resume: bool, reporter: Reporter) -> None:
         data = self.config.data
-        self.text = open_text(data.file)
+        self.text = open_text(run.found(data.file) if resume else data.file)
         self.parts = split_text(self.text, data.file, data.val_fraction, data.test_fraction, data.context)
         run.check_text(self.text)
         reporter.say(", ".join(f"{name}: {len(part):,} bytes" for name, part in self.parts.items()))

@@ -162,6 +162,17 @@ class RunFolder:
         files = self.config_file, self.metrics_file, self.history_file, self.divergence_file, *self.model_files
         return *files, self.checkpoints, self.path / TENSORBOARD
 
+    def found(self, name: str) -> str:
+        """A path of the configuration, which starts at the directory where the run began.
+
+        Whoever resumes it from elsewhere means the same file: where there is none here, it is looked for in the folders
+        above the run. Names without a suffix are no files: they may be built-in.
+        """
+        if Path(name).exists() or Path(name).is_absolute() or not Path(name).suffix:
+            return name
+        places = (folder / name for folder in self.path.absolute().parents)
+        return next((str(place) for place in places if place.is_file()), name)
+
     def write_config(self, config: Settings) -> None:
         write_text(self.config_file, dump_config(config))
 

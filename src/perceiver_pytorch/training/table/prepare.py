@@ -21,7 +21,7 @@ from perceiver_pytorch.data import (
     split_rows,
     target_names,
 )
-from perceiver_pytorch.data.errors import listed
+from perceiver_pytorch.data.errors import DataError, listed
 from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.start.finetune import Source, adopt, load_source
@@ -70,7 +70,7 @@ def prepare_table(
         DataError: for a table that cannot be used; the message names row and column.
         ValueError: for a configuration that cannot be used, or if the run began with another table.
     """
-    table = load_table(config.data.table, read_options(config.data)) if given is None else given
+    table = _load(config, run, resume=resume) if given is None else given
     for note in table.notes:
         reporter.warn(note)
     config = config if config.data.target else _with_target(config, table, in_memory=given is not None)
@@ -89,6 +89,20 @@ def prepare_table(
     for note in notes:
         reporter.say(note)
     return TableData(config, source, spec, taken, datasets, [*table.notes, *notes])
+
+
+def _load(config: FitConfig, run: TableRun, *, resume: bool) -> TableLike:
+    """The table that the configuration names."""
+    name, options = config.data.table, read_options(config.data)
+    try:
+        return load_table(run.found(name) if resume else name, options)
+    except DataError as error:
+        if not resume or Path(name).exists():
+            raise
+        raise DataError(
+            f"{error}. The run names its table from the directory in which it began: resume it there, or say where the "
+            f"table is: perceiver fit TABLE --resume {run.path}"
+        ) from error
 
 
 def _with_target(config: FitConfig, table: TableLike, *, in_memory: bool) -> FitConfig:
