@@ -41,7 +41,7 @@ def spoil(folder, lines):
         6: ("sound", "silence.wav", "cannot be decoded"),
         8: ("picture", "nowhere.png", "there is no file"),
         12: ("picture", "../outside.png", "leads out of the table's folder"),
-        14: ("size", "inf", "a finite number was expected"),
+        14: ("size", "inf", "must be a finite number"),
         4: ("label", "grey", "grey"),  # a test row of a class that the train rows never had
     }
     for row, (column, cell, _) in wrong.items():

@@ -6,6 +6,7 @@ test here ran, leaves these tests to a process of their own.
 
 import functools
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,13 +25,14 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reas
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 EPS = 1e-5
+CHILD = "PERCEIVER_TESTS_INTERPRET_TRITON"  # set in a process that was started for the tests of this file
 Attend = Callable[[Tensor, Context, float], tuple[Tensor, Tensor]]
 
 
 @functools.cache
 def process_of_its_own() -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", __file__]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, CHILD: "1"})
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +43,7 @@ def interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
         return
     language = sys.modules.get("triton.language")
     if language is not None and type(language.sum).__name__ != "InterpretedFunction":
+        assert CHILD not in os.environ, "triton.language was imported before TRITON_INTERPRET was set"
         result = process_of_its_own()
         assert result.returncode == 0, result.stdout
         pytest.skip("passed in a process of its own")

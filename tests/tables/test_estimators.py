@@ -100,7 +100,7 @@ def test_frames_of_other_libraries(library: str) -> None:
 
 def test_arrays_of_text_and_of_numbers_with_a_constant_one() -> None:
     X = np.array([["a", 1.0, 5.0], ["b", np.nan, 5.0], ["a", 2.0, 5.0], ["b", 3.0, 5.0]] * 5, dtype=object)
-    model = quick(PerceiverClassifier).fit(X, [0, 0, 1, 1] * 5)
+    model = quick(PerceiverClassifier).fit(X, [0, 0, 1, 1] * 3 + [1, 1, 0, 0] * 2)
     assert [modality.columns for modality in model.trained_.run.spec.modalities] == [("x1", "x2"), ("x0",)]
     assert quick(PerceiverRegressor).fit(np.ones((4, 1)), [1, 2, 3, 4]).predict(np.ones((2, 1))).shape == (2,)
 
