@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -32,6 +33,24 @@ def test_an_unknown_command_is_refused(tmp_path):
     done = perceiver("predit", cwd=tmp_path, check=False)
     assert done.returncode == 2
     assert "No such command 'predit'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [("", "broken registers 'thing' (broken:KIND) in perceiver.kinds"), ("KIND = 3", "must name an instance of Kind")],
+)
+def test_a_package_that_cannot_be_used_is_an_error_without_a_traceback(module, message, tmp_path, monkeypatch):
+    information = tmp_path / "broken-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[perceiver.kinds]\nthing = broken:KIND\n")
+    (tmp_path / "broken.py").write_text(module)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    code = "import sys; sys.argv = ['perceiver', 'config']; from perceiver_pytorch.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def packages(*arguments, cwd):

@@ -32,6 +32,10 @@ COMMANDS = {
 """{command: (its module, the first line of its help)}."""
 
 
+PLUGIN_ERRORS = (ImportError, TypeError, ValueError)
+"""What a command raises before it starts, if a package adds a kind of column that cannot be used."""
+
+
 class Commands(TyperGroup):
     """Imports a command when it is run: what is said of all of them needs none."""
 
@@ -53,9 +57,9 @@ def loaded(name: str) -> Any:
     from perceiver_pytorch.cli.options import GroupedCommand
 
     function = getattr(importlib.import_module(f"perceiver_pytorch.cli.{COMMANDS[name][0]}"), name)
-    alone = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-    alone.command(name, cls=GroupedCommand)(worded(function))
-    return typer.main.get_command(alone)
+    single = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+    single.command(name, cls=GroupedCommand)(worded(function))
+    return typer.main.get_command(single)
 
 
 app = typer.Typer(
@@ -112,10 +116,13 @@ def run(arguments: list[str]) -> None:
     try:
         code = app(spelled_out(arguments), standalone_mode=False)
     except Exception as error:
-        if not hasattr(error, "show"):  # else it is click's, which some versions of typer keep for themselves
-            raise
-        error.show()
         code = getattr(error, "exit_code", 2)
+        if hasattr(error, "show"):  # it is click's, which some versions of typer keep for themselves
+            error.show()
+        elif isinstance(error, PLUGIN_ERRORS) and not console.debugging():
+            console.error(str(error))
+        else:
+            raise
     sys.exit(code)
 
 
