@@ -21,7 +21,7 @@ def asked_settings(base: S, config: Path | None, pairs: list[str] | None, given:
 def stopped_folder(resume: str, run: Path | None) -> Path:
     """The folder that --resume names, or --run where it names none."""
     if not resume and run is None:
-        raise ValueError("--resume needs the folder of the run to go on with")
+        raise ValueError("--resume needs the folder of the run to continue")
     return Path(resume) if resume else run  # type: ignore[return-value]
 
 

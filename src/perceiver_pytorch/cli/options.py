@@ -44,7 +44,7 @@ Resume = Annotated[
     str | None,
     typer.Option(
         metavar="[RUN]",
-        help="Go on with a stopped run; default: that of --run. docs/settings.md says which settings may change.",
+        help="Continue a stopped run; default: the one of --run. docs/settings.md says which settings may change.",
         rich_help_panel="Run",
     ),
 ]

@@ -239,7 +239,7 @@ def test_a_checkpoint_that_cannot_be_used_is_named(pretrained, tmp_path):
     with pytest.raises(ValueError, match=r"perceiver convert .*weights\.pt FOLDER .* --from FOLDER"):
         load_source(str(tmp_path / "weights.pt"))
     for file in (pretrained.path / "model.safetensors", pretrained.best):
-        with pytest.raises(ValueError, match=f"a folder was expected; give --from {pretrained.path}$"):
+        with pytest.raises(ValueError, match=f"must be a folder; give --from {pretrained.path}$"):
             load_source(str(file))
 
 

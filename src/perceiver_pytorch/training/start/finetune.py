@@ -93,7 +93,7 @@ def _about_file(file: Path) -> str:
     """What to do instead of naming a file."""
     for folder in (file.parent, file.parent.parent):
         if (folder / "config.json").is_file():
-            return f"--from {file}: a folder was expected; give --from {folder}"
+            return f"--from {file}: must be a folder; give --from {folder}"
     return (
         f"--from {file}: weights alone do not tell what their model reads; say so once with perceiver convert {file} "
         "FOLDER -a max_freq=10 (docs/checkpoints.md), then give --from FOLDER"
