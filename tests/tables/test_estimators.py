@@ -178,3 +178,16 @@ def test_without_scikit_learn_the_extra_is_named() -> None:
     code = "import sys; sys.modules['sklearn'] = None; from perceiver_pytorch.tables import PerceiverClassifier"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert 'pip install "perceiver-multi-modality-pytorch[sklearn]"' in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.filterwarnings("ignore:column .a. looks like a split")
+def test_a_column_called_split_is_a_column_as_others() -> None:
+    X = pandas.DataFrame({"n": range(40), "split": ["train"] * 30 + ["test"] * 10, "Split": ["left", "right"] * 20})
+    y = ["small" if n < 20 else "large" for n in X["n"]]
+    model = quick(PerceiverClassifier).fit(X, y)
+    spec = model.trained_.run.spec
+    assert {name for modality in spec.modalities for name in modality.columns} == {"n", "split", "Split"}
+    alone = quick(PerceiverClassifier).fit(X[["n"]], y)
+    renamed = quick(PerceiverClassifier).fit(X.rename(columns={"split": "a", "Split": "b"}), y)
+    assert (model.predict_proba(X) == renamed.predict_proba(X.rename(columns={"split": "a", "Split": "b"}))).all()
+    assert (model.predict_proba(X) != alone.predict_proba(X[["n"]])).any()

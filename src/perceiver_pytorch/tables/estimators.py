@@ -109,6 +109,11 @@ class _PerceiverEstimator(BaseEstimator):
         if len(rows) * config.data.val_fraction < 1:  # too few rows to give any away: validated on those it learns from
             rows = _twice(rows, split)
             config = with_keywords(config, {"split": split})
+        elif config.data.split is None and "split" in map(
+            str.lower, rows.column_names
+        ):  # here it is a column as others
+            rows = rows.append_column(split, [["train"] * len(rows)])
+            config = with_keywords(config, {"split": split})
         self.trained_ = self._trained(config, self._table(rows))
         return self
 
