@@ -1,5 +1,6 @@
 """Runs that diverge: training stops at the first loss, gradient or weight that is not finite."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ def all_finite(module: "nn.Module") -> bool:
 
 def gradients_finite(norm: "Tensor", parameters: "list[Tensor]") -> bool:
     """Whether gradients are finite; a ``norm`` of theirs that is, proves it, and one that overflows proves nothing."""
-    return bool(norm.isfinite()) or all(bool(p.grad.isfinite().all()) for p in parameters if p.grad is not None)
+    return math.isfinite(float(norm)) or all(bool(p.grad.isfinite().all()) for p in parameters if p.grad is not None)
 
 
 def largest_activation(module: Any, batch: Any) -> str:

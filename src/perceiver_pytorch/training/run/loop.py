@@ -1,5 +1,6 @@
 """The training loop, whatever is trained: it stops between two steps without loss, and resumes exactly."""
 
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -78,8 +79,8 @@ class Resumable(pl.LightningModule):
         else:
             norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         batch, self._batch = self._batch, None
-        if not self._step_loss.isfinite():
-            raise diverged(self, f"the loss is {float(self._step_loss)}", self.global_step + 1, batch)
+        if not math.isfinite(loss := float(self._step_loss)):
+            raise diverged(self, f"the loss is {loss}", self.global_step + 1, batch)
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         # In 16-mixed a scaled gradient that overflows is usual: its step is left out, and the scale becomes smaller.
         if (scaler is None or scaler.get_scale() < 1) and not gradients_finite(norm, parameters):
