@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data import drawing
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import NEARLY_ALL, Column
-from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, Part
+from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, Part, Settings, knob
 from perceiver_pytorch.data.train_rows import TrainRows
 from perceiver_pytorch.data.values import is_missing
 

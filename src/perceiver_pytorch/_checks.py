@@ -19,12 +19,16 @@ def choice(name: str, value: T, options: Sequence[T]) -> T:
     return value
 
 
+class UnknownKeyError(ValueError):
+    """A mapping has a key that its owner does not know."""
+
+
 def known_keys(name: str, mapping: Mapping[str, Any], known: Iterable[str]) -> Mapping[str, Any]:
-    """``mapping``, if all its keys are known."""
+    """``mapping``, if all its keys are known; else an `UnknownKeyError`."""
     known = list(known)
     for key in mapping:
         if key not in known:
-            raise ValueError(f"{name} has no {key!r}; it has {', '.join(known)}{did_you_mean(key, known)}")
+            raise UnknownKeyError(f"{name} has no {key!r}; it has {', '.join(known)}{did_you_mean(key, known)}")
     return mapping
 
 

@@ -39,3 +39,10 @@ def test_what_is_not_there_yet_is_named(tmp_path):
         run.spec()
     with pytest.raises(ValueError, match="has no model yet"):
         run.model()
+
+
+def test_a_run_with_a_setting_of_a_kind_that_is_not_installed_says_so(tmp_path):
+    run = TableRun.create(tmp_path / "run")
+    run.config_file.write_text("data:\n  max_dna_length: 3\n")
+    with pytest.raises(ValueError, match=r"config.yaml: data has no 'max_dna_length'.*install that package"):
+        run.config()

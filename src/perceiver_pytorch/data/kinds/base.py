@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from perceiver_pytorch._checks import within
 from perceiver_pytorch._lazy import numpy as np
-from perceiver_pytorch._settings import Settings
+from perceiver_pytorch._settings import Settings as Settings
+from perceiver_pytorch._settings import knob as knob  # both are handed on, to declare the options of a kind
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.train_rows import TrainRows

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from perceiver_pytorch._checks import UnknownKeyError
 from perceiver_pytorch._files import write_json
 from perceiver_pytorch._settings import load_config
 from perceiver_pytorch.data import InputSpec
@@ -45,7 +46,12 @@ class TableRun(RunFolder):
         return self.config_file, self.spec_file, *self.model_files
 
     def config(self) -> FitConfig:
-        return load_config(self.config_file, FitConfig())
+        try:
+            return load_config(self.config_file, FitConfig())
+        except UnknownKeyError as error:
+            raise ValueError(
+                f"{error}. If the run reads a kind of column that another package adds, install that package"
+            ) from None
 
     def write_spec(self, spec: InputSpec) -> None:
         write_json(self.spec_file, spec.to_dict())
