@@ -43,5 +43,7 @@ def die(rows):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_a_process_that_is_killed_while_it_decodes_is_told():
-    with pytest.raises(ChildProcessError, match=r"was killed \(signal 9, Killed\)"), worded_deaths():
+    # PyTorch learns the signal only where its own handler comes before the queue's time is up.
+    message = r"was killed \(signal 9, Killed\)|\(pid \d+\) ended, "
+    with pytest.raises(ChildProcessError, match=message), worded_deaths():
         list(in_workers(die, [np.arange(3)] * 2, 1))
