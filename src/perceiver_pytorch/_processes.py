@@ -2,6 +2,7 @@
 
 import re
 import signal
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,9 +32,22 @@ def worded_deaths(remedy: str = "") -> Iterator[None]:
         if not found:
             raise
         pids, name = found[0]
+        name = name or _signal_of(error, pids)
         number = next((f"signal {one.value}, " for one in signal.Signals if signal.strsignal(one) == name), "")
         ended = f"was killed ({number}{name})" if name else "ended"
         cause = _CAUSES.get(name or "", _ANY_CAUSE)
         raise ChildProcessError(
             f"a process that decodes rows (pid {pids}) {ended}, {cause}. {remedy}".strip()
         ) from error
+
+
+def _signal_of(error: BaseException, pids: str) -> str | None:
+    """The signal that ended one of the processes, where PyTorch has found it dead before it heard of the signal.
+
+    The exit codes are with the workers of the loader that raised the error.
+    """
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        for worker in getattr(frame.f_locals.get("self"), "_workers", ()):
+            if str(worker.pid) in pids.split(", ") and (worker.exitcode or 0) < 0:
+                return signal.strsignal(-worker.exitcode)
+    return None
