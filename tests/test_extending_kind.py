@@ -13,23 +13,18 @@ import pytest
 import yaml
 
 from cli_helpers import SETTINGS
+from plugin_helpers import blocks, install, registered
 
 ROOT = Path(__file__).parent.parent
 PLUGIN = ROOT / "examples/plugins"
-PAGE = ROOT / "docs/extending/kind.md"
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """A folder with the package, as pip installs one: its module, and what its project registers."""
     folder = tmp_path_factory.mktemp("installed")
-    project = (PLUGIN / "pyproject.toml").read_text()
-    facts = folder / "perceiver_dna-1.0.dist-info"
-    facts.mkdir()
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: perceiver-dna\nVersion: 1.0\n")
-    group, entry = re.search(r'entry-points\."([\w.]+)"\]\n(.+)', project).groups()
-    (facts / "entry_points.txt").write_text(f"[{group}]\n{entry.replace(chr(34), '')}\n")
-    (folder / "perceiver_dna.py").write_text((PLUGIN / "perceiver_dna.py").read_text())
+    group, entry = registered((PLUGIN / "pyproject.toml").read_text())
+    install(folder, "perceiver_dna", group, entry, (PLUGIN / "perceiver_dna.py").read_text())
     return folder
 
 
@@ -160,9 +155,9 @@ def test_the_kind_of_the_page(tmp_path, monkeypatch):
     from data_helpers import table_of
     from perceiver_pytorch.data import DataError, InputSpec, TableDataset, kinds, recognise_columns
 
-    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    code = blocks("extending/kind.md", "python")
     page = {}
-    exec(blocks[0], page)
+    exec(code[0], page)
     monkeypatch.setattr(kinds, "_added", lambda: (page["KIND"],))
     kinds.kinds.cache_clear()
     try:

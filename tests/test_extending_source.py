@@ -1,29 +1,19 @@
 """The source of docs/extending/source.md, installed as a package."""
 
-import re
 import sqlite3
 import sys
-from pathlib import Path
 
 import pytest
 
 from perceiver_pytorch.data import DataError, load_table
 from perceiver_pytorch.data.sources import BUILT_IN, sources
+from plugin_helpers import blocks, install, registered
 
-PAGE = Path(__file__).parent.parent / "docs/extending/source.md"
-
-
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+PAGE = "extending/source.md"
 
 
-def install(folder, monkeypatch, entry, module="perceiver_sqlite", source=""):
-    """A package as pip installs one: a module, and what its project registers."""
-    (folder / f"{module}.py").write_text(source, encoding="utf-8")
-    facts = folder / f"{module}-1.0.dist-info"
-    facts.mkdir()
-    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-    (facts / "entry_points.txt").write_text(f"[perceiver.sources]\n{entry}\n")
+def add(folder, monkeypatch, entry, module="perceiver_sqlite", source=""):
+    install(folder, module, "perceiver.sources", entry, source)
     monkeypatch.syspath_prepend(folder)
     sources.cache_clear()
 
@@ -38,11 +28,11 @@ def as_before():
 
 
 def test_a_source_of_another_package_is_loaded_from(tmp_path, monkeypatch):
-    group, entry = re.search(r'entry-points\."([\w.]+)"\]\n(.+)', blocks("toml")[0]).groups()
+    group, entry = registered(blocks(PAGE, "toml")[0])
     assert group == "perceiver.sources"
-    install(tmp_path, monkeypatch, entry.replace('"', ""), source=blocks("python")[0])
+    add(tmp_path, monkeypatch, entry, source=blocks(PAGE, "python")[0])
     monkeypatch.chdir(tmp_path)
-    exec(blocks("py")[0], {})
+    exec(blocks(PAGE, "py")[0], {})
     table = load_table("sqlite:films.db:films")
     assert table.column("title") == ["Metropolis", "M"]
     assert table.root == tmp_path.resolve()
@@ -58,7 +48,7 @@ def test_a_source_of_another_package_is_loaded_from(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_a_source(tmp_path, monkeypatch):
-    install(tmp_path, monkeypatch, "broken = broken:SOURCE", "broken", "SOURCE = 3")
+    add(tmp_path, monkeypatch, "broken = broken:SOURCE", "broken", "SOURCE = 3")
     with pytest.raises(TypeError, match="must name an instance of Source, got 3"):
         sources()
 

@@ -4,7 +4,6 @@ import csv
 import json
 import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,25 +12,17 @@ from cli_helpers import SETTINGS, perceiver
 from data_helpers import table_of
 from perceiver_pytorch.data import target_kinds, target_types
 from perceiver_pytorch.data.targets import ClassTarget, LabelsTarget, NumberTarget
+from plugin_helpers import blocks, install, registered
 
-PAGE = Path(__file__).parent.parent / "docs/extending/target.md"
-
-
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+PAGE = "extending/target.md"
 
 
 def code(language):
-    return blocks(language)[0]
+    return blocks(PAGE, language)[0]
 
 
-def install(folder, monkeypatch, entry, module="count_target", source=""):
-    """A package as pip installs one: a module, and what its project registers."""
-    (folder / f"{module}.py").write_text(source, encoding="utf-8")
-    facts = folder / f"perceiver_{module}-1.0.dist-info"
-    facts.mkdir()
-    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: perceiver-{module}\nVersion: 1.0\n")
-    (facts / "entry_points.txt").write_text(f"[perceiver.targets]\n{entry}\n")
+def add(folder, monkeypatch, entry, module="count_target", source=""):
+    install(folder, module, "perceiver.targets", entry, source)
     monkeypatch.syspath_prepend(folder)
     target_types.cache_clear()
 
@@ -46,9 +37,9 @@ def as_before():
 
 
 def entry():
-    group, line = re.search(r'entry-points\."([\w.]+)"\]\n(.+)', code("toml")).groups()
+    group, line = registered(code("toml"))
     assert group == "perceiver.targets"
-    return line.replace('"', "")
+    return line
 
 
 def write_visits(path, rows=90):
@@ -65,7 +56,7 @@ def write_visits(path, rows=90):
 
 
 def test_a_count_is_fitted_measured_predicted_and_shown(tmp_path, monkeypatch):
-    install(tmp_path, monkeypatch, entry(), source=code("python"))
+    add(tmp_path, monkeypatch, entry(), source=code("python"))
     assert list(target_types()) == ["count", "number", "labels", "class"]
     write_visits(tmp_path / "clinic.csv")
     fitted = perceiver(
@@ -97,7 +88,7 @@ def test_a_count_is_fitted_measured_predicted_and_shown(tmp_path, monkeypatch):
 
 
 def test_a_count_is_learned_beside_a_class(tmp_path, monkeypatch):
-    install(tmp_path, monkeypatch, entry(), source=code("python"))
+    add(tmp_path, monkeypatch, entry(), source=code("python"))
     write_visits(tmp_path / "clinic.csv")
     options = ("--target=visits,day", "--target-kind=visits=count", "--run=both", "--epochs=1", *SETTINGS)
     done = perceiver("fit", "clinic.csv", *options, cwd=tmp_path)
@@ -108,7 +99,7 @@ def test_a_count_is_learned_beside_a_class(tmp_path, monkeypatch):
 
 
 def test_a_bad_count_is_named(tmp_path, monkeypatch):
-    install(tmp_path, monkeypatch, entry(), source=code("python"))
+    add(tmp_path, monkeypatch, entry(), source=code("python"))
     (tmp_path / "bad.csv").write_text("x,n\n" + "".join(f"{i / 7},{i % 5 if i != 3 else -1}\n" for i in range(30)))
     done = perceiver("fit", "bad.csv", "--target=n", "--target-kind=n=count", *SETTINGS, cwd=tmp_path, check=False)
     assert done.returncode == 2
@@ -117,7 +108,7 @@ def test_a_bad_count_is_named(tmp_path, monkeypatch):
 
 def test_a_run_of_a_target_that_is_not_installed_says_so(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        install(tmp_path, patch, entry(), source=code("python"))
+        add(tmp_path, patch, entry(), source=code("python"))
         write_visits(tmp_path / "clinic.csv")
         options = ("--target=visits", "--target-kind=visits=count", "--run=clinic", "--epochs=1", "--on-error=skip")
         perceiver("fit", "clinic.csv", *options, *SETTINGS, cwd=tmp_path)
@@ -129,12 +120,12 @@ def test_a_run_of_a_target_that_is_not_installed_says_so(tmp_path, monkeypatch):
 
 
 def test_a_count_may_recognise_its_columns(tmp_path, monkeypatch):
-    install(tmp_path, monkeypatch, entry(), source=code("python"))
+    add(tmp_path, monkeypatch, entry(), source=code("python"))
     (tmp_path / "table").mkdir()
     table = table_of(tmp_path / "table", n=list(range(40)), x=[i / 7 for i in range(40)])
     assert target_kinds(table, "n,x") == {"n": "number", "x": "number"}
     found = {}
-    exec(blocks("python")[1], found)
+    exec(blocks(PAGE, "python")[1], found)
     monkeypatch.setattr(target_types()["count"], "recognises", classmethod(found["recognises"]))
     assert target_kinds(table, "n,x") == {"n": "count", "x": "number"}
 
@@ -143,7 +134,7 @@ def test_a_count_may_recognise_its_columns(tmp_path, monkeypatch):
     ("source", "error", "message"),
     [
         ("CountTarget = 3", TypeError, "must be a subclass of Target with a kind, got 3"),
-        ("import nowhere_to_be_found", ImportError, "perceiver-broken registers 'count'"),
+        ("import nowhere_to_be_found", ImportError, "^broken registers 'count'"),
         (
             "from perceiver_pytorch.data import ClassTarget\nclass CountTarget(ClassTarget): pass",
             ValueError,
@@ -152,7 +143,7 @@ def test_a_count_may_recognise_its_columns(tmp_path, monkeypatch):
     ],
 )
 def test_what_cannot_be_a_target(tmp_path, monkeypatch, source, error, message):
-    install(tmp_path, monkeypatch, "count = broken:CountTarget", "broken", source)
+    add(tmp_path, monkeypatch, "count = broken:CountTarget", "broken", source)
     with pytest.raises(error, match=message):
         target_types()
 

@@ -7,6 +7,7 @@ import pytest
 
 from cli_helpers import perceiver
 from perceiver_pytorch.cli.app import COMMANDS, loaded
+from plugin_helpers import install
 
 
 def test_without_a_command_there_is_help(tmp_path):
@@ -40,11 +41,7 @@ def test_an_unknown_command_is_refused(tmp_path):
     [("", "broken registers 'thing' (broken:KIND) in perceiver.kinds"), ("KIND = 3", "must name an instance of Kind")],
 )
 def test_a_package_that_cannot_be_used_is_an_error_without_a_traceback(module, message, tmp_path, monkeypatch):
-    information = tmp_path / "broken-1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text("[perceiver.kinds]\nthing = broken:KIND\n")
-    (tmp_path / "broken.py").write_text(module)
+    install(tmp_path, "broken", "perceiver.kinds", "thing = broken:KIND", module)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     code = "import sys; sys.argv = ['perceiver', 'config']; from perceiver_pytorch.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
