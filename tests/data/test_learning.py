@@ -37,3 +37,9 @@ def test_objects_in_cells_are_told_from_identifiers(tmp_path):
         fit(table_of(tmp_path, a=[{"x": i} for i in range(6)], y=y))
     with pytest.raises(DataError, match="item_id look like identifiers"):
         fit(table_of(tmp_path, item_id=list(range(6)), y=y))
+
+
+def test_a_table_of_its_target_alone_says_so(tmp_path):
+    table = table_of(tmp_path, label=["a", "b", "a", "b"])
+    with pytest.raises(DataError, match="to learn from: there is none besides the target and the split; add"):
+        InputSpec.fit(table, {}, target="label", rows=np.arange(4))

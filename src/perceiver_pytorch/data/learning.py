@@ -46,6 +46,8 @@ def fit_modalities(
 
 def _why_none(table: Any, names: list[str], rows: np.ndarray) -> str:
     """Why columns are of no kind, and what to do."""
+    if not names:
+        return "there is none besides the target and the split; add the columns that the target depends on"
     first = table.row(int(rows[0])) if len(rows) else {}
     objects = [name for name in names if isinstance(first.get(name), dict)]
     if objects:
