@@ -1,17 +1,123 @@
-"""Files that are whole or not there, also when the process is killed or the disk is full."""
+"""Files: read if they are regular and of bounded size, and written so that they are whole or not there."""
 
 import errno
+import io
 import json
 import math
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Libraries that write by themselves (PyTorch, safetensors) have errors of their own, with the system's words in them.
 _NO_ROOM_WORDS = ("no space left", "disk quota exceeded", "file too large", "enospc", "filewriter failed")
+
+_FLAGS = ("O_BINARY", "O_CLOEXEC", "O_NOCTTY", "O_NOINHERIT", "O_NONBLOCK")
+_READ = sum(getattr(os, flag, 0) for flag in _FLAGS)  # not every system has all
+_OTHERS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+
+MAX_TEXT = 256 << 20
+"""Bytes of a file of settings or JSON, at most."""
+
+
+class FileRefusedError(OSError):
+    """A file is not opened: it is no regular file, or too large. ``strerror`` is the reason without the path."""
+
+    @classmethod
+    def at(cls, path: "str | os.PathLike[str]", reason: str) -> "FileRefusedError":
+        """For the file at ``path``."""
+        error = cls(f"{os.fspath(path)}: {reason}")
+        error.strerror = reason
+        return error
+
+
+def check_regular(path: "str | os.PathLike[str]", most: int | None = None) -> int:
+    """The size of a file in bytes, for a library that opens it by itself.
+
+    Args:
+        path: leads to the file, also through links.
+        most: bytes that it may have.
+
+    Raises:
+        FileRefusedError: if it is a folder, a pipe, a device or a socket, or larger than ``most``.
+        OSError: if there is no such file, or it cannot be looked at.
+    """
+    return _checked_size(path, os.stat(path), most)
+
+
+def open_regular(path: "str | os.PathLike[str]", most: int | None = None) -> BinaryIO:
+    """Opens a file for reading bytes; it ends where it ended at this moment, as a growing file may have no end.
+
+    A pipe would be waited for, and a device may have no end: both are refused. So is what takes the place of a file
+    between the look at it and its opening.
+
+    Args:
+        path: leads to the file, also through links.
+        most: bytes that it may have.
+
+    Raises:
+        FileRefusedError, OSError: as `check_regular` does.
+    """
+    check_regular(path, most)
+    return io.BufferedReader(_AsOpened(path, most))
+
+
+def read_regular(path: "str | os.PathLike[str]", most: int) -> bytes:
+    """All bytes of a file that has no more than ``most`` of them; errors are those of `open_regular`."""
+    with open_regular(path, most) as file:
+        return file.read()
+
+
+def read_text(path: "str | os.PathLike[str]", most: int = MAX_TEXT) -> str:
+    """A file of UTF-8 text, with lines that end as Python's do; further errors are those of `open_regular`.
+
+    Raises:
+        UnicodeDecodeError: if it is something else.
+    """
+    return io.TextIOWrapper(io.BytesIO(read_regular(path, most)), encoding="utf-8").read()
+
+
+class _AsOpened(io.FileIO):
+    """A file up to the size that it had."""
+
+    def __init__(self, path: "str | os.PathLike[str]", most: int | None) -> None:
+        super().__init__(os.fspath(path), "rb", opener=lambda name, _: os.open(name, _READ))
+        try:
+            self._size = _checked_size(path, os.fstat(self.fileno()), most)
+        except BaseException:
+            self.close()
+            raise
+
+    def readinto(self, buffer: Any) -> int | None:
+        view = memoryview(buffer).cast("B")
+        return super().readinto(view[: max(0, self._size - self.tell())])
+
+    def readall(self) -> bytes:
+        parts = []
+        while part := super().read(max(0, self._size - self.tell())):
+            parts.append(part)
+        return b"".join(parts)
+
+    def read(self, size: int | None = -1) -> bytes | None:
+        left = max(0, self._size - self.tell())
+        return self.readall() if size is None or size < 0 else super().read(min(size, left))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return super().seek(self._size + offset) if whence == os.SEEK_END else super().seek(offset, whence)
+
+
+def _checked_size(path: "str | os.PathLike[str]", found: os.stat_result, most: int | None) -> int:
+    if stat.S_ISDIR(found.st_mode):
+        raise FileRefusedError.at(path, "must be a file, is a folder")
+    if not stat.S_ISREG(found.st_mode):
+        what = _OTHERS.get(stat.S_IFMT(found.st_mode), "a device")
+        raise FileRefusedError.at(path, f"must be a regular file, is {what}; save what it gives to a file first")
+    if most is not None and found.st_size > most:
+        raise FileRefusedError.at(path, f"must have at most {most:,} bytes, has {found.st_size:,}")
+    return found.st_size
 
 
 class DiskFullError(OSError):
