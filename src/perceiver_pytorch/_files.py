@@ -91,9 +91,9 @@ class _AsOpened(io.FileIO):
             self.close()
             raise
 
-    def readinto(self, buffer: Any) -> int | None:
+    def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
-        return super().readinto(view[: max(0, self._size - self.tell())])
+        return super().readinto(view[: max(0, self._size - self.tell())]) or 0
 
     def readall(self) -> bytes:
         parts = []
@@ -101,9 +101,9 @@ class _AsOpened(io.FileIO):
             parts.append(part)
         return b"".join(parts)
 
-    def read(self, size: int | None = -1) -> bytes | None:
+    def read(self, size: int | None = -1) -> bytes:
         left = max(0, self._size - self.tell())
-        return self.readall() if size is None or size < 0 else super().read(min(size, left))
+        return self.readall() if size is None or size < 0 else super().read(min(size, left)) or b""
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         return super().seek(self._size + offset) if whence == os.SEEK_END else super().seek(offset, whence)
