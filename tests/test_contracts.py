@@ -1,15 +1,18 @@
-"""Contracts kept as text: public names, state-dict keys, options of the command.
+"""Contracts kept as text: public names, state-dict keys, options of the command; what a run writes, in its own tests.
 
 A change of one is a decision, seen in the diff. After such a decision write them anew with
 
-    PERCEIVER_WRITE_CONTRACTS=1 python -m pytest tests/test_contracts.py
+    PERCEIVER_WRITE_CONTRACTS=1 python -m pytest tests
 """
 
 import importlib
 import inspect
+import json
 import os
+import re
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +48,31 @@ def compare(name: str, text: str) -> None:
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
     assert text == file.read_text(), f"{file} differs; see the docstring of {__name__} if the change is meant"
+
+
+def key_paths(value: object, path: str = "") -> set[str]:
+    """The keys of nested mappings, "a.b"; the entries of a list count as one, "a[].b"."""
+    if isinstance(value, dict):
+        return set().union(*(key_paths(inner, f"{path}.{key}".lstrip(".")) for key, inner in value.items()), {path})
+    if isinstance(value, list):
+        return set().union(*(key_paths(inner, f"{path}[]") for inner in value), {path})
+    return {path}
+
+
+def what_a_run_tells(run: Any) -> str:
+    """The keys of metrics.json and config.yaml, the columns of history.csv and the headings of the report."""
+    import yaml
+
+    metrics = json.loads((run.path / "metrics.json").read_text())
+    config = yaml.safe_load((run.path / "config.yaml").read_text())
+    columns = (run.path / "history.csv").read_text().splitlines()[0].split(",")
+    lines = []
+    for file, keys in (("metrics.json", key_paths(metrics)), ("config.yaml", key_paths(config)), ("history.csv", columns)):
+        lines += [file, *(f"    {key}" for key in sorted(keys) if key)]
+    if (report := run.path / "report.html").is_file():
+        parts = re.findall(r"<(h[1-3]|th|summary)\b[^>]*>(.*?)</\1>", report.read_text(), re.DOTALL)
+        lines += ["report.html", *(f"    {tag} {' '.join(re.sub('<[^>]*>', '', text).split())}" for tag, text in parts)]
+    return "\n".join(lines) + "\n"
 
 
 def public_names(module: str) -> list[str]:

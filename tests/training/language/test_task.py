@@ -17,7 +17,7 @@ from perceiver_pytorch.training.language.text_file import open_text
 from perceiver_pytorch.training.run.callbacks import Stopper
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.run.job import INTERRUPTED, run_job
-from test_contracts import compare
+from test_contracts import compare, what_a_run_tells
 from training_helpers import SILENT
 
 TINY = {"num_latents": 8, "latent_dim": 32, "embedding_dim": 32, "depth": 1, "heads": 2, "cross_heads": 2}
@@ -60,6 +60,7 @@ def test_a_run_leaves_everything_behind_and_learns(finished):
     names = {path.relative_to(run.path).as_posix() for path in run.path.rglob("*") if path.is_file()}
     names = {re.sub(r"events\..*", "events", name) for name in names}
     compare("language_run_folder.txt", "\n".join(sorted(names)) + "\n")
+    compare(f"told_{settings.objective}.txt", what_a_run_tells(run))
     assert run.config() == settings
     assert json.loads(run.metrics_file.read_text()) == outcome.metrics
     assert [row["step"] for row in read_history(run.history_file)] == [20, 40, 60]

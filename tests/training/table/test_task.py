@@ -21,7 +21,7 @@ from perceiver_pytorch.training.run.job import INTERRUPTED, run_job
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.task import TableTask
-from test_contracts import compare
+from test_contracts import compare, what_a_run_tells
 from training_helpers import SILENT, fit, tiny_config, write_mixed_table
 
 
@@ -55,6 +55,7 @@ def test_a_run_leaves_everything_behind(finished):
     names = {path.relative_to(run.path).as_posix() for path in run.path.rglob("*") if path.is_file()}
     names = {re.sub(r"events\..*", "events", name) for name in names}
     compare("run_folder.txt", "\n".join(sorted(names)) + "\n")
+    compare("told_classes.txt", what_a_run_tells(run))
     assert run.config() == config
     assert outcome.stopped is None
     assert json.loads(run.metrics_file.read_text()) == run.metrics() == outcome.metrics

@@ -15,6 +15,7 @@ from perceiver_pytorch.training.table.datasets import make_dataset
 from perceiver_pytorch.training.table.evaluation import measure
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import AugmentConfig
+from test_contracts import compare, what_a_run_tells
 from training_helpers import SILENT, fit, tiny_config, write_targets_table
 
 ALL = ["weight", "side", "tags"]
@@ -42,8 +43,14 @@ def lone(table, tmp_path, target, **training):
     return run, fit(config, run, reporter=SILENT)
 
 
+def test_what_a_run_with_several_targets_tells(together):
+    run, _, _ = together
+    compare("told_several_targets.txt", what_a_run_tells(run))
+
+
 def test_labels_are_learned(table, tmp_path):
     run, outcome = lone(table, tmp_path, "tags", epochs=12)
+    compare("told_labels.txt", what_a_run_tells(run))
     metrics = outcome.metrics
     assert (metrics["kind"], metrics["score_name"], metrics["bad_rows"]) == ("labels", "map", 48)
     assert metrics["map"] == metrics["score"] > metrics["baseline_map"] + 0.15
