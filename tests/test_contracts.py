@@ -66,8 +66,9 @@ def what_a_run_tells(run: Any) -> str:
     metrics = json.loads((run.path / "metrics.json").read_text())
     config = yaml.safe_load((run.path / "config.yaml").read_text())
     columns = (run.path / "history.csv").read_text().splitlines()[0].split(",")
+    told = {"metrics.json": key_paths(metrics), "config.yaml": key_paths(config), "history.csv": columns}
     lines = []
-    for file, keys in (("metrics.json", key_paths(metrics)), ("config.yaml", key_paths(config)), ("history.csv", columns)):
+    for file, keys in told.items():
         lines += [file, *(f"    {key}" for key in sorted(keys) if key)]
     if (report := run.path / "report.html").is_file():
         parts = re.findall(r"<(h[1-3]|th|summary)\b[^>]*>(.*?)</\1>", report.read_text(), re.DOTALL)
