@@ -57,6 +57,7 @@ def facts_of(table, targets, wrong=(), balanced=False, **changes):
         sizes={"train": 30, "test": ROWS},
         bad_rows=[],
         notes=[],
+        warnings=[],
         data_notes=[],
         summary="a model",
         config="data: {}",
@@ -111,8 +112,18 @@ def test_a_third_of_the_examples_are_wrong_ones_where_there_are_as_many(table, t
 def test_what_was_left_out_and_noted_is_listed(table, tmp_path):
     bad = [BadRow(i, "x", "a <number> was expected") for i in range(51)]
     text = page(tmp_path, facts_of(table, ["side"], bad_rows=bad, notes=["Be careful."], data_notes=["Read so."]))
+    assert "Nothing that was noticed." not in text
     for part in ("Be careful.", "Read so.", "a &lt;number&gt; was expected", "… and 1 more."):
         assert part in text, part
+
+
+def test_what_was_lost_or_is_doubtful_stands_in_one_place(table, tmp_path):
+    assert "Nothing that was noticed." in page(tmp_path, facts_of(table, ["side"]))
+    text = page(tmp_path, facts_of(table, ["side"], warnings=[f"<{i}> was lost" for i in range(101)]))
+    start, end = text.index("What was lost or doubtful"), text.index("What each modality is worth")
+    assert "<li>&lt;99&gt; was lost</li>" in text[start:end]
+    assert "&lt;100&gt; was lost" not in text
+    assert "… and 1 more" in text[start:end]
 
 
 def test_no_epoch_and_a_single_modality(table, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from perceiver_pytorch import tables
-from perceiver_pytorch.tables.rows import ChosenRows, adapted, warn_about_bad_rows
+from perceiver_pytorch.tables.rows import ChosenRows, adapted, warn_about_rows
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.settings import DataConfig
 
@@ -65,7 +65,7 @@ def test_ten_bad_rows_are_named(run: tables.Run) -> None:
     data = adapted(run.config.data, "skip", False, None)
     found = ChosenRows.load(rows, data, "all", "all", None, Reporter())
     dataset = found.dataset(run.spec, data, 0, Reporter(warn=lambda text: None), require_target=False)
-    warn_about_bad_rows(dataset, Reporter(warn=told.append))
+    warn_about_rows(dataset, Reporter(warn=told.append))
     assert len(told) == 11
     assert told[0].startswith("row 0 is left out: column 'size': ")
     assert told[10] == ".. and 2 more rows"

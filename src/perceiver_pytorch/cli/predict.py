@@ -16,6 +16,9 @@ def predict(
     table: Annotated[str, typer.Argument(help="Table, with or without the target; cells may be empty.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV or Parquet file to write.")],
     split: Annotated[str, typer.Option(help="Rows to predict: train, val, test, all.")] = "all",
+    summary: Annotated[
+        Path | None, typer.Option(help="JSON file to write what was lost or doubtful to: counts, rows, warnings.")
+    ] = None,
     **reading: Any,
 ) -> int:
     """Predict with a trained model: per row its class, labels or number, and the probability of each class or label."""
@@ -25,5 +28,5 @@ def predict(
         raise ValueError(f"run {run} has a language model: use perceiver generate {run} PROMPT, or perceiver fill")
     from perceiver_pytorch.tables.run import Run
 
-    Run.open(run).predict(table, split=split, output=output, reporter=console.reporter(), **reading)
+    Run.open(run).predict(table, split=split, output=output, summary=summary, reporter=console.reporter(), **reading)
     return 0

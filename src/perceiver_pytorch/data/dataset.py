@@ -3,7 +3,6 @@
 import copy
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from perceiver_pytorch.data.cells import Where, cell_key
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.input_spec import InputSpec
 from perceiver_pytorch.data.kinds.base import Encoded, ModalitySpec
+from perceiver_pytorch.data.losses import Change, Losses
 from perceiver_pytorch.data.table import TableLike
 from perceiver_pytorch.data.targets import Target
 from perceiver_pytorch.data.workers import MAX_WORKERS, in_workers
@@ -43,6 +43,16 @@ class Sample:
     inputs: dict[str, Encoded | None]
     targets: dict[str, np.ndarray]
     row: int
+
+    @property
+    def changes(self) -> list[tuple[str, Change]]:
+        """What was done to its cells, each with the modality's name."""
+        return [
+            (name, change if isinstance(change, Change) else Change(change))
+            for name, encoded in self.inputs.items()
+            if encoded is not None
+            for change in encoded.changes
+        ]
 
 
 @dataclass(frozen=True)
@@ -87,8 +97,7 @@ class TableDataset(Dataset[Sample]):
     Attributes:
         prepared: all rows have been decoded once.
         bad: {row: `BadRow`}, the rows that were left out, as far as they were met.
-        changes: {modality: {change: rows}}, counted by `prepare`: what was done to cells to make them fit; each
-            modality's `changes` has the words for it.
+        losses: counts what was done to the cells of the rows, as far as they were met.
 
     Raises:
         DataError: the table has no such column, or an argument is not as expected.
@@ -119,7 +128,7 @@ class TableDataset(Dataset[Sample]):
         self.workers = workers
         self.prepared = False
         self.bad: dict[int, BadRow] = {}
-        self.changes: dict[str, Counter[str]] = {}
+        self.losses = Losses(spec.modalities, len(table))
         targets = [target.name for target in spec.targets if target.name in table.column_names]
         self._columns = spec.columns + (targets or [spec.targets[0].name] if require_target else targets)
         for column in self._columns:
@@ -198,7 +207,6 @@ class TableDataset(Dataset[Sample]):
             DataError: the first bad row, unless `on_error` is `"skip"`; or every row is bad.
         """
         bad: list[BadRow] = []
-        self.changes = {modality.name: Counter() for modality in self.spec.modalities}
         workers, told = self._preparing_workers(), -_REPORT_EVERY
         with closing(self._read_in_workers(workers) if workers else self._read(self.rows)) as outcomes:
             for done, (row, outcome) in enumerate(outcomes):
@@ -206,7 +214,7 @@ class TableDataset(Dataset[Sample]):
                     progress(done, len(self.rows))
                     told = now
                 if isinstance(outcome, Sample):
-                    self._count(outcome)
+                    self.losses.count(row, outcome.changes)
                     self._keep(outcome)
                 else:
                     bad.append(BadRow(row, outcome.column, outcome.reason))
@@ -285,10 +293,6 @@ class TableDataset(Dataset[Sample]):
                 return
             for row in rows[start:].tolist():
                 yield from self._cells(np.array([row]))
-
-    def _count(self, sample: Sample) -> None:
-        for name, encoded in sample.inputs.items():
-            self.changes[name].update(() if encoded is None else encoded.changes)
 
     def _keep(self, sample: Sample) -> None:
         if sample.row in self._samples:

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from perceiver_pytorch.data.batch import Batch, collate
 from perceiver_pytorch.data.dataset import BadRow, TableDataset
 from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.workers import MAX_WORKERS, as_it_is, begin
 
 _SEARCHED = 1000  # rows tried where a whole batch is bad
@@ -17,10 +18,11 @@ _SEARCHED = 1000  # rows tried where a whole batch is bad
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """What was read for one batch: its good rows (None: there is none) and its bad ones."""
+    """What was read for one batch: its good rows (None: there is none), its bad ones, and what its cells lost."""
 
     batch: Batch | None
     bad: list[BadRow]
+    changes: dict[int, list[tuple[str, Change]]]
 
 
 class BatchReader(Dataset[Read]):
@@ -45,7 +47,9 @@ class BatchReader(Dataset[Read]):
             samples, _ = self.dataset.samples([place % len(self.dataset)])
             if samples:
                 break
-        return Read(collate(samples, self.dataset.spec) if samples else None, bad)
+        new = [] if self.dataset.prepared else samples  # else they are counted
+        changes = {sample.row: found for sample in new if (found := sample.changes)}
+        return Read(collate(samples, self.dataset.spec) if samples else None, bad, changes)
 
 
 class InOrder(Sampler[list[int]]):
@@ -120,6 +124,8 @@ class BatchLoader(DataLoader[Read]):
                 raise self.rows.error(read.bad[0])
             self.rows.bad |= {entry.row: entry for entry in read.bad}
             if read.batch is not None:
+                if not self.rows.prepared:
+                    self.rows.losses.count_all(read.batch.rows.tolist(), read.changes)
                 yield read.batch
             elif self.dataset.fill:  # type: ignore[attr-defined]
                 raise DataError(f"{self.rows.table.source}: none of {_SEARCHED} rows can be used: {read.bad[0].reason}")

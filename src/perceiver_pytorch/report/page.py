@@ -33,7 +33,8 @@ class ReportFacts:
         sizes: number of rows per split.
         bad_rows: rows that were left out.
         notes: sentences about the result.
-        data_notes: sentences about the data.
+        warnings: what was lost or is doubtful, a sentence each.
+        data_notes: sentences about how the data were read.
         summary: of the model.
         config: as YAML.
         balanced: classes count alike instead of rows.
@@ -47,6 +48,7 @@ class ReportFacts:
     sizes: Mapping[str, int]
     bad_rows: Sequence[BadRow]
     notes: Sequence[str]
+    warnings: Sequence[str]
     data_notes: Sequence[str]
     summary: str
     config: str
@@ -69,6 +71,7 @@ def write_report(path: Path, facts: ReportFacts) -> None:
         inputs=spec.describe(),
         rows_note=", ".join(f"{count:,} {name} rows" for name, count in facts.sizes.items()) + ".",
         ignored=listed(spec.unused, 1000),
+        warnings=facts.warnings,
         data_notes=facts.data_notes,
         bad_rows=facts.bad_rows,
         examples=_examples(facts.dataset, facts.predictions),

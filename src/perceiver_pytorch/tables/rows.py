@@ -11,6 +11,7 @@ import numpy as np
 from perceiver_pytorch import _checks
 from perceiver_pytorch.data import InputSpec, TableDataset, TableLike, split_column
 from perceiver_pytorch.data.errors import listed
+from perceiver_pytorch.data.losses import told
 from perceiver_pytorch.data.splits import SPLIT_NAMES
 from perceiver_pytorch.tables.forms import Form, open_table
 from perceiver_pytorch.training.run.reporter import Reporter
@@ -97,14 +98,16 @@ def _complete(table: TableLike, columns: Sequence[str], reporter: Reporter) -> T
     return table.with_empty(missing)
 
 
-def warn_about_bad_rows(dataset: TableDataset, reporter: Reporter) -> None:
-    """Names the first rows that were left out."""
+def warn_about_rows(dataset: TableDataset, reporter: Reporter) -> None:
+    """Names the first rows that were left out, and tells what the cells of the others lost."""
     bad = list(dataset.bad.values())
     for entry in bad[:10]:
         column = "" if entry.column is None else f"column {entry.column!r}: "
         reporter.warn(f"row {entry.row} is left out: {column}{entry.reason}")
     if len(bad) > 10:
         reporter.warn(f".. and {len(bad) - 10} more rows")
+    for line in told(dataset.losses.lines()):
+        reporter.warn(line)
 
 
 def adapted(data: DataConfig, on_error: str | None, allow_outside: bool, encoding: str | None) -> DataConfig:

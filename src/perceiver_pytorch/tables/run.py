@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perceiver_pytorch._files import write_json
-from perceiver_pytorch.data import InputSpec
+from perceiver_pytorch.data import InputSpec, TableDataset
 from perceiver_pytorch.data.targets.scores import metric_lines
-from perceiver_pytorch.tables.rows import ChosenRows, adapted, warn_about_bad_rows
+from perceiver_pytorch.tables.rows import ChosenRows, adapted, warn_about_rows
 from perceiver_pytorch.training.run.accelerator import on_accelerator
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table import evaluation
@@ -138,14 +138,16 @@ class Run:
         """
         model = self.model
         data = adapted(self.config.data, on_error, allow_outside, encoding)
-        chosen = ChosenRows.load(table, data, split, "test", root, reporter)
-        dataset = chosen.dataset(self.spec, data, workers, reporter, require_target=True)
+        warnings: list[str] = []
+        keeping = reporter.keeping(warnings)
+        chosen = ChosenRows.load(table, data, split, "test", root, keeping)
+        dataset = chosen.dataset(self.spec, data, workers, keeping, require_target=True)
         balanced = self.config.training.class_weights == "balanced"
         with reporter.step("measuring") as progress:
             predictions, result = evaluation.measure(model, dataset, balanced=balanced, progress=progress)
-        warn_about_bad_rows(dataset, reporter)
+        warn_about_rows(dataset, reporter)
         source = chosen.table.source
-        result |= {"table": source, "split": chosen.split, "bad_rows": len(dataset.bad)}
+        result |= {"table": source, "split": chosen.split, **_lost(dataset, chosen.split, warnings)}
         reporter.say(f"{len(predictions.rows):,} rows of {source} ({chosen.split})")
         for line in metric_lines(self.spec.targets, result):
             reporter.say(line)
@@ -161,6 +163,7 @@ class Run:
         *,
         split: str = "all",
         output: str | os.PathLike[str] | None = None,
+        summary: str | os.PathLike[str] | None = None,
         on_error: str | None = None,
         allow_outside: bool = False,
         encoding: str | None = None,
@@ -174,6 +177,7 @@ class Run:
             table: of any form that `fit` takes.
             split: rows to predict: train, val, test or all.
             output: CSV or Parquet file to write the predictions to as well.
+            summary: JSON file to write what was lost or doubtful to.
             on_error: for a bad row: raise, or skip: then a column ``error`` says what is wrong with it.
             allow_outside, encoding, workers, root, reporter: as in `evaluate`.
 
@@ -189,13 +193,24 @@ class Run:
             check_output(Path(output))
         model = self.model
         data = adapted(self.config.data, on_error, allow_outside, encoding)
-        chosen = ChosenRows.load(table, data, split, "all", root, reporter)
-        dataset = chosen.dataset(self.spec, data, workers, reporter, require_target=False)
+        warnings: list[str] = []
+        keeping = reporter.keeping(warnings)
+        chosen = ChosenRows.load(table, data, split, "all", root, keeping)
+        dataset = chosen.dataset(self.spec, data, workers, keeping, require_target=False)
         with reporter.step("predicting") as progress:
             predictions = evaluation.predict(model, dataset, progress=progress)
-        warn_about_bad_rows(dataset, reporter)
+        warn_about_rows(dataset, reporter)
         rows = predictions_table(predictions, dataset.bad if data.on_error == "skip" else None)
         if output is not None:
             write_table(Path(output), rows)
             reporter.say(f"{len(predictions.rows):,} predictions written to {output}")
+        if summary is not None:
+            source = {"table": chosen.table.source, "split": chosen.split, "rows": len(predictions.rows)}
+            write_json(Path(summary), source | _lost(dataset, chosen.split, warnings))
         return rows if chosen.form is None else chosen.form.write(rows, table, rows["row"].to_numpy())
+
+
+def _lost(dataset: TableDataset, split: str, warnings: list[str]) -> dict[str, Any]:
+    """What was lost or is doubtful of some rows, as JSON values: counted, and in words."""
+    losses = dataset.losses
+    return {"bad_rows": len(dataset.bad), "losses": losses.as_json(split), "warnings": [*warnings, *losses.lines()]}

@@ -6,6 +6,7 @@ from perceiver_pytorch.data import (
     CategoriesSpec,
     Where,
 )
+from perceiver_pytorch.data.losses import Change
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
 
@@ -22,4 +23,6 @@ class TestCategories:
         encoded = self.spec.encode({"color": "green", "flag": None}, WHERE)
         assert encoded.values.tolist() == [2, 5]
         assert encoded.mask.tolist() == [True, False]
+        assert encoded.changes == (Change("unseen", "color", "green"),)
+        assert self.spec.encode({"color": "red", "flag": None}, WHERE).changes == ()
         assert self.spec.encode({"color": None, "flag": None}, WHERE) is None

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from data_helpers import fitted, table_of, write_table
 from perceiver_pytorch.data import DataError, DatesSpec, Where, load_table, recognise_columns
+from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.values import as_date
 
 WHERE = Where("here.csv", None, 17)
@@ -71,7 +72,7 @@ def test_elapsed_time_is_standardised_clipped_and_masked(tmp_path):
     assert encoded.values[0, 0] == pytest.approx(0)
     assert encoded.mask.tolist() == [True, False]
     assert spec.encode({"a": None, "b": ""}, WHERE) is None
-    assert spec.encode({"a": "9999-12-31", "b": None}, WHERE).changes == ("clipped",)
+    assert spec.encode({"a": "9999-12-31", "b": None}, WHERE).changes == (Change("clipped", "a", "9999-12-31"),)
 
 
 def test_dates_are_recognised_and_learned(tmp_path):

@@ -1,5 +1,6 @@
 """Number columns."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from perceiver_pytorch.data import (
     NumbersSpec,
     Where,
 )
+from perceiver_pytorch.data.losses import Change
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
 
@@ -23,9 +25,18 @@ class TestNumbers:
     def test_values_are_standardised_clipped_and_masked(self):
         encoded = self.spec.encode({"a": 99, "b": "4.5", "c": float("nan")}, WHERE)
         assert encoded.values.tolist() == [[10.0], [-0.5], [0.0]]
-        assert encoded.changes == ("clipped",)
+        assert encoded.changes == (Change("clipped", "a", "99"),)
         assert encoded.mask.tolist() == [True, True, False]
         assert self.spec.encode({"a": None, "b": "NA", "c": ""}, WHERE) is None
+
+    @pytest.mark.parametrize("cell", [2**53 + 1, "9007199254740993", Decimal(2**60 + 1)])
+    def test_digits_that_a_float_does_not_hold_are_told(self, cell):
+        assert Change("digits", "a", str(cell)) in self.spec.encode({"a": cell, "b": 1, "c": 1}, WHERE).changes
+
+    @pytest.mark.parametrize("cell", [2**53, 2**60, "9007199254740992", 1e300, "1e300", "1234567890123456"])
+    def test_digits_that_a_float_holds_are_not(self, cell):
+        (change,) = self.spec.encode({"a": cell, "b": 1, "c": 1}, WHERE).changes
+        assert change == Change("clipped", "a", str(cell))
 
     @pytest.mark.parametrize("cell", ["abc", float("inf"), "-inf", [1], 10**400])
     def test_what_is_no_number_is_named(self, cell):

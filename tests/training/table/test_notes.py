@@ -1,7 +1,8 @@
 from types import SimpleNamespace
 
 from perceiver_pytorch.data.loading import Waiting
-from perceiver_pytorch.training.table.notes import change_notes, reading_notes, result_notes, waiting_note
+from perceiver_pytorch.data.losses import Change, Losses
+from perceiver_pytorch.training.table.notes import change_notes, loss_lines, reading_notes, result_notes, waiting_note
 
 
 class Rows(SimpleNamespace):
@@ -17,10 +18,13 @@ def test_rows_that_are_decoded_late_are_told_of():
 
 
 def test_changed_cells_are_counted_by_split_and_modality():
-    note = SimpleNamespace(name="note", changes={"cut": "lost their end"})
-    changes = {"train": {"note": {"cut": 1100}}, "val": {}}
-    datasets = {name: Rows(spec=SimpleNamespace(modalities=[note]), changes=counts) for name, counts in changes.items()}
-    assert change_notes(datasets) == ["1,100 of 1,200 train rows: cells of 'note' lost their end."]
+    note = SimpleNamespace(name="note", changes={"cut": "lost their end", "fit": "were resized"}, harmless={"fit"})
+    datasets = {name: Rows(losses=Losses([note], 1200)) for name in ("train", "val")}
+    for row in range(1200):
+        datasets["train"].losses.count(row, [("note", Change("fit"))] + [("note", Change("cut"))] * (row >= 100))
+    assert change_notes(datasets) == ["1,200 of 1,200 train rows: cells of 'note' were resized."]
+    (line,) = loss_lines(datasets)
+    assert line == "1,100 of 1,200 train rows (rows 100, 101, 102, 103, 104 ..): cells of 'note' lost their end"
 
 
 def test_waiting_is_a_share_of_the_time():

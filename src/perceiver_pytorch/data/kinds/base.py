@@ -15,6 +15,7 @@ from perceiver_pytorch._settings import Settings as Settings
 from perceiver_pytorch._settings import knob as knob  # both are handed on, to declare the options of a kind
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.train_rows import TrainRows
 
 if TYPE_CHECKING:
@@ -37,13 +38,14 @@ class Encoded:
         values: (*axes, channels), or (*axes,) for ids; an axis may be shorter than the modality's.
         mask: bool (*axes), True where a token is real; None if all are.
         coordinates: per axis None, or float32 (length,) or (length, count) where the spec's `own_coordinates` says so.
-        changes: keys of the spec's `changes`: what was done to the cell to make it fit.
+        changes: what was done to the cells to make them fit: keys of the spec's `changes`, or a `Change`, which names
+            the column and the cell, too.
     """
 
     values: "np.ndarray"
     mask: "np.ndarray | None" = None
     coordinates: "tuple[np.ndarray | None, ...] | None" = None
-    changes: tuple[str, ...] = ()
+    changes: "tuple[str | Change, ...]" = ()
 
     @property
     def nbytes(self) -> int:
@@ -86,7 +88,9 @@ class ModalitySpec:
     dtype: ClassVar[str] = "float32"
     """dtype of the batch: `"float32"`; `"uint8"`, which the model reads from -1 to 1; or `"int64"` for ids."""
     changes: ClassVar[Mapping[str, str]] = {}
-    """What may be done to a cell to make it fit, as the report words it after "12 cells of 'photo' "."""
+    """What may be done to a cell to make it fit, as it reads after "12 of 80 rows: cells of 'photo' "."""
+    harmless: ClassVar[frozenset[str]] = frozenset()
+    """Those of `changes` that lose nothing: they are told, but not warned of."""
 
     name: str
     """The modality's name."""

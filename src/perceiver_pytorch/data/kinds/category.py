@@ -10,6 +10,7 @@ from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec
+from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.train_rows import TrainRows
 from perceiver_pytorch.data.values import as_label, is_missing
 
@@ -37,6 +38,7 @@ class CategoriesSpec(ModalitySpec):
 
     kind: ClassVar[str] = "category"
     dtype: ClassVar[str] = "int64"
+    changes: ClassVar[Mapping[str, str]] = {"unseen": "have values that the train rows did not have"}
 
     def __post_init__(self) -> None:
         if not len(self.columns) == len(self.values) > 0:
@@ -79,11 +81,19 @@ class CategoriesSpec(ModalitySpec):
     def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
         """int64 (columns,); a missing value has the unknown id and is masked; None if all are missing."""
         cells = [row[column] for column in self.columns]
-        mask = np.array([not is_missing(cell) for cell in cells])
+        there = [not is_missing(cell) for cell in cells]
+        mask = np.array(there)
         if not mask.any():
             return None
         ids = [known.get(as_label(cell), other) for cell, (known, other) in zip(cells, self._lookup, strict=True)]
-        return Encoded(np.array(ids, dtype=np.int64), None if mask.all() else mask)
+        others = [] if self._others.isdisjoint(ids) else zip(self.columns, cells, ids, there, strict=True)
+        changes = [Change("unseen", name, as_label(cell)) for name, cell, i, has in others if i in self._others and has]
+        return Encoded(np.array(ids, dtype=np.int64), None if mask.all() else mask, changes=tuple(changes))
+
+    @cached_property
+    def _others(self) -> frozenset[int]:
+        """The unknown ids of all columns."""
+        return frozenset(other for _, other in self._lookup)
 
     @cached_property
     def _lookup(self) -> list[tuple[dict[str, int], int]]:

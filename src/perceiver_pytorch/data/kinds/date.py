@@ -11,6 +11,7 @@ from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec, StandardisedSpec
+from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.train_rows import TrainRows
 from perceiver_pytorch.data.values import as_date
 
@@ -52,7 +53,7 @@ class DatesSpec(StandardisedSpec):
         """
         values = np.zeros(self.shape, dtype=np.float32)
         mask = np.ones(len(self.columns), dtype=bool)
-        changes: set[str] = set()
+        changes = []
         for i, column in enumerate(self.columns):
             try:
                 date = as_date(row[column])
@@ -62,7 +63,8 @@ class DatesSpec(StandardisedSpec):
                 mask[i] = False
                 continue
             elapsed = (_days(date) - self.means[i]) / self.stds[i]
-            changes |= {"clipped"} if abs(elapsed) > _CLIP else set()
+            if abs(elapsed) > _CLIP:
+                changes.append(Change("clipped", column, str(row[column])))
             year = (date.year - 1970 - self.means[i] / 365.2425) / max(1.0, self.stds[i] / 365.2425)
             values[i, :2] = np.clip([elapsed, year], -_CLIP, _CLIP)
             values[i, 2:] = [part for share in _shares(date) for part in _circle(share)]

@@ -79,6 +79,7 @@ class ImageSpec(ColumnSpec):
     kind: ClassVar[str] = "image"
     dtype: ClassVar[str] = "uint8"
     changes: ClassVar[Mapping[str, str]] = BOX_CHANGES
+    harmless: ClassVar[frozenset[str]] = frozenset(BOX_CHANGES)
 
     def __post_init__(self) -> None:
         check_positive(self, "height", "width", "patch")

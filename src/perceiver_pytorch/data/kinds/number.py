@@ -3,16 +3,21 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec, StandardisedSpec
+from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.train_rows import TrainRows, too_large
 from perceiver_pytorch.data.values import as_number
 
 _CLIP = 10.0  # standard deviations: one absurd cell must not swamp a batch
+_EXACT = 2.0**53  # whole numbers up to here are read as they are
+_MANY_DIGITS = 15  # a float holds all numbers that have so many
+_DIGITS = "have more digits than a floating-point number holds (15), and lose the last ones; read codes as text"
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class NumbersSpec(StandardisedSpec):
     """
 
     kind: ClassVar[str] = "number"
+    changes: ClassVar[Mapping[str, str]] = {**StandardisedSpec.changes, "digits": _DIGITS}
 
     @property
     def channels(self) -> int:
@@ -41,7 +47,7 @@ class NumbersSpec(StandardisedSpec):
         """float32 (columns, 1) within ±10; a missing number is 0 and masked; None if all are missing."""
         values = np.zeros((len(self.columns), 1), dtype=np.float32)
         mask = np.ones(len(self.columns), dtype=bool)
-        clipped = False
+        changes = []
         for i, column in enumerate(self.columns):
             try:
                 number = as_number(row[column])
@@ -52,10 +58,13 @@ class NumbersSpec(StandardisedSpec):
             else:
                 standard = (number - self.means[i]) / self.stds[i]
                 values[i] = min(max(standard, -_CLIP), _CLIP)
-                clipped |= abs(standard) > _CLIP
+                if abs(standard) > _CLIP:
+                    changes.append(Change("clipped", column, str(row[column])))
+                if abs(number) >= _EXACT and _loses_digits(row[column]):
+                    changes.append(Change("digits", column, str(row[column])))
         if not mask.any():
             return None
-        return Encoded(values, None if mask.all() else mask, changes=("clipped",) if clipped else ())
+        return Encoded(values, None if mask.all() else mask, changes=tuple(changes))
 
     def note(self) -> str:
         return "standardised by the train rows"
@@ -74,6 +83,15 @@ class NumberKind(Kind):
 
     def learn(self, columns: Sequence[str], rows: TrainRows) -> list[ModalitySpec]:
         return [NumbersSpec.fit(rows.free_name("numbers"), rows.values(columns, as_number))]
+
+
+def _loses_digits(cell: Any) -> bool:
+    """Whether a cell is a whole number that a float does not hold."""
+    try:
+        exact = Decimal(cell)
+    except (InvalidOperation, TypeError, ValueError):
+        return False  # text with marks that only a reader of numbers knows
+    return len(exact.normalize().as_tuple().digits) > _MANY_DIGITS and exact != Decimal(float(cell))
 
 
 def _moments(column: str, values: list[float]) -> tuple[float, float]:

@@ -73,6 +73,7 @@ class VideoSpec(ColumnSpec):
     kind: ClassVar[str] = "video"
     dtype: ClassVar[str] = "uint8"
     changes: ClassVar[Mapping[str, str]] = {**BOX_CHANGES, "cut": CUT}
+    harmless: ClassVar[frozenset[str]] = frozenset(BOX_CHANGES)
 
     def __post_init__(self) -> None:
         check_positive(self, "rate", "num_frames", "height", "width", "patch")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -21,6 +21,15 @@ class Reporter:
     warn: Callable[[str], None] = print
     progress: Callable[[str], Any] | None = None
     bar: bool = False
+
+    def keeping(self, warnings: list[str]) -> "Reporter":
+        """One that also adds its warnings to a list."""
+
+        def warn(text: str) -> None:
+            warnings.append(text)
+            self.warn(text)
+
+        return replace(self, warn=warn)
 
     @contextmanager
     def step(self, title: str) -> Iterator[Callable[[int, int], None] | None]:

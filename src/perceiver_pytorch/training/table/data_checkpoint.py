@@ -1,4 +1,5 @@
-"""What checkpoints hold about the data of a run: how long training waited for them, and which rows were bad."""
+"""What checkpoints hold about the data of a run: how long training waited for them, which rows were bad, and what was
+lost of the others."""
 
 from typing import Any
 
@@ -8,7 +9,7 @@ from perceiver_pytorch.data import BadRow, BatchLoader, TableDataset
 
 
 class DataCheckpoint(pl.Callback):
-    """Keeps both in the checkpoints, so that a resumed run reports on all of its steps.
+    """Keeps this in the checkpoints, so that a resumed run reports on all of its steps.
 
     Args:
         loader: of the train rows.
@@ -29,10 +30,15 @@ class DataCheckpoint(pl.Callback):
             name: [[entry.row, entry.column, entry.reason] for entry in dataset.bad.values()]
             for name, dataset in self.datasets.items()
         }
-        return {"waited": waiting.waited, "seconds": waiting.seconds, "bad": bad}
+        late = {name: dataset for name, dataset in self.datasets.items() if not dataset.prepared}
+        losses = {"losses": {name: dataset.losses.state() for name, dataset in late.items()}} if late else {}
+        return {"waited": waiting.waited, "seconds": waiting.seconds, "bad": bad, **losses}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.loader.waiting.waited, self.loader.waiting.seconds = state_dict["waited"], state_dict["seconds"]
         for name, bad in state_dict["bad"].items():
             if name in self.datasets:
                 self.datasets[name].bad |= {row: BadRow(row, column, reason) for row, column, reason in bad}
+        for name, losses in state_dict.get("losses", {}).items():
+            if name in self.datasets and not self.datasets[name].prepared:
+                self.datasets[name].losses.load(losses)

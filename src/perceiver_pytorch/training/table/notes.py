@@ -20,13 +20,13 @@ def reading_notes(table: TableLike, datasets: dict[str, TableDataset]) -> list[s
 
 
 def change_notes(datasets: dict[str, TableDataset]) -> list[str]:
-    """What was done to cells to make them fit, a sentence per split, modality and change."""
-    return [
-        f"{count:,} of {len(dataset):,} {name} rows: cells of {modality.name!r} {modality.changes[change]}."
-        for name, dataset in datasets.items()
-        for modality in dataset.spec.modalities
-        for change, count in dataset.changes.get(modality.name, {}).items()
-    ]
+    """What was done to cells to make them fit, and loses nothing; a sentence per split, column and change."""
+    return [f"{line}." for name, dataset in datasets.items() for line in dataset.losses.lines(name, harmless=True)]
+
+
+def loss_lines(datasets: dict[str, TableDataset]) -> list[str]:
+    """What cells lost, as far as their rows were met; a sentence per split, column and loss."""
+    return [line for name, dataset in datasets.items() for line in dataset.losses.lines(name)]
 
 
 def waiting_note(waiting: Waiting, dataset: TableDataset) -> str:

@@ -22,13 +22,14 @@ from perceiver_pytorch.data import (
     target_names,
 )
 from perceiver_pytorch.data.errors import DataError, listed
+from perceiver_pytorch.data.losses import told
 from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.start.finetune import Source, adopt, load_source
 from perceiver_pytorch.training.start.published_inputs import adopt_rates
 from perceiver_pytorch.training.table.column_warnings import warn_about_columns
 from perceiver_pytorch.training.table.datasets import bad_rows, decode_where_it_fits, make_dataset, read_options
-from perceiver_pytorch.training.table.notes import change_notes, reading_notes
+from perceiver_pytorch.training.table.notes import change_notes, loss_lines, reading_notes
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import DataConfig, FitConfig
 
@@ -43,7 +44,8 @@ class TableData:
         spec: what was learned about the table.
         fingerprint: what tells whether the table is the same when the run is resumed.
         datasets: the rows by split: train, val, and test where there are any.
-        notes: sentences about the data, for the report.
+        notes: sentences about how the data are read, for the report.
+        warnings: what is doubtful about the table; of a resumed run, as it was told when the run began.
     """
 
     config: FitConfig
@@ -52,6 +54,7 @@ class TableData:
     fingerprint: dict[str, Any]
     datasets: dict[str, TableDataset]
     notes: list[str]
+    warnings: list[str]
 
 
 def prepare_table(
@@ -71,6 +74,8 @@ def prepare_table(
         ValueError: for a configuration that cannot be used, or if the run began with another table.
     """
     table = _load(config, run, resume=resume) if given is None else given
+    warnings: list[str] = []
+    shown, reporter = reporter, reporter.keeping(warnings)
     for note in table.notes:
         reporter.warn(note)
     config = config if config.data.target else _with_target(config, table, in_memory=given is not None)
@@ -84,11 +89,13 @@ def prepare_table(
         _check_table(run, taken, config)
     for line in _describe(spec, splits):
         reporter.say(line)
-    datasets = _datasets(table, splits, spec, config, reporter)
-    notes = [*reading_notes(table, datasets), *change_notes(datasets)]
-    for note in notes:
-        reporter.say(note)
-    return TableData(config, source, spec, taken, datasets, [*table.notes, *notes])
+    datasets = _datasets(table, splits, spec, config, shown)
+    notes = reading_notes(table, datasets)
+    for note in [*notes, *change_notes(datasets)]:
+        shown.say(note)
+    for line in told(loss_lines(datasets), "; the report has them"):
+        shown.warn(line)
+    return TableData(config, source, spec, taken, datasets, notes, run.warnings() if begun else warnings)
 
 
 def _load(config: FitConfig, run: TableRun, *, resume: bool) -> TableLike:

@@ -1,6 +1,6 @@
 """The run folder of a model of tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ class TableRun(RunFolder):
     """A run's files, as in `RunFolder`, and:
 
     ``input_spec.json`` (what was learned about the table) · ``table.json`` (what tells whether the table is still the
-    same) · ``report.html``
+    same) · ``warnings.json`` (what was doubtful about it) · ``report.html``
     """
 
     command = ("fit", "TABLE")
@@ -33,12 +33,16 @@ class TableRun(RunFolder):
         return self.path / "table.json"
 
     @property
+    def warnings_file(self) -> Path:
+        return self.path / "warnings.json"
+
+    @property
     def report_file(self) -> Path:
         return self.path / "report.html"
 
     @property
     def _written(self) -> tuple[Path, ...]:
-        return *super()._written, self.spec_file, self.table_file, self.report_file
+        return *super()._written, self.spec_file, self.table_file, self.warnings_file, self.report_file
 
     @property
     def needed_to_predict(self) -> tuple[Path, ...]:
@@ -64,6 +68,13 @@ class TableRun(RunFolder):
 
     def table(self) -> dict[str, Any]:
         return self._read(self.table_file)
+
+    def write_warnings(self, warnings: Sequence[str]) -> None:
+        write_json(self.warnings_file, {"warnings": list(warnings)})
+
+    def warnings(self) -> list[str]:
+        """What was doubtful about the table when the run began; runs of earlier versions did not write it down."""
+        return self._read(self.warnings_file)["warnings"] if self.warnings_file.is_file() else []
 
     def model(self) -> "RunModel":
         """The trained model, in evaluation mode.

@@ -6,6 +6,7 @@ import numpy as np
 
 from perceiver_pytorch._settings import dump_config
 from perceiver_pytorch.data import BatchLoader, Predictions, ShardedTable, TableDataset, TableLike, in_order
+from perceiver_pytorch.data.losses import told
 from perceiver_pytorch.report.page import ReportFacts, write_report
 from perceiver_pytorch.training.run.job import Trained
 from perceiver_pytorch.training.run.loop import Loaders
@@ -19,7 +20,7 @@ from perceiver_pytorch.training.table.data_checkpoint import DataCheckpoint
 from perceiver_pytorch.training.table.datasets import bad_rows
 from perceiver_pytorch.training.table.learning_rate import peak_learning_rate
 from perceiver_pytorch.training.table.module import TableModule
-from perceiver_pytorch.training.table.notes import result_notes, waiting_note
+from perceiver_pytorch.training.table.notes import change_notes, loss_lines, result_notes, waiting_note
 from perceiver_pytorch.training.table.prepare import TableData, prepare_table
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import FitConfig, TrainingConfig
@@ -67,6 +68,8 @@ class TableTask:
 
     def begin(self, run: TableRun) -> None:
         begun = run.spec_file.is_file()
+        if not begun:
+            run.write_warnings(self.data.warnings)
         if not begun or not run.table_file.is_file():  # runs of early versions have a spec alone
             run.write_table(self.data.fingerprint)
         if not begun:
@@ -94,12 +97,17 @@ class TableTask:
             self.predictions, metrics = evaluation.measure(
                 module.model, dataset, balanced=module.balanced, batch_size=EVALUATION_BATCH, progress=progress
             )
+        late = {name: rows for name, rows in self.data.datasets.items() if not rows.prepared}
+        for line in told(loss_lines(late), "; the report has them"):
+            reporter.warn(line)
         return metrics | {
             "split": split,
             "epochs": len(trained.history),
             "stopped": trained.stopped,
             "parameters": sum(p.numel() for p in module.model.parameters()),
             "bad_rows": len(bad_rows(self.data.datasets)),
+            "losses": [loss for name, rows in self.data.datasets.items() for loss in rows.losses.as_json(name)],
+            "warnings": self._warnings(),
             "train_seconds": round(waiting.seconds, 3),
             "data_wait_share": round(waiting.share, 4),
         }
@@ -116,12 +124,17 @@ class TableTask:
             sizes={name: len(rows) for name, rows in datasets.items()},
             bad_rows=bad_rows(datasets),
             notes=result_notes(split, trained.stopped),
-            data_notes=[*self.data.notes, waiting_note(waiting, datasets["train"])],
+            warnings=self._warnings(),
+            data_notes=[*self.data.notes, *change_notes(datasets), waiting_note(waiting, datasets["train"])],
             summary=trained.module.model.summary(),
             config=dump_config(self.data.config),
             balanced=self.training.class_weights == "balanced",
         )
         write_report(run.report_file, facts)
+
+    def _warnings(self) -> list[str]:
+        """What was lost or is doubtful, a sentence each."""
+        return [*self.data.warnings, *loss_lines(self.data.datasets)]
 
     def _measured(self) -> tuple[str, TableDataset]:
         """The rows that the result is of, and what they are called."""
