@@ -90,3 +90,20 @@ def test_warnings_are_pythons(run: tables.Run) -> None:
 def test_an_output_that_cannot_be_written_is_told_at_once(run: tables.Run, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"\.csv or \.parquet files, got p\.txt"):
         run.predict(ROWS, output="p.txt")
+
+
+@pytest.mark.filterwarnings(LACKS)
+def test_what_rows_lost_is_told_and_written(run: tables.Run, tmp_path: Path) -> None:
+    told: list[str] = []
+    rows = [{"size": 0.5, "place": "HERE"}] * 30
+    run.predict(rows, summary=tmp_path / "s.json", reporter=Reporter(told.append, told.append))
+    line = "30 of 30 rows: cells of 'place' have values that the train rows did not have: HERE"
+    assert line in told
+    summary = json.loads((tmp_path / "s.json").read_text())
+    assert (summary["rows"], summary["bad_rows"]) == (30, 0)
+    assert summary["warnings"][-1] == line
+    (loss,) = summary["losses"]
+    assert (loss["column"], loss["rows"], loss["of"], loss["values"]) == ("place", 30, 30, ["HERE"])
+    result = run.evaluate([row | {"label": "dark"} for row in rows], reporter=Reporter(told.append, told.append))
+    assert told.count(line) == 2
+    assert (result["losses"], result["warnings"][-1]) == ([loss], line)
