@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from perceiver_pytorch.ops.backends import simd
 
 TIMES = {"seconds", "train_seconds", "data_wait_share"}
-ADDED = {"losses", "warnings"}  # metrics that later versions tell besides
+ADDED = {"balanced_accuracy", "intervals", "losses", "trained", "warnings"}  # metrics that later versions tell besides
 
 
 def processor():

@@ -8,6 +8,7 @@ import yaml
 from perceiver_pytorch._settings import (
     Settings,
     all_settings,
+    as_before,
     dump_config,
     in_order,
     inherited,
@@ -191,3 +192,22 @@ def test_a_keyword_of_two_settings_is_refused():
 def test_settings_cannot_be_changed_in_place():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Sample().size = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grown(Settings):
+    rate: float = knob(1.0, "as ever")
+    rule: str = knob("new", "added later", before="old")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner(Settings):
+    grown: Grown = Grown()
+
+
+def test_what_a_configuration_of_before_leaves_out_means_what_was_done_then(tmp_path):
+    assert as_before(Owner(grown=Grown(rate=3.0))) == Owner(grown=Grown(rate=3.0, rule="old"))
+    (tmp_path / "old.yaml").write_text("grown: {rate: 2}")
+    assert load_config(tmp_path / "old.yaml", as_before(Owner())).grown == Grown(rate=2.0, rule="old")
+    (tmp_path / "new.yaml").write_text("grown: {rule: new}")
+    assert load_config(tmp_path / "new.yaml", as_before(Owner())).grown == Grown()

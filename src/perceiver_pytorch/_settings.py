@@ -39,6 +39,7 @@ class Knob:
         keyword: its name as a Python keyword, if it is not the field's.
         after: the inherited setting that it follows in YAML; "": it comes first. None: the one declared before it.
         resumable: whether it may change when a stopped run goes on, or where it may: ``"data.on_error=raise"``.
+        before: what runs did that began before the knob was there, and whose configuration does not name it.
     """
 
     help: str
@@ -54,6 +55,7 @@ class Knob:
     keyword: str | None = None
     after: str | None = None
     resumable: bool | str = False
+    before: Any = field(default_factory=lambda: MISSING)
 
     def validate(self, name: str, value: Any) -> None:
         """Raises a `ValueError` for a value that is no choice, is out of bounds, or fails the check."""
@@ -285,6 +287,12 @@ def load_config(path: Path, base: S) -> S:
         raise ValueError(f"{path} is no YAML file: {error}") from None
     except (ValueError, TypeError) as error:
         raise type(error)(f"{path}: {error}") from None
+
+
+def as_before(base: S) -> S:
+    """``base`` with what knobs were ``before`` they were there: what the configuration of a run leaves out means."""
+    known = {tuple(setting.path.split(".")): setting.knob.before for setting in all_settings(type(base))}
+    return overlaid(base, {path: value for path, value in known.items() if value is not MISSING})
 
 
 def dump_config(config: Settings) -> str:

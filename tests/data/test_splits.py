@@ -92,3 +92,20 @@ def test_a_file_of_columns_is_told_from_one_of_rows(tmp_path, cells):
         split_rows(table_of(tmp_path, **cells), target="y", split=None, val_fraction=0.1, seed=0)
     with pytest.raises(DataError, match=r"no val row can be drawn from it$"):
         split_rows(table_of(tmp_path, a=[1], y=["u"]), target="y", split=None, val_fraction=0.1, seed=0)
+
+
+def test_every_class_that_two_rows_have_is_validated(tmp_path):
+    table = table_of(tmp_path, y=["neg"] * 197 + ["pos"] * 3)
+    splits = split(table, val_fraction=0.1)
+    assert sum(row >= 197 for row in splits.val) == 1
+    assert not any(row >= 197 for row in split(table, val_fraction=0.1, draw="proportional").val)
+
+
+def test_classes_of_all_targets_and_labels_are_validated(tmp_path):
+    labels = [["x"]] * 95 + [["x", "w"]] * 3 + [["x"]] * 2
+    table = table_of(tmp_path, y=["a", "b"] * 50, g=labels, n=[i / 7 for i in range(100)], k=[0] * 97 + [1] * 3)
+    for seed in range(5):
+        splits = split(table, target=["n", "y", "g", "k"], kinds_of_targets={"k": "class"}, val_fraction=0.1, seed=seed)
+        assert {95, 96, 97} & set(splits.val.tolist())
+        assert {97, 98, 99} & set(splits.val.tolist())
+        assert {95, 96, 97} & set(splits.train.tolist())

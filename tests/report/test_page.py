@@ -8,9 +8,11 @@ import torch
 
 from data_helpers import table_of
 from perceiver_pytorch.data import BadRow, InputSpec, Predictions, TableDataset, recognise_columns
+from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.report.page import NUM_EXAMPLES, ReportFacts, write_report
 
 ROWS = 40
+SUITED, BALANCED = Choice(), Choice(balanced=True)
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def table(tmp_path):
     return table_of(tmp_path, **columns, **targets)
 
 
-def facts_of(table, targets, wrong=(), balanced=False, **changes):
+def facts_of(table, targets, wrong=(), choice=SUITED, **changes):
     """Of a model that is right, but for the rows in ``wrong``."""
     kinds = recognise_columns(table, target=targets, split=None)
     spec = InputSpec.fit(table, kinds, target=targets, rows=np.arange(ROWS))
@@ -36,14 +38,15 @@ def facts_of(table, targets, wrong=(), balanced=False, **changes):
     predictions = Predictions(torch.arange(ROWS), spec.targets, outputs, encoded, {})
     tasks = predictions.metrics()
     names = [modality.name for modality in spec.modalities]
-    scores = {target.name: target.score(tasks[target.name], balanced) for target in spec.targets}
+    scores = {target.name: target.score(tasks[target.name], choice.of(target)) for target in spec.targets}
     entries = [{"present": names, "absent": []}, *({"present": [name], "absent": []} for name in names)]
     several = len(targets) > 1
-    name = "score" if several else spec.targets[0].score_name(balanced)
+    name = "score" if several else choice.of(spec.targets[0])
     metrics = {
         **({"tasks": tasks} if several else tasks[targets[0]]),
         "score": sum(scores.values()) / len(scores),
         "score_name": name,
+        "trained": {"steps": 8, "passes": 2.0, "best_epoch": 2},
         "combinations": [{**entry, "score": 0.5, "scores": scores, "complete_rows": 7} for entry in entries],
         "modalities": {},
     }
@@ -56,12 +59,13 @@ def facts_of(table, targets, wrong=(), balanced=False, **changes):
         history=history,
         sizes={"train": 30, "test": ROWS},
         bad_rows=[],
+        first=[],
         notes=[],
         warnings=[],
         data_notes=[],
         summary="a model",
         config="data: {}",
-        balanced=balanced,
+        choice=choice,
     )
     return dataclasses.replace(facts, **changes)
 
@@ -93,11 +97,11 @@ def test_several_targets_have_a_heading_each_and_a_mean(table, tmp_path):
     for part in ("<h2>Confusion matrix of side</h2>", "<h2>True and predicted weight</h2>", "weight: <b>"):
         assert part in text, part
     assert text.index("True and predicted weight") < text.index("Confusion matrix of side")
-    assert "the mean of macro F1 (classes) and" in page(tmp_path, facts_of(table, ["weight", "side"], balanced=True))
+    assert "the mean of macro F1 (classes) and" in page(tmp_path, facts_of(table, ["weight", "side"], choice=BALANCED))
 
 
 def test_the_baseline_is_drawn_where_it_has_the_same_score(table, tmp_path):
-    assert "majority class: " not in page(tmp_path, facts_of(table, ["side"], balanced=True))
+    assert "majority class: " not in page(tmp_path, facts_of(table, ["side"], choice=BALANCED))
     assert "mean of the train rows: " not in page(tmp_path, facts_of(table, ["weight"]))
 
 
@@ -111,8 +115,10 @@ def test_a_third_of_the_examples_are_wrong_ones_where_there_are_as_many(table, t
 
 def test_what_was_left_out_and_noted_is_listed(table, tmp_path):
     bad = [BadRow(i, "x", "a <number> was expected") for i in range(51)]
-    text = page(tmp_path, facts_of(table, ["side"], bad_rows=bad, notes=["Be careful."], data_notes=["Read so."]))
+    notes = {"first": ["Stop."], "notes": ["Be careful."], "data_notes": ["Read so."]}
+    text = page(tmp_path, facts_of(table, ["side"], bad_rows=bad, **notes))
     assert "Nothing that was noticed." not in text
+    assert text.partition("<body>")[2].lstrip().startswith('<p class="first">Stop.</p>')
     for part in ("Be careful.", "Read so.", "a &lt;number&gt; was expected", "… and 1 more."):
         assert part in text, part
 

@@ -46,6 +46,7 @@ def language(
     """
     from perceiver_pytorch.training.language.run import LanguageRun
     from perceiver_pytorch.training.language.task import LanguageTask
+    from perceiver_pytorch.training.run.evidence import hardly_trained
 
     limit = None if time_limit is None else seconds(time_limit)
     if resume is not None:
@@ -61,6 +62,8 @@ def language(
     if outcome is None:
         return 130
     metrics = outcome.metrics
+    for line in hardly_trained(metrics):
+        console.say(line)
     _print_bits(f"test part after {metrics['steps']:,} steps: ", metrics)
     console.say(f"curve: {folder.curve_file}")
     return 0

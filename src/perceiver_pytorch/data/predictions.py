@@ -1,5 +1,6 @@
 """What a model says about rows of a table."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,15 @@ class Predictions:
         return {
             target.name: target.measured(self.outputs[target.name], self.encoded[target.name]) for target in measured
         }
+
+    def intervals(self, metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """{target: `Target.intervals`}, of the targets in ``metrics``, which is that of `metrics`."""
+        found = {}
+        for target in (target for target in self.targets if target.name in metrics):
+            outputs, encoded = self.outputs[target.name], self.encoded[target.name]
+            keep = target.known(encoded)
+            found[target.name] = target.intervals(metrics[target.name], outputs[keep].float(), encoded[keep])
+        return found
 
     def columns(self) -> dict[str, Any]:
         """{column of a file of predictions: its cells}: ``row`` (number in the table, from 0) and each target's.

@@ -1,13 +1,14 @@
 """Which rows train, which validate, which test."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from perceiver_pytorch.data.drawing_rows import draw_covering, draw_in_proportion
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.table import TableLike
-from perceiver_pytorch.data.targets.target_columns import require_targets, strata, target_names
+from perceiver_pytorch.data.targets.target_columns import groups, require_targets, strata, target_kinds, target_names
 from perceiver_pytorch.data.values import is_missing
 
 SPLIT_NAMES = {
@@ -52,18 +53,24 @@ def split_rows(
     val_fraction: float,
     seed: int,
     require_target: bool = True,
+    draw: str = "covering",
+    kinds_of_targets: Mapping[str, str] | None = None,
+    label_separator: str | None = None,
 ) -> Splits:
     """Split a table by its split column, drawing the val rows from the train rows where it names none.
 
     Args:
         table: the table.
-        target: the column to predict, or several; val rows are drawn in equal parts from each class of the first that
-            has classes.
+        target: the column to predict, or several.
         split: the split column, with train/training, val/valid/validation/dev and test/eval in any case; None for the
             column `split` if there is one. Without one, val is drawn from all rows and test is empty.
         val_fraction: the part of the train rows to draw, where val rows are drawn.
         seed: fixes the draw.
         require_target: a train or val row without any of the targets is an error.
+        draw: "covering": val rows are drawn in proportion from each class or label of the targets, at least one of each
+            that two rows have; "proportional": in proportion from each class of the first target that has classes.
+        kinds_of_targets: {target: kind} that win over what is recognised.
+        label_separator: what stands between the labels of a text; None: what is recognised.
 
     Raises:
         DataError: an unknown split name, no target in a train or val row, no train rows, or a `val_fraction`
@@ -82,11 +89,16 @@ def split_rows(
     for rows in (train, val) if require_target else ():
         require_targets(table, targets, rows)
     if not len(val):
-        chosen = _draw(strata(table, targets, train), val_fraction, np.random.default_rng(seed))
         if len(train) < 2:
             raise DataError(
                 f"{table.source}: one train row only, so that no val row can be drawn from it{_by_columns(table)}"
             )
+        rng = np.random.default_rng(seed)
+        if draw == "covering":
+            kinds = target_kinds(table, targets, kinds_of_targets, label_separator)
+            chosen = draw_covering(groups(table, kinds, train, label_separator), val_fraction, rng)
+        else:
+            chosen = draw_in_proportion(strata(table, targets, train), val_fraction, rng)
         train, val = np.delete(train, chosen), train[chosen]
     return Splits(train, val, test)
 
@@ -116,22 +128,3 @@ def _named_parts(table: TableLike, column: str | None) -> np.ndarray:
             )
         parts.append(part)
     return np.array(parts)
-
-
-def _draw(labels: list[str], fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Ascending places of about `fraction` of the labels, in proportion from each class, from no class all."""
-    _, classes = np.unique(np.array(labels), return_inverse=True)
-    counts = np.bincount(classes)
-    quota = counts * fraction
-    take = np.floor(quota).astype(np.int64)
-    wanted = max(1, round(len(labels) * fraction))
-    # Largest remainders get the places that rounding down left over; the random number breaks ties.
-    order = np.lexsort((rng.random(len(counts)), take - quota))
-    for i in order[: max(0, wanted - int(take.sum()))]:
-        take[i] += 1
-    take = np.minimum(take, counts - 1)
-    chosen = [rng.permutation(np.flatnonzero(classes == i))[:n] for i, n in enumerate(take)]
-    rows = np.concatenate(chosen)
-    if not len(rows):  # every class has one row: something has to go
-        rows = rng.integers(len(labels), size=1)
-    return np.sort(rows)

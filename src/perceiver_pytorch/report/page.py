@@ -11,9 +11,10 @@ import torch
 
 from perceiver_pytorch._files import write_text
 from perceiver_pytorch.data import BadRow, Encoded, ModalitySpec, Predictions, TableDataset, Target
+from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.kinds.base import Part
-from perceiver_pytorch.data.targets.report_parts import Section, spread
+from perceiver_pytorch.data.targets.report_parts import Section, interval_text, spread
 from perceiver_pytorch.data.targets.scores import by_target, score_title
 from perceiver_pytorch.report import figures
 
@@ -32,12 +33,13 @@ class ReportFacts:
         history: rows of the history file.
         sizes: number of rows per split.
         bad_rows: rows that were left out.
+        first: sentences that come before all else.
         notes: sentences about the result.
         warnings: what was lost or is doubtful, a sentence each.
         data_notes: sentences about how the data were read.
         summary: of the model.
         config: as YAML.
-        balanced: classes count alike instead of rows.
+        choice: of the score.
     """
 
     split: str
@@ -47,12 +49,13 @@ class ReportFacts:
     history: Sequence[Mapping[str, float]]
     sizes: Mapping[str, int]
     bad_rows: Sequence[BadRow]
+    first: Sequence[str]
     notes: Sequence[str]
     warnings: Sequence[str]
     data_notes: Sequence[str]
     summary: str
     config: str
-    balanced: bool = False
+    choice: Choice
 
 
 def write_report(path: Path, facts: ReportFacts) -> None:
@@ -66,6 +69,7 @@ def write_report(path: Path, facts: ReportFacts) -> None:
         title=f"Predicting {', '.join(target.name for target in spec.targets)}",
         subtitle=f"from {facts.dataset.table.source}",
         split=facts.split,
+        first=facts.first,
         notes=facts.notes,
         names=[modality.name for modality in spec.modalities],
         inputs=spec.describe(),
@@ -88,24 +92,30 @@ def _scores(facts: ReportFacts) -> dict[str, Any]:
     title, measure = score_title(targets, metrics["score_name"]), f"val_{metrics['score_name']}"
     measured = by_target(targets, metrics)
     combinations = metrics["combinations"]
-    best = max(facts.history, key=lambda row: row[measure], default=None)
     return {
         "several": several,
         "score": metrics["score"],
         "score_title": title,
-        "score_parts": _score_parts(targets, facts.balanced),
+        "score_parts": _score_parts(targets, facts.choice),
         "tasks": [_task(target, measured[target.name], facts) for target in targets if target.name in measured],
         "combinations": combinations,
         "bars": figures.combinations(combinations, title, _baseline(facts)) if len(combinations) > 1 else None,
         "all_measured": len(combinations) == 2 ** len(facts.dataset.spec.modalities) - 1,
         "curves": figures.learning_curves(facts.history, measure, title) if facts.history else None,
-        "best_epoch": int(best["epoch"]) if best else None,
+        "kept": _kept(metrics["trained"], title),
     }
 
 
-def _score_parts(targets: Sequence[Target], balanced: bool) -> str:
+def _kept(trained: Mapping[str, Any], title: str) -> str:
+    """Which model the run kept."""
+    if trained["best_epoch"] is None:
+        return f"step {trained['steps']:,}, the last"
+    return f"epoch {trained['best_epoch']}, the best by validation {title}"
+
+
+def _score_parts(targets: Sequence[Target], choice: Choice) -> str:
     """What the score of several targets is the mean of."""
-    titles = {target.plural: target.titles[target.score_name(balanced)] for target in targets}
+    titles = {target.plural: target.titles[choice.of(target)] for target in targets}
     parts = [f"{titles[plural]} ({plural})" for plural in sorted(titles)]
     return " and ".join(", ".join(parts).rsplit(", ", 1))
 
@@ -122,7 +132,10 @@ def _baseline(facts: ReportFacts) -> tuple[str, float] | None:
 def _task(target: Target, metrics: Mapping[str, Any], facts: ReportFacts) -> dict[str, Any]:
     """What the page shows of one target: headline figures, and its own sections."""
     baseline = target.baseline
-    headline = {title: _figure_text(metrics[name]) for name, title in target.titles.items()}
+    found = metrics.get("intervals", {})
+    headline = {
+        f"{title}{interval_text(found.get(name))}": _figure_text(metrics[name]) for name, title in target.titles.items()
+    }
     headline[f"{baseline.what} ({target.titles[baseline.measures]})"] = _figure_text(metrics[baseline.metric])
     headline[f"{facts.split} rows"] = f"{metrics['rows']:,}"
     of = f" of {target.name}" if len(facts.dataset.spec.targets) > 1 else ""

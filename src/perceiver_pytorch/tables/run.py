@@ -12,6 +12,7 @@ from perceiver_pytorch.data import InputSpec, TableDataset
 from perceiver_pytorch.data.targets.scores import metric_lines
 from perceiver_pytorch.tables.rows import ChosenRows, adapted, warn_about_rows
 from perceiver_pytorch.training.run.accelerator import on_accelerator
+from perceiver_pytorch.training.run.evidence import hardly_trained
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table import evaluation
 from perceiver_pytorch.training.table.prediction_table import check_output, predictions_table, write_table
@@ -101,7 +102,8 @@ class Run:
         """The result in words: the metrics, and where the report is."""
         metrics = self.metrics
         measured = f"measured on {metrics['split']} rows:"
-        return [measured, *metric_lines(self.spec.targets, metrics), f"report: {self.report()}"]
+        lines = [*hardly_trained(metrics), measured, *metric_lines(self.spec.targets, metrics)]
+        return [*lines, f"report: {self.report()}"]
 
     def evaluate(
         self,
@@ -142,9 +144,9 @@ class Run:
         keeping = reporter.keeping(warnings)
         chosen = ChosenRows.load(table, data, split, "test", root, keeping)
         dataset = chosen.dataset(self.spec, data, workers, keeping, require_target=True)
-        balanced = self.config.training.class_weights == "balanced"
+        choice = self.config.training.choice
         with reporter.step("measuring") as progress:
-            predictions, result = evaluation.measure(model, dataset, balanced=balanced, progress=progress)
+            predictions, result = evaluation.measure(model, dataset, choice=choice, progress=progress)
         warn_about_rows(dataset, reporter)
         source = chosen.table.source
         result |= {"table": source, "split": chosen.split, **_lost(dataset, chosen.split, warnings)}

@@ -23,9 +23,9 @@ def checkpoint(step=4, batch=0, **progress):
 class Trainer(SimpleNamespace):
     """As much of a trainer as a callback asks for."""
 
-    def __init__(self, callback, scores):
+    def __init__(self, callback, scores, losses=()):
         super().__init__(callback_metrics={}, max_epochs=len(scores), should_stop=False, global_step=0)
-        self.callback, self.scores = callback, scores
+        self.callback, self.scores, self.losses = callback, scores, losses
 
     def save_checkpoint(self, path):
         saved = {"global_step": self.global_step, "state_dict": {}}
@@ -36,7 +36,8 @@ class Trainer(SimpleNamespace):
         for epoch, score in enumerate(self.scores):
             self.current_epoch = epoch
             self.global_step += 10
-            self.callback_metrics = {"score": torch.tensor(score)}
+            loss = self.losses[epoch] if self.losses else math.nan
+            self.callback_metrics = {"score": torch.tensor(score), "val_loss": torch.tensor(loss)}
             self.callback.on_train_epoch_end(self, None)
             yield Progress.of(read_checkpoint(self.callback.last)), Progress.of(read_checkpoint(self.callback.best))
 
@@ -50,6 +51,14 @@ def test_the_best_epoch_is_the_first_of_the_best_score(tmp_path, mode, best):
     assert [last.epoch for last, _ in told] == [1, 2, 3, 4]
     assert [last.complete for last, _ in told] == [False, False, False, True]
     assert told[-1][0].step == 40
+
+
+@pytest.mark.parametrize(("ties_by_loss", "best"), [(True, [1, 2, 2, 4]), (False, [1, 1, 1, 4])])
+def test_equal_scores_are_told_apart_by_loss(tmp_path, ties_by_loss, best):
+    files = tmp_path / "last.ckpt", tmp_path / "best.ckpt"
+    callback = Checkpoints(*files, Every(), "score", ties_by_loss=ties_by_loss)
+    told = [last for last, _ in Trainer(callback, [0.5, 0.5, 0.5, 0.6], [2.0, 1.0, 1.5, 9.0]).run()]
+    assert [progress.best_epoch for progress in told] == best
 
 
 def test_what_was_not_measured_is_no_better(tmp_path):

@@ -6,6 +6,7 @@ import torch
 
 from data_helpers import table_of
 from perceiver_pytorch.data import DataError, InputSpec, TableDataset, recognise_columns
+from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.training.table.build import build_model
 from perceiver_pytorch.training.table.evaluation import measure, modality_scores, predict, predict_without, subsets
 from training_helpers import tiny_config
@@ -56,14 +57,16 @@ def test_progress_is_told_and_no_rows_are_an_error(dataset, model):
 
 
 def test_every_combination_is_measured_on_the_same_rows(dataset, model):
-    predictions, metrics = measure(model, dataset)
+    predictions, metrics = measure(model, dataset, choice=Choice("plain"))
     assert metrics["rows"] == ROWS * 2 // 3
     assert (metrics["score"], metrics["score_name"]) == (metrics["accuracy"], "accuracy")
+    found = metrics["intervals"]["accuracy"]
+    assert found["low"] < metrics["accuracy"] < found["high"]
     assert metrics["accuracy"] == predictions.metrics()["y"]["accuracy"]
     assert [entry["present"] for entry in metrics["combinations"]] == [["note", "numbers"], ["note"], ["numbers"]]
     assert [entry["complete_rows"] for entry in metrics["combinations"]] == [18, 18, ROWS]
     assert metrics["modalities"]["note"]["alone"] == metrics["modalities"]["numbers"]["without"]
-    assert measure(model, dataset, balanced=True)[1]["score"] == metrics["macro_f1"]
+    assert measure(model, dataset, choice=Choice("plain", balanced=True))[1]["score"] == metrics["macro_f1"]
 
 
 def test_what_a_modality_is_worth():

@@ -1,6 +1,7 @@
 """Whole runs on a small table: what they leave behind, and that a stopped run goes on to the same result."""
 
 import dataclasses
+import html
 import json
 import re
 
@@ -15,10 +16,12 @@ from data_helpers import shades, video
 from old_runs import TIMES
 from perceiver_pytorch import MultiModalityWithTextPerceiver
 from perceiver_pytorch.data import DataError, Table, load_table
+from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.training.run.callbacks import Stopper
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.run.job import INTERRUPTED, run_job
 from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.table.module import TableModule
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.task import TableTask
 from test_contracts import compare, what_a_run_tells
@@ -311,3 +314,38 @@ def test_a_table_in_memory_needs_a_target(table, tmp_path):
     with pytest.raises(ValueError, match=r"which column is to be predicted\? Columns: picture, sound, .*label"):
         run_job(TableTask(tiny_config("my table", target=""), in_memory(table)), run, reporter=SILENT)
     assert not list(run.path.iterdir())
+
+
+def test_three_positives_of_many_rows_are_no_perfect_score(tmp_path):
+    rows = [f"{i % 7},{'pos' if i in (40, 130, 250) else 'neg'}" for i in range(300)]
+    (tmp_path / "few.csv").write_text("\n".join(["a,y", *rows]))
+    run, said = TableRun.create(tmp_path / "run"), []
+    reporter = Reporter(say=said.append, warn=said.append)
+    metrics = fit(tiny_config(tmp_path / "few.csv", target="y", batch_size=64), run, reporter=reporter).metrics
+    assert [sum(row) for row in metrics["confusion"]] == [30, 1]
+    assert metrics["score_name"] == "auroc"
+    assert metrics["intervals"]["auroc"]["high"] - metrics["intervals"]["auroc"]["low"] > 0.4
+    (rare,) = [text for text in said if "'pos' (3 rows in all)" in text]
+    page = run.report_file.read_text()
+    assert html.escape(rare).replace("&#x27;", "&#39;") in page
+    assert "the best by validation AUROC" in page
+    assert page.partition("<body>")[2].lstrip().startswith('<p class="first">This model is hardly trained: ')
+
+
+def test_of_equal_epochs_the_one_of_the_smaller_loss_is_kept(table, tmp_path, monkeypatch):
+    monkeypatch.setattr("perceiver_pytorch.training.table.module.score", lambda *_: 0.5)
+    losses = iter([3.0, 1.0, 2.0])
+    monkeypatch.setattr(TableModule, "_loss", lambda self, outputs, *_: next(losses) + 0 * outputs["label"].sum())
+    monkeypatch.setattr(TableModule, "training_step", lambda self, batch, _: self(batch)["label"].sum())
+    outcome = fit(tiny_config(table, epochs=3), TableRun.create(tmp_path / "run"), reporter=SILENT)
+    assert outcome.metrics["trained"]["best_epoch"] == 2
+
+
+def test_a_run_that_began_before_there_were_other_rules_keeps_its_own(finished, tmp_path):
+    run, config, _ = finished
+    old = TableRun(tmp_path)
+    text = re.sub(r"  (choose_by|val_draw): .*\n", "", run.config_file.read_text())
+    old.config_file.write_text(text)
+    assert old.config().data.val_draw == "proportional"
+    assert old.config().training.choice == Choice("plain")
+    assert run.config().training.choice == Choice("suited") == config.training.choice

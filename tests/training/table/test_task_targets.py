@@ -92,7 +92,7 @@ def test_a_measured_run_is_measured_the_same_again(together):
     run, config, outcome = together
     dataset = make_dataset(load_table(config.data.table), torch.arange(240).numpy()[4::6],
                            run.spec(), config.data)  # fmt: skip
-    _, again = measure(run.model(), dataset)
+    _, again = measure(run.model(), dataset, choice=config.training.choice)
     assert again["tasks"] == outcome.metrics["tasks"]
 
 

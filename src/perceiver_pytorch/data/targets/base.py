@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from torch import Tensor
 
-from perceiver_pytorch.data.targets.report_parts import Answer, Section
+from perceiver_pytorch.data.targets.report_parts import Answer, Section, interval_text
 
 T = TypeVar("T", bound="Target")
 Rows = TypeVar("Rows", np.ndarray, Tensor)
@@ -51,6 +51,8 @@ class Target(ABC):
     titles: ClassVar[Mapping[str, str]]
     """{metric: its name for people}, of the metrics that are shown first."""
     baseline: ClassVar[Baseline]
+    scores: ClassVar[tuple[str, ...]] = ()
+    """Those of `titles` that may choose the best epoch (``--choose-by``) besides `score_name`."""
 
     # -- what is learned from a column
 
@@ -68,6 +70,17 @@ class Target(ABC):
     def strata(cls, cells: Sequence[Any]) -> list[str] | None:
         """A group per cell, missing ones too, to draw validation rows from in proportion; None: from all alike."""
         return None
+
+    @classmethod
+    def groups(cls, cells: Sequence[Any], separator: str | None) -> list[tuple[str, ...]]:
+        """Per cell its class, or its labels: train, validation and test rows should each have every one of them.
+
+        Args:
+            cells: the column's, missing ones too.
+            separator: what stands between the labels of a text; None: what is recognised.
+        """
+        strata = cls.strata(cells)
+        return [()] * len(cells) if strata is None else [(group,) for group in strata]
 
     @classmethod
     @abstractmethod
@@ -176,13 +189,32 @@ class Target(ABC):
             balanced: classes count alike instead of rows (``--class-weights balanced``).
         """
 
-    def score(self, metrics: Mapping[str, Any], balanced: bool = False) -> float:
-        """The value of `score_name`; 0 where these rows have none."""
-        return metrics[self.score_name(balanced)] or 0.0
+    def suited_score(self, balanced: bool = False) -> str:
+        """The one of `scores` that suits the train rows: `score_name`, or another where their classes are skewed."""
+        return self.score_name(balanced)
+
+    def score(self, metrics: Mapping[str, Any], name: str) -> float:
+        """The value of the metric ``name``; 0 where these rows have none."""
+        return metrics[name] or 0.0
+
+    def intervals(self, metrics: Mapping[str, Any], outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+        """{metric: `stated` interval}, of the metrics that have one.
+
+        Args:
+            metrics: of `measured`.
+            outputs: float32 ``(rows, size)``, of the model.
+            encoded: ``(rows, *shape)``, all known.
+        """
+        return {}
 
     def line(self, metrics: Mapping[str, Any]) -> str:
         """The metrics and the baseline's, for the terminal."""
-        shown = [f"{title} {metrics[key]:.4g}" for key, title in self.titles.items() if metrics[key] is not None]
+        found = metrics.get("intervals", {})
+        shown = [
+            f"{title} {metrics[key]:.4g}{interval_text(found.get(key))}"
+            for key, title in self.titles.items()
+            if metrics.get(key) is not None
+        ]
         value = metrics[self.baseline.metric]
         compared = f"{self.baseline.what}: {self.titles[self.baseline.measures]}"
         beside = "" if value is None else f" ({compared} {value:.4g})"

@@ -1,7 +1,7 @@
 """A target that is one of several classes."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from perceiver_pytorch.data.errors import listed
+from perceiver_pytorch.data.targets import intervals
 from perceiver_pytorch.data.targets.base import Baseline, Target
 from perceiver_pytorch.data.targets.names import check_counts, look_alike_warnings, probability_columns, sort_names
 from perceiver_pytorch.data.targets.report_parts import Answer, Drawing, Section
@@ -40,11 +41,13 @@ class ClassTarget(Target):
     dtype: ClassVar[str] = "int64"
     titles: ClassVar[Mapping[str, str]] = {
         "accuracy": "accuracy",
+        "balanced_accuracy": "balanced accuracy",
         "macro_f1": "macro F1",
         "auroc": "AUROC",
         "loss": "loss",
     }
     baseline: ClassVar[Baseline] = Baseline("majority class", "majority_accuracy", "accuracy")
+    scores: ClassVar[tuple[str, ...]] = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
@@ -59,6 +62,10 @@ class ClassTarget(Target):
     @classmethod
     def strata(cls, cells: Sequence[Any]) -> list[str] | None:
         return [as_label(cell) for cell in cells]
+
+    @classmethod
+    def groups(cls, cells: Sequence[Any], separator: str | None) -> list[tuple[str, ...]]:
+        return [() if is_missing(cell) else (as_label(cell),) for cell in cells]
 
     @classmethod
     def fit(cls, name: str, cells: Sequence[Any], separator: str | None = None) -> "ClassTarget":
@@ -110,17 +117,21 @@ class ClassTarget(Target):
         return counts.sum() / (self.size * counts)
 
     def metrics(self, outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
-        """``accuracy``, ``macro_f1``, ``auroc``, ``loss`` (cross-entropy), ``majority_accuracy`` and ``confusion``.
+        """``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``auroc``, ``loss`` (cross-entropy), ``majority_accuracy``
+        and ``confusion``.
 
+        ``balanced_accuracy`` is the mean, over the classes that some row has, of the share of its rows that are found.
         ``auroc`` is that of the second of two classes; of more, the mean of one against the rest.
         """
         from torchmetrics.functional.classification import multiclass_confusion_matrix, multiclass_f1_score
 
         chosen, counts = outputs.argmax(-1), encoded.bincount(minlength=self.size)
+        found = encoded[chosen == encoded].bincount(minlength=self.size)
         return {
             "accuracy": float((chosen == encoded).float().mean()),
+            "balanced_accuracy": float((found / counts)[counts > 0].mean()),
             "macro_f1": float(multiclass_f1_score(chosen, encoded, self.size, average="macro")),
-            "auroc": _auroc(outputs.softmax(-1), encoded),
+            "auroc": _mean(_aurocs(outputs.softmax(-1), encoded).values()),
             "loss": float(F.cross_entropy(outputs, encoded)),
             "majority_accuracy": float(counts.max() / counts.sum()),
             "confusion": multiclass_confusion_matrix(chosen, encoded, self.size).tolist(),
@@ -128,6 +139,39 @@ class ClassTarget(Target):
 
     def score_name(self, balanced: bool = False) -> str:
         return "macro_f1" if balanced else "accuracy"
+
+    def suited_score(self, balanced: bool = False) -> str:
+        """Where a class has less than half an equal share of the train rows, accuracy says little: it is high without
+        that class. AUROC needs no class to be predicted; of more than two, the mean over the classes shows all."""
+        if balanced or 2 * self.size * min(self.counts) >= sum(self.counts):
+            return self.score_name(balanced)
+        return "auroc" if self.size == 2 else "balanced_accuracy"
+
+    def intervals(self, metrics: Mapping[str, Any], outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+        """Of every score."""
+        confusion = np.array(metrics["confusion"])
+        hits, rows, chosen = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+        there = np.flatnonzero(rows)
+        recalls = [float(hits[i] / rows[i]) for i in there]
+        areas = _aurocs(outputs.softmax(-1), encoded)
+        some = np.flatnonzero(rows + chosen)
+        f1s = [intervals.f1(hits[i], rows[i] + chosen[i] - 2 * hits[i]) for i in some]
+        f1 = [float(2 * hits[i] / (rows[i] + chosen[i])) for i in some]
+        found = {
+            "accuracy": (intervals.wilson(metrics["accuracy"], len(encoded)), "Wilson"),
+            "balanced_accuracy": (
+                intervals.mean(recalls, [intervals.wilson(r, rows[i]) for r, i in zip(recalls, there, strict=True)]),
+                "Wilson for each class, joined by MOVER",
+            ),
+            "macro_f1": (intervals.mean(f1, f1s), "Wilson for each class, joined by MOVER"),
+            "auroc": (
+                intervals.mean(
+                    [*areas.values()], [intervals.auroc(a, rows[i], len(encoded) - rows[i]) for i, a in areas.items()]
+                ),
+                "Newcombe" if self.size == 2 else "Newcombe for each class, joined by MOVER",
+            ),
+        }
+        return {name: intervals.stated(*interval) for name, interval in found.items()}
 
     def values(self, outputs: Tensor) -> Tensor:
         """float ``(rows, classes)``: probabilities."""
@@ -171,14 +215,18 @@ class ClassTarget(Target):
             spine.set_visible(True)
 
 
-def _auroc(probabilities: Tensor, classes: Tensor) -> float | None:
-    """Of the classes that some of the rows have and some have not."""
+def _aurocs(probabilities: Tensor, classes: Tensor) -> dict[int, float]:
+    """{class: its AUROC against the rest}, of the classes that some of the rows have and some have not; of two classes
+    the second's."""
     from torchmetrics.functional.classification import binary_auroc
 
     indices = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
-    areas = [
-        float(binary_auroc(probabilities[:, i], is_it.long()))
+    return {
+        i: float(binary_auroc(probabilities[:, i], is_it.long()))
         for i in indices
         if (is_it := classes == i).any() and not is_it.all()
-    ]
-    return sum(areas) / len(areas) if areas else None
+    }
+
+
+def _mean(values: Collection[float]) -> float | None:
+    return sum(values) / len(values) if values else None

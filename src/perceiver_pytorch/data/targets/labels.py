@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from perceiver_pytorch.data.errors import listed
+from perceiver_pytorch.data.targets import intervals
 from perceiver_pytorch.data.targets.base import Baseline, Target
 from perceiver_pytorch.data.targets.label_cells import find_separator, is_list_text, labels_of
 from perceiver_pytorch.data.targets.names import check_counts, look_alike_warnings, probability_columns, sort_names
@@ -48,6 +49,7 @@ class LabelsTarget(Target):
         "loss": "loss",
     }
     baseline: ClassVar[Baseline] = Baseline("label frequencies", "baseline_map", "map")
+    scores: ClassVar[tuple[str, ...]] = ("map", "micro_f1", "macro_f1")
 
     def __post_init__(self) -> None:
         if not self.labels or len(set(self.labels)) != len(self.labels):
@@ -65,6 +67,11 @@ class LabelsTarget(Target):
         if separator is not None and any(separator in cell for cell in cells if isinstance(cell, str)):
             return True
         return find_separator(cells) is not None
+
+    @classmethod
+    def groups(cls, cells: Sequence[Any], separator: str | None) -> list[tuple[str, ...]]:
+        between = find_separator(cells) if separator is None else separator
+        return [_labels(cell, between) for cell in cells]
 
     @classmethod
     def fit(cls, name: str, cells: Sequence[Any], separator: str | None = None) -> "LabelsTarget":
@@ -161,6 +168,23 @@ class LabelsTarget(Target):
     def score_name(self, balanced: bool = False) -> str:
         return "map"
 
+    def intervals(self, metrics: Mapping[str, Any], outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+        """Of every score; an average precision is taken for a share of the rows that have the label (Boyd and others
+        2013, doi:10.1007/978-3-642-40994-3_29)."""
+        given, truth = outputs.sigmoid() >= 0.5, encoded > 0
+        hits, misses = (given & truth).sum(0).tolist(), (given ^ truth).sum(0).tolist()
+        there = [i for i, row in enumerate(metrics["per_label"]) if row["rows"]]
+        labels = [metrics["per_label"][i] for i in there]
+        precisions = [row["average_precision"] for row in labels]
+        wide = [intervals.wilson(value, row["rows"]) for value, row in zip(precisions, labels, strict=True)]
+        f1s = [intervals.f1(hits[i], misses[i]) for i in there]
+        joined = "Wilson for each label, joined by MOVER"
+        return {
+            "map": intervals.stated(intervals.mean(precisions, wide), joined),
+            "micro_f1": intervals.stated(intervals.f1(sum(hits), sum(misses)), "Wilson"),
+            "macro_f1": intervals.stated(intervals.mean([row["f1"] for row in labels], f1s), joined),
+        }
+
     def values(self, outputs: Tensor) -> Tensor:
         """float ``(rows, labels)``: probabilities."""
         return outputs.sigmoid()
@@ -196,6 +220,14 @@ class LabelsTarget(Target):
 
     def _text(self, which: Tensor) -> str:
         return ", ".join(self._chosen(which)) or "(none)"
+
+
+def _labels(cell: Any, separator: str | None) -> tuple[str, ...]:
+    """Those of a cell; none of one that cannot be read, which is told when it is decoded."""
+    try:
+        return labels_of(cell, separator) or ()
+    except ValueError:
+        return ()
 
 
 def _mean(values: Sequence[float]) -> float | None:

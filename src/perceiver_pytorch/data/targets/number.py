@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from perceiver_pytorch.data.targets import intervals
 from perceiver_pytorch.data.targets.base import Baseline, Target
 from perceiver_pytorch.data.targets.report_parts import BLUE, GREY, Answer, Drawing, Section, spread
 from perceiver_pytorch.data.values import as_number, is_infinite, readable
@@ -39,6 +40,7 @@ class NumberTarget(Target):
     plural: ClassVar[str] = "numbers"
     titles: ClassVar[Mapping[str, str]] = {"mae": "MAE", "rmse": "RMSE", "r2": "R²"}
     baseline: ClassVar[Baseline] = Baseline("mean of the train rows", "baseline_mae", "mae")
+    scores: ClassVar[tuple[str, ...]] = ("r2",)
 
     def __post_init__(self) -> None:
         if not self.std > 0:
@@ -125,9 +127,28 @@ class NumberTarget(Target):
     def score_name(self, balanced: bool = False) -> str:
         return "r2"
 
-    def score(self, metrics: Mapping[str, Any], balanced: bool = False) -> float:
+    def score(self, metrics: Mapping[str, Any], name: str) -> float:
         """R²; of one row, or of equal ones, against the spread of the train rows."""
         return 1 - (metrics["rmse"] / self.std) ** 2 if metrics["r2"] is None else metrics["r2"]
+
+    def intervals(self, metrics: Mapping[str, Any], outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+        """Of every metric, by a bootstrap."""
+        truth = self._decoded(encoded).numpy()
+        wrong = self._decoded(outputs[:, 0]).numpy() - truth
+        truth = truth - truth.mean()
+
+        def scores(drawn: np.ndarray) -> dict[str, np.ndarray]:
+            absolute, squared = (drawn @ abs(wrong) / len(truth), drawn @ wrong**2 / len(truth))
+            spread = drawn @ truth**2 / len(truth) - (drawn @ truth / len(truth)) ** 2
+            r2 = 1 - np.divide(squared, spread, out=np.full_like(squared, np.nan), where=spread > 0)
+            return {"mae": absolute, "rmse": np.sqrt(squared), "r2": r2}
+
+        found = intervals.bootstrap(scores, len(truth))
+        return {
+            name: intervals.stated(interval, "bootstrap")
+            for name, interval in found.items()
+            if metrics[name] is not None
+        }
 
     def values(self, outputs: Tensor) -> Tensor:
         """float64 ``(rows, 1)``: in the column's unit."""

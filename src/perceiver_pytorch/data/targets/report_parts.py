@@ -1,6 +1,6 @@
 """Parts of a report that a target fills and the report draws."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,3 +60,8 @@ def spread(values: Tensor, count: int) -> Tensor:
     if len(values) <= count:
         return values
     return values[torch.linspace(0, len(values) - 1, count).long()]
+
+
+def interval_text(interval: Mapping[str, Any] | None) -> str:
+    """`` (0.91–0.97)``, to stand behind a score; empty where it has no interval."""
+    return "" if interval is None else f" ({interval['low']:.3g}–{interval['high']:.3g})"

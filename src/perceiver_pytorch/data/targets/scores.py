@@ -3,17 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.data.targets import Target
 
 
-def score_name(targets: Sequence[Target], balanced: bool = False) -> str:
-    """The metric that chooses the best epoch: that of the one target's kind, or ``score`` of several targets.
-
-    Args:
-        targets: what is predicted.
-        balanced: classes count alike (macro F1) instead of rows (accuracy).
-    """
-    return targets[0].score_name(balanced) if len(targets) == 1 else "score"
+def score_name(targets: Sequence[Target], choice: Choice) -> str:
+    """The metric that chooses the best epoch: that of the one target, or ``score`` of several targets."""
+    return choice.of(targets[0]) if len(targets) == 1 else "score"
 
 
 def score_title(targets: Sequence[Target], name: str) -> str:
@@ -21,12 +17,12 @@ def score_title(targets: Sequence[Target], name: str) -> str:
     return targets[0].titles[name] if len(targets) == 1 else name
 
 
-def score(targets: Sequence[Target], metrics: Mapping[str, Mapping[str, Any]], balanced: bool = False) -> float:
-    """One figure, larger is better: accuracy (balanced: macro F1), mAP or R² of one target.
+def score(targets: Sequence[Target], metrics: Mapping[str, Mapping[str, Any]], choice: Choice) -> float:
+    """One figure, larger is better: the chosen score of one target.
 
     Of several targets the mean of theirs, each within 0 and 1, over those that have a known row.
     """
-    values = [target.score(metrics[target.name], balanced) for target in targets if target.name in metrics]
+    values = [target.score(metrics[target.name], choice.of(target)) for target in targets if target.name in metrics]
     if len(targets) == 1:
         return values[0]
     return sum(min(max(value, 0.0), 1.0) for value in values) / len(values)

@@ -116,6 +116,25 @@ def strata(table: TableLike, names: str | Sequence[str], rows: np.ndarray) -> li
     return [""] * len(rows)
 
 
+def groups(
+    table: TableLike, kinds: Mapping[str, str], rows: np.ndarray, separator: str | None = None
+) -> list[list[tuple[str, str]]]:
+    """Per row its classes and labels, each as (target, class or label).
+
+    Args:
+        table: the table.
+        kinds: {target: kind}.
+        rows: int64 row numbers.
+        separator: what stands between the labels of a text; None: what is recognised.
+    """
+    each = {name: target_types()[kind].groups(table.take(name, rows), separator) for name, kind in kinds.items()}
+    found: list[list[tuple[str, str]]] = [[] for _ in rows]
+    for name, cells in each.items():
+        for row, cell in zip(found, cells, strict=True):
+            row.extend((name, group) for group in cell)
+    return found
+
+
 def check_unique(targets: Iterable[Target]) -> None:
     """Raise a `DataError` unless there are one or more targets of different names."""
     names = [target.name for target in targets]

@@ -73,6 +73,7 @@ class LanguageTask:
             "steps": int(history[-1]["step"]) if history else trained.module.global_step,
             "parameters": _num_parameters(model),
             "stopped": trained.stopped,
+            "trained": trained.facts(),
         }
 
     def write(self, run: LanguageRun, trained: Trained, metrics: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Progress:
         epoch: epochs completed, which is the number (from 0) of the next one.
         best_epoch: epochs completed when the best score was reached; 0: none yet.
         best_score: of the monitored metric.
+        best_loss: the validation loss then.
         complete: training has come to its end.
         step: steps done.
     """
@@ -41,6 +42,7 @@ class Progress:
     best_score: float = math.nan
     complete: bool = False
     step: int = 0
+    best_loss: float = math.nan
 
     @classmethod
     def of(cls, checkpoint: Mapping[str, Any]) -> "Progress":
@@ -63,8 +65,9 @@ class Checkpoints(Checkpoint):
     Args:
         last, best: their places.
         every: how often within an epoch.
-        monitor: metric that the best epoch is chosen by; of equal ones the first.
+        monitor: metric that the best epoch is chosen by.
         mode: "max" or "min", what is better.
+        ties_by_loss: of equal ones the one of the smaller validation loss is the best; else the first.
         check_held: called before each file; raises an error if the folder is no longer this run's.
     """
 
@@ -75,6 +78,7 @@ class Checkpoints(Checkpoint):
         every: Every,
         monitor: str,
         mode: str = "max",
+        ties_by_loss: bool = True,
         check_held: Callable[[], None] = lambda: None,
     ) -> None:
         self.last = last
@@ -82,6 +86,7 @@ class Checkpoints(Checkpoint):
         self.every = every
         self.monitor = monitor
         self.sign = 1.0 if mode == "max" else -1.0
+        self.ties_by_loss = ties_by_loss
         self.check_held = check_held
         self.progress = Progress()
         self._saved_at = (time.monotonic(), 0)
@@ -100,14 +105,22 @@ class Checkpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         score = float(trainer.callback_metrics.get(self.monitor, math.nan))
         epoch = trainer.current_epoch + 1
-        before = self.progress
-        better = not before.best_epoch or self.sign * score > self.sign * before.best_score
+        loss = float(trainer.callback_metrics.get("val_loss", math.nan))
+        better = self.is_better(score, loss)
         complete = trainer.should_stop or epoch >= (trainer.max_epochs or 0)
-        best = (epoch, score) if better else (before.best_epoch, before.best_score)
-        self.progress = Progress(epoch, *best, complete)
+        self.progress = replace(self.progress, epoch=epoch, complete=complete)
+        if better:
+            self.progress = replace(self.progress, best_epoch=epoch, best_score=score, best_loss=loss)
         self.save(trainer)
         if better:
             copy_whole(self.last, self.best)
+
+    def is_better(self, score: float, loss: float) -> bool:
+        """Whether a validation is better than the best so far."""
+        before = self.progress
+        if not before.best_epoch or self.sign * score > self.sign * before.best_score:
+            return True
+        return self.ties_by_loss and score == before.best_score and loss < before.best_loss
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

@@ -12,7 +12,7 @@ import torch
 from perceiver_pytorch._files import DiskFullError, is_disk_full
 from perceiver_pytorch._processes import worded_deaths
 from perceiver_pytorch._settings import Settings
-from perceiver_pytorch.training.run.checkpoints import load_state
+from perceiver_pytorch.training.run.checkpoints import Progress, load_state
 from perceiver_pytorch.training.run.divergence import DivergedError
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.run.history import read_history
@@ -35,11 +35,21 @@ class Trained:
         module: with the weights of the best epoch.
         history: rows of the history file.
         stopped: why training stopped before its end, or None.
+        steps: steps that made these weights.
+        passes: the same in passes over the train rows.
+        best_epoch: the epoch that they are of; None: they are those of the last step, within an epoch.
     """
 
     module: Resumable
     history: Sequence[dict[str, float]]
     stopped: str | None
+    steps: int
+    passes: float
+    best_epoch: int | None
+
+    def facts(self) -> dict[str, Any]:
+        """What ``metrics.json`` says about it."""
+        return {"steps": self.steps, "passes": round(self.passes, 4), "best_epoch": self.best_epoch}
 
 
 @dataclass(frozen=True)
@@ -139,13 +149,16 @@ def run_job(
             module = task.module(reporter)
             worth_resuming = True  # data and configuration have proved good
             task.begin(run)
+            loaders = task.loaders()
             with worded_deaths(f"Then continue with: {run.resume_command}"):
                 stopped = run_loop(
-                    module, task.loaders(), run, task.training, resume=resume, time_limit=time_limit, reporter=reporter
+                    module, loaders, run, task.training, resume=resume, time_limit=time_limit, reporter=reporter
                 )
-            return Outcome({}, stopped) if stopped == INTERRUPTED else _finish(task, module, run, stopped, reporter)
+            if stopped == INTERRUPTED:
+                return Outcome({}, stopped)
+            return _finish(task, module, loaders, run, stopped, reporter)
         except DivergedError as error:
-            raise DivergedError(error.divergence, _kept(task, module, run, error, reporter)) from None
+            raise DivergedError(error.divergence, _kept(task, module, loaders, run, error, reporter)) from None
         except Exception as error:
             if not is_held(run.lock_file):
                 raise run.removed() from error
@@ -164,24 +177,35 @@ def _leave_nothing(run: RunFolder, error: Exception, *, resume: bool) -> None:
         run.discard()
 
 
-def _finish(task: Task[R], module: Resumable, run: R, stopped: str | None, reporter: Reporter) -> Outcome:
+def _finish(
+    task: Task[R], module: Resumable, loaders: Loaders, run: R, stopped: str | None, reporter: Reporter
+) -> Outcome:
     """From the last step to the finished folder."""
     run.check_held()
-    if load_state(run.best, module) is None:
+    best = load_state(run.best, module)
+    if best is None:
         reporter.warn("no validation was completed, so the model is that of the last step")
+    steps = (best or load_state(run.last, module) or Progress()).step
     run.write_model(module.final_model())
-    trained = Trained(module, read_history(run.history_file), stopped)
+    trained = Trained(
+        module,
+        read_history(run.history_file),
+        stopped,
+        steps=steps,
+        passes=steps / max(1, len(loaders.train)),
+        best_epoch=None if best is None else best.best_epoch,
+    )
     metrics = task.measure(trained, reporter)
     run.write_metrics(metrics)
     task.write(run, trained, metrics)
     return Outcome(metrics, stopped)
 
 
-def _kept(task: Task[R], module: Resumable, run: R, error: DivergedError, reporter: Reporter) -> str:
+def _kept(task: Task[R], module: Resumable, loaders: Loaders, run: R, error: DivergedError, reporter: Reporter) -> str:
     """Finishes the folder of a run that diverged with the last finite weights that were saved; says which."""
     progress = load_state(run.best, module) or load_state(run.last, module)
     if progress is None:
         return "No model is kept, for none had been saved before."
-    _finish(task, module, run, str(error.divergence), reporter)
+    _finish(task, module, loaders, run, str(error.divergence), reporter)
     which = f"of epoch {progress.best_epoch}, the best before" if run.best.is_file() else f"of step {progress.step:,}"
     return f"The model {which}, is kept in {run.path}."

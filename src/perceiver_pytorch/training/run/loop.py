@@ -38,10 +38,12 @@ class Resumable(pl.LightningModule):
         model: what is trained of it, and saved.
         monitor: name of the logged value that chooses the best epoch.
         mode: ``"max"`` or ``"min"``: whether it should be large or small.
+        ties_by_loss: of equal epochs the one of the smaller validation loss is the best; else the first.
     """
 
     model: Any
     mode = "max"
+    ties_by_loss = True
 
     @property
     def monitor(self) -> str:
@@ -202,7 +204,13 @@ def _trainer(
 ) -> pl.Trainer:
     history = History(run.history_file, None if reporter.bar else reporter.say, measure=module.monitor)
     checkpoints = Checkpoints(
-        run.last, run.best, Every.of(settings.checkpoint_every), module.monitor, module.mode, run.check_held
+        run.last,
+        run.best,
+        Every.of(settings.checkpoint_every),
+        module.monitor,
+        mode=module.mode,
+        ties_by_loss=module.ties_by_loss,
+        check_held=run.check_held,
     )
     callbacks = build_callbacks(checkpoints, history, stopper, settings.patience, bar=reporter.bar)
     return pl.Trainer(

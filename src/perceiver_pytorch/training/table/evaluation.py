@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch._processes import worded_deaths
 from perceiver_pytorch.data import Batch, DataError, Predictions, TableDataset, in_order
+from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.data.targets.scores import score, score_name
 from perceiver_pytorch.training.table.build import run_model, token_shapes
 
@@ -107,17 +108,18 @@ def measure(
     model: nn.Module,
     dataset: TableDataset,
     *,
-    balanced: bool = False,
+    choice: Choice,
     batch_size: int = 256,
     progress: Progress | None = None,
 ) -> tuple[Predictions, dict[str, Any]]:
-    """Runs a model on rows with known targets, with each of `subsets` of the modalities.
+    """Runs a model on rows with known targets, with each of `subsets` of the modalities; ``choice`` names the score.
 
     A row that lacks a modality itself counts with what it has left of a subset, so that every score is of the same
     rows; a row that has nothing left is answered from no input at all.
 
     Returns:
-        The predictions with all modalities, and: of one target its metrics (`Target.measured`), of several ``tasks``
+        The predictions with all modalities, and: of one target its metrics (`Target.measured`) and their
+        ``intervals``, of several ``tasks``
         with those of each; ``score`` and ``score_name`` (`scores.score`); ``combinations``, per subset of the
         modalities ``present`` and ``absent`` (names), ``score``, with several targets the ``scores`` of each, and
         ``complete_rows``, how many rows have every modality of the subset; and ``modalities``, per modality the score
@@ -133,27 +135,29 @@ def measure(
     everywhere = measured[0].present
     combined = []
     for present, left_out, predictions in zip(chosen, absent, measured, strict=True):
-        entry = {"present": list(present), "absent": left_out, **_scores(predictions, balanced)}
+        entry = {"present": list(present), "absent": left_out, **_scores(predictions, choice)}
         combined.append(
             entry | {"complete_rows": int(torch.stack([everywhere[name] for name in present]).all(0).sum())}
         )
     tasks = measured[0].metrics()
+    for name, intervals in measured[0].intervals(tasks).items():
+        tasks[name]["intervals"] = intervals
     metrics = {"tasks": tasks} if len(dataset.spec.targets) > 1 else next(iter(tasks.values()))
     return measured[0], metrics | {
         "score": combined[0]["score"],
-        "score_name": score_name(dataset.spec.targets, balanced),
+        "score_name": score_name(dataset.spec.targets, choice),
         "modalities": modality_scores(combined),
         "combinations": combined,
     }
 
 
-def _scores(predictions: Predictions, balanced: bool) -> dict[str, Any]:
+def _scores(predictions: Predictions, choice: Choice) -> dict[str, Any]:
     """``score``, and ``scores`` per target where there are several."""
     targets, metrics = predictions.targets, predictions.metrics()
-    result: dict[str, Any] = {"score": score(targets, metrics, balanced)}
+    result: dict[str, Any] = {"score": score(targets, metrics, choice)}
     if len(targets) > 1:
         there = [target for target in targets if target.name in metrics]
-        result["scores"] = {target.name: target.score(metrics[target.name], balanced) for target in there}
+        result["scores"] = {target.name: target.score(metrics[target.name], choice.of(target)) for target in there}
     return result
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from perceiver_pytorch.data import Batch, InputSpec
+from perceiver_pytorch.data.choice import PLAIN
 from perceiver_pytorch.data.targets.scores import score, score_name
 from perceiver_pytorch.training.run.loop import Resumable
 from perceiver_pytorch.training.run.optimizers import build_optimizer, build_schedule
@@ -39,9 +40,10 @@ class TableModule(Resumable):
         self.targets = spec.targets
         self.augment = augment
         self.config = config
-        self.balanced = config.class_weights == "balanced"
+        self.choice = config.choice
+        self.ties_by_loss = config.choice.by != PLAIN
         for i, target in enumerate(self.targets):  # buffers, so that they move with the model
-            weights = target.balanced_weights() if self.balanced else None
+            weights = target.balanced_weights() if self.choice.balanced else None
             self.register_buffer(f"weights_{i}", weights, persistent=False)
         self.train_loss = MeanMetric()
         self.train_loss.persistent(True)  # a run that is stopped within an epoch goes on with that epoch's mean
@@ -50,7 +52,7 @@ class TableModule(Resumable):
     @property
     def monitor(self) -> str:
         """Name of the logged value that chooses the best epoch; larger is better."""
-        return f"val_{score_name(self.targets, self.balanced)}"
+        return f"val_{score_name(self.targets, self.choice)}"
 
     def final_model(self) -> nn.Module:
         """The model with its adapters, if it has any, added to its weights."""
@@ -91,12 +93,12 @@ class TableModule(Resumable):
         outputs = {name: values.to(device) for name, values in outputs.items()}
         encoded = {name: values.to(device) for name, values in encoded.items()}
         self.log("val_loss", self._loss(outputs, encoded, 0.0), prog_bar=True)
-        self.log(self.monitor, score(self.targets, metrics, self.balanced), prog_bar=True)
+        self.log(self.monitor, score(self.targets, metrics, self.choice), prog_bar=True)
         if len(self.targets) > 1:
             for target in self.targets:
                 if target.name in metrics:
-                    name, value = target.score_name(self.balanced), target.score(metrics[target.name], self.balanced)
-                    self.log(f"val_{name}/{target.name}", value)
+                    name = self.choice.of(target)
+                    self.log(f"val_{name}/{target.name}", target.score(metrics[target.name], name))
 
     def _loss(self, outputs: dict[str, Tensor], encoded: dict[str, Tensor], label_smoothing: float) -> Tensor:
         losses = {

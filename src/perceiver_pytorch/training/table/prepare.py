@@ -28,6 +28,7 @@ from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.start.finetune import Source, adopt, load_source
 from perceiver_pytorch.training.start.published_inputs import adopt_rates
 from perceiver_pytorch.training.table.column_warnings import warn_about_columns
+from perceiver_pytorch.training.table.coverage import coverage_warnings
 from perceiver_pytorch.training.table.datasets import bad_rows, decode_where_it_fits, make_dataset, read_options
 from perceiver_pytorch.training.table.notes import change_notes, loss_lines, reading_notes
 from perceiver_pytorch.training.table.run import TableRun
@@ -84,6 +85,7 @@ def prepare_table(
     begun = resume and run.spec_file.is_file()
     spec = run.spec() if begun else _learn(table, splits, config.data, source, reporter)
     _check_task_weights(spec, config.training.task_weights)
+    config.training.choice.check(spec.targets)
     taken = fingerprint(table, splits, spec)
     if resume:
         _check_table(run, taken, config)
@@ -130,6 +132,9 @@ def _splits(table: TableLike, config: FitConfig) -> Splits:
         val_fraction=data.val_fraction,
         seed=config.training.seed,
         require_target=data.on_error == "raise",
+        draw=data.val_draw,
+        kinds_of_targets=data.target_kinds,
+        label_separator=data.label_separator,
     )
 
 
@@ -150,6 +155,8 @@ def _learn(table: TableLike, splits: Splits, data: DataConfig, source: Source | 
         label_separator=data.label_separator,
     )
     warn_about_columns(seen, spec, rows, data, reporter)
+    for text in coverage_warnings(table, spec, splits, data.label_separator):
+        reporter.warn(text)
     return spec
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from perceiver_pytorch._checks import UnknownKeyError
 from perceiver_pytorch._files import write_json
-from perceiver_pytorch._settings import load_config
+from perceiver_pytorch._settings import as_before, load_config
 from perceiver_pytorch.data import InputSpec
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.table.settings import FitConfig
@@ -51,7 +51,7 @@ class TableRun(RunFolder):
 
     def config(self) -> FitConfig:
         try:
-            return load_config(self.config_file, FitConfig())
+            return load_config(self.config_file, as_before(FitConfig()))
         except UnknownKeyError as error:
             raise ValueError(
                 f"{error}. If the run reads a kind of column that another package adds, install that package"

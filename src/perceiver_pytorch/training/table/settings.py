@@ -6,6 +6,7 @@ from typing import Any
 from perceiver_pytorch import _checks
 from perceiver_pytorch._settings import Settings, combined, inherited, knob, read_settings
 from perceiver_pytorch.data import SpecOptions
+from perceiver_pytorch.data.choice import PLAIN, SCORES, SUITED, Choice
 from perceiver_pytorch.data.kinds import kind_names, kinds
 from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.training.run.settings import TrainingSettings
@@ -50,6 +51,12 @@ class TableSettings(Settings):
     )
     val_fraction: float = knob(
         0.1, "share of the train rows to validate on, if no row is marked val", option="--val-fraction"
+    )
+    val_draw: str = knob(
+        "covering",
+        "which val rows are drawn: with a row of every class that has two (covering), or in proportion alone",
+        choices=("covering", "proportional"),
+        before="proportional",
     )
     on_error: str = knob(
         "raise",
@@ -131,6 +138,14 @@ class TrainingConfig(TrainingSettings):
         choices=("none", "balanced"),
         option="--class-weights",
     )
+    choose_by: str = knob(
+        SUITED,
+        "score that chooses the best epoch, of equal ones the smaller loss; suited: accuracy, for skewed classes AUROC "
+        "(two) or balanced accuracy, mAP, R²; plain: never that of skewed classes, of equal ones the first epoch",
+        choices=(SUITED, PLAIN, *SCORES),
+        option="--choose-by",
+        before=PLAIN,
+    )
     task_weights: dict[str, float] = knob(
         {}, "weight of a target in the loss, if it is not 1", option="--task-weight", metavar="NAME=WEIGHT"
     )
@@ -144,6 +159,12 @@ class TrainingConfig(TrainingSettings):
         option="--checkpoint-every",
     )
     precision: str = inherited(TrainingSettings, "precision", after="patience")
+
+    @property
+    def choice(self) -> Choice:
+        """Which score chooses the best epoch."""
+        return Choice(self.choose_by, self.class_weights == "balanced")
+
     num_workers: int | None = knob(
         None,
         "number of processes that decode, 0: only the main one; null: one per core if there is much to decode",

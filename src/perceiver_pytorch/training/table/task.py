@@ -8,6 +8,7 @@ from perceiver_pytorch._settings import dump_config
 from perceiver_pytorch.data import BatchLoader, Predictions, ShardedTable, TableDataset, TableLike, in_order
 from perceiver_pytorch.data.losses import told
 from perceiver_pytorch.report.page import ReportFacts, write_report
+from perceiver_pytorch.training.run.evidence import hardly_trained
 from perceiver_pytorch.training.run.job import Trained
 from perceiver_pytorch.training.run.loop import Loaders
 from perceiver_pytorch.training.run.reporter import Reporter
@@ -95,7 +96,7 @@ class TableTask:
         assert isinstance(module, TableModule)
         with reporter.step(f"measuring on {split} rows") as progress:
             self.predictions, metrics = evaluation.measure(
-                module.model, dataset, balanced=module.balanced, batch_size=EVALUATION_BATCH, progress=progress
+                module.model, dataset, choice=module.choice, batch_size=EVALUATION_BATCH, progress=progress
             )
         late = {name: rows for name, rows in self.data.datasets.items() if not rows.prepared}
         for line in told(loss_lines(late), "; the report has them"):
@@ -103,6 +104,7 @@ class TableTask:
         return metrics | {
             "split": split,
             "epochs": len(trained.history),
+            "trained": trained.facts(),
             "stopped": trained.stopped,
             "parameters": sum(p.numel() for p in module.model.parameters()),
             "bad_rows": len(bad_rows(self.data.datasets)),
@@ -123,12 +125,13 @@ class TableTask:
             history=trained.history,
             sizes={name: len(rows) for name, rows in datasets.items()},
             bad_rows=bad_rows(datasets),
+            first=hardly_trained(metrics),
             notes=result_notes(split, trained.stopped),
             warnings=self._warnings(),
             data_notes=[*self.data.notes, *change_notes(datasets), waiting_note(waiting, datasets["train"])],
             summary=trained.module.model.summary(),
             config=dump_config(self.data.config),
-            balanced=self.training.class_weights == "balanced",
+            choice=self.training.choice,
         )
         write_report(run.report_file, facts)
 

@@ -1,0 +1,47 @@
+import numpy as np
+
+from data_helpers import table_of
+from perceiver_pytorch.data import InputSpec, Splits, recognise_columns
+from perceiver_pytorch.training.table.coverage import coverage_warnings
+
+
+def warnings(tmp_path, target="y", **columns):
+    rows = len(columns["y"])
+    table = table_of(tmp_path, x=np.linspace(0, 1, rows).tolist(), **columns)
+    parts = np.array(columns["part"])
+    train, val, test = (np.flatnonzero(parts == name) for name in ("train", "val", "test"))
+    kinds = recognise_columns(table, target=target, split="part")
+    spec = InputSpec.fit(table, kinds, target=target, rows=train)
+    return coverage_warnings(table, spec, Splits(train, val, test), None)
+
+
+def test_classes_that_a_split_lacks_are_named_and_counted(tmp_path):
+    cells = ["a", "a", "b", "b", "a", "b", "a", "c"]
+    part = ["train"] * 4 + ["val"] * 2 + ["test"] * 2
+    assert warnings(tmp_path, y=cells, part=part) == [
+        "y: the train rows lack 1 of the classes: 'c' (1 row in all); the model cannot learn them",
+        "y: the validation rows lack 1 of the classes: 'c' (1 row in all); scores on these rows say nothing about them",
+        "y: the test rows lack 1 of the classes: 'b' (3 rows in all); scores on these rows say nothing about them",
+    ]
+
+
+def test_classes_of_hardly_any_row_are_named(tmp_path):
+    cells = ["neg"] * 97 + ["pos"] * 3
+    (text,) = warnings(tmp_path, y=cells, part=["train"] * 50 + ["val"] * 48 + ["train", "val"])
+    assert text.startswith("y: hardly any row has 1 of the classes: 'pos' (3 rows in all); too few")
+    even = ["neg", "pos"] * 4
+    assert warnings(tmp_path, y=even, part=["train"] * 4 + ["val"] * 4) == []
+
+
+def test_labels_and_several_targets(tmp_path):
+    cells = [["a"], ["a", "b"], ["b"], ["a"], ["a"], []]
+    part = ["train"] * 3 + ["val"] * 3
+    sides = ["l", "r"] * 3
+    texts = warnings(tmp_path, ["y", "side"], y=cells, side=sides, part=part)
+    assert texts == [
+        "y: the validation rows lack 1 of the labels: 'b' (2 rows in all); scores on these rows say nothing about them"
+    ]
+
+
+def test_numbers_have_no_classes(tmp_path):
+    assert warnings(tmp_path, y=[i / 7 for i in range(8)], part=["train"] * 6 + ["val"] * 2) == []
