@@ -62,6 +62,7 @@ def test_validation_is_measured_over_all_rows_at_once(spec_and_batch, monkeypatc
         trained.on_validation_epoch_end()
     assert set(logged) == {"val_loss", "val_score", "val_accuracy/c", "val_r2/n"}
     outputs = {name: values.detach() for name, values in trained(batch).items()}
-    parts = [target.score(target.measured(outputs[target.name], batch.targets[target.name])) for target in spec.targets]
+    measured = [target.measured(outputs[target.name], batch.targets[target.name]) for target in spec.targets]
+    parts = [target.score(metrics, target.score_name()) for target, metrics in zip(spec.targets, measured, strict=True)]
     assert [logged["val_accuracy/c"], logged["val_r2/n"]] == pytest.approx(parts)
     assert not trained._seen
