@@ -61,3 +61,11 @@ def test_wrong_calls_are_refused(module: CrossAttend) -> None:
         module(x, dense[..., :9])
     with pytest.raises(ValueError, match="at least one context"):
         module(x, [])
+
+
+def test_defaults_are_one_head_of_64_channels_and_no_dropout() -> None:
+    module = CrossAttend(6, 10)
+    assert (module.fn.heads, module.fn.to_q.out_features, module.fn.to_kv.out_features) == (1, 64, 128)
+    assert [part.p for part in module.modules() if isinstance(part, torch.nn.Dropout)] == [0.0]
+    assert [part.p for part in CrossAttend(6, 10, dropout=0.4).modules() if isinstance(part, torch.nn.Dropout)] == [0.4]
+    assert (module.norm.normalized_shape, module.norm_context.normalized_shape) == ((6,), (10,))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from perceiver_pytorch.nn.init import init_latents, init_linears
+from perceiver_pytorch.nn.init import init_latents, init_linears, waves
 
 
 def test_latents_are_normal_or_truncated_normal() -> None:
@@ -35,3 +35,17 @@ def test_the_default_leaves_linear_layers_as_they_are() -> None:
     before = layer.weight.clone()
     init_linears(layer, "uniform")
     assert torch.equal(layer.weight, before)
+
+
+def test_waves_have_the_lengths_that_they_say() -> None:
+    found = waves(5, 4, 8.0, 3.0)
+    places = torch.tensor([0.0, 2.0, 4.0, 6.0, 8.0])
+    first, last = places * math.pi, places * math.pi / 8
+    torch.testing.assert_close(found, 3 * torch.stack([first.sin(), last.sin(), first.cos(), last.cos()], 1))
+
+
+def test_waves_of_an_odd_width_or_a_small_span() -> None:
+    assert torch.equal(waves(5, 3, 8.0, 1.0), waves(5, 4, 8.0, 1.0)[:, :3])
+    places = torch.linspace(0, 0.5, 3) * math.pi
+    torch.testing.assert_close(waves(3, 4, 0.5, 1.0)[:, 0], places.sin())
+    torch.testing.assert_close(waves(3, 4, 0.5, 1.0)[:, 1], places.sin())

@@ -23,3 +23,29 @@ def test_a_spec_says_what_is_wrong_with_it() -> None:
         InputQueries("image", data=False).build({"image": (3, 0)})
     with pytest.raises(ValueError, match="dim of GivenQueries must be at least 1, got -1"):
         GivenQueries(-1)
+
+
+def test_defaults() -> None:
+    assert LearnedQueries(3).axes == ()
+    spec = FourierQueries((1, 8), 3)
+    assert (spec.max_freq, spec.freq_scale, spec.freq_base) == ((2.0, 8.0), "linear", 2)
+    assert InputQueries("image") == InputQueries("image", data=True, positions=True)
+    assert (GivenQueries(7).build({}).dim, LearnedQueries(7, [2]).build({}).dim) == (7, 7)
+
+
+@pytest.mark.usefixtures("user_view")
+def test_axes_and_rates_are_checked() -> None:
+    with pytest.raises(TypeError, match="axes of LearnedQueries must be a sequence of lengths, got '12'"):
+        LearnedQueries(3, "12")
+    with pytest.raises(TypeError, match="axes of FourierQueries must be a sequence of lengths, got 12"):
+        FourierQueries(12, 3)
+    with pytest.raises(ValueError, match="each of the axes of LearnedQueries must be at least 1, got 0"):
+        LearnedQueries(3, (0,))
+    for rate in (0.0, -1.0):
+        with pytest.raises(ValueError, match=f"max_freq of FourierQueries must be positive, got {rate}"):
+            FourierQueries((3,), 3, rate)
+    assert FourierQueries((3,), 0).num_freq_bands == 0
+    with pytest.raises(ValueError, match="num_freq_bands of FourierQueries must be at least 0, got -1"):
+        FourierQueries((3,), -1)
+    with pytest.raises(ValueError, match="freq_scale of FourierQueries must be one of"):
+        FourierQueries((3,), 3, freq_scale="square")
