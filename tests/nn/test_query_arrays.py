@@ -141,14 +141,14 @@ def test_queries_of_a_caller_are_checked() -> None:
     for shape in ((3,), (5, 4), (3, 5, 3), (2, 5, 4), (1, 2, 5, 3)):
         with pytest.raises(ValueError, match=r"queries\['out'\] must be \(batch=2, queries, dim=3\)"):
             check_queries("out", torch.zeros(shape), 2, 3)
-    with pytest.raises(TypeError, match="must be of a floating-point dtype, got torch.int64"):
+    with pytest.raises(TypeError, match="must be of a floating-point dtype"):
         check_queries("out", torch.zeros(5, 3, dtype=torch.int64), 2, 3)
 
 
 def test_places_of_a_caller_are_checked() -> None:
     for indices in (torch.tensor([0, 11]), torch.tensor([[0], [11]])):
         assert check_indices("out", indices, 2, 12) is indices
-    with pytest.raises(TypeError, match="must be int64, got torch.int32"):
+    with pytest.raises(TypeError, match="must be int64"):
         check_indices("out", torch.zeros(2, dtype=torch.int32), 2, 12)
     for shape in ((), (3, 1), (2, 1, 1)):
         with pytest.raises(ValueError, match=r"must be \(queries,\) or \(batch=2, queries\)"):
