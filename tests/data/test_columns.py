@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from data_helpers import png, table_of, wav, write_table
-from perceiver_pytorch.data import DataError, leaks, recognise_columns, unnamed_splits, unopened
+from perceiver_pytorch.data import (
+    DataError,
+    ReadOptions,
+    leaks,
+    load_table,
+    pandas_indices,
+    recognise_columns,
+    unnamed_splits,
+    unopened,
+)
 
 
 def kinds_of(table, **overrides):
@@ -143,3 +152,24 @@ def test_text_files_that_are_not_opened_are_found(tmp_path):
     kinds = dict.fromkeys(table.column_names, "text")
     assert unopened(table, kinds, np.arange(20)) == ["doc", "windows"]
     assert unopened(table, {**kinds, "doc": "ignore"}, np.arange(20)) == ["windows"]
+
+
+def test_the_index_of_a_data_frame_is_no_input(tmp_path):
+    numbers = [float(i % 7) for i in range(20)]
+    names = ["__index_level_0__", "Unnamed: 0", "Unnamed: 0.1", ""]
+    table = table_of(tmp_path, x=numbers, **dict.fromkeys(names, numbers))
+    assert pandas_indices(table) == names
+    kinds = recognise_columns(table, target=None, split=None, overrides={"Unnamed: 0": "number"})
+    assert [name for name, kind in kinds.items() if kind == "number"] == ["x", "Unnamed: 0"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_index_with_a_name_is_known_by_the_file(tmp_path, stream):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"x": [float(i % 7) for i in range(20)]}, index=pandas.Index(range(20, 0, -1), name="day"))
+    frame.to_parquet(tmp_path / "t.parquet")
+    table, _ = load_table(tmp_path / "t.parquet", ReadOptions(stream=stream)).sample(np.arange(20), [])
+    assert "day" in table.column_names
+    assert recognise_columns(table, target=None, split=None) == {"x": "number", "day": "ignore"}
+    frame.reset_index().to_parquet(tmp_path / "t.parquet")
+    assert recognise_columns(load_table(tmp_path / "t.parquet"), target=None, split=None)["day"] == "number"

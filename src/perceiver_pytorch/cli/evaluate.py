@@ -6,11 +6,11 @@ from typing import Annotated, Any
 import typer
 
 from perceiver_pytorch.cli import console
-from perceiver_pytorch.cli.options import with_options
+from perceiver_pytorch.cli.options import READING, with_options
 from perceiver_pytorch.training.table.settings import FitConfig
 
 
-@with_options(FitConfig, "--on-error", "--allow-outside", "--encoding", "--workers")
+@with_options(FitConfig, *READING)
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder of `perceiver fit`, or of `perceiver language`.")],
     table: Annotated[

@@ -87,6 +87,13 @@ def with_settings(cls: type, order: str) -> Callable[[Callable[..., int]], Calla
     return decorate
 
 
+READING = (
+    *("--on-error", "--allow-outside", "--encoding", "--skip-lines", "--header/--no-header", "--quoting"),
+    "--workers",
+)
+"""How a table is read that a model is used on."""
+
+
 def with_options(cls: type, *options: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Gives a command some of the options of ``cls``, behind its own; it is called with them by their names.
 

@@ -1,6 +1,8 @@
 """Recognise what each column of a table holds, which ones may give the answer away, and what would stay unread."""
 
+import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +12,7 @@ from perceiver_pytorch._checks import did_you_mean
 from perceiver_pytorch.data.cells import file_path
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.errors import DataError, listed
-from perceiver_pytorch.data.kinds import kind_names, kinds, recognised
+from perceiver_pytorch.data.kinds import IGNORE, kind_names, kinds, recognised
 from perceiver_pytorch.data.splits import SPLIT_NAMES, split_column
 from perceiver_pytorch.data.table import Table
 from perceiver_pytorch.data.targets.target_columns import target_names
@@ -18,6 +20,7 @@ from perceiver_pytorch.data.train_rows import spread
 from perceiver_pytorch.data.values import as_label, is_missing
 
 _TEXT_SUFFIXES = (".txt", ".md", ".html", ".htm", ".xml", ".json", ".rtf", ".doc", ".docx", ".odt", ".tex", ".srt")
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+|_level_\d+)?|")
 _NUM_FILES = 8  # cells of a column looked at for paths of texts
 
 
@@ -31,7 +34,7 @@ def recognise_columns(
     """Each column's kind, by its values: that of the first of `perceiver_pytorch.data.kinds` that recognises it.
 
     `ignore` are columns that no kind recognises: empty or constant ones, identifiers (a name like `id` or `*_id`, and
-    no value twice), and other files.
+    no value twice), other files, and the index of a data frame of pandas.
 
     Args:
         table: the table.
@@ -58,7 +61,19 @@ def recognise_columns(
                 f"column {name!r}: unknown kind {kind!r}{did_you_mean(str(kind), list(kind_names()))}; "
                 f"the kinds are {', '.join(kind_names())}"
             )
-    return {name: overrides[name] if name in overrides else recognised(Column(table, name)) for name in names}
+    indices = pandas_indices(table)
+    found = {**{name: IGNORE for name in names if name in indices}, **overrides}
+    return {name: found[name] if name in found else recognised(Column(table, name)) for name in names}
+
+
+def pandas_indices(table: Table) -> list[str]:
+    """Columns that pandas wrote besides those of a frame: its index, which tells where a row stood."""
+    try:
+        told = json.loads((table.rows.schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
+    except (ValueError, KeyError, TypeError):
+        told = []
+    names = {name for name in told if isinstance(name, str)} if isinstance(told, list) else set()
+    return [name for name in table.column_names if name in names or _PANDAS_INDEX.fullmatch(name)]
 
 
 def leaks(table: Table, kind_of: Mapping[str, str], target: str, rows: np.ndarray) -> list[str]:

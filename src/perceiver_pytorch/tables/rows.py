@@ -110,12 +110,24 @@ def warn_about_rows(dataset: TableDataset, reporter: Reporter) -> None:
         reporter.warn(line)
 
 
-def adapted(data: DataConfig, on_error: str | None, allow_outside: bool, encoding: str | None) -> DataConfig:
-    """A run's data settings for another table; how the train table was written says nothing about that one."""
+def adapted(
+    data: DataConfig,
+    on_error: str | None,
+    allow_outside: bool,
+    encoding: str | None,
+    *,
+    skip_lines: int | None = None,
+    header: bool | None = None,
+    quoting: str | None = None,
+) -> DataConfig:
+    """A run's data settings for another table; how the train table was written says little about that one."""
     return dataclasses.replace(
         data,
         on_error=on_error or data.on_error,
         allow_outside=data.allow_outside or allow_outside,
         encoding=encoding,
         delimiter=None,
+        skip_lines=skip_lines or 0,
+        header=data.header if header is None else header,
+        quoting=quoting or data.quoting,
     )

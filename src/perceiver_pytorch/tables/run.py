@@ -114,6 +114,9 @@ class Run:
         on_error: str | None = None,
         allow_outside: bool = False,
         encoding: str | None = None,
+        skip_lines: int | None = None,
+        header: bool | None = None,
+        quoting: str | None = None,
         workers: int | None = None,
         root: str | Path | None = None,
         reporter: Reporter = QUIET,
@@ -127,6 +130,8 @@ class Run:
             on_error: for a bad row: raise or skip. None: as in training.
             allow_outside: let file paths in cells leave the table's folder.
             encoding: of a CSV, TSV or JSONL file that is not UTF-8.
+            skip_lines: of a CSV or TSV file, lines to leave out before its header.
+            header, quoting: of a CSV or TSV file, as in `fit`; None: as in training.
             workers: processes that decode; 0: this one. None: as many as are worth it.
             root: of a table in memory, the folder that relative paths in cells start at; None: the current one.
             reporter: how to tell what happens.
@@ -139,7 +144,15 @@ class Run:
             ValueError: if no row has a known target, or there are no rows of the split.
         """
         model = self.model
-        data = adapted(self.config.data, on_error, allow_outside, encoding)
+        data = adapted(
+            self.config.data,
+            on_error,
+            allow_outside,
+            encoding,
+            skip_lines=skip_lines,
+            header=header,
+            quoting=quoting,
+        )
         warnings: list[str] = []
         keeping = reporter.keeping(warnings)
         chosen = ChosenRows.load(table, data, split, "test", root, keeping)
@@ -169,6 +182,9 @@ class Run:
         on_error: str | None = None,
         allow_outside: bool = False,
         encoding: str | None = None,
+        skip_lines: int | None = None,
+        header: bool | None = None,
+        quoting: str | None = None,
         workers: int | None = None,
         root: str | Path | None = None,
         reporter: Reporter = QUIET,
@@ -181,7 +197,7 @@ class Run:
             output: CSV or Parquet file to write the predictions to as well.
             summary: JSON file to write what was lost or doubtful to.
             on_error: for a bad row: raise, or skip: then a column ``error`` says what is wrong with it.
-            allow_outside, encoding, workers, root, reporter: as in `evaluate`.
+            allow_outside, encoding, skip_lines, header, quoting, workers, root, reporter: as in `evaluate`.
 
         Returns:
             A row per predicted row, in the form of ``table``; an Arrow table where that was a path. ``row`` is the
@@ -194,7 +210,15 @@ class Run:
         if output is not None:
             check_output(Path(output))
         model = self.model
-        data = adapted(self.config.data, on_error, allow_outside, encoding)
+        data = adapted(
+            self.config.data,
+            on_error,
+            allow_outside,
+            encoding,
+            skip_lines=skip_lines,
+            header=header,
+            quoting=quoting,
+        )
         warnings: list[str] = []
         keeping = reporter.keeping(warnings)
         chosen = ChosenRows.load(table, data, split, "all", root, keeping)

@@ -28,6 +28,13 @@ class ReadOptions:
     """Of CSV, TSV and JSONL files, as Python names it; None: UTF-8, or UTF-16 with a byte order mark."""
     delimiter: str | None = None
     """Between the cells of a CSV or TSV file; None: by the suffix, or the one that parts the header."""
+    skip_lines: int = 0
+    """Lines of a CSV or TSV file to leave out before its header."""
+    header: bool = True
+    """The first line of a CSV or TSV file names its columns; else they are called x0, x1 .."""
+    quoting: str | None = None
+    """How a quote in a quoted cell of a CSV or TSV file is written: doubled, or after a backslash; none: quotes are
+    text. None: doubled, unless all of the file has backslashes."""
     skip_bad: bool = False
     """Leave out lines that do not fit, and note them, instead of an error."""
     stream: bool | None = None

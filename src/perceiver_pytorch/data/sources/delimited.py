@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from perceiver_pytorch.data.errors import listed, need
 from perceiver_pytorch.data.sources.base import Place, ReadOptions, Source
+from perceiver_pytorch.data.sources.csv_lines import (
+    DELIMITERS,
+    check_header,
+    header_warnings,
+    swallowed_lines,
+    with_doubled_quotes,
+)
 from perceiver_pytorch.data.sources.text_files import TextFile, encoding_of, left_out, one_block, text_table
 from perceiver_pytorch.data.table import Table
 
@@ -15,7 +22,6 @@ if TYPE_CHECKING:
     import pyarrow
 
 _USUAL = {".csv": ",", ".tsv": "\t"}
-_DELIMITERS = (",", ";", "\t", "|")
 _TOLD = re.compile('\ufeff?"?sep=([,;|\t])"?[\r\n]*', re.IGNORECASE)
 _DECIMAL_COMMA = r"^\s*([+-]?\d+(,\d+)?(e[+-]?\d+)?|na|n/a|#n/a|nan|null|none|nil|-|\?)\s*$"
 
@@ -37,18 +43,25 @@ def read_separated(path: Path, options: ReadOptions, *, usual: str) -> "tuple[py
     csv = need("pyarrow.csv", "read tables")
     file, notes = TextFile.of(path), []
     encoding = encoding_of(file, options)
-    told = _told_delimiter(file, encoding)
-    delimiter = options.delimiter or told or _delimiter(file, encoding, usual)
+    told = None if options.skip_lines else _told_delimiter(file, encoding)
+    delimiter = options.delimiter or told or _delimiter(file, encoding, usual, options.skip_lines)
+    skip = options.skip_lines + int(told is not None)
+    check_header(file, encoding, delimiter, skip)
     if told is not None:
         notes.append(f"{path}: its cells are separated by {delimiter!r}; its first line, which says so, is left out")
     elif delimiter != (options.delimiter or usual):
         notes.append(f"{path}: its cells are separated by {delimiter!r}, as the header shows")
+    if options.quoting in (None, "backslash"):
+        file, encoding, found = with_doubled_quotes(file, encoding, delimiter, surely=options.quoting is not None)
+        notes += [f"{path}: {note}" for note in found]
     bad: list[str] = []
 
     def refused(line: Any) -> str:
         if options.skip_bad:
             place = f"line {line.number}" if line.number is not None else "a line"
-            bad.append(f"{place} has {line.actual_columns} cells instead of {line.expected_columns}")
+            lines = line.text.count("\n") + 1
+            long = f", in {lines} lines (a stray quote?)" if lines > 1 else ""
+            bad.append(f"{place} has {line.actual_columns} cells instead of {line.expected_columns}{long}")
             return "skip"
         return "error"
 
@@ -57,18 +70,35 @@ def read_separated(path: Path, options: ReadOptions, *, usual: str) -> "tuple[py
         # One block: column types are inferred from the whole file, so a number column whose first megabyte happens to
         # look like integers does not fail later. One thread: errors then carry the row.
         read_options=csv.ReadOptions(
-            use_threads=False, block_size=one_block(file), encoding=encoding, skip_rows=int(told is not None)
+            use_threads=False,
+            block_size=one_block(file),
+            encoding=encoding,
+            skip_rows=skip,
+            autogenerate_column_names=not options.header,
         ),
         parse_options=csv.ParseOptions(
-            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=refused if options.skip_bad else None
+            delimiter=delimiter,
+            quote_char=False if options.quoting == "none" else '"',
+            newlines_in_values=options.quoting != "none",
+            invalid_row_handler=refused if options.skip_bad else None,
         ),
         # Only the empty cell is missing: "None", "NA" or "null" may well be text.
         convert_options=csv.ConvertOptions(null_values=[""], strings_can_be_null=True),
     )
+    rows, doubts = _looked_at(rows, delimiter, options)
+    notes += [f"{path}: {doubt}" for doubt in doubts]
     if delimiter == ";":
         rows, names = _with_points(rows)
         notes += [f"{path}: numbers with a decimal comma are read in {listed(names)}"] if names else []
     return rows, notes + left_out(path, bad)
+
+
+def _looked_at(rows: "pyarrow.Table", delimiter: str, options: ReadOptions) -> "tuple[pyarrow.Table, list[str]]":
+    """Rows with names for their columns, and what is doubtful about them."""
+    if not options.header:
+        rows = rows.rename_columns([f"x{i}" for i in range(rows.num_columns)])
+    doubts = header_warnings(rows) if options.header else []
+    return rows, doubts + (swallowed_lines(rows, delimiter) if options.quoting != "none" else [])
 
 
 def _with_points(rows: "pyarrow.Table") -> "tuple[pyarrow.Table, list[str]]":
@@ -98,14 +128,16 @@ def _told_delimiter(file: TextFile, encoding: str) -> str | None:
     return None if match is None else match[1]
 
 
-def _delimiter(file: TextFile, encoding: str, usual: str) -> str:
+def _delimiter(file: TextFile, encoding: str, usual: str, skip: int) -> str:
     """The usual one, unless it leaves the header whole, and another one parts it and the next line alike."""
     try:
         with file.text(encoding) as lines:
+            for _ in range(skip):
+                lines.readline()
             header, first = lines.readline(1 << 20), lines.readline(1 << 20)
     except UnicodeDecodeError:
         return usual
     if usual in header or not first:
         return usual
-    alike = [d for d in _DELIMITERS if header.count(d) and header.count(d) == first.count(d)]
+    alike = [d for d in DELIMITERS if header.count(d) and header.count(d) == first.count(d)]
     return alike[0] if len(alike) == 1 else usual

@@ -77,6 +77,7 @@ class ParquetShard:
         with self._opened() as file:
             self._metadata = metadata = file.metadata
             self.column_names = tuple(file.schema_arrow.names)
+            self.metadata = file.schema_arrow.metadata
         self.num_rows = int(metadata.num_rows)
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         self.nbytes = sum(group.total_byte_size for group in groups)
@@ -124,7 +125,8 @@ def parquet_table(source: str, root: Path, paths: Sequence[Path]) -> ShardedTabl
         DataError: one is no Parquet file, or they have no rows.
     """
     kept = RowGroups()
-    return ShardedTable(source, root, [ParquetShard(path, kept) for path in paths])
+    shards = [ParquetShard(path, kept) for path in paths]
+    return ShardedTable(source, root, shards, metadata=shards[0].metadata)
 
 
 def whole_parquet(source: str, root: Path, paths: Sequence[Path]) -> Table:

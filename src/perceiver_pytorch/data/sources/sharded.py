@@ -1,6 +1,6 @@
 """Tables that stay on the disk: rows in shards, read where they are needed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,10 +47,19 @@ class ShardedTable:
         shards: the files, in order. A shard whose name or folder says train, val or test puts its rows into that split,
             if there are several and no column is called `split`.
         notes: what is to be known about how it was read.
+        metadata: what the files say of their columns, as an Arrow schema has it.
     """
 
-    def __init__(self, source: str, root: Path, shards: Sequence[Shard], notes: Sequence[str] = ()):
+    def __init__(
+        self,
+        source: str,
+        root: Path,
+        shards: Sequence[Shard],
+        notes: Sequence[str] = (),
+        metadata: Mapping[bytes, bytes] | None = None,
+    ):
         self.source = source
+        self.metadata = metadata
         self.root = root
         self.shards = tuple(shards)
         self.notes = tuple(notes)
@@ -152,7 +161,9 @@ class ShardedTable:
         cells = [row for _, row in self.iterate(rows, self._names)]
         arrow = need("pyarrow", "read tables")
         try:
-            made = arrow.table({name: arrow.array([row[name] for row in cells]) for name in self._names})
+            made = arrow.table(
+                {name: arrow.array([row[name] for row in cells]) for name in self._names}, metadata=self.metadata
+            )
         except (arrow.ArrowException, TypeError) as error:
             raise DataError(f"{self.source}: a column has cells of different types ({error})") from error
         return Table(self.source, self.root, made, self.notes)

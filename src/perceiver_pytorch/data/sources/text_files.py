@@ -82,7 +82,11 @@ def text_table(place: Place, options: ReadOptions, read: Reader) -> Table:
     try:
         rows, notes = read(path, options)
     except (arrow.ArrowException, UnicodeError, OSError) as error:
-        hint = "; --on-error skip leaves such lines out" if "Expected" in str(error) and "columns" in str(error) else ""
+        hint = ""
+        if "Expected" in str(error) and "columns" in str(error):
+            hint = "; --on-error skip leaves such lines out"
+            if "\n" in str(error):
+                hint = f"; a quote that is not closed? --quoting none reads quotes as text{hint}"
         raise DataError(f"{path}: cannot be read as {place.suffix[1:]}: {error}{hint}") from error
     return Table(place.name, place.root, rows, tuple(notes))
 

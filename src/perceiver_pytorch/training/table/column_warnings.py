@@ -6,6 +6,7 @@ from perceiver_pytorch.data import (
     InputSpec,
     Table,
     leaks,
+    pandas_indices,
     split_column,
     unnamed_splits,
     unopened,
@@ -44,6 +45,12 @@ def warn_about_columns(table: Table, spec: InputSpec, rows: np.ndarray, data: Da
             reporter.warn(
                 f"column {name!r} has paths of files that are not opened: the paths are read as text. "
                 "To have their content read, put it into the table"
+            )
+    for name in pandas_indices(table):
+        if spec.kinds.get(name) == "ignore" and name not in data.columns:
+            reporter.say(
+                f"column {name!r} is the index of a data frame, and no input; "
+                f"--column {name}=number reads it all the same"
             )
     for name, hint in unread_parts(table, spec.kinds, rows, allow_outside=data.allow_outside).items():
         if name not in data.columns:

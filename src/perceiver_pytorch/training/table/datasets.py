@@ -11,7 +11,13 @@ from perceiver_pytorch.training.table.settings import DataConfig
 def read_options(data: DataConfig) -> ReadOptions:
     """How the configuration wants tables read."""
     return ReadOptions(
-        encoding=data.encoding, delimiter=data.delimiter, skip_bad=data.on_error == "skip", stream=data.stream
+        encoding=data.encoding,
+        delimiter=data.delimiter,
+        skip_lines=data.skip_lines,
+        header=data.header,
+        quoting=data.quoting,
+        skip_bad=data.on_error == "skip",
+        stream=data.stream,
     )
 
 

@@ -68,6 +68,21 @@ class TableSettings(Settings):
     delimiter: str | None = knob(
         None, "text between the cells of a CSV or TSV file; null: recognised from the header", option="--delimiter"
     )
+    skip_lines: int = knob(
+        0, "lines of a CSV or TSV file to leave out before its header", least=0, option="--skip-lines"
+    )
+    header: bool = knob(
+        True,
+        "the first line of a CSV or TSV file names its columns; else they are called x0, x1 ..",
+        option="--header/--no-header",
+    )
+    quoting: str | None = knob(
+        None,
+        "quotes in cells of a CSV or TSV file: doubled, after a backslash, or none: they are text; null: recognised",
+        choices=("doubled", "backslash", "none"),
+        before="doubled",
+        option="--quoting",
+    )
     stream: bool | None = knob(
         None,
         "leave the rows of Parquet files on disk; null: if they exceed a gigabyte",
