@@ -166,7 +166,9 @@ def test_the_index_of_a_data_frame_is_no_input(tmp_path):
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_index_with_a_name_is_known_by_the_file(tmp_path, stream):
     pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame({"x": [float(i % 7) for i in range(20)]}, index=pandas.Index(range(20, 0, -1), name="day"))
+    frame = pandas.DataFrame(
+        {"x": [float(i % 7) for i in range(20)]}, index=pandas.Index([i * i for i in range(20)], name="day")
+    )
     frame.to_parquet(tmp_path / "t.parquet")
     table, _ = load_table(tmp_path / "t.parquet", ReadOptions(stream=stream)).sample(np.arange(20), [])
     assert "day" in table.column_names

@@ -98,7 +98,7 @@ def test_a_quote_that_is_never_closed_is_told(tmp_path):
     assert notes(loaded(tmp_path, text, skip_bad=True)) == [
         "1 lines are left out: line 32 has 2 cells instead of 3, in 30 lines (a stray quote?)"
     ]
-    (note,) = notes(loaded(tmp_path, "a,y\n" + "".join(f"{'x' if i != 5 else chr(34)},{i}\n" for i in range(9))))
+    (note,) = notes(loaded(tmp_path, "a,y\n" + "".join(f"{i},{chr(34) * (i == 5)}x\n" for i in range(9))))
     assert note.startswith("3 lines that look like rows")
 
 

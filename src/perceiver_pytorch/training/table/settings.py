@@ -73,7 +73,7 @@ class TableSettings(Settings):
     )
     header: bool = knob(
         True,
-        "the first line of a CSV or TSV file names its columns; else they are called x0, x1 ..",
+        "the first line of a CSV or TSV file names its columns; else they are called x0, x1 and so on",
         option="--header/--no-header",
     )
     quoting: str | None = knob(
