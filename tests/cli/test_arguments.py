@@ -45,7 +45,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, monkeypatch, capsys):
     for number, result in enumerate([job.Outcome({}, job.INTERRUPTED), KeyboardInterrupt()]):
         finishing(monkeypatch, result)
         folder = run_folder(tmp_path / str(number))
-        assert train(None, folder, resume=False, time_limit=None) is None
+        assert train(None, folder, resume=False, deadline=None) is None
         assert "stopped, all is saved; go on with: perceiver fit --resume it" in capsys.readouterr().out
 
 
@@ -53,12 +53,12 @@ def test_a_run_that_saved_nothing_leaves_no_folder(tmp_path, monkeypatch):
     finishing(monkeypatch, KeyboardInterrupt())
     folder = run_folder(tmp_path / "a", config=False)
     with pytest.raises(KeyboardInterrupt):
-        train(None, folder, resume=False, time_limit=None)
+        train(None, folder, resume=False, deadline=None)
     assert not folder.path.exists()
 
 
 def test_a_time_limit_is_told(tmp_path, monkeypatch, capsys):
     outcome = job.Outcome({"a": 1}, "time limit")
     finishing(monkeypatch, outcome)
-    assert train(None, run_folder(tmp_path / "a"), resume=False, time_limit=1.0) is outcome
+    assert train(None, run_folder(tmp_path / "a"), resume=False, deadline=None) is outcome
     assert "stopped: time limit; go on with: perceiver fit --resume it" in capsys.readouterr().out

@@ -133,11 +133,24 @@ def test_what_was_lost_or_is_doubtful_stands_in_one_place(table, tmp_path):
 
 
 def test_no_epoch_and_a_single_modality(table, tmp_path):
-    facts = facts_of(table, ["side"], history=[])
+    single = table_of(tmp_path, x=[i / 7 for i in range(ROWS)], side=["left", "right"] * (ROWS // 2))
+    facts = facts_of(single, ["side"], history=[])
     facts.metrics["combinations"][1:] = []
     text = page(tmp_path, facts)
     assert "Training stopped before the first epoch was complete." in text
     assert "There is one modality; nothing can be left out." in text
+
+
+def test_modalities_that_there_was_no_time_to_leave_out(table, tmp_path):
+    facts = facts_of(table, ["side"])
+    facts.metrics["combinations"][1:] = []
+    assert "The time limit left no time to leave any of the modalities out." in page(tmp_path, facts)
+
+
+def test_the_model_of_the_last_step_is_named(table, tmp_path):
+    facts = facts_of(table, ["side"])
+    facts.metrics["trained"] = {"steps": 1200, "passes": 0.5, "best_epoch": None}
+    assert "The model is that of step 1,200, the last." in page(tmp_path, facts)
 
 
 def test_equal_facts_give_equal_bytes(table, tmp_path):

@@ -25,7 +25,7 @@ def stopped_folder(resume: str, run: Path | None) -> Path:
     return Path(resume) if resume else run  # type: ignore[return-value]
 
 
-def train(task: Any, folder: Any, *, resume: bool, time_limit: float | None) -> Any:
+def train(task: Any, folder: Any, *, resume: bool, deadline: Any) -> Any:
     """The outcome of a task in a run folder; None, after a line on how to go on, if it was interrupted.
 
     A folder in which nothing was saved is removed.
@@ -34,7 +34,7 @@ def train(task: Any, folder: Any, *, resume: bool, time_limit: float | None) -> 
 
     outcome = None
     try:
-        outcome = run_job(task, folder, resume=resume, time_limit=time_limit, reporter=console.reporter())
+        outcome = run_job(task, folder, resume=resume, deadline=deadline, reporter=console.reporter())
     except KeyboardInterrupt:
         if not folder.config_file.is_file():
             raise

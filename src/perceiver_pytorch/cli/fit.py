@@ -7,7 +7,7 @@ from perceiver_pytorch._settings import read_settings
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.cli.arguments import asked_settings, stopped_folder, train
 from perceiver_pytorch.cli.options import Config, Given, NewRun, Preset, Resume, Set, TimeLimit, with_settings
-from perceiver_pytorch.training.run.durations import seconds
+from perceiver_pytorch.training.run.durations import Deadline, seconds
 from perceiver_pytorch.training.run.folder import free_folder
 from perceiver_pytorch.training.run.resuming import check_resumable
 from perceiver_pytorch.training.table.settings import PRESETS, FitConfig, preset
@@ -32,11 +32,11 @@ def fit(
 
     Settings come from the preset, then the --config file, then the options.
     """
+    deadline = None if time_limit is None else Deadline(seconds(time_limit))  # what is loaded next takes seconds
     from perceiver_pytorch.tables.run import Run
     from perceiver_pytorch.training.table.run import TableRun
     from perceiver_pytorch.training.table.task import TableTask
 
-    limit = None if time_limit is None else seconds(time_limit)
     base, folder = preset(preset_name, given.get(("data", "table"))), None
     if resume is not None:
         folder = _stopped_run(stopped_folder(resume, run))
@@ -48,7 +48,7 @@ def fit(
         folder = TableRun.create(run or free_folder(settings.data.table))
     else:
         raise ValueError("which table? perceiver fit TABLE --target COLUMN, or perceiver fit digits")
-    outcome = train(TableTask(settings), folder, resume=resume is not None, time_limit=limit)
+    outcome = train(TableTask(settings), folder, resume=resume is not None, deadline=deadline)
     if outcome is None:
         return 130
     for line in Run(folder).lines():

@@ -20,7 +20,7 @@ from perceiver_pytorch.cli.options import (
     with_settings,
 )
 from perceiver_pytorch.training.language.settings import OBJECTIVES, LanguageConfig, language_preset
-from perceiver_pytorch.training.run.durations import seconds
+from perceiver_pytorch.training.run.durations import Deadline, seconds
 from perceiver_pytorch.training.run.folder import free_folder
 from perceiver_pytorch.training.run.resuming import check_resumable
 
@@ -44,11 +44,11 @@ def language(
 
     Settings come from the preset, then the --config file, then the options.
     """
+    deadline = None if time_limit is None else Deadline(seconds(time_limit))  # what is loaded next takes seconds
     from perceiver_pytorch.training.language.run import LanguageRun
     from perceiver_pytorch.training.language.task import LanguageTask
     from perceiver_pytorch.training.run.evidence import hardly_trained
 
-    limit = None if time_limit is None else seconds(time_limit)
     if resume is not None:
         folder = LanguageRun.open_language(stopped_folder(resume, run))
         settings = asked_settings(folder.config(), config, set_, given)
@@ -58,7 +58,7 @@ def language(
         if not settings.data.file:
             raise ValueError("which file? perceiver language FILE")
         folder = LanguageRun.create(run or free_folder(settings.data.file))
-    outcome = train(LanguageTask(settings), folder, resume=resume is not None, time_limit=limit)
+    outcome = train(LanguageTask(settings), folder, resume=resume is not None, deadline=deadline)
     if outcome is None:
         return 130
     metrics = outcome.metrics

@@ -38,7 +38,11 @@ Set = Annotated[
     ),
 ]
 TimeLimit = Annotated[
-    str | None, typer.Option(help="Train no longer than this: 90s, 5m, 1h30m.", rich_help_panel="Run")
+    str | None,
+    typer.Option(
+        help="The longest that all of it takes, with the report: 90s, 5m, 1h30m.",
+        rich_help_panel="Run",
+    ),
 ]
 Resume = Annotated[
     str | None,

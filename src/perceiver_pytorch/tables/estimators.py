@@ -17,7 +17,7 @@ from perceiver_pytorch.tables.forms import FORMS, ColumnsForm, RowsForm, columns
 from perceiver_pytorch.tables.packed import PackedRun
 from perceiver_pytorch.tables.rows import ChosenRows
 from perceiver_pytorch.tables.training import LINES, QUIET
-from perceiver_pytorch.training.run.durations import seconds
+from perceiver_pytorch.training.run.durations import Deadline, seconds
 from perceiver_pytorch.training.run.job import INTERRUPTED, Trained, run_job
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table import evaluation
@@ -146,11 +146,11 @@ class _PerceiverEstimator(BaseEstimator):
 
     def _trained(self, config: FitConfig, table: Table) -> PackedRun:
         """Trains in a folder that does not stay, with random numbers of its own."""
-        limit = None if self.time_limit is None else seconds(self.time_limit, "time_limit")
+        deadline = None if self.time_limit is None else Deadline(seconds(self.time_limit, "time_limit"))
         reporter = LINES if self.verbose else QUIET
         with tempfile.TemporaryDirectory() as place, torch.random.fork_rng():
             folder = TableRun.create(Path(place) / "run")
-            outcome = run_job(_TrainOnly(config, table), folder, time_limit=limit, reporter=reporter)
+            outcome = run_job(_TrainOnly(config, table), folder, deadline=deadline, reporter=reporter)
             if outcome.stopped == INTERRUPTED:
                 raise KeyboardInterrupt
             return PackedRun(folder)
@@ -181,7 +181,7 @@ class PerceiverClassifier(ClassifierMixin, _PerceiverEstimator):
         val_fraction: share of the samples that choose the best epoch.
         columns: {column: kind}, where it is not recognised; those of an array are called x0, x1 ..
         settings: any other settings, by the names that `perceiver_pytorch.tables.fit` has for them.
-        time_limit: train no longer than this, as ``"5m"``.
+        time_limit: the longest that this takes, as ``"5m"``.
         root: folder that paths of files in cells start at; None: the current one.
         random_state: fixes weights, order and dropout.
         verbose: print what happens.

@@ -9,7 +9,7 @@ from perceiver_pytorch._settings import load_config, with_keywords
 from perceiver_pytorch.data import TableLike
 from perceiver_pytorch.tables.forms import ROOT_OF_A_PATH, open_table
 from perceiver_pytorch.tables.run import QUIET, Run
-from perceiver_pytorch.training.run.durations import seconds
+from perceiver_pytorch.training.run.durations import Deadline, seconds
 from perceiver_pytorch.training.run.folder import free_folder, remove_if_empty
 from perceiver_pytorch.training.run.job import INTERRUPTED, run_job
 from perceiver_pytorch.training.run.reporter import Reporter
@@ -50,7 +50,7 @@ def fit(
         preset: size of the model: tiny, small or base.
         config: YAML file with any of the settings that ``perceiver config`` prints.
         resume: a stopped run to go on with, on the same table and as it was configured.
-        time_limit: train no longer than this: ``"90s"``, ``"5m"``, ``"1h30m"``.
+        time_limit: the longest that this takes, reading and the result included: ``"90s"``, ``"5m"``, ``"1h30m"``.
         root: of a table in memory, the folder that relative paths in cells start at. None: the current one.
         verbose: print what happens.
         options: any setting by its name, as ``epochs=3, lr=1e-3, image_size=32``.
@@ -60,7 +60,7 @@ def fit(
         TypeError, ValueError: for an unknown option or a value that it cannot have.
         KeyboardInterrupt: for Ctrl-C; what was trained is saved.
     """
-    limit = None if time_limit is None else seconds(time_limit, "time_limit")
+    deadline = None if time_limit is None else Deadline(seconds(time_limit, "time_limit"))
     path = os.fspath(table) if isinstance(table, str | os.PathLike) else None
     if path is not None and root is not None:
         raise ValueError(ROOT_OF_A_PATH)
@@ -77,14 +77,19 @@ def fit(
         folder = TableRun.create(free_folder(path or "table") if run is None else Path(run))
     else:
         check_resumable(base, asked, folder.path)
-    return _trained(asked, in_memory, folder, resume is not None, limit, LINES if verbose else QUIET)
+    return _trained(asked, in_memory, folder, resume is not None, deadline, LINES if verbose else QUIET)
 
 
 def _trained(
-    config: FitConfig, table: TableLike | None, folder: TableRun, resume: bool, limit: float | None, reporter: Reporter
+    config: FitConfig,
+    table: TableLike | None,
+    folder: TableRun,
+    resume: bool,
+    deadline: Deadline | None,
+    reporter: Reporter,
 ) -> Run:
     try:
-        outcome = run_job(TableTask(config, table), folder, resume=resume, time_limit=limit, reporter=reporter)
+        outcome = run_job(TableTask(config, table), folder, resume=resume, deadline=deadline, reporter=reporter)
     finally:
         remove_if_empty(folder.path)
     if outcome.stopped == INTERRUPTED:

@@ -35,16 +35,16 @@ def test_a_request_saves_before_the_next_step():
 
 
 def test_before_the_first_step_there_is_nothing_to_save():
-    stopper, now = Stopper(Path("last.ckpt"), time_limit=0.0), trainer()
-    with pytest.raises(TrainingStopped, match="the time limit of 0 s is reached"):
+    stopper, now = Stopper(Path("last.ckpt")), trainer()
+    stopper.request("enough")
+    with pytest.raises(TrainingStopped, match="enough"):
         stopper.on_train_batch_start(now, None, None, 0)
     assert now.saved == []
 
 
-def test_time_counts_from_the_start_of_training():
+def test_handlers_are_installed_when_training_starts():
     installed = []
-    stopper = Stopper(Path("last.ckpt"), time_limit=1000.0, install_handlers=lambda: installed.append(True))
-    stopper._start -= 2000
+    stopper = Stopper(Path("last.ckpt"), install_handlers=lambda: installed.append(True))
     stopper.on_train_start(trainer(), None)
     stopper.on_train_batch_start(trainer(), None, None, 0)
     assert installed == [True]

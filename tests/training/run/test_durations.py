@@ -1,6 +1,6 @@
 import pytest
 
-from perceiver_pytorch.training.run.durations import Every, seconds
+from perceiver_pytorch.training.run.durations import Deadline, Every, seconds
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,12 @@ def test_it_is_due_by_time_or_by_steps_or_never():
     assert Every(steps=3).due(0, 3)
     assert not Every(steps=3).due(1000, 2)
     assert not Every().due(1e9, 10**9)
+
+
+def test_a_deadline_counts_from_when_it_was_made(monkeypatch):
+    time = 100.0
+    monkeypatch.setattr("perceiver_pytorch.training.run.durations.now", lambda: time)
+    deadline = Deadline(60.0)
+    time = 130.0
+    assert deadline.left() == 30.0
+    assert deadline.earlier(40.0).left() == -10.0

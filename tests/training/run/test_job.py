@@ -18,10 +18,12 @@ from perceiver_pytorch.models.saving import SavedModel
 from perceiver_pytorch.training.run.callbacks import Stopper
 from perceiver_pytorch.training.run.checkpoints import Progress
 from perceiver_pytorch.training.run.divergence import DivergedError
+from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.run.job import INTERRUPTED, run_job
-from perceiver_pytorch.training.run.loop import Loaders, Resumable
+from perceiver_pytorch.training.run.loaders import Loaders
+from perceiver_pytorch.training.run.loop import Resumable
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.run.sampler import EpochBatches
 from perceiver_pytorch.training.run.settings import TrainingSettings
@@ -353,8 +355,118 @@ def test_a_validation_whose_score_is_not_finite_chooses_no_epoch(tmp_path, monke
     assert Progress.of(torch.load(run.last, weights_only=True)).best_epoch == 1
 
 
-def test_a_time_limit_ends_training_and_measures(tmp_path):
+class Clock:
+    """Stands still but for training steps, each of which takes so many seconds."""
+
+    def __init__(self, monkeypatch, step):
+        self.time = 0.0
+        self.step = step
+        original = LineModule.training_step
+
+        def training_step(module, batch, batch_idx):
+            self.time += self.step(module.global_step) if callable(self.step) else self.step
+            return original(module, batch, batch_idx)
+
+        monkeypatch.setattr(LineModule, "training_step", training_step)
+        for module in ("durations", "time_limit"):
+            monkeypatch.setattr(f"perceiver_pytorch.training.run.{module}.now", lambda: self.time)
+        monkeypatch.setattr(LineModule, "configure_optimizers", scheduled)
+
+
+def scheduled(module):
+    return module.scheduled(torch.optim.AdamW(module.model.parameters(), lr=module.lr), TRAINING)
+
+
+def limited(tmp_path, name, limit, **options):
+    run, said = LineRun.create(tmp_path / name), []
+    reporter = Reporter(say=said.append, warn=said.append)
+    deadline = None if limit is None else Deadline(limit)
+    return run, run_job(LineTask(LineConfig()), run, deadline=deadline, reporter=reporter, **options), said
+
+
+def resumed(run, deadline=None):
+    return run_job(LineTask(run.config()), run, resume=True, deadline=deadline, reporter=SILENT)
+
+
+def test_a_time_limit_shortens_training_and_its_schedule(tmp_path, monkeypatch):
+    """Of 18 steps 9 fit into 10 seconds with some to spare: the second of three epochs ends in its middle."""
+    Clock(monkeypatch, step=1.0)
+    run, outcome, said = limited(tmp_path, "run", 10.0)
+    assert outcome.stopped is None
+    assert any("leaves time for 9 of 18 steps" in line for line in said)
+    history = read_history(run.history_file)
+    assert [(row["epoch"], row["step"]) for row in history] == [(1, 6), (2, 9)]
+    assert history[-1]["lr"] < 0.1 * TRAINING.lr
+    last = torch.load(run.last, weights_only=True)
+    progress = Progress.of(last)
+    assert (last["global_step"], progress.complete, progress.plan.steps, progress.plan.begun) == (9, True, 9, 3)
+    before = state(run)
+    assert resumed(run).stopped is None
+    assert state(run) == before
+
+
+def state(run):
+    return torch.load(run.last, weights_only=True)["state_dict"]["model.layer.weight"].item()
+
+
+@pytest.mark.parametrize("at", [3, 4, 6, 7])
+def test_a_limited_run_that_is_killed_goes_on_to_the_same_weights(tmp_path, monkeypatch, at):
+    """After the plan was made and nothing else was saved, within an epoch, at its end and behind it."""
+    clock = Clock(monkeypatch, step=1.0)
+    whole, _, _ = limited(tmp_path, "whole", 10.0)
+
+    def killed(step):
+        if step == at:
+            raise RuntimeError("killed")
+        return 1.0
+
+    clock.time, clock.step = 0.0, killed
+    with pytest.raises(RuntimeError, match="killed"):
+        limited(tmp_path, "killed", 10.0)
+    run = LineRun.open(tmp_path / "killed")
+    clock.step = 50.0  # however slow it is now
+    resumed(run)
+    assert Progress.of(torch.load(run.last, weights_only=True)).step == 9
+    assert state(run) == state(whole)
+    assert (run.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
+
+
+def test_where_steps_become_slow_the_limit_holds_and_the_end_is_measured(tmp_path, monkeypatch):
+    clock = Clock(monkeypatch, step=1.0)
+    whole, _, _ = limited(tmp_path, "whole", 10.0)
+    clock.time, clock.step = 0.0, lambda step: 1.0 if step < 3 else 4.0
+    run, outcome, said = limited(tmp_path, "run", 10.0)
+    assert outcome.stopped == "the time limit of 10 s is reached"
+    assert outcome.metrics["epochs"] == 0
+    assert "the model is that of the last step" in said
+    assert Progress.of(torch.load(run.last, weights_only=True)).step == 5
+    assert resumed(run).stopped is None
+    assert state(run) == state(whole)
+
+
+def test_a_limit_that_leaves_time_for_all_changes_nothing(tmp_path, monkeypatch):
+    Clock(monkeypatch, step=1.0)
+    runs = [limited(tmp_path, name, limit)[0] for name, limit in (("limited", 100.0), ("whole", None))]
+    assert [len(read_history(run.history_file)) for run in runs] == [3, 3]
+    first, second = ((run.path / "model.safetensors").read_bytes() for run in runs)
+    assert first == second
+
+
+def test_a_run_that_goes_on_is_not_planned_anew(tmp_path, monkeypatch):
+    clock = Clock(monkeypatch, step=1.0)
+    whole, _, _ = limited(tmp_path, "whole", None)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 7, INTERRUPTED)
+        run, _, _ = limited(tmp_path, "run", None)
+    clock.time = 0.0
+    assert resumed(run, Deadline(5.0)).stopped == "the time limit of 5 s is reached"
+    resumed(run)
+    assert state(run) == state(whole)
+
+
+def test_a_limit_that_has_passed_leaves_one_step(tmp_path):
     run = LineRun.create(tmp_path / "run")
-    outcome = run_job(LineTask(LineConfig()), run, time_limit=1e-9, reporter=SILENT)
+    outcome = run_job(LineTask(LineConfig()), run, deadline=Deadline(1e-9), reporter=SILENT)
     assert outcome.stopped == "the time limit of 1e-09 s is reached"
     assert outcome.metrics["epochs"] == 0
+    assert Progress.of(torch.load(run.last, weights_only=True)).step == 1

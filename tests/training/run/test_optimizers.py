@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 from perceiver_pytorch.training.run.optimizers import Lamb, build_optimizer, build_schedule
+from perceiver_pytorch.training.run.planning import Plan
+from perceiver_pytorch.training.run.settings import TrainingSettings
 from perceiver_pytorch.training.table.settings import TrainingConfig
 
 
@@ -59,3 +61,32 @@ def test_the_learning_rate_rises_and_falls():
     assert max(rates) == 1.0
     assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
     assert rates[-1] == pytest.approx(0.01, abs=2e-3)
+
+
+@pytest.mark.parametrize(("begun", "steps"), [(2, 60), (5, 40), (30, 60)])
+def test_a_plan_ends_the_schedule_with_its_last_step(begun, steps):
+    config = TrainingSettings(warmup=0.1, min_lr=0.01)
+    plan = Plan(begun, steps, 200, 1.0, 0.0, 0.0, 0.0)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    found = []
+    schedule = build_schedule(optimizer, config, 200, lambda: plan if len(found) >= begun else None)
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    top = found.index(max(found))
+    assert found[: top + 1] == sorted(found[: top + 1])
+    assert found[top:] == sorted(found[top:], reverse=True)
+    assert found[top] == pytest.approx(1.0, abs=0.06)
+    assert found[-1] == pytest.approx(0.01, abs=0.02)
+    assert max(abs(a - b) for a, b in zip(found[1:], found, strict=False)) < 0.3
+
+
+def test_a_plan_for_all_steps_leaves_the_schedule_as_it_is():
+    config = TrainingSettings()
+    rates = []
+    for plan in (None, Plan(3, 100, 100, 1.0, 0.0, 0.0, 0.0)):
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+        schedule = build_schedule(optimizer, config, 100, lambda plan=plan: plan)
+        rates.append([(optimizer.step(), schedule.step(), optimizer.param_groups[0]["lr"])[-1] for _ in range(100)])
+    assert rates[0] == rates[1]

@@ -7,8 +7,16 @@ import torch
 from data_helpers import table_of
 from perceiver_pytorch.data import DataError, InputSpec, TableDataset, recognise_columns
 from perceiver_pytorch.data.choice import Choice
+from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.table.build import build_model
-from perceiver_pytorch.training.table.evaluation import measure, modality_scores, predict, predict_without, subsets
+from perceiver_pytorch.training.table.evaluation import (
+    combinations_left_out,
+    measure,
+    modality_scores,
+    predict,
+    predict_without,
+    subsets,
+)
 from training_helpers import tiny_config
 
 ROWS = 24
@@ -93,3 +101,16 @@ def test_outputs_that_are_not_finite_are_no_predictions(dataset, model, value):
     model.to_logits[-1].bias.data[0] = value
     with pytest.raises(ValueError, match=f"outputs are not finite for {ROWS} of {ROWS} rows, the first of them row 0"):
         predict(model, dataset)
+
+
+def test_without_time_the_whole_model_alone_is_measured(dataset, model):
+    plain = Choice("plain")
+    _, whole = measure(model, dataset, choice=plain, batch_size=7, deadline=Deadline(1000.0))
+    _, cut = measure(model, dataset, choice=plain, batch_size=7, deadline=Deadline(0.0))
+    assert len(whole["combinations"]) == 3
+    assert cut["combinations"] == whole["combinations"][:1]
+    assert cut["accuracy"] == whole["accuracy"]
+    assert cut["modalities"] == {}
+    assert combinations_left_out(dataset, whole) == ""
+    expected = "the time limit left time for 1 of 3 combinations of modalities"
+    assert combinations_left_out(dataset, cut) == expected

@@ -1,7 +1,9 @@
+import dataclasses
 from types import SimpleNamespace
 
 from perceiver_pytorch.data.loading import Waiting
 from perceiver_pytorch.data.losses import Change, Losses
+from perceiver_pytorch.training.run.planning import Plan
 from perceiver_pytorch.training.table.notes import change_notes, loss_lines, reading_notes, result_notes, waiting_note
 
 
@@ -39,3 +41,10 @@ def test_a_result_on_validation_rows_says_so():
     optimistic, stopped = result_notes("validation", "the time limit of 5 s is reached")
     assert optimistic.endswith("it is optimistic.")
     assert stopped == "Training stopped before its end: the time limit of 5 s is reached."
+
+
+def test_a_time_limit_that_shortened_training_is_told():
+    plan = Plan(3, 1200, 5000, 60.0, 0.01, 0.5, 4.2)
+    (text,) = result_notes("test", None, plan)
+    assert text == "The time limit of 60 s left time for 1,200 of 5,000 steps; the learning rate ended with them."
+    assert result_notes("test", None, dataclasses.replace(plan, steps=5000)) == []

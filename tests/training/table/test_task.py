@@ -18,6 +18,7 @@ from perceiver_pytorch import MultiModalityWithTextPerceiver
 from perceiver_pytorch.data import DataError, Table, load_table
 from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.training.run.callbacks import Stopper
+from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.run.job import INTERRUPTED, run_job
 from perceiver_pytorch.training.run.reporter import Reporter
@@ -194,7 +195,7 @@ def test_an_interrupt_saves_and_measures_nothing(table, tmp_path, monkeypatch):
 
 def test_a_time_limit_ends_training_and_measures(table, tmp_path):
     run = TableRun.create(tmp_path / "run")
-    outcome = fit(tiny_config(table, epochs=500), run, time_limit=1.0, reporter=SILENT)
+    outcome = fit(tiny_config(table, epochs=500), run, deadline=Deadline(1.0), reporter=SILENT)
     assert "time limit" in outcome.stopped
     assert outcome.metrics["epochs"] < 500
     assert run.report_file.is_file()

@@ -41,7 +41,11 @@ def metric_lines(targets: Sequence[Target], metrics: Mapping[str, Any]) -> list[
         metrics: of a run (``metrics.json``).
     """
     measured, title = by_target(targets, metrics), score_title(targets, metrics["score_name"])
-    return [target.line(measured[target.name]) for target in targets if target.name in measured] + [
-        f"  {name}: {title} {values['without']:.4f} without it, {values['alone']:.4f} with it alone"
-        for name, values in metrics["modalities"].items()
-    ]
+    lines = [target.line(measured[target.name]) for target in targets if target.name in measured]
+    for name, values in metrics["modalities"].items():
+        scores = [f"{values[key]:.4f} {words}" for key, words in _WAYS.items() if key in values]
+        lines.append(f"  {name}: {title} {', '.join(scores)}")
+    return lines
+
+
+_WAYS = {"without": "without it", "alone": "with it alone"}

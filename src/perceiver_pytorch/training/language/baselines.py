@@ -10,12 +10,12 @@ import numpy as np
 
 from perceiver_pytorch.training.language.text_file import Bytes
 
-_KNOWN = 8 << 20
+KNOWN = 8 << 20
 
 
 def unigram(train: Bytes, text: Bytes) -> float:
     """Each byte by how often it occurs in the train part (plus one)."""
-    train = train[-_KNOWN:]
+    train = train[-KNOWN:]
     counts = np.bincount(train, minlength=256) + 1.0
     return float(-np.log2(counts / counts.sum())[text].mean())
 
@@ -28,7 +28,7 @@ def compressors(text: Bytes, train: Bytes | None = None) -> dict[str, float]:
     data = text.tobytes()
     sizes = {"gzip": len(gzip.compress(data, 9, mtime=0)), "lzma": len(lzma.compress(data, preset=9))}
     if train is not None:
-        known = train[-_KNOWN:].tobytes()
+        known = train[-KNOWN:].tobytes()
         sizes["lzma after train"] = len(lzma.compress(known + data, preset=9)) - len(lzma.compress(known, preset=9))
     return {name: 8 * size / len(data) for name, size in sizes.items()}
 
@@ -39,7 +39,7 @@ def neighbours(train: Bytes, text: Bytes) -> float:
     Neighbours that were not seen together fall back on the byte before, and then on how often each byte occurs: the
     estimate of the narrower context counts as one more observation, as in a Dirichlet prior.
     """
-    train = train[-_KNOWN:]
+    train = train[-KNOWN:]
     alone = (np.bincount(train, minlength=256) + 1.0) / (len(train) + 256)
     pairs = np.bincount(train[:-1].astype(np.int64) * 256 + train[1:], minlength=65_536).reshape(256, 256)
     after = (pairs + alone) / (pairs.sum(1, keepdims=True) + 1)

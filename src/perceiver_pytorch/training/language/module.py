@@ -9,7 +9,7 @@ from torchmetrics import MeanMetric
 from perceiver_pytorch.training.language.objectives import Objective
 from perceiver_pytorch.training.language.settings import LanguageTraining
 from perceiver_pytorch.training.run.loop import Resumable
-from perceiver_pytorch.training.run.optimizers import build_optimizer, build_schedule
+from perceiver_pytorch.training.run.optimizers import build_optimizer
 
 
 class LanguageModule(Resumable):
@@ -38,6 +38,9 @@ class LanguageModule(Resumable):
         """The loss of windows ``(batch, length)`` of a text."""
         return self.objective.loss(self.model, batch)
 
+    def rehearse(self, batch: tuple[Tensor, Tensor]) -> Any:
+        return self.objective.nats(self.model, batch)
+
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         loss = self(batch)
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=False)
@@ -53,6 +56,4 @@ class LanguageModule(Resumable):
         self.log("val_bits_per_byte", self.val_bits, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.model, self.config, self.config.lr)
-        schedule = build_schedule(optimizer, self.config, int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return self.scheduled(build_optimizer(self.model, self.config, self.config.lr), self.config)

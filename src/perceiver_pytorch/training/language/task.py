@@ -15,9 +15,14 @@ from perceiver_pytorch.training.language.run import LanguageRun
 from perceiver_pytorch.training.language.settings import LanguageConfig, LanguageTraining
 from perceiver_pytorch.training.language.text_file import Bytes, RandomStarts, Windows, open_text, split_text
 from perceiver_pytorch.training.run.job import Trained
-from perceiver_pytorch.training.run.loop import Loaders
+from perceiver_pytorch.training.run.loaders import Loaders
 from perceiver_pytorch.training.run.memory import checked_size
 from perceiver_pytorch.training.run.reporter import Reporter
+
+REPORT_SECONDS = 4.0
+"""What the curve takes, with the library that draws it."""
+COMPRESSED_BYTES = 1e6
+"""What the baselines read in a second, about: the train part is compressed twice."""
 
 
 class LanguageTask:
@@ -61,7 +66,11 @@ class LanguageTask:
         epochs, steps = epochs_and_steps(self.config, self.objective, len(self.parts["train"]))
         starts = RandomStarts(len(windows), self.training.batch_size, steps, self.training.seed)
         val = self.objective.windows(self.parts["val"][: self.training.validate_bytes])
+        most = sum(min(len(self.parts[name]), self.training.measure_bytes) for name in ("test", "val"))
+        batches = math.ceil(most / (self.objective.predicted * self.training.batch_size))
         return Loaders(
+            measured=(batches, batches),
+            closing=REPORT_SECONDS + len(self.parts["train"][-baselines.KNOWN :]) / COMPRESSED_BYTES,
             train=DataLoader(windows, batch_sampler=starts),
             val=DataLoader(val, batch_size=self.training.batch_size),
             epochs=epochs,

@@ -19,37 +19,29 @@ class TrainingStopped(Exception):  # noqa: N818  (no error: training ends as ask
 
 
 class Stopper(pl.Callback):
-    """Saves between two steps and raises `TrainingStopped`, once time is up or `request` was called.
+    """Saves between two steps and raises `TrainingStopped`, once `request` was called.
 
     Args:
         last: file of the checkpoint to resume from.
-        time_limit: seconds from the start of training, or None.
         install_handlers: called when training starts, after Lightning has put a SIGTERM handler of its own in front.
     """
 
-    def __init__(
-        self, last: Path, time_limit: float | None = None, install_handlers: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, last: Path, install_handlers: Callable[[], None] = lambda: None) -> None:
         self.last = last
-        self.time_limit = time_limit
         self.install_handlers = install_handlers
         self.reason: str | None = None
-        self._start = time.monotonic()
 
     def request(self, reason: str) -> None:
         """Stops before the next step."""
         self.reason = self.reason or reason
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._start = time.monotonic()
         self.install_handlers()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         # Here the last step is complete and the next has not begun: the state is that of a whole number of steps.
-        if self.time_limit is not None and time.monotonic() - self._start >= self.time_limit:
-            self.request(f"the time limit of {self.time_limit:g} s is reached")
         if self.reason is not None:
             if trainer.global_step > 0:
                 trainer.save_checkpoint(self.last)

@@ -20,6 +20,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from perceiver_pytorch._files import copy_whole, write_whole
 from perceiver_pytorch.training.run.divergence import all_finite, diverged
 from perceiver_pytorch.training.run.durations import Every
+from perceiver_pytorch.training.run.planning import Plan
 
 _KEY = "progress"
 
@@ -33,6 +34,7 @@ class Progress:
         best_epoch: epochs completed when the best score was reached; 0: none yet.
         best_score: of the monitored metric.
         best_loss: the validation loss then.
+        plan: how many steps the time limit leaves; None: there is no limit, or it is not known yet.
         complete: training has come to its end.
         step: steps done.
     """
@@ -43,10 +45,26 @@ class Progress:
     complete: bool = False
     step: int = 0
     best_loss: float = math.nan
+    plan: Plan | None = None
 
     @classmethod
     def of(cls, checkpoint: Mapping[str, Any]) -> "Progress":
-        return cls(**checkpoint.get(_KEY, {}) | {"step": int(checkpoint["global_step"])})
+        kept = dict(checkpoint.get(_KEY, {}))
+        plan = kept.pop("plan", None)
+        return cls(**kept | {"step": int(checkpoint["global_step"]), "plan": None if plan is None else Plan(**plan)})
+
+    def is_beaten_by(self, score: float, loss: float, sign: float, *, ties_by_loss: bool) -> bool:
+        """Whether a validation is better than the best so far.
+
+        Args:
+            score: of the monitored metric.
+            loss: of the validation.
+            sign: 1 where a large score is good, -1 where a small one is.
+            ties_by_loss: whether the loss decides where the score is equal.
+        """
+        if not self.best_epoch or sign * score > sign * self.best_score:
+            return True
+        return ties_by_loss and score == self.best_score and loss < self.best_loss
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -106,7 +124,7 @@ class Checkpoints(Checkpoint):
         score = float(trainer.callback_metrics.get(self.monitor, math.nan))
         epoch = trainer.current_epoch + 1
         loss = float(trainer.callback_metrics.get("val_loss", math.nan))
-        better = self.is_better(score, loss)
+        better = self.progress.is_beaten_by(score, loss, self.sign, ties_by_loss=self.ties_by_loss)
         complete = trainer.should_stop or epoch >= (trainer.max_epochs or 0)
         self.progress = replace(self.progress, epoch=epoch, complete=complete)
         if better:
@@ -114,13 +132,6 @@ class Checkpoints(Checkpoint):
         self.save(trainer)
         if better:
             copy_whole(self.last, self.best)
-
-    def is_better(self, score: float, loss: float) -> bool:
-        """Whether a validation is better than the best so far."""
-        before = self.progress
-        if not before.best_epoch or self.sign * score > self.sign * before.best_score:
-            return True
-        return self.ties_by_loss and score == before.best_score and loss < before.best_loss
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -188,7 +199,8 @@ def recover(last: Path, best: Path) -> Progress | None:
         return None
     checkpoint = read_checkpoint(last)
     progress = Progress.of(checkpoint)
-    if progress.best_epoch == progress.epoch > 0 and not checkpoint.get("batch_in_epoch"):
+    between = bool(checkpoint.get("batch_in_epoch")) and not progress.complete
+    if progress.best_epoch == progress.epoch > 0 and not between:
         copy_whole(last, best)
     return progress
 

@@ -1,7 +1,11 @@
 """Durations as users write them."""
 
 import re
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field, replace
+
+now = time.monotonic
+"""The clock of time limits."""
 
 
 def seconds(text: str, name: str = "--time-limit") -> float:
@@ -20,6 +24,27 @@ def seconds(text: str, name: str = "--time-limit") -> float:
     if total <= 0:
         raise ValueError(f"{name} must be a duration such as 90s, 5m or 1h30m, got {text!r}")
     return total
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """The end of a time limit.
+
+    Attributes:
+        limit: seconds.
+        began: when it began, by `now`.
+    """
+
+    limit: float
+    began: float = field(default_factory=lambda: now())
+
+    def left(self) -> float:
+        """Seconds until then; negative once it has passed."""
+        return self.began + self.limit - now()
+
+    def earlier(self, seconds: float) -> "Deadline":
+        """So many seconds before."""
+        return replace(self, limit=self.limit - seconds)
 
 
 @dataclass(frozen=True)

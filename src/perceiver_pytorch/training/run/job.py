@@ -14,12 +14,15 @@ from perceiver_pytorch._processes import worded_deaths
 from perceiver_pytorch._settings import Settings
 from perceiver_pytorch.training.run.checkpoints import Progress, load_state
 from perceiver_pytorch.training.run.divergence import DivergedError
+from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.run.interrupts import handling, interrupt
+from perceiver_pytorch.training.run.loaders import Loaders
 from perceiver_pytorch.training.run.lock import is_held
-from perceiver_pytorch.training.run.loop import INTERRUPTED, Loaders, Resumable, run_loop
+from perceiver_pytorch.training.run.loop import INTERRUPTED, Ended, Resumable, run_loop, validate
 from perceiver_pytorch.training.run.memory import OUT_OF_MEMORY, is_out_of_memory
+from perceiver_pytorch.training.run.planning import Plan
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.run.settings import TrainingSettings
 
@@ -38,6 +41,8 @@ class Trained:
         steps: steps that made these weights.
         passes: the same in passes over the train rows.
         best_epoch: the epoch that they are of; None: they are those of the last step, within an epoch.
+        plan: how many steps the time limit left, if there was one.
+        deadline: the end of the job, if there is one.
     """
 
     module: Resumable
@@ -46,6 +51,31 @@ class Trained:
     steps: int
     passes: float
     best_epoch: int | None
+    plan: Plan | None = None
+    deadline: Deadline | None = None
+
+    @classmethod
+    def of(
+        cls,
+        module: Resumable,
+        loaders: Loaders,
+        run: RunFolder,
+        ended: Ended,
+        best: Progress | None,
+        deadline: Deadline | None,
+    ) -> "Trained":
+        """From how training ended, and the progress of the epoch whose weights the module has; None: the last step."""
+        steps = (best or ended.progress).step
+        return cls(
+            module,
+            read_history(run.history_file),
+            ended.stopped,
+            steps=steps,
+            passes=steps / max(1, len(loaders.train)),
+            best_epoch=None if best is None else best.best_epoch,
+            plan=ended.progress.plan,
+            deadline=deadline,
+        )
 
     def facts(self) -> dict[str, Any]:
         """What ``metrics.json`` says about it."""
@@ -114,7 +144,7 @@ def run_job(
     run: R,
     *,
     resume: bool = False,
-    time_limit: float | None = None,
+    deadline: Deadline | None = None,
     reporter: Reporter | None = None,
 ) -> Outcome:
     """Trains for a task, keeps the best model, measures it, and describes the result.
@@ -126,7 +156,7 @@ def run_job(
         task: what to do; it is used up.
         run: an empty run folder, or with ``resume`` one of a run that was stopped.
         resume: go on from ``checkpoints/last.ckpt``, to what the uninterrupted run would have given.
-        time_limit: seconds of training; what is best by then is measured.
+        deadline: the end of it all: training stops in time to measure what is best by then, and to describe it.
         reporter: how to report what happens.
 
     Raises:
@@ -151,12 +181,13 @@ def run_job(
             task.begin(run)
             loaders = task.loaders()
             with worded_deaths(f"Then continue with: {run.resume_command}"):
-                stopped = run_loop(
-                    module, loaders, run, task.training, resume=resume, time_limit=time_limit, reporter=reporter
+                ended = run_loop(
+                    module, loaders, run, task.training, resume=resume, deadline=deadline, reporter=reporter
                 )
-            if stopped == INTERRUPTED:
-                return Outcome({}, stopped)
-            return _finish(task, module, loaders, run, stopped, reporter)
+            if ended.stopped == INTERRUPTED:
+                return Outcome({}, ended.stopped)
+            chosen = _chosen(module, loaders, run, task.training, ended)
+            return _finish(task, run, reporter, Trained.of(module, loaders, run, ended, chosen, deadline))
         except DivergedError as error:
             raise DivergedError(error.divergence, _kept(task, module, loaders, run, error, reporter)) from None
         except Exception as error:
@@ -177,35 +208,39 @@ def _leave_nothing(run: RunFolder, error: Exception, *, resume: bool) -> None:
         run.discard()
 
 
-def _finish(
-    task: Task[R], module: Resumable, loaders: Loaders, run: R, stopped: str | None, reporter: Reporter
-) -> Outcome:
-    """From the last step to the finished folder."""
+def _chosen(
+    module: Resumable, loaders: Loaders, run: RunFolder, settings: TrainingSettings, ended: Ended
+) -> Progress | None:
+    """Leaves the best weights in the module: those of the best epoch, or of the last step where training stopped within
+    an epoch and they are better; gives the progress of the best epoch, None for the last step."""
+    at_epochs_end = ended.progress.step == ended.progress.epoch * len(loaders.train)
+    if ended.stopped is not None and not at_epochs_end:
+        score, loss = validate(module, loaders, settings)
+        sign = 1.0 if module.mode == "max" else -1.0
+        if ended.progress.is_beaten_by(score, loss, sign, ties_by_loss=module.ties_by_loss):
+            return None
+    return load_state(run.best, module)
+
+
+def _finish(task: Task[R], run: R, reporter: Reporter, trained: Trained) -> Outcome:
+    """From the trained model to the finished folder."""
     run.check_held()
-    best = load_state(run.best, module)
-    if best is None:
-        reporter.warn("no validation was completed, so the model is that of the last step")
-    steps = (best or load_state(run.last, module) or Progress()).step
-    run.write_model(module.final_model())
-    trained = Trained(
-        module,
-        read_history(run.history_file),
-        stopped,
-        steps=steps,
-        passes=steps / max(1, len(loaders.train)),
-        best_epoch=None if best is None else best.best_epoch,
-    )
+    if trained.best_epoch is None:
+        reporter.say("the model is that of the last step")
+    run.write_model(trained.module.final_model())
     metrics = task.measure(trained, reporter)
     run.write_metrics(metrics)
     task.write(run, trained, metrics)
-    return Outcome(metrics, stopped)
+    return Outcome(metrics, trained.stopped)
 
 
 def _kept(task: Task[R], module: Resumable, loaders: Loaders, run: R, error: DivergedError, reporter: Reporter) -> str:
     """Finishes the folder of a run that diverged with the last finite weights that were saved; says which."""
-    progress = load_state(run.best, module) or load_state(run.last, module)
+    best = load_state(run.best, module)
+    progress = best or load_state(run.last, module)
     if progress is None:
         return "No model is kept, for none had been saved before."
-    _finish(task, module, loaders, run, str(error.divergence), reporter)
-    which = f"of epoch {progress.best_epoch}, the best before" if run.best.is_file() else f"of step {progress.step:,}"
+    ended = Ended(str(error.divergence), progress)
+    _finish(task, run, reporter, Trained.of(module, loaders, run, ended, best, None))
+    which = f"of epoch {progress.best_epoch}, the best before" if best else f"of step {progress.step:,}"
     return f"The model {which}, is kept in {run.path}."

@@ -2,25 +2,29 @@
 
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch.utils.data import DataLoader
+from torch.optim import Optimizer
 from torchmetrics import Metric
 
 from perceiver_pytorch.training.run.callbacks import History, Stopper, TrainingStopped, build_callbacks, quiet_lightning
 from perceiver_pytorch.training.run.checkpoints import Checkpoints, Progress, WholeCheckpoints, recover
 from perceiver_pytorch.training.run.divergence import DivergedError, diverged, gradients_finite
-from perceiver_pytorch.training.run.durations import Every
+from perceiver_pytorch.training.run.durations import Deadline, Every
 from perceiver_pytorch.training.run.folder import TENSORBOARD, RunFolder
 from perceiver_pytorch.training.run.interrupts import ask_once, handling
+from perceiver_pytorch.training.run.loaders import Loaders
+from perceiver_pytorch.training.run.optimizers import build_schedule
+from perceiver_pytorch.training.run.planning import Plan
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.run.settings import TrainingSettings
+from perceiver_pytorch.training.run.time_limit import TimeLimit
 
 INTERRUPTED = "interrupted"
 
@@ -39,11 +43,13 @@ class Resumable(pl.LightningModule):
         monitor: name of the logged value that chooses the best epoch.
         mode: ``"max"`` or ``"min"``: whether it should be large or small.
         ties_by_loss: of equal epochs the one of the smaller validation loss is the best; else the first.
+        plan: how many steps its time limit leaves, once that is known.
     """
 
     model: Any
     mode = "max"
     ties_by_loss = True
+    plan: Plan | None = None
 
     @property
     def monitor(self) -> str:
@@ -58,6 +64,16 @@ class Resumable(pl.LightningModule):
         self.seed = seed
         self._batch: Any = None
         self._step_loss = torch.zeros(())
+
+    def scheduled(self, optimizer: Optimizer, config: TrainingSettings) -> dict[str, Any]:
+        """The optimiser with the schedule of its learning rate, as Lightning takes them."""
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = build_schedule(optimizer, config, steps, lambda: self.plan)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def rehearse(self, batch: Any) -> Any:
+        """What a validation does with a batch, for its time."""
+        return self(batch)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Dropout of a step depends on the step alone, so that a resumed run repeats it.
@@ -114,20 +130,17 @@ class Resumable(pl.LightningModule):
         return next((sampler for sampler in samplers if hasattr(sampler, "skip")), None)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Loaders:
-    """What is trained and validated on.
+@dataclass(frozen=True)
+class Ended:
+    """How training ended.
 
     Attributes:
-        train, val: batches.
-        epochs: passes over ``train``, at most.
-        callbacks: more of them, whose state is saved as well.
+        stopped: why before its end, or None.
+        progress: how far it had come.
     """
 
-    train: DataLoader[Any]
-    val: DataLoader[Any]
-    epochs: int
-    callbacks: Sequence[pl.Callback] = ()
+    stopped: str | None
+    progress: Progress
 
 
 def run_loop(
@@ -137,9 +150,9 @@ def run_loop(
     settings: TrainingSettings,
     *,
     resume: bool,
-    time_limit: float | None,
+    deadline: Deadline | None,
     reporter: Reporter,
-) -> str | None:
+) -> Ended:
     """Trains, with a history and checkpoints (last, and best by the module's ``monitor``) in the run folder.
 
     Args:
@@ -148,11 +161,8 @@ def run_loop(
         run: the run folder.
         settings: how it is trained.
         resume: go on from the last checkpoint, if there is one.
-        time_limit: seconds of training, or None.
+        deadline: the end of the job, result and all; None: there is time enough.
         reporter: how to tell what happens.
-
-    Returns:
-        Why training stopped before its end, or None.
 
     Raises:
         DivergedError: training diverged, now or before it is resumed; the run folder says so.
@@ -163,23 +173,46 @@ def run_loop(
         raise DivergedError(divergence)
     if progress is not None and progress.complete:
         reporter.say("training is complete; the model is measured again")
-        return None
+        return Ended(None, progress)
     run.checkpoints.mkdir(exist_ok=True)
-    stopper = Stopper(run.last, time_limit)
-    trainer = _trainer(module, loaders, run, settings, stopper, _logger(run, resume, progress), reporter)
+    stopper, checkpoints = Stopper(run.last), _checkpoints(module, run, settings)
+    limit = TimeLimit(deadline, loaders, checkpoints, stopper, reporter)
+    history = History(run.history_file, None if reporter.bar else reporter.say, measure=module.monitor)
+    callbacks = build_callbacks(checkpoints, history, stopper, settings.patience, bar=reporter.bar)
+    trainer = _trainer(
+        loaders, settings, [limit, *callbacks, *loaders.callbacks], _logger(run, resume, progress), bar=reporter.bar
+    )
     last = None if progress is None else run.last
     try:
         with _told_once(), handling(ask_once(lambda: stopper.request(INTERRUPTED))) as install:
             stopper.install_handlers = install
             trainer.fit(module, loaders.train, loaders.val, ckpt_path=last, weights_only=True)
     except TrainingStopped as stop:
-        return str(stop)
+        return Ended(str(stop), replace(checkpoints.progress, step=trainer.global_step))
     except DivergedError as error:
         run.write_divergence(error.divergence)
         raise
     except SystemExit as exit_:  # what Lightning makes of a KeyboardInterrupt
         raise KeyboardInterrupt from exit_
-    return None
+    return Ended(None, replace(checkpoints.progress, step=trainer.global_step))
+
+
+def validate(module: Resumable, loaders: Loaders, settings: TrainingSettings) -> tuple[float, float]:
+    """The score that chooses the best epoch, and the loss, of the module as it is."""
+    trainer = pl.Trainer(
+        accelerator="auto",
+        devices=1,
+        precision=settings.precision,  # type: ignore[arg-type]
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    try:
+        (found,) = trainer.validate(module, loaders.val, verbose=False)
+    except SystemExit as exit_:
+        raise KeyboardInterrupt from exit_
+    return found.get(module.monitor, math.nan), found.get("val_loss", math.nan)
 
 
 @contextmanager
@@ -193,17 +226,8 @@ def _told_once() -> Iterator[None]:
         threading.excepthook = before
 
 
-def _trainer(
-    module: Resumable,
-    loaders: Loaders,
-    run: RunFolder,
-    settings: TrainingSettings,
-    stopper: Stopper,
-    logger: TensorBoardLogger,
-    reporter: Reporter,
-) -> pl.Trainer:
-    history = History(run.history_file, None if reporter.bar else reporter.say, measure=module.monitor)
-    checkpoints = Checkpoints(
+def _checkpoints(module: Resumable, run: RunFolder, settings: TrainingSettings) -> Checkpoints:
+    return Checkpoints(
         run.last,
         run.best,
         Every.of(settings.checkpoint_every),
@@ -212,19 +236,23 @@ def _trainer(
         ties_by_loss=module.ties_by_loss,
         check_held=run.check_held,
     )
-    callbacks = build_callbacks(checkpoints, history, stopper, settings.patience, bar=reporter.bar)
+
+
+def _trainer(
+    loaders: Loaders, settings: TrainingSettings, callbacks: list[pl.Callback], logger: TensorBoardLogger, *, bar: bool
+) -> pl.Trainer:
     return pl.Trainer(
         accelerator="auto",
         devices=1,
         precision=settings.precision,  # type: ignore[arg-type]
         max_epochs=loaders.epochs,
         gradient_clip_val=settings.gradient_clip,
-        callbacks=[*callbacks, *loaders.callbacks],
+        callbacks=callbacks,
         plugins=[WholeCheckpoints()],
         logger=logger,
         log_every_n_steps=max(1, min(50, len(loaders.train))),
         num_sanity_val_steps=0,
-        enable_progress_bar=reporter.bar,
+        enable_progress_bar=bar,
         enable_model_summary=False,
     )
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from perceiver_pytorch.training.run.planning import Plan
 from perceiver_pytorch.training.run.settings import TrainingSettings
 
 
@@ -80,14 +81,44 @@ def build_optimizer(model: nn.Module, config: TrainingSettings, lr: float) -> Op
     return AdamW(groups, lr=lr, betas=(0.9, 0.98))
 
 
-def build_schedule(optimizer: Optimizer, config: TrainingSettings, num_steps: int) -> LambdaLR:
-    """Per step: linear warm-up over ``config.warmup`` of the steps, then a cosine down to ``config.min_lr``."""
-    rising = max(1, round(config.warmup * num_steps))
+def build_schedule(
+    optimizer: Optimizer, config: TrainingSettings, num_steps: int, plan: Callable[[], Plan | None] = lambda: None
+) -> LambdaLR:
+    """Per step: linear warm-up over ``config.warmup`` of the steps, then a cosine down to ``config.min_lr``.
 
-    def factor(step: int) -> float:
+    Args:
+        optimizer: whose rate it is.
+        config: how it changes.
+        num_steps: where it ends.
+        plan: gives the plan, once there is one; from then on the rate goes on to its end at the plan's last step.
+    """
+    rising = _rising(config, num_steps)
+
+    def whole(step: int) -> float:
         if step < rising:
             return (step + 1) / rising
-        progress = min(1.0, (step - rising) / max(1, num_steps - rising))
-        return config.min_lr + (1 - config.min_lr) * 0.5 * (1 + math.cos(math.pi * progress))
+        return _cosine(config, (step - rising) / max(1, num_steps - rising))
+
+    def factor(step: int) -> float:
+        found = plan()
+        if found is None or not found.shorter or step <= found.begun:
+            return whole(step)
+        begun, done = found.begun, step - found.begun
+        if begun >= rising:
+            share = (begun - rising) / max(1, num_steps - rising)
+            return _cosine(config, share + (1 - share) * done / (found.steps - begun))
+        short = _rising(config, found.steps)
+        if done < short:
+            return whole(begun) + (1 - whole(begun)) * done / short
+        return _cosine(config, (done - short) / max(1, found.steps - begun - short))
 
     return LambdaLR(optimizer, factor)
+
+
+def _rising(config: TrainingSettings, steps: int) -> int:
+    """Steps of the warm-up."""
+    return max(1, round(config.warmup * steps))
+
+
+def _cosine(config: TrainingSettings, progress: float) -> float:
+    return config.min_lr + (1 - config.min_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))

@@ -1,7 +1,7 @@
 """A trained model on rows of a table: outputs, metrics, and what each modality is worth."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -12,6 +12,7 @@ from perceiver_pytorch._processes import worded_deaths
 from perceiver_pytorch.data import Batch, DataError, Predictions, TableDataset, in_order
 from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.data.targets.scores import score, score_name
+from perceiver_pytorch.training.run.durations import Deadline, now
 from perceiver_pytorch.training.table.build import run_model, token_shapes
 
 Progress = Callable[[int, int], None]
@@ -47,8 +48,11 @@ def predict_without(
     *,
     batch_size: int = 256,
     progress: Progress | None = None,
+    deadline: Deadline | None = None,
 ) -> list[Predictions]:
     """`predict` once for each collection of modalities to leave out; rows are decoded once.
+
+    With a ``deadline`` the last ones are left out, if there is no time for them.
 
     Raises:
         ValueError: if outputs are not finite.
@@ -60,7 +64,7 @@ def predict_without(
     encoded: dict[str, list[Tensor]] = {target.name: [] for target in targets}
     rows: list[Tensor] = []
     present: dict[str, list[Tensor]] = {modality.name: [] for modality in dataset.spec.modalities}
-    done = 0
+    done, began = 0, now()
     for batch in in_order(dataset, batch_size):
         rows.append(batch.rows)
         for name, parts in present.items():
@@ -69,15 +73,18 @@ def predict_without(
         for name, values in batch.targets.items():
             encoded[name].append(values)
         batch = batch.to(device)
-        for left_out, kept in zip(without, outputs, strict=True):
+        for left_out, kept in zip(without, outputs, strict=False):
             for name, values in run_model(model, _without(batch, left_out), targets).items():
                 kept[name].append(values.float().cpu())
+        if deadline is not None and not done:
+            each = (now() - began) / len(without) * (len(dataset) / len(batch.rows) - 1)
+            without = without[: max(1, int(deadline.left() / max(each, 1e-9)))]
+        done += len(batch.rows)
         if progress is not None:
-            done += len(batch.rows)
             progress(done, len(dataset))
     if not rows:
         raise DataError(f"{dataset.table.source}: none of the {len(dataset)} rows can be used")
-    answers = [{name: torch.cat(parts) for name, parts in kept.items()} for kept in outputs]
+    answers = [{name: torch.cat(parts) for name, parts in kept.items()} for kept in outputs[: len(without)]]
     _check_finite(answers, torch.cat(rows))
     truth = {name: torch.cat(parts) for name, parts in encoded.items()}
     has = {name: torch.cat(parts) for name, parts in present.items()}
@@ -111,6 +118,7 @@ def measure(
     choice: Choice,
     batch_size: int = 256,
     progress: Progress | None = None,
+    deadline: Deadline | None = None,
 ) -> tuple[Predictions, dict[str, Any]]:
     """Runs a model on rows with known targets, with each of `subsets` of the modalities; ``choice`` names the score.
 
@@ -131,10 +139,10 @@ def measure(
     names = [modality.name for modality in dataset.spec.modalities]
     chosen = subsets(names)
     absent = [[name for name in names if name not in present] for present in chosen]
-    measured = predict_without(model, dataset, absent, batch_size=batch_size, progress=progress)
+    measured = predict_without(model, dataset, absent, batch_size=batch_size, progress=progress, deadline=deadline)
     everywhere = measured[0].present
     combined = []
-    for present, left_out, predictions in zip(chosen, absent, measured, strict=True):
+    for present, left_out, predictions in zip(chosen, absent, measured, strict=False):
         entry = {"present": list(present), "absent": left_out, **_scores(predictions, choice)}
         combined.append(
             entry | {"complete_rows": int(torch.stack([everywhere[name] for name in present]).all(0).sum())}
@@ -149,6 +157,13 @@ def measure(
         "modalities": modality_scores(combined),
         "combinations": combined,
     }
+
+
+def combinations_left_out(dataset: TableDataset, metrics: Mapping[str, Any]) -> str:
+    """What to say where `measure` had no time for all `subsets`; empty where it had."""
+    wanted = len(subsets([modality.name for modality in dataset.spec.modalities]))
+    done = len(metrics["combinations"])
+    return "" if done == wanted else f"the time limit left time for {done} of {wanted} combinations of modalities"
 
 
 def _scores(predictions: Predictions, choice: Choice) -> dict[str, Any]:

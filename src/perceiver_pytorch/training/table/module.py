@@ -10,7 +10,7 @@ from perceiver_pytorch.data import Batch, InputSpec
 from perceiver_pytorch.data.choice import PLAIN
 from perceiver_pytorch.data.targets.scores import score, score_name
 from perceiver_pytorch.training.run.loop import Resumable
-from perceiver_pytorch.training.run.optimizers import build_optimizer, build_schedule
+from perceiver_pytorch.training.run.optimizers import build_optimizer
 from perceiver_pytorch.training.start.freezing import merge_lora
 from perceiver_pytorch.training.table.augment import augmented, mixed
 from perceiver_pytorch.training.table.build import run_model
@@ -114,9 +114,7 @@ class TableModule(Resumable):
         return weighted_mean(losses, self.targets, self.config.task_weights)
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.model, self.config, self.lr)
-        schedule = build_schedule(optimizer, self.config, int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return self.scheduled(build_optimizer(self.model, self.config, self.lr), self.config)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)

@@ -2,6 +2,7 @@
 
 from perceiver_pytorch.data import ShardedTable, TableDataset, TableLike
 from perceiver_pytorch.data.loading import Waiting
+from perceiver_pytorch.training.run.planning import Plan
 
 
 def reading_notes(table: TableLike, datasets: dict[str, TableDataset]) -> list[str]:
@@ -38,7 +39,7 @@ def waiting_note(waiting: Waiting, dataset: TableDataset) -> str:
     )
 
 
-def result_notes(split: str, stopped: str | None) -> list[str]:
+def result_notes(split: str, stopped: str | None, plan: Plan | None = None) -> list[str]:
     """What to know before trusting the result."""
     notes = []
     if split == "validation":
@@ -48,4 +49,9 @@ def result_notes(split: str, stopped: str | None) -> list[str]:
         )
     if stopped:
         notes.append(f"Training stopped before its end: {stopped}.")
+    if plan is not None and plan.shorter:
+        notes.append(
+            f"The time limit of {plan.limit:g} s left time for {plan.steps:,} of {plan.whole:,} steps; the learning "
+            "rate ended with them."
+        )
     return notes

@@ -10,7 +10,7 @@ from perceiver_pytorch.data.losses import told
 from perceiver_pytorch.report.page import ReportFacts, write_report
 from perceiver_pytorch.training.run.evidence import hardly_trained
 from perceiver_pytorch.training.run.job import Trained
-from perceiver_pytorch.training.run.loop import Loaders
+from perceiver_pytorch.training.run.loaders import Loaders
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.run.sampler import EpochBatches
 from perceiver_pytorch.training.start.finetune import start_from
@@ -27,6 +27,8 @@ from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import FitConfig, TrainingConfig
 
 EVALUATION_BATCH = 256
+REPORT_SECONDS = 4.0
+"""What the report takes, with the library that draws it."""
 
 
 class TableTask:
@@ -83,7 +85,12 @@ class TableTask:
             parts, window = np.unique(train.table.shard_of(train.rows), return_index=True)[1], train.table.window
         order = EpochBatches(len(train), self.training.batch_size, self.training.seed, parts=parts, window=window)
         self.train_loader = BatchLoader(train, order, fill=True)
+        _, measured = self._measured()
+        batches = -(-len(measured) // EVALUATION_BATCH)
+        modalities = [modality.name for modality in self.data.spec.modalities]
         return Loaders(
+            measured=(batches * len(evaluation.subsets(modalities)), batches),
+            closing=REPORT_SECONDS,
             train=self.train_loader,
             val=in_order(datasets["val"], EVALUATION_BATCH),
             epochs=self.training.epochs,
@@ -96,8 +103,15 @@ class TableTask:
         assert isinstance(module, TableModule)
         with reporter.step(f"measuring on {split} rows") as progress:
             self.predictions, metrics = evaluation.measure(
-                module.model, dataset, choice=module.choice, batch_size=EVALUATION_BATCH, progress=progress
+                module.model,
+                dataset,
+                choice=module.choice,
+                batch_size=EVALUATION_BATCH,
+                progress=progress,
+                deadline=trained.deadline and trained.deadline.earlier(REPORT_SECONDS),
             )
+        if text := evaluation.combinations_left_out(dataset, metrics):
+            reporter.warn(text)
         late = {name: rows for name, rows in self.data.datasets.items() if not rows.prepared}
         for line in told(loss_lines(late), "; the report has them"):
             reporter.warn(line)
@@ -126,7 +140,7 @@ class TableTask:
             sizes={name: len(rows) for name, rows in datasets.items()},
             bad_rows=bad_rows(datasets),
             first=hardly_trained(metrics),
-            notes=result_notes(split, trained.stopped),
+            notes=result_notes(split, trained.stopped, trained.plan),
             warnings=self._warnings(),
             data_notes=[*self.data.notes, *change_notes(datasets), waiting_note(waiting, datasets["train"])],
             summary=trained.module.model.summary(),

@@ -1,0 +1,48 @@
+"""How many steps a time limit leaves: decided once, early in training, and kept in the checkpoints.
+
+Everything that depends on the limit follows from this number of steps: where the learning rate ends, and where training
+does. So a run that is killed and resumed goes on to the same weights, however fast it then is.
+"""
+
+from dataclasses import dataclass
+
+SHARE = 0.9
+"""Of the time that seems to be left; steps take longer where others use the machine, too."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was decided, and from what.
+
+    Attributes:
+        begun: steps done when it was decided.
+        steps: steps in all.
+        whole: steps without a limit.
+        limit: seconds.
+        step_seconds: of a step.
+        validation_seconds: of a validation.
+        closing_seconds: of what comes after training: measuring, and the report.
+    """
+
+    begun: int
+    steps: int
+    whole: int
+    limit: float
+    step_seconds: float
+    validation_seconds: float
+    closing_seconds: float
+
+    @property
+    def shorter(self) -> bool:
+        """Whether the limit ends training before its time."""
+        return self.steps < self.whole
+
+    def __str__(self) -> str:
+        steps = f"{self.steps:,} of {self.whole:,}" if self.shorter else f"all {self.whole:,}"
+        result = f"{self.closing_seconds:.0f} s for the result"
+        return f"the time limit of {self.limit:g} s leaves time for {steps} steps, and {result}"
+
+
+def affordable_steps(left: float, step: float, validation: float, steps_per_epoch: int) -> int:
+    """Steps that fit into ``left`` seconds, with a validation after every epoch and one at the end."""
+    return max(1, int((SHARE * left - validation) / (step + validation / steps_per_epoch)))

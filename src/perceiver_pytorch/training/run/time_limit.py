@@ -1,0 +1,133 @@
+"""A time limit on the whole of a job: training ends in time for the result, and the learning rate with it."""
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch.utils.data import DataLoader
+
+from perceiver_pytorch.training.run.callbacks import Stopper
+from perceiver_pytorch.training.run.checkpoints import Checkpoints
+from perceiver_pytorch.training.run.durations import Deadline, now
+from perceiver_pytorch.training.run.loaders import Loaders
+from perceiver_pytorch.training.run.planning import Plan, affordable_steps
+from perceiver_pytorch.training.run.reporter import Reporter
+
+_WATCHED = 0.05  # share of the time whose steps are measured before the plan is made
+_FEWEST = 3  # steps, the first of which may take long
+_FOR_RESULT = 0.3  # share of the limit for measuring, where it can do with less
+
+
+class TimeLimit(pl.Callback):
+    """Plans the steps of a new run once their speed is known, ends training at the last, and stops it in any case when
+    the time is up. A run that goes on keeps its plan, or its having none.
+
+    Args:
+        deadline: the end of the job; None: a planned run is resumed without a limit.
+        loaders: what the job trains and validates on.
+        checkpoints: keep the plan.
+        stopper: is asked to stop.
+        reporter: how to tell the plan.
+    """
+
+    def __init__(
+        self,
+        deadline: Deadline | None,
+        loaders: Loaders,
+        checkpoints: Checkpoints,
+        stopper: Stopper,
+        reporter: Reporter,
+    ) -> None:
+        self.deadline = deadline
+        self.loaders = loaders
+        self.closing = loaders.closing
+        self.checkpoints = checkpoints
+        self.stopper = stopper
+        self.reporter = reporter
+        self.validation = 0.0
+        self._begun = 0
+        self._watched: tuple[float, int] | None = None
+        self._validating = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._begun = trainer.global_step
+        self._follow(trainer, pl_module)
+        if self.deadline is not None:
+            batch = _seconds_of_a_batch(trainer, pl_module, self.loaders.val)
+            self.validation = batch * len(self.loaders.val)
+            most, least = (batch * count for count in self.loaders.measured)
+            self.closing += max(least, min(most, _FOR_RESULT * self.deadline.limit))
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        done = trainer.global_step - self._begun
+        if self.deadline is None or not done:  # at least one step is made, so that repeated limits come to an end
+            return
+        if self._watched is None:
+            self._watched = (now(), trainer.global_step)
+        self._plan(trainer, pl_module)
+        if self.deadline.left() < self.closing + self.validation:
+            self.stopper.request(f"the time limit of {self.deadline.limit:g} s is reached")
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+        if pl_module.plan is not None and trainer.global_step >= pl_module.plan.steps:
+            trainer.should_stop = True  # Lightning then validates, and the epoch ends here
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validating = now()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.validation = now() - self._validating
+        if self._watched is not None:  # steps alone are watched
+            self._watched = (self._watched[0] + self.validation, self._watched[1])
+
+    def _plan(self, trainer: pl.Trainer, module: Any) -> None:
+        """Makes the plan of a new run, if it is time for it, and saves it."""
+        assert self.deadline is not None
+        assert self._watched is not None
+        since, first = self._watched
+        seconds, steps = now() - since, trainer.global_step - first
+        left = self.deadline.left() - self.closing
+        if self._begun or module.plan is not None or steps < _FEWEST - 1 or seconds < _WATCHED * left:
+            return
+        whole = int(trainer.estimated_stepping_batches)
+        epoch = int(trainer.num_training_batches)
+        more = affordable_steps(left, seconds / steps, self.validation, epoch)
+        plan = Plan(
+            begun=trainer.global_step,
+            steps=min(whole, trainer.global_step + more),
+            whole=whole,
+            limit=self.deadline.limit,
+            step_seconds=seconds / steps,
+            validation_seconds=self.validation,
+            closing_seconds=self.closing,
+        )
+        self.checkpoints.progress = replace(self.checkpoints.progress, plan=plan)
+        self.checkpoints.save(trainer)
+        self._follow(trainer, module)
+        self.reporter.say(str(plan))
+
+    def _follow(self, trainer: pl.Trainer, module: Any) -> None:
+        """Lets schedule and progress end with the plan."""
+        module.plan = plan = self.checkpoints.progress.plan
+        if plan is not None:
+            trainer.fit_loop.max_epochs = -(-plan.steps // int(trainer.num_training_batches))
+
+
+def _seconds_of_a_batch(trainer: pl.Trainer, module: Any, val: DataLoader[Any]) -> float:
+    """Of a validation batch: read, and put through the model for the second time; the first may compile something."""
+    began = now()
+    batch = next(iter(val))
+    taken = now() - began
+    batch = trainer.strategy.batch_to_device(batch)
+    module.eval()
+    with torch.no_grad(), trainer.precision_plugin.forward_context(), suppress(NotImplementedError):
+        for _ in range(2):
+            began = now()
+            module.rehearse(batch)
+            if module.device.type == "cuda":
+                torch.cuda.synchronize()
+        taken += now() - began
+    module.train()
+    return taken
