@@ -8,6 +8,7 @@ from sklearn import metrics as sk
 
 from perceiver_pytorch.data import ClassTarget
 from perceiver_pytorch.data.targets import Answer
+from perceiver_pytorch.data.targets.base import Baseline
 
 CLASSES = ClassTarget("c", ("a", "b", "z"), (6, 3, 1))
 
@@ -78,3 +79,82 @@ def test_classes_that_look_alike_are_warned_about():
     assert CLASSES.warnings() == []
     (text,) = ClassTarget("c", ("no", "no ", "yes"), (1, 1, 1)).warnings()
     assert text.startswith("'c' has 'no', 'no ', which differ in spaces or capitals alone")
+
+
+def test_classes_are_learned_in_order_with_their_rows():
+    target = ClassTarget.fit("c", ["b", 10, "a", 9.5, "b", "b"])
+    assert (target.classes, target.counts) == (("9.5", "10", "a", "b"), (1, 1, 1, 3))
+    assert (target.name, target.size, target.note()) == ("c", 4, "4 classes")
+    assert ClassTarget.recognises(["anything"], None)
+    with pytest.raises(ValueError, match=r"has one value only in the train rows \(a\); two classes are needed"):
+        ClassTarget.fit("c", ["a", "a"])
+
+
+def test_classes_that_are_not_different_are_refused():
+    for classes in (("a",), ("a", "a")):
+        with pytest.raises(ValueError, match="classes must hold two or more different names"):
+            ClassTarget("c", classes, (1,) * len(classes))
+    with pytest.raises(ValueError, match="counts must hold one count per name, 2 in all"):
+        ClassTarget("c", ("a", "b"), (1, 2, 3))
+
+
+def test_a_cell_is_the_index_of_its_class():
+    assert [int(CLASSES.encode(cell)) for cell in ("a", "b", "z")] == [0, 1, 2]
+    assert int(CLASSES.encode(None)) == int(CLASSES.unknown()) == -1
+    assert int(ClassTarget("c", ("1", "2"), (1, 1)).encode(2.0)) == 1
+    with pytest.raises(ValueError, match=r"the class 'q' is none of the train rows' classes \(a, b, z\)"):
+        CLASSES.encode("q")
+
+
+def test_groups_are_what_a_split_keeps_of_each():
+    assert ClassTarget.strata(["a", 1.0]) == ["a", "1"]
+    assert ClassTarget.groups(["a", None, 1.0], None) == [("a",), (), ("1",)]
+
+
+def test_the_loss_is_cross_entropy(generator):
+    logits, truth = torch.randn(9, 3, generator=generator), torch.randint(0, 3, (9,), generator=generator)
+    exact = -logits.double().log_softmax(-1)
+    assert CLASSES.loss(logits, truth).item() == pytest.approx(exact[torch.arange(9), truth].mean().item(), abs=1e-6)
+    weights = CLASSES.balanced_weights()
+    torch.testing.assert_close(weights, torch.tensor([10 / 18, 10 / 9, 10 / 3]))
+    weighted = (exact[torch.arange(9), truth] * weights[truth]).sum() / weights[truth].sum()
+    assert CLASSES.loss(logits, truth, weights=weights).item() == pytest.approx(weighted.item(), abs=1e-6)
+    smoothed = 0.9 * exact[torch.arange(9), truth] + 0.1 * exact.mean(-1)
+    assert CLASSES.loss(logits, truth, label_smoothing=0.1).item() == pytest.approx(smoothed.mean().item(), abs=1e-6)
+    assert ClassTarget("c", ("a", "b"), (0, 3)).balanced_weights().tolist() == pytest.approx([2, 2 / 3])
+
+
+def test_the_score_is_one_that_shows_every_class():
+    assert (CLASSES.score_name(), CLASSES.score_name(balanced=True)) == ("accuracy", "macro_f1")
+    even, skewed = ClassTarget("c", ("a", "b"), (3, 1)), ClassTarget("c", ("a", "b"), (31, 10))
+    assert (even.suited_score(), skewed.suited_score()) == ("accuracy", "auroc")
+    assert (CLASSES.suited_score(), CLASSES.suited_score(balanced=True)) == ("balanced_accuracy", "macro_f1")
+    assert CLASSES.baseline == Baseline("majority class", "majority_accuracy", "accuracy")
+
+
+def test_a_matrix_of_classes_is_drawn_as_large_as_it_needs():
+    def drawn(size, name="{}"):
+        target = ClassTarget("c", tuple(name.format(i) for i in range(size)), (1,) * size)
+        counts = np.full((size, size), 2)
+        counts[0] = 0
+        counts[1, 0], counts[1, 1:] = 3, 0
+        (section,) = target.sections({"confusion": counts.tolist()}, torch.zeros(0, size), torch.zeros(0), "")
+        axes = Figure().subplots()
+        section.drawing.draw(axes)
+        return section, axes
+
+    section, axes = drawn(5)
+    assert (section.drawing.width, section.drawing.height) == pytest.approx((4.3, 4.3))
+    (image,) = axes.images
+    assert image.get_clim() == (0, 1)
+    assert image.get_array()[0].tolist() == [0] * 5  # no row has the class
+    assert image.get_array()[2].tolist() == [0.2] * 5
+    assert {text.get_text(): text.get_color() for text in axes.texts} == {"3": "white", "2": "black"}
+    assert next((text.get_position(), text.get_text()) for text in axes.texts) == ((0, 1), "3")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
+    assert [label.get_rotation() for label in axes.get_xticklabels()] == [0] * 5
+    assert all(spine.get_visible() for spine in axes.spines.values())
+    assert {label.get_rotation() for label in drawn(5, "no. {}")[1].get_xticklabels()} == {90}
+    assert len(drawn(30)[1].texts) > 0
+    assert len(drawn(31)[1].texts) == 0
+    assert drawn(60)[0].drawing.width == 10

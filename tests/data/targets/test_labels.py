@@ -57,3 +57,71 @@ def test_the_report_has_a_row_per_label_the_most_common_first(generator):
 def test_labels_that_look_alike_are_warned_about():
     (text,) = LabelsTarget("g", ("A", "a"), (1, 1), 2, "").warnings()
     assert text == "'g' has 'A', 'a', which differ in spaces or capitals alone; they are learned as different labels"
+
+
+def test_labels_are_learned_in_order_with_their_rows():
+    target = LabelsTarget.fit("g", [["b", "a"], ["a"], [], ["10", "9"]])
+    assert (target.labels, target.counts) == (("9", "10", "a", "b"), (1, 1, 2, 1))
+    assert (target.rows, target.separator, target.size, target.shape) == (4, "", 4, (4,))
+    assert target.note() == "4 labels, 1.2 a row"
+    assert LabelsTarget.fit("g", ["a;b", "a", None, "b"], ";").separator == ";"
+    assert LabelsTarget.fit("g", ["a;b", "a", None, "b"], ";").rows == 3
+    with pytest.raises(ValueError, match="has no label in 2 train rows"):
+        LabelsTarget.fit("g", [[], []])
+    with pytest.raises(ValueError, match="has 3 different labels in 2 train rows, too many to learn"):
+        LabelsTarget.fit("g", [["a", "b"], ["c"]])
+    assert LabelsTarget.fit("g", [["a", "b"], ["a"]]).size == 2
+
+
+def test_labels_that_do_not_fit_together_are_refused():
+    for labels in ((), ("a", "a")):
+        with pytest.raises(ValueError, match="labels must hold one or more different names"):
+            LabelsTarget("g", labels, (1,) * len(labels), 2, "")
+    with pytest.raises(ValueError, match="counts must hold one count per name"):
+        LabelsTarget("g", ("a",), (1, 1), 2, "")
+    with pytest.raises(ValueError, match="rows must be at least 3, got 2"):
+        LabelsTarget("g", ("a",), (3,), 2, "")
+
+
+def test_lists_and_separated_texts_are_labels():
+    assert LabelsTarget.recognises([["a"], ["b", "c"]], None)
+    assert LabelsTarget.recognises(['["a"]'] * 19 + ["a"], None)
+    assert not LabelsTarget.recognises(['["a"]'] * 18 + ["a", "b"], None)
+    assert LabelsTarget.recognises(["a;b", "c"], ";")
+    assert not LabelsTarget.recognises(["ab", "c"], ";")
+    assert not LabelsTarget.recognises([], None)
+    assert LabelsTarget.groups([["a", "b"], [], None, 3.5, "[1"], None)[:3] == [("a", "b"), (), ()]
+
+
+def test_a_cell_is_one_for_each_of_its_labels():
+    assert LABELS.encode("w|x").tolist() == [1, 0, 1]
+    assert LABELS.encode([]).tolist() == [0, 0, 0]
+    assert torch.tensor(LABELS.encode(None)).isnan().all()
+    with pytest.raises(ValueError, match=r"the label 'q' is none of the train rows' labels \(x, y, w\)"):
+        LABELS.encode("q|x")
+
+
+def test_the_loss_is_binary_cross_entropy(generator):
+    logits = torch.randn(9, 3, generator=generator)
+    truth = torch.randint(0, 2, (9, 3), generator=generator).float()
+    p, weights = logits.double().sigmoid(), torch.tensor([1.0, 7.0, 3.0])
+    exact = -(truth * p.log() + (1 - truth) * (1 - p).log())
+    weighted = -(weights * truth * p.log() + (1 - truth) * (1 - p).log())
+    assert LABELS.loss(logits, truth).item() == pytest.approx(exact.mean().item(), abs=1e-6)
+    assert LABELS.loss(logits, truth, weights=weights).item() == pytest.approx(weighted.mean().item(), abs=1e-6)
+    assert LABELS.balanced_weights().tolist() == [1.0, 7.0, 3.0]
+    rare = LabelsTarget("g", ("all", "few"), (1000, 1), 1000, "|")
+    assert rare.balanced_weights().tolist() == pytest.approx([0.01, 100.0])
+
+
+def test_half_a_probability_is_a_label():
+    values = torch.tensor([[0.5, 0.49, 0.51]])
+    assert LABELS.columns(values)["prediction"] == ["x|w"]
+    assert LABELS.answer(values[0], None) == Answer("x, w")
+    assert LABELS.answer(values[0], torch.tensor([1.0, 1, 1])).right is False
+    assert (LABELS.score_name(), LABELS.score_name(balanced=True)) == ("map", "map")
+
+
+def test_no_label_at_all_is_no_score(generator):
+    values = LABELS.measured(torch.randn(4, 3, generator=generator), torch.zeros(4, 3))
+    assert (values["map"], values["macro_f1"], values["baseline_map"]) == (None, None, None)

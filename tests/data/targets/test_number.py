@@ -88,3 +88,74 @@ def test_the_report_draws_rows_whose_number_is_known(monkeypatch):
     assert len(points.get_offsets()) == 8
     monkeypatch.setattr(number, "_MAX_POINTS", 5)
     assert NUMBER.sections({}, values, encoded, "")[0].note == "5 of 8 rows are drawn."
+
+
+def test_numbers_that_come_back_are_classes():
+    assert NumberTarget.recognises(list(range(21)), None)
+    assert not NumberTarget.recognises(list(range(20)), None)
+    assert NumberTarget.recognises([1.5, 2.0, 3.0, None], None)
+    assert not NumberTarget.recognises([1.5, 1.5, 2.0, 2.0, 3.0, 3.0], None)
+    assert not NumberTarget.recognises([1.5, 2.0], None)
+    assert not NumberTarget.recognises([1.5, 2.0, 3.0, True], None)
+    assert not NumberTarget.recognises([1.5, 2.0, 3.0, "x"], None)
+    assert NumberTarget.recognises([*range(21), float("inf")], None)
+
+
+def test_what_cannot_be_learned_is_refused():
+    with pytest.raises(ValueError, match="has no number in the train rows"):
+        NumberTarget.fit("n", [None])
+    with pytest.raises(ValueError, match="has numbers that are too large to average"):
+        NumberTarget.fit("n", [1e308, -1e308])
+    with pytest.raises(ValueError, match=r"has one value only in the train rows \(7\); there is nothing to learn"):
+        NumberTarget.fit("n", [7, 7])
+    with pytest.raises(ValueError, match="one value only"):
+        NumberTarget.fit("n", [1e12, 1e12 + 1e-1])
+    for std in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="std must be positive"):
+            NumberTarget("n", 0.0, std)
+
+
+def test_a_number_is_in_standard_deviations():
+    assert float(NUMBER.encode(130)) == 1.5
+    assert NUMBER.encode(None).dtype == np.float32
+    assert np.isnan(NUMBER.encode(None))
+    assert (NUMBER.size, NUMBER.note()) == (1, "a number, 100 ± 20")
+    assert NUMBER.loss(torch.tensor([[1.0], [2.0]]), torch.tensor([0.0, 4.0])).item() == 2.5
+
+
+def test_baselines_and_the_score(generator):
+    encoded = torch.tensor([0.5, -1.5])
+    values = NUMBER.measured(torch.zeros(2, 1), encoded)
+    assert values["baseline_rmse"] == pytest.approx(20 * 1.25**0.5)
+    assert values["mae"] == pytest.approx(20)
+    assert (NUMBER.score_name(), NUMBER.score_name(balanced=True)) == ("r2", "r2")
+    assert NUMBER.score(values, "r2") == values["r2"]
+    for same in (encoded[:1], encoded[:1].expand(3)):
+        alone = NUMBER.measured(torch.full((len(same), 1), 1.5), same)
+        assert alone["r2"] is None
+        assert NUMBER.score(alone, "r2") == 0  # a standard deviation off
+
+
+def test_a_date_rounds_to_what_the_cells_are():
+    timed = NumberTarget("n", 18000.0, 2.0, "second")
+    assert str(timed.cells(np.array(0.5 + 0.4 / 86400))) == "1970-01-01T12:00:00"
+    assert timed.note() == "a date, 2019-04-14T00:00:00 ± 2 days"
+    mixed = [datetime.date(2021, 1, i) for i in range(1, 9)] + [None]
+    assert NumberTarget.fit("n", mixed[:-1]).dates == "day"
+    assert NumberTarget.fit("n", [*mixed[:-1], 5.0]).dates == ""
+
+
+def test_points_are_drawn_true_against_predicted():
+    axes = Figure().subplots()
+    values = NUMBER.values(torch.tensor([[0.0], [1.0]]))
+    (section,) = NUMBER.sections({}, values, torch.tensor([-1.0, 2.0]), "")
+    assert (section.drawing.width, section.drawing.height) == (5.0, 4.6)
+    section.drawing.draw(axes)
+    assert axes.collections[0].get_offsets().tolist() == [[80.0, 100.0], [140.0, 120.0]]
+    assert axes.collections[0].get_alpha() == 0.8
+    (line,) = axes.lines
+    assert line.get_xydata().tolist() == [[80.0, 80.0], [140.0, 140.0]]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("true n", "predicted n")
+    many = Figure().subplots()
+    NUMBER.sections({}, NUMBER.values(torch.zeros(800, 1)), torch.linspace(-1, 1, 800), "")[0].drawing.draw(many)
+    assert many.collections[0].get_alpha() == 0.25
