@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
     from perceiver_pytorch.models.outputs import Output
+    from perceiver_pytorch.models.paper import paper_model
     from perceiver_pytorch.models.perceiver import Perceiver
     from perceiver_pytorch.models.perceiver_io import PerceiverIO
     from perceiver_pytorch.models.style import Style
@@ -54,6 +55,7 @@ __all__ = [
     "PerceiverIO",
     "PerceiverLM",
     "Style",
+    "paper_model",
 ]
 
 __getattr__, __dir__ = lazily(
@@ -67,6 +69,7 @@ __getattr__, __dir__ = lazily(
         "MultiModalityWithTextPerceiverNoPooling",
         "models.multi_task_perceiver": "MultiTaskPerceiver",
         "models.outputs": "Output",
+        "models.paper": "paper_model",
         "models.perceiver": "Perceiver",
         "models.perceiver_io": "PerceiverIO",
         "models.style": "Style",

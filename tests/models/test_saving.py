@@ -90,6 +90,16 @@ def test_saved_with_learned_codes(name: str, tmp_path: Path) -> None:
     assert_same(type(model).from_pretrained(tmp_path), model, inputs(name))
 
 
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_folder_from_before_there_was_a_width_of_feed_forwards_keeps_it(name: str, tmp_path: Path) -> None:
+    model = build(name, style=P.Style.of("paper", widening_factor=4))
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["widening_factor"], config["style"]["widening_factor"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert_same(getattr(P, name).from_pretrained(tmp_path), model, inputs(name))
+
+
 def test_a_loaded_model_is_saved_the_same(tmp_path: Path) -> None:
     model = build("MultiModalityWithTextPerceiver", weight_tie_layers=True, style="paper")
     model.save_pretrained(tmp_path / "first")

@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-import perceiver_pytorch as P
 from perceiver_pytorch import Style
-from perceiver_pytorch.nn import GEGLU, FeedForwardGELU
+from perceiver_pytorch.nn import GEGLU, FeedForward, FeedForwardGELU
 from small_models import CLASSES, build, inputs
 
 pytestmark = pytest.mark.usefixtures("user_view")
@@ -42,6 +41,7 @@ def test_a_style_is_given_by_name_value_or_fields() -> None:
         ({"latent_init": "zeros"}, ValueError, "latent_init must be one of 'normal', 'truncated_normal'"),
         ({"linear_init": "he"}, ValueError, "linear_init must be one of 'uniform', 'variance_scaling'; got 'he'"),
         ({"activation": "relu"}, ValueError, "activation must be one of None, 'geglu', 'gelu'; got 'relu'"),
+        ({"widening_factor": 0}, ValueError, "widening_factor must be at least 1, got 0"),
     ],
 )
 def test_unknown_choices_are_refused(fields: dict, error: type[Exception], message: str) -> None:
@@ -115,31 +115,25 @@ def test_the_paper_ties_the_first_latent_block_of_perceiver_too() -> None:
         assert (layers[0][2] is layers[1][2]) == (rule == "paper")
 
 
-def test_the_papers_imagenet_model_has_the_papers_number_of_parameters() -> None:
-    """44.9 M (section 4.1): 8 cross-attends, 6 blocks per transformer, shared after the paper's rule.
+@pytest.mark.parametrize("name", CLASSES)
+def test_feed_forward_parts_are_as_wide_inside_as_asked(name: str) -> None:
+    def widths(**changes: object) -> set[float]:
+        nets = [
+            module for module in build(name, **changes).modules() if isinstance(module, FeedForward | FeedForwardGELU)
+        ]
+        return {net.net[-1].in_features / net.net[-1].out_features for net in nets}
 
-    Its feed-forward parts are as wide inside as outside; ours are 4 times as wide, as the release's.
-    """
-    with torch.device("meta"):
-        model = P.MultiModalityPerceiver(
-            modalities=[P.InputModality("image", 3, 2, 64, 224.0)],
-            depth=8,
-            num_latents=512,
-            latent_dim=1024,
-            cross_heads=1,
-            latent_heads=8,
-            cross_dim_head=261,
-            latent_dim_head=128,
-            num_classes=1000,
-            weight_tie_layers=True,
-            num_latent_blocks_per_layer=6,
-            style=Style.of("paper"),
-        )
-        narrow = sum(p.numel() for p in FeedForwardGELU(1024, mult=1).parameters())
-    wide = [sum(p.numel() for p in m.parameters()) for m in model.modules() if isinstance(m, FeedForwardGELU)]
-    assert len(wide) == 2 + 6
-    total = sum(p.numel() for p in model.parameters()) - sum(wide) + narrow * len(wide)
-    assert total / 1e6 == pytest.approx(44.9, abs=0.05)
+    assert widths() == widths(style="release") == {4}
+    assert widths(style="paper") == {1}
+    assert widths(style="paper", widening_factor=4) == widths(style=Style.of("paper", widening_factor=4)) == {4}
+    assert widths(widening_factor=2) == {2}
+    assert build(name, style="paper", widening_factor=3).style == Style.of("paper", widening_factor=3)
+
+
+def test_a_style_saved_before_it_had_a_width_keeps_its_own() -> None:
+    saved = dataclasses.asdict(Style.of("paper"))
+    del saved["widening_factor"]
+    assert Style.of(saved) == Style.of("paper", widening_factor=4)
 
 
 @pytest.mark.parametrize("scale", ["log", "linear"])

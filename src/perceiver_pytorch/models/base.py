@@ -66,7 +66,8 @@ class PerceiverBase(ModalityReader, tags=["multimodal"]):
         if num_classes is not None:
             _checks.positive_int("num_classes", num_classes)
         self.num_classes = num_classes
-        self.style = Style.of(style)
+        widening = sizes.widening_factor
+        self.style = Style.of(style) if widening is None else Style.of(style, widening_factor=widening)
         self.recompute = False
         self._declare(
             modalities,
@@ -92,7 +93,13 @@ class PerceiverBase(ModalityReader, tags=["multimodal"]):
     def _build_layers(
         self, sizes: Sizes, latent_dims: Sequence[int], activation: str, single_block: bool
     ) -> nn.ModuleList:
-        style, parts = self.style, LayerParts(sizes=sizes, input_dim=self.max_modality_dim, activation=activation)
+        style = self.style
+        parts = LayerParts(
+            sizes=sizes,
+            input_dim=self.max_modality_dim,
+            activation=activation,
+            widening_factor=style.widening_factor,
+        )
         sharing = share(
             sizes.depth,
             sizes.num_latent_blocks_per_layer,

@@ -116,6 +116,7 @@ class HierarchicalMultiModalityPerceiver(PerceiverBase):
         configurator: HierarchicalConfigurator | Mapping[str, Any],
         style: str | Style | Mapping[str, Any] = "release",
         modality_code_dim: int | None = None,
+        widening_factor: int | None = None,
     ) -> None:
         if weight_tie_layers:
             raise ValueError("weight_tie_layers must be False: the layers of a hierarchical model differ in width")
@@ -142,6 +143,7 @@ class HierarchicalMultiModalityPerceiver(PerceiverBase):
                 latent_heads=latent_heads,
                 latent_dim_head=latent_dim_head,
                 num_latent_blocks_per_layer=num_latent_blocks_per_layer,
+                widening_factor=widening_factor,
                 attn_dropout=attn_dropout,
                 ff_dropout=ff_dropout,
             ),

@@ -29,6 +29,7 @@ class EncoderArguments(TypedDict, total=False):
     use_gelu: bool
     style: str | Style | Mapping[str, Any]
     modality_code_dim: int | None
+    widening_factor: int | None
 
 
 class LatentsArguments(EncoderArguments, total=False):

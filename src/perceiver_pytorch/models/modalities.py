@@ -174,14 +174,12 @@ class InputModality:
 
     def affine(self, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
         """Per-channel scale and offset ``(input_channels,)``, or None where they change nothing."""
-
-        dtype = torch.get_default_dtype()  # of whole numbers too
-
-        def spread(value: float | Sequence[float], neutral: float) -> Tensor | None:
-            values = value if isinstance(value, Sequence) else (value,) * self.input_channels
-            return None if set(values) == {neutral} else torch.tensor(values, dtype=dtype, device=device)
-
-        return spread(self.scale, 1.0), spread(self.offset, 0.0)
+        scale, offset = _each_channel(self.scale, self.input_channels), _each_channel(self.offset, self.input_channels)
+        like: Any = {"dtype": torch.get_default_dtype(), "device": device}  # of whole numbers too
+        return (
+            None if set(scale) == {1.0} else torch.tensor(scale, **like),
+            None if set(offset) == {0.0} else torch.tensor(offset, **like),
+        )
 
 
 @dataclass
@@ -371,3 +369,7 @@ def make_context(
         scale=scale,
         offset=offset,
     )
+
+
+def _each_channel(value: float | Sequence[float], channels: int) -> Sequence[float]:
+    return value if isinstance(value, Sequence) else (value,) * channels

@@ -32,6 +32,7 @@ class MultiModalityPerceiver(PerceiverBase):
         use_gelu: GELU in the feed-forward parts, as in the paper, instead of GEGLU.
         style: ``"release"`` (1.4.0's numbers), ``"paper"``, or a `Style`.
         modality_code_dim: width of a learned code per modality; None: one-hot codes.
+        widening_factor: inner width of the feed-forward parts, as a multiple of the outer one; None: that of the style.
 
     Raises:
         ValueError, TypeError: for duplicate names, sizes out of range.
@@ -66,6 +67,7 @@ class MultiModalityPerceiver(PerceiverBase):
         use_gelu: bool = False,
         style: str | Style | Mapping[str, Any] = "release",
         modality_code_dim: int | None = None,
+        widening_factor: int | None = None,
     ) -> None:
         super().__init__(
             modalities=modalities,
@@ -79,6 +81,7 @@ class MultiModalityPerceiver(PerceiverBase):
                 latent_dim_head=latent_dim_head,
                 num_latent_blocks_per_layer=num_latent_blocks_per_layer,
                 weight_tie_layers=bool(weight_tie_layers),
+                widening_factor=widening_factor,
                 attn_dropout=attn_dropout,
                 ff_dropout=ff_dropout,
             ),

@@ -65,6 +65,7 @@ class MultiModalityWithTextPerceiver(PerceiverBase):
         use_gelu: bool = False,
         style: str | Style | Mapping[str, Any] = "release",
         modality_code_dim: int | None = None,
+        widening_factor: int | None = None,
     ) -> None:
         super().__init__(
             modalities=modalities,
@@ -78,6 +79,7 @@ class MultiModalityWithTextPerceiver(PerceiverBase):
                 latent_dim_head=latent_dim_head,
                 num_latent_blocks_per_layer=num_latent_blocks_per_layer,
                 weight_tie_layers=bool(weight_tie_layers),
+                widening_factor=widening_factor,
                 attn_dropout=attn_dropout,
                 ff_dropout=ff_dropout,
             ),

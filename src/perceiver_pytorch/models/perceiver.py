@@ -32,6 +32,7 @@ class Perceiver(PerceiverBase):
         fourier_encode_data: give tokens their positions; False: raw channels alone (perceiver-pytorch 0.11.0).
         self_per_cross_attn: latent blocks in each layer (perceiver-pytorch 0.11.0).
         final_classifier_head: False: the latents are returned, whatever ``num_classes`` (perceiver-pytorch 0.11.0).
+        widening_factor: inner width of the feed-forward parts, as a multiple of the outer one; None: that of the style.
 
     Raises:
         ValueError, TypeError: for sizes out of range.
@@ -66,6 +67,7 @@ class Perceiver(PerceiverBase):
         fourier_encode_data: bool = True,
         self_per_cross_attn: int = 1,
         final_classifier_head: bool = True,
+        widening_factor: int | None = None,
     ) -> None:
         modality = InputModality("data", input_channels, input_axis, num_freq_bands, max_freq, freq_base)
         super().__init__(
@@ -80,6 +82,7 @@ class Perceiver(PerceiverBase):
                 latent_dim_head=latent_dim_head,
                 num_latent_blocks_per_layer=_checks.positive_int("self_per_cross_attn", self_per_cross_attn),
                 weight_tie_layers=bool(weight_tie_layers),
+                widening_factor=widening_factor,
                 attn_dropout=attn_dropout,
                 ff_dropout=ff_dropout,
             ),

@@ -31,9 +31,11 @@ class Style:
             truncated normal of variance 1 / fan_in with zero biases (the paper's published code).
         activation: of the feed-forward parts: ``"geglu"`` (1.4.0 and lucidrains), ``"gelu"`` (paper), or None: GELU
             where the model's ``use_gelu`` says so, else GEGLU.
+        widening_factor: how many times as wide feed-forward parts are inside: 4 (1.4.0), 1 (paper, appendix C). A
+            style that was saved without it has 4.
 
     Raises:
-        ValueError: for a value that is not one of those.
+        ValueError, TypeError: for a value that is not one of those.
     """
 
     double_residual: bool = True
@@ -42,6 +44,7 @@ class Style:
     latent_init: str = "normal"
     linear_init: str = "uniform"
     activation: str | None = None
+    widening_factor: int = 4
 
     def __post_init__(self) -> None:
         if not isinstance(self.double_residual, bool):
@@ -51,6 +54,7 @@ class Style:
         _checks.choice("latent_init", self.latent_init, LATENT_INITS)
         _checks.choice("linear_init", self.linear_init, LINEAR_INITS)
         _checks.choice("activation", self.activation, (None, *FEED_FORWARD))
+        _checks.positive_int("widening_factor", self.widening_factor)
 
     @classmethod
     def of(cls, value: "str | Style | Mapping[str, Any]" = "release", **changes: Any) -> "Style":
@@ -77,5 +81,6 @@ _PRESETS = {
         latent_init="truncated_normal",
         linear_init="variance_scaling",
         activation="gelu",
+        widening_factor=1,
     ),
 }

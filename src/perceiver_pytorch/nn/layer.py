@@ -110,18 +110,21 @@ class LayerParts:
         sizes: heads, channels per head, and dropout.
         input_dim: channels of the tokens.
         activation: ``"geglu"`` or ``"gelu"``.
+        widening_factor: inner width of the feed-forward parts, as a multiple of the outer one.
     """
 
     sizes: Sizes
     input_dim: int
     activation: str
+    widening_factor: int = 4
 
     def cross_attend(self, latent_dim: int) -> CrossAttend:
         sizes = self.sizes
         return CrossAttend(latent_dim, self.input_dim, sizes.cross_heads, sizes.cross_dim_head, sizes.attn_dropout)
 
     def feed_forward(self, latent_dim: int) -> PreNorm:
-        return PreNorm(latent_dim, FEED_FORWARD[self.activation](latent_dim, dropout=self.sizes.ff_dropout))
+        feed_forward = FEED_FORWARD[self.activation]
+        return PreNorm(latent_dim, feed_forward(latent_dim, self.widening_factor, self.sizes.ff_dropout))
 
     def latent_block(self, latent_dim: int) -> LatentBlock:
         sizes = self.sizes

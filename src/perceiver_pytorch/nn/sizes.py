@@ -24,6 +24,9 @@ class Sizes(Settings):
     latent_dim_head: int = knob(64, "channels of a self-attention head", least=1)
     num_latent_blocks_per_layer: int = knob(1, "self-attention blocks per layer", least=1)
     weight_tie_layers: bool = knob(False, "share weights between layers")
+    widening_factor: int | None = knob(
+        None, "inner width of feed-forward parts, as a multiple of the outer one; null: that of the style", least=1
+    )
     attn_dropout: float = knob(0.0, "dropout after attention", least=0, most=1)
     ff_dropout: float = knob(0.0, "dropout in feed-forward parts", least=0, most=1)
 

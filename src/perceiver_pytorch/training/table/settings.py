@@ -118,6 +118,7 @@ class ModelConfig(Sizes):
     latent_heads: int = inherited(Sizes, "latent_heads", default=4)
     latent_dim_head: int = inherited(Sizes, "latent_dim_head", default=16)
     num_latent_blocks_per_layer: int = inherited(Sizes, "num_latent_blocks_per_layer", default=2)
+    widening_factor: int | None = inherited(Sizes, "widening_factor", default=4)
     num_freq_bands: int = knob(8, "Fourier bands per axis; a short axis has fewer")
     embedding_dim: int = knob(32, "width of the embedding of text bytes and categories, as a layer sees it", least=1)
     split_embedding: bool = knob(False, "give each layer a chunk of the embedding instead of all of it")
