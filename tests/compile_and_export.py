@@ -27,7 +27,13 @@ from small_models import (
     words,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch", "ignore::FutureWarning:torch")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:torch",
+    "ignore::FutureWarning:torch",
+    # torch 2.6, of programs that it exports itself:
+    "ignore:Attempted to insert a get_attr Node:UserWarning",
+    "ignore:Node lifted_tensor_:UserWarning",
+)
 
 
 def every_class(but_nightly_except: str) -> pytest.MarkDecorator:

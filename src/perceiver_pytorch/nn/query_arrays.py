@@ -100,8 +100,8 @@ class InputQueryArray(QueryArray):
         if self.data_dim:
             parts.append(_data_at(context, indices))
         if self.position_dim:
-            by_axis = zip(context.tables, places(indices, context.axes), strict=False)
-            parts += [pick(table, i) for table, i in by_axis]
+            at = places(indices, context.axes)
+            parts += [pick(table, at[axis]) for axis, table in enumerate(context.tables)]
         if any(part.dim() == 3 for part in parts):
             batch = context.data.shape[0]
             parts = [part if part.dim() == 3 else part.expand(batch, -1, -1) for part in parts]

@@ -58,7 +58,8 @@ class Context:
             raise ValueError(f"data must be (batch, *axes, channels) with at least one axis, got {_shape(self.data)}")
         if self.tables and len(self.tables) != len(self.axes):
             raise ValueError(f"one table per axis is needed: {len(self.axes)} axes, {len(self.tables)} tables")
-        for axis, (length, table) in enumerate(zip(self.axes, self.tables, strict=False)):
+        for axis, table in enumerate(self.tables):  # torch 2.6 traces no zip of two lengths
+            length = self.axes[axis]
             if table.shape[-2:-1] != (length,) or table.shape[:-2] not in ((), self.data.shape[:1]):
                 raise ValueError(
                     f"table of axis {axis} must be ({length}, features) or ({self.data.shape[0]}, {length}, features), "

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -180,8 +179,9 @@ class _Along:
 
     @classmethod
     def _make(cls, tables: list[Tensor], padded: int) -> "_Along":
-        features = combinations([per_sample(table.detach(), torch.float32) for table in tables])
-        features = F.pad(features, (0, 0, 0, padded - features.shape[1]))
+        given = combinations([per_sample(table.detach(), torch.float32) for table in tables])
+        features = given.new_zeros(given.shape[0], padded, given.shape[2])  # F.pad of torch 2.6 refuses 0 features
+        features[:, : given.shape[1]] = given
         return cls(features, features.mT.contiguous(), _statistics([features], features.shape[0]))
 
 
