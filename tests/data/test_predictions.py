@@ -39,3 +39,16 @@ def test_targets_that_are_known_somewhere_are_measured():
     assert predictions(CLASSES).metrics()["c"]["rows"] == 1
     with pytest.raises(ValueError, match="no row has a target that the model knows"):
         predictions(CLASSES, NUMBER, known=False).metrics()
+
+
+def test_intervals_are_of_the_rows_that_are_known():
+    both = predictions(CLASSES, NUMBER)
+    found = both.intervals(both.metrics())
+    assert list(found) == ["c"]
+    assert found["c"] == CLASSES.intervals(both.metrics()["c"], both.outputs["c"][:1], both.encoded["c"][:1])
+
+
+def test_values_are_what_outputs_mean():
+    both = predictions(CLASSES, NUMBER)
+    assert both.values(NUMBER).tolist() == [[11.0], [8.0]]
+    torch.testing.assert_close(both.values(CLASSES), both.outputs["c"].softmax(-1))
