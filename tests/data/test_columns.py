@@ -10,6 +10,7 @@ from perceiver_pytorch.data import (
     leaks,
     load_table,
     pandas_indices,
+    proportional,
     recognise_columns,
     unnamed_splits,
     unopened,
@@ -175,3 +176,22 @@ def test_an_index_with_a_name_is_known_by_the_file(tmp_path, stream):
     assert recognise_columns(table, target=None, split=None) == {"x": "number", "day": "ignore"}
     frame.reset_index().to_parquet(tmp_path / "t.parquet")
     assert recognise_columns(load_table(tmp_path / "t.parquet"), target=None, split=None)["day"] == "number"
+
+
+def test_columns_that_are_the_target_in_another_unit(tmp_path):
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=40)
+    table = table_of(
+        tmp_path,
+        fahrenheit=(32 - 1.8 * y).tolist(),
+        text=[f"{value:.12f}" if i else None for i, value in enumerate(y)],
+        near=(y + 0.1 * rng.normal(size=40)).tolist(),
+        same=[1.0] * 40,
+        rare=[value if i < 9 else None for i, value in enumerate(y)],
+        y=y.tolist(),
+        word=["a", "b"] * 20,
+    )
+    kinds = dict.fromkeys(("fahrenheit", "text", "near", "same", "rare"), "number")
+    assert proportional(table, kinds, "y", np.arange(40)) == ["fahrenheit", "text"]
+    assert proportional(table, kinds, "word", np.arange(40)) == []
+    assert proportional(table, kinds, "y", np.arange(9)) == []

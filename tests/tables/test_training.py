@@ -30,6 +30,7 @@ def test_a_path_and_its_rows_give_the_same_model(run: tables.Run, mixed: Path) -
     assert weights[0] == weights[1]
 
 
+@pytest.mark.filterwarnings("ignore:2 of 4 test rows have the inputs of train rows")
 def test_folders_are_called_after_the_table() -> None:
     table = write_mixed_table(Path("data"), rows=24)
     options = SMALL | {"columns": {"picture": "ignore", "sound": "ignore", "note": "ignore"}}
@@ -96,6 +97,7 @@ def test_an_interrupted_run_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -
         tables.fit(ROWS, "side", run="r")
 
 
+@pytest.mark.filterwarnings("ignore:column 'x' is proportional to 'double'")
 def test_several_targets_and_predictions_of_them() -> None:
     run = tables.fit([row | {"double": 2 * row["x"]} for row in ROWS], ("side", "double"), run="r", **SMALL)
     (first, *_) = run.predict(ROWS)

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from perceiver_pytorch.data.batch import Batch, collate
     from perceiver_pytorch.data.builtin import builtin_names, builtin_table
     from perceiver_pytorch.data.cells import Where
-    from perceiver_pytorch.data.columns import leaks, pandas_indices, recognise_columns, unnamed_splits, unopened
+    from perceiver_pytorch.data.columns import (
+        leaks,
+        pandas_indices,
+        proportional,
+        recognise_columns,
+        unnamed_splits,
+        unopened,
+    )
     from perceiver_pytorch.data.dataset import BadRow, Sample, TableDataset
     from perceiver_pytorch.data.errors import DataError
     from perceiver_pytorch.data.input_spec import InputSpec
@@ -84,6 +91,7 @@ __all__ = [
     "leaks",
     "load_table",
     "pandas_indices",
+    "proportional",
     "recognise_columns",
     "split_column",
     "split_rows",
@@ -101,7 +109,7 @@ __getattr__, __dir__ = lazily(
         "builtin": "builtin_names builtin_table",
         "cells": "Where",
         "batch": "Batch collate",
-        "columns": "leaks pandas_indices recognise_columns unnamed_splits unopened",
+        "columns": "leaks pandas_indices proportional recognise_columns unnamed_splits unopened",
         "dataset": "BadRow Sample TableDataset",
         "kinds": "kind_names",
         "kinds.audio": "AudioSpec",

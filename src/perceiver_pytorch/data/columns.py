@@ -17,10 +17,11 @@ from perceiver_pytorch.data.splits import SPLIT_NAMES, split_column
 from perceiver_pytorch.data.table import Table
 from perceiver_pytorch.data.targets.target_columns import target_names
 from perceiver_pytorch.data.train_rows import spread
-from perceiver_pytorch.data.values import as_label, is_missing
+from perceiver_pytorch.data.values import as_label, as_number, is_missing
 
 _TEXT_SUFFIXES = (".txt", ".md", ".html", ".htm", ".xml", ".json", ".rtf", ".doc", ".docx", ".odt", ".tex", ".srt")
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+|_level_\d+)?|")
+_SAME, _ENOUGH = 0.9999, 10  # correlation, and rows, that tell that a column is the target in another unit
 _NUM_FILES = 8  # cells of a column looked at for paths of texts
 
 
@@ -92,6 +93,41 @@ def leaks(table: Table, kind_of: Mapping[str, str], target: str, rows: np.ndarra
     if len(set(answers)) < 2:
         return []
     return [name for name in _plain(kind_of) if _settles(table.take(name, rows), answers)]
+
+
+def proportional(table: Table, kind_of: Mapping[str, str], target: str, rows: np.ndarray) -> list[str]:
+    """Columns of numbers that are the target in another unit: they correlate with it by more than 0.9999.
+
+    A column counts if 10 rows at least, and half of them, have it and the target.
+
+    Args:
+        table: the table.
+        kind_of: each column's kind.
+        target: the column to predict; none goes with it where it has no numbers.
+        rows: int64 row numbers of the train split.
+    """
+    answers = _as_numbers(table.take(target, rows))
+    return [name for name in _plain(kind_of) if _goes_with(_as_numbers(table.take(name, rows)), answers)]
+
+
+def _as_numbers(cells: list[Any]) -> np.ndarray:
+    """float64 (rows,): NaN where a cell is missing, or is no number."""
+    return np.array([number if number is not None else np.nan for number in map(_number, cells)], dtype=np.float64)
+
+
+def _number(cell: Any) -> float | None:
+    try:
+        return as_number(cell)
+    except ValueError:
+        return None
+
+
+def _goes_with(numbers: np.ndarray, answers: np.ndarray) -> bool:
+    both = np.isfinite(numbers) & np.isfinite(answers)
+    if both.sum() < max(_ENOUGH, len(answers) / 2):
+        return False
+    with np.errstate(all="ignore"):  # of columns that do not vary, or whose squares are too large
+        return bool(abs(np.corrcoef(numbers[both], answers[both])[0, 1]) > _SAME)
 
 
 def _plain(kind_of: Mapping[str, str]) -> list[str]:

@@ -127,9 +127,9 @@ def _files(table: Table, name: str) -> str:
     for row, cell in enumerate(_paths(table.rows.column(name))):
         if cell is not None:
             path = file_path(table.root, cell)
-            size = _size(path)
+            size = file_size(path)
             digest.update(b"%d " % size)
-            digest.update(_ends(path, _END) if size > 0 and row % every == 0 else b"")
+            digest.update(file_ends(path, _END) if size > 0 and row % every == 0 else b"")
     return digest.hexdigest()
 
 
@@ -152,7 +152,7 @@ def _paths(column: Any) -> Iterator[str | None]:
             yield from [None] * len(here)
 
 
-def _size(path: Path) -> int:
+def file_size(path: Path) -> int:
     """In bytes; -1 where there is no such file."""
     try:
         found = path.stat()
@@ -174,10 +174,10 @@ def _whole(path: Path) -> str:
 
 def _shard(path: Path) -> list[Any]:
     """A shard's size, and a digest of its ends."""
-    return [_size(path), _hex(_ends(path, _SHARD_END))]
+    return [file_size(path), _hex(file_ends(path, _SHARD_END))]
 
 
-def _ends(path: Path, count: int) -> bytes:
+def file_ends(path: Path, count: int) -> bytes:
     """The first and last bytes of a file; none of one that cannot be read."""
     try:
         with path.open("rb") as file:

@@ -7,6 +7,7 @@ from perceiver_pytorch.data import (
     Table,
     leaks,
     pandas_indices,
+    proportional,
     split_column,
     unnamed_splits,
     unopened,
@@ -28,11 +29,18 @@ def warn_about_columns(table: Table, spec: InputSpec, rows: np.ndarray, data: Da
         reporter: how to tell it.
     """
     for target in spec.targets:
-        for name in leaks(table, spec.kinds, target.name, rows):
+        settled = leaks(table, spec.kinds, target.name, rows)
+        for name in settled:
             reporter.warn(
                 f"column {name!r} determines {target.name!r} in every train row; if it is the answer itself, "
                 f"leave it out with --column {name}=ignore"
             )
+        for name in proportional(table, spec.kinds, target.name, rows):
+            if name not in settled:
+                reporter.warn(
+                    f"column {name!r} is proportional to {target.name!r} in the train rows, but for a constant; if it "
+                    f"is the answer itself, leave it out with --column {name}=ignore"
+                )
         for text in target.warnings():
             reporter.warn(text)
     for name in unnamed_splits(table, spec.kinds) if split_column(table, data.split) is None else ():

@@ -21,6 +21,7 @@ from perceiver_pytorch.data import (
     split_rows,
     target_names,
 )
+from perceiver_pytorch.data.duplicates import duplicate_warnings
 from perceiver_pytorch.data.errors import DataError, listed
 from perceiver_pytorch.data.losses import told
 from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
@@ -89,6 +90,8 @@ def prepare_table(
     taken = fingerprint(table, splits, spec)
     if resume:
         _check_table(run, taken, config)
+    for line in [] if begun else duplicate_warnings(table, splits, spec):
+        reporter.warn(line)
     for line in _describe(spec, splits):
         reporter.say(line)
     datasets = _datasets(table, splits, spec, config, shown)
