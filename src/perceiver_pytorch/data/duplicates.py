@@ -48,8 +48,8 @@ def duplicate_warnings(table: TableLike, splits: Splits, spec: InputSpec) -> lis
             which = ", ".join(f"row {row} is row {other}" for row, other in pairs)
             more = " .." if same.sum() > _NAMED else ""
             found.append(
-                f"{same.sum():,} of {len(rows):,} {name} rows have the inputs of train rows ({which}{more}): their score "
-                "says little about new rows; leave such rows out, or give them the same split"
+                f"{same.sum():,} of {len(rows):,} {name} rows have the inputs of train rows ({which}{more}): their "
+                "score says little about new rows; leave such rows out, or give them the same split"
             )
     targets = [target.name for target in spec.targets]
     known = np.all([table.rows.column(name).is_valid().to_numpy() for name in targets], axis=0)
