@@ -163,6 +163,8 @@ def token_ids(name: str, tokens: Any, vocab_size: int, limit: int | None = None)
     """``tokens`` as int64, if they are ids ``(batch, length)`` of a vocabulary, ``limit`` long at most."""
     import torch
 
+    from perceiver_pytorch._execution import is_eager
+
     tensor(name, tokens)
     if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
         raise TypeError(f"{name} must hold integer token ids, got {tokens.dtype}")
@@ -171,7 +173,7 @@ def token_ids(name: str, tokens: Any, vocab_size: int, limit: int | None = None)
     if limit is not None and tokens.shape[1] > limit:
         raise ValueError(f"{name} must be at most {limit} long (max_length), got {tokens.shape[1]}; give the last ones")
     ids = tokens.long()
-    if not (torch.compiler.is_compiling() or ids.is_meta):
+    if ids.numel() and is_eager(ids):
         lowest, highest = (int(value) for value in ids.aminmax())
         if lowest < 0 or highest >= vocab_size:
             raise ValueError(f"{name} must lie in [0, {vocab_size}), got {lowest} to {highest}")
@@ -182,12 +184,14 @@ def places(name: str, values: Any, batch: int, length: int) -> "Tensor":
     """``values``, if they are int64 ``(batch, number)``, places in ``[0, length)``."""
     import torch
 
+    from perceiver_pytorch._execution import is_eager
+
     tensor(name, values)
     if values.dtype != torch.int64:
         raise TypeError(f"{name} must be int64, got {values.dtype}")
     if values.dim() != 2 or values.shape[0] != batch or not values.shape[1]:
         raise ValueError(f"{name} must be (batch={batch}, number), got {tuple(values.shape)}")
-    if not (torch.compiler.is_compiling() or values.is_meta):
+    if values.numel() and is_eager(values):
         lowest, highest = (int(value) for value in values.aminmax())
         if lowest < 0 or highest >= length:
             raise ValueError(f"{name} must lie in [0, {length}), got {lowest} to {highest}")

@@ -57,7 +57,7 @@ def test_outputs_and_gradients_are_those_of_the_block(
     parameters = [*block.parameters(), *head.parameters(), latents.requires_grad_()]
     parameters += [value for value in (queries.data, queries.code) if value is not None]
     expected = head(block(dense(queries), latents))
-    actual = decode_grid(block, queries, latents, (head.weight, head.bias))
+    actual = decode_grid(block, queries, latents, [head])
     torch.testing.assert_close(actual, expected)
     weights = torch.randn_like(expected)
     wanted = torch.autograd.grad((expected * weights).sum(), parameters, allow_unused=True)
@@ -66,24 +66,40 @@ def test_outputs_and_gradients_are_those_of_the_block(
         torch.testing.assert_close(a if a is not None else torch.zeros_like(b), b)
 
 
+def test_the_last_layers_are_one_and_take_a_factor() -> None:
+    block, queries, latents, head = problem()
+    layers = [head, nn.Linear(3, 2).double()]
+    expected = layers[1](head(block(dense(queries), latents))) * 0.5
+    torch.testing.assert_close(decode_grid(block, queries, latents, layers, factor=0.5), expected)
+
+
+@pytest.mark.parametrize("name", ["block", "norm", "to_q", "feed_forward", "feed_forward.3", "head"])
+@pytest.mark.parametrize("options", [{}, {"data": 0}], ids=str)
+def test_a_part_that_somebody_follows_is_called(name: str, options: dict[str, int]) -> None:
+    block, queries, latents, head = problem(**options)
+    part = {"block": block, "head": head}.get(name) or block.get_submodule(name)
+    part.register_forward_hook(lambda module, given, output: 2 * output)
+    expected = head(block(dense(queries), latents)) * 0.5
+    torch.testing.assert_close(decode_grid(block, queries, latents, [head], factor=0.5), expected)
+
+
 def test_points_are_decoded_in_their_order() -> None:
     block, queries, latents, head = problem()
-    everything = decode_grid(block, queries, latents, (head.weight, head.bias))
+    everything = decode_grid(block, queries, latents, [head])
     points = torch.tensor([11, 0, 4, 4])
-    some = decode_grid(block, queries, latents, (head.weight, head.bias), points)
+    some = decode_grid(block, queries, latents, [head], points)
     torch.testing.assert_close(some, everything[:, points])
 
 
 def test_what_it_does_not_take() -> None:
     block, queries, latents, head = problem()
-    last = head.weight, head.bias
     for points in (torch.tensor([0, 12]), torch.tensor([-1])):
         with pytest.raises(ValueError, match=r"points must lie in \[0, 12\)"):
-            decode_grid(block, queries, latents, last, points)
+            decode_grid(block, queries, latents, [head], points)
     with pytest.raises(ValueError, match=r"points must be \(number,\) int64"):
-        decode_grid(block, queries, latents, last, torch.tensor([[0.5]]))
+        decode_grid(block, queries, latents, [head], torch.tensor([[0.5]]))
     with pytest.raises(ValueError, match="one head and without query residual"):
-        decode_grid(AttentionBlock(13, 7).double(), queries, latents, last)
+        decode_grid(AttentionBlock(13, 7).double(), queries, latents, [head])
 
 
 def test_it_needs_little_memory_without_gradients() -> None:
@@ -93,5 +109,5 @@ def test_it_needs_little_memory_without_gradients() -> None:
     seen: list[int] = []
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.Tensor, "softmax", lambda x, dim: seen.append(x.numel()) or torch.softmax(x, dim))
-        decode_grid(block, queries, torch.randn(1, 4096, 4), (torch.randn(2, 6), torch.randn(2)))
+        decode_grid(block, queries, torch.randn(1, 4096, 4), [nn.Linear(6, 2)])
     assert max(seen) <= grid_queries.CHUNK_PAIRS

@@ -53,33 +53,6 @@ def test_the_operators_keep_torchs_rules(spec: Spec, constants_learned: bool) ->
         )
 
 
-def test_a_second_derivative_is_refused_not_wrong() -> None:
-    p = Problem.of(Spec())
-    p.queries.requires_grad_()
-    with use_backend("chunked"):
-        output = cross_attend(**p.arguments())
-    (gradient,) = torch.autograd.grad(output.square().sum(), p.queries, create_graph=True)
-    with pytest.raises(RuntimeError, match="differentiate twice"):
-        gradient.sum().backward()
-
-
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's own use of it
-def test_a_forward_mode_derivative_is_left_to_the_reference() -> None:
-    """A custom operator of torch has none, and answers zero."""
-    p = Problem.of(Spec(), Spec((7,), dtype=torch.uint8, values=lambda data: data.abs() * 50))
-    direction = torch.randn_like(p.queries)
-
-    def output(queries: Tensor) -> Tensor:
-        return cross_attend(**{**p.arguments(), "queries": queries})
-
-    _, tangent = torch.func.jvp(output, (p.queries,), (direction,))
-    step = 1e-6 * direction
-    expected = (output(p.queries + step) - output(p.queries - step)) / 2e-6
-    torch.testing.assert_close(tangent, expected, rtol=1e-6, atol=1e-8)
-    with use_backend("chunked"), pytest.raises(ValueError, match="chunked: it has no forward-mode derivative"):
-        torch.func.jvp(output, (p.queries,), (direction,))
-
-
 @pytest.mark.parametrize("pairs", [1, 5, 24, 100, 1 << 18])
 @pytest.mark.parametrize("shape", [(1, 7), (3, 7), (1, 1300), (2, 4, 5), (2, 40, 30), (2, 3, 4, 2), (5, 1, 1, 3)])
 def test_boxes_cover_every_token_once(shape: tuple[int, ...], pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:

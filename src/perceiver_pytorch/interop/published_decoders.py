@@ -20,6 +20,7 @@ from perceiver_pytorch.interop.published_readers import (
 )
 from perceiver_pytorch.nn.fourier import fourier_encode
 from perceiver_pytorch.nn.grid_queries import GridQueries, decode_grid
+from perceiver_pytorch.nn.plain import weight_of
 from perceiver_pytorch.ops import Context
 
 Points = Mapping[str, Tensor | None]
@@ -42,7 +43,7 @@ class TokenDecoder(nn.Module):
 
     def forward(self, latents: Tensor, contexts: Sequence[Context], reader: TextReader) -> Tensor:
         decoded = self.block(self.queries.expand(len(latents), -1, -1), latents)
-        return F.linear(decoded, reader.embedding.weight, self.bias)
+        return F.linear(decoded, weight_of("the reader's embedding", reader.embedding), self.bias)
 
 
 class ClassDecoder(nn.Module):
@@ -71,8 +72,8 @@ class FlowDecoder(nn.Module):
 
     def forward(self, latents: Tensor, contexts: Sequence[Context], reader: nn.Module) -> Tensor:
         (context,) = contexts
-        head = self.head.weight * self.SCALE, self.head.bias * self.SCALE
-        return decode_grid(self.block, GridQueries.of(context), latents, head).unflatten(1, context.axes)
+        flow = decode_grid(self.block, GridQueries.of(context), latents, [self.head], factor=self.SCALE)
+        return flow.unflatten(1, context.axes)
 
 
 class MultimodalDecoder(nn.Module):
@@ -118,17 +119,11 @@ class MultimodalDecoder(nn.Module):
         return {
             "audio": self._decode("audio", latents, points.get("audio")).flatten(1),
             "image": self._decode("image", latents, points.get("image")),
-            "label": F.linear(self.block(label, latents)[:, 0], *self._head("label")),
+            "label": self.outputs["label"](self.head(self.block(label, latents)[:, 0])),
         }
 
     def _decode(self, name: str, latents: Tensor, points: Tensor | None) -> Tensor:
-        return decode_grid(self.block, self._queries(name), latents, self._head(name), points)
-
-    def _head(self, name: str) -> tuple[Tensor, Tensor]:
-        """The last two linear layers as one."""
-        last = self.outputs[name]
-        assert isinstance(last, nn.Linear)
-        return last.weight @ self.head.weight, last.weight @ self.head.bias + last.bias
+        return decode_grid(self.block, self._queries(name), latents, [self.head, self.outputs[name]], points)
 
     def _queries(self, name: str) -> GridQueries:
         lengths, bands, code = self.lengths[name], self.bands[name], self.padding[name][0]

@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
+from perceiver_pytorch._execution import is_eager
 from perceiver_pytorch.interop.published_config import PublishedConfig
 from perceiver_pytorch.nn.fourier import position_table
+from perceiver_pytorch.nn.plain import is_plain
 from perceiver_pytorch.ops import Context
 
 AUDIO_BANDS, VIDEO_BANDS, IMAGE_BANDS = 192, 32, 64
@@ -111,7 +113,7 @@ class TextReader(Reader):
         length, longest = inputs.shape[1], self.config.max_position_embeddings
         if not 1 <= length <= longest:
             raise ValueError(f"inputs must have 1 to {longest} tokens (max_position_embeddings), got {length}")
-        if not torch.compiler.is_compiling() and not inputs.is_meta:
+        if inputs.numel() and is_eager(inputs):
             lowest, highest = int(inputs.min()), int(inputs.max())
             if lowest < 0 or highest >= self.config.vocab_size:
                 raise ValueError(f"token ids must lie in [0, {self.config.vocab_size}), got {lowest} to {highest}")
@@ -138,7 +140,10 @@ class LearnedImageReader(Reader):
         if inputs.shape[2:] != (self.side, self.side):
             grid = positions.view(1, self.side, self.side, -1).permute(0, 3, 1, 2)
             positions = F.interpolate(grid, inputs.shape[2:], mode="bicubic", align_corners=False).flatten(2)[0].mT
-        pixels = F.linear(inputs.flatten(2).mT, self.pixels.weight.flatten(1), self.pixels.bias)
+        if is_plain(self.pixels):
+            pixels = F.linear(inputs.flatten(2).mT, self.pixels.weight.flatten(1), self.pixels.bias)
+        else:
+            pixels = self.pixels(inputs).flatten(2).mT
         positions = self.position_projection(positions).expand(len(inputs), -1, -1)
         return [Context(torch.cat([pixels, positions], -1), mask=mask)]
 

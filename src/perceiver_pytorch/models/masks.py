@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from perceiver_pytorch import _checks
+from perceiver_pytorch._execution import is_eager
 from perceiver_pytorch.ops import Context
 
 Masks = Tensor | Mapping[str, Tensor] | None
@@ -40,7 +41,7 @@ def combine_masks(
         batch = next(iter(shapes.values()))[0]
         _checks.boolean_mask(f"present[{name!r}]", here, (batch,))
         if name not in shapes:
-            if here.any():
+            if is_eager(here) and here.any():
                 raise ValueError(f"present[{name!r}] is True for some samples, but the input has no {name!r}")
             continue
         here = here.view(-1, *[1] * (len(shapes[name]) - 1)).expand(*shapes[name])

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
+from perceiver_pytorch._execution import is_eager
 from perceiver_pytorch.nn.fourier import fourier_encode, position_table
 from perceiver_pytorch.ops import Context
 
@@ -141,7 +142,7 @@ class InputModality:
 
         Raises:
             TypeError, ValueError: for another number of axes, wrong shapes or dtypes, coordinates that are not finite
-                (not checked in a compiled graph), or none where an axis has more than one.
+                (only checked where values are known), or none where an axis has more than one.
         """
         where = f"coordinates of {self.name!r}"
         given = (None,) * self.input_axis if given is None else given
@@ -160,7 +161,7 @@ class InputModality:
             allowed = [(shape[0], length, count)] + ([(length,), (shape[0], length)] if count == 1 else [])
             if tuple(value.shape) not in allowed:
                 raise ValueError(f"{place} must be {' or '.join(map(str, allowed))}, got {tuple(value.shape)}")
-            if not (torch.compiler.is_compiling() or value.is_meta or bool(value.isfinite().all())):
+            if is_eager(value) and not value.isfinite().all():
                 raise ValueError(f"{place} must be finite, also where the mask is False")
         return given
 
@@ -237,7 +238,7 @@ class InputModalityWithEmbedding(InputModality):
 
         Raises:
             TypeError: if the ids are no integers.
-            ValueError: for another shape, or ids outside the embedding (not checked in a compiled graph).
+            ValueError: for another shape, or ids outside the embedding (only checked where values are known).
         """
         return data if self.embedding is None else self.embedding(self.token_ids(data))
 
@@ -251,7 +252,7 @@ class InputModalityWithEmbedding(InputModality):
                 f"{where} must be token ids of shape (batch, length) or (batch, length, 1), got {tuple(data.shape)}"
             )
         ids = data.reshape(data.shape[:2]).long()
-        if not (torch.compiler.is_compiling() or ids.is_meta):
+        if is_eager(ids):
             self._check_range(ids)
         return ids
 

@@ -1,12 +1,16 @@
 """Multi-head attention over a dense array: the self-attention of the latent transformer."""
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from perceiver_pytorch.nn.linear import Linear
+from perceiver_pytorch.nn.plain import is_plain
+from perceiver_pytorch.nn.tokens import Tokens, dense, joined_mask
+from perceiver_pytorch.ops import cross_attend
+from perceiver_pytorch.ops.attention import attention
+from perceiver_pytorch.ops.projected import masked_attention
 
 
 class Attention(nn.Module):
@@ -34,13 +38,16 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch queries query_dim"],
-        context: Float[Tensor, "batch tokens context_dim"] | None = None,
+        context: Float[Tensor, "batch tokens context_dim"] | Tokens | None = None,
         mask: Bool[Tensor, "batch *axes"] | None = None,
     ) -> Float[Tensor, "batch queries query_dim"]:
         """Attends from ``x`` to ``context`` (default: to ``x``); ``mask`` is True where a token may be attended to.
 
-        A sample without any unmasked token gets the mean of all values, as in release 1.4.0.
+        In a dense context a sample without any unmasked token gets the mean of all values, as in release 1.4.0.
+        Structured contexts carry their masks; there it gets zeros.
         """
+        if isinstance(context, Tokens):
+            return self.to_out(self._read(x, context))
         context = x if context is None else context
         # (batch, tokens, key or value, heads, dim_head) -> (batch, heads, tokens, dim_head) each
         key, value = self.to_kv(context).unflatten(-1, (2, self.heads, -1)).transpose(1, 3).unbind(2)
@@ -49,5 +56,26 @@ class Attention(nn.Module):
         if mask is not None:
             lowest = torch.finfo(query.dtype).min
             bias = query.new_zeros(1).masked_fill(~rearrange(mask, "b ... -> b 1 1 (...)"), lowest)
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=self.scale)
+        out = attention(query, key, value, bias, scale=self.scale)
         return self.to_out(out.transpose(1, 2).flatten(2))
+
+    def _read(self, x: Tensor, tokens: Tokens) -> Tensor:
+        """Weighted values (batch, queries, inner_dim) of structured contexts."""
+        query, to_kv, norm = self.to_q(x), self.to_kv, tokens.norm
+        if is_plain(to_kv) and to_kv.bias is None and is_plain(norm, nn.LayerNorm):
+            key_weight, value_weight = to_kv.weight.chunk(2)
+            return cross_attend(
+                query,
+                tokens.contexts,
+                key_weight=key_weight,
+                value_weight=value_weight,
+                norm_weight=norm.weight,
+                norm_bias=norm.bias,
+                heads=self.heads,
+                eps=norm.eps,
+            )
+        query = query.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        both = to_kv(norm(dense(tokens.contexts, x.dtype))).unflatten(-1, (2, self.heads, -1))
+        key, value = both.transpose(1, 3).unbind(2)
+        out = masked_attention(query, key, value, joined_mask(tokens.contexts), scale=self.scale)
+        return out.transpose(1, 2).flatten(2)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from perceiver_pytorch import _checks
 from perceiver_pytorch.nn.feed_forward import FEED_FORWARD
 from perceiver_pytorch.nn.linear import Linear
+from perceiver_pytorch.nn.plain import is_plain
+from perceiver_pytorch.nn.tokens import dense, joined_mask
 from perceiver_pytorch.ops import Context, cross_attend
 from perceiver_pytorch.ops.projected import masked_attention
 
@@ -140,9 +142,15 @@ class AttentionBlock(nn.Module):
         norm = self.norm_context
         assert norm is not None
         if self.inverted:
-            return self._compete(x, norm(_dense(context, x.dtype)), _joined_mask(context))
+            return self._compete(x, norm(dense(context, x.dtype)), joined_mask(context))
+        query = self.to_q(x).expand(context[0].data.shape[0], -1, -1)
+        if not (is_plain(self.to_k) and is_plain(self.to_v) and is_plain(norm, nn.LayerNorm)):
+            tokens = norm(dense(context, x.dtype))
+            query, key, value = (self._by_head(part) for part in (query, self.to_k(tokens), self.to_v(tokens)))
+            out = masked_attention(query, key, value, joined_mask(context), scale=query.shape[-1] ** -0.5)
+            return out.transpose(1, 2).flatten(2)
         return cross_attend(
-            self.to_q(x).expand(context[0].data.shape[0], -1, -1),
+            query,
             context,
             key_weight=self.to_k.weight,
             value_weight=self.to_v.weight,
@@ -157,8 +165,8 @@ class AttentionBlock(nn.Module):
         """The values' bias. The softmax does not see the keys': it takes part so that its gradient is zero, not none,
         for whoever counts on one for every parameter (distributed training does).
         """
-        if self.to_v.bias is None:
-            return None
+        if self.to_v.bias is None or self.to_k.bias is None:
+            return self.to_v.bias
         return self.to_v.bias + 0.0 * self.to_k.bias.sum()
 
     def _compete(self, x: Tensor, tokens: Tensor, mask: Tensor | None) -> Tensor:
@@ -179,19 +187,3 @@ class AttentionBlock(nn.Module):
     def _by_head(self, x: Tensor) -> Tensor:
         """(batch, tokens, heads * dim_head) -> (batch, heads, tokens, dim_head)."""
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-
-def _dense(contexts: Sequence[Context], dtype: torch.dtype) -> Tensor:
-    """All tokens (batch, tokens, channels); masked ones as zeros, whatever they hold."""
-    arrays = []
-    for context in contexts:
-        array = context.dense(dtype)
-        arrays.append(array if context.mask is None else array.masked_fill(~context.mask.flatten(1).unsqueeze(-1), 0.0))
-    return torch.cat(arrays, dim=1)
-
-
-def _joined_mask(contexts: Sequence[Context]) -> Tensor | None:
-    if all(context.mask is None for context in contexts):
-        return None
-    masks = [torch.ones_like(c.data[..., 0], dtype=torch.bool) if c.mask is None else c.mask for c in contexts]
-    return torch.cat([mask.flatten(1) for mask in masks], dim=1)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -11,6 +10,7 @@ from perceiver_pytorch.nn.feed_forward import FEED_FORWARD
 from perceiver_pytorch.nn.linear import Linear
 from perceiver_pytorch.nn.residual import PreNorm
 from perceiver_pytorch.nn.rotary import rotate
+from perceiver_pytorch.ops.attention import attention
 
 
 class KeyValues:
@@ -106,7 +106,7 @@ class CausalAttention(nn.Module):
         if cache is not None:
             key, value = cache.append(key, value)
         plainly_causal = places.mask is None and query.shape[2] > 1
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=places.mask, is_causal=plainly_causal)
+        out = attention(query, key, value, places.mask, is_causal=plainly_causal)
         return self.dropout(self.to_out(out.transpose(1, 2).flatten(2)))
 
 

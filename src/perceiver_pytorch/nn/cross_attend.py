@@ -6,7 +6,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from perceiver_pytorch.nn.attention import Attention
-from perceiver_pytorch.ops import Context, cross_attend
+from perceiver_pytorch.nn.tokens import Tokens
+from perceiver_pytorch.ops import Context
 
 
 class CrossAttend(nn.Module):
@@ -39,22 +40,4 @@ class CrossAttend(nn.Module):
             context = [Context(context, mask=None if mask is None else mask.flatten(1))]
         elif mask is not None:
             raise ValueError("mask goes with a dense context; a structured context carries its own")
-        return read_contexts(self.fn, self.norm_context, self.norm(x), context)
-
-
-def read_contexts(
-    attention: Attention, norm: nn.LayerNorm, x: Float[Tensor, "batch latents latent_dim"], contexts: Sequence[Context]
-) -> Float[Tensor, "batch latents latent_dim"]:
-    """``attention`` from normalised latents ``x`` to the tokens of all contexts, which ``norm`` normalises."""
-    key_weight, value_weight = attention.to_kv.weight.chunk(2)
-    out = cross_attend(
-        attention.to_q(x),
-        contexts,
-        key_weight=key_weight,
-        value_weight=value_weight,
-        norm_weight=norm.weight,
-        norm_bias=norm.bias,
-        heads=attention.heads,
-        eps=norm.eps,
-    )
-    return attention.to_out(out)
+        return self.fn(self.norm(x), context=Tokens(context, self.norm_context))

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from perceiver_pytorch._execution import execution
 from perceiver_pytorch.ops import Context, threads
 
 Step = Callable[[Tensor], Tensor]
@@ -39,7 +40,8 @@ def encode(
     for i, step in enumerate(steps):
         if 0 < i < len(own_latents):
             x = _enter(x, own_latents[i])
-        again = recompute and torch.is_grad_enabled()
+        # Under `torch.func` nothing can be kept or left out by checkpoints.
+        again = recompute and torch.is_grad_enabled() and execution(x) in ("eager", "graph")
         x = checkpoint(_again, step, x, use_reentrant=False) if again else step(x)
         if hidden_states is not None:
             hidden_states.append(x)

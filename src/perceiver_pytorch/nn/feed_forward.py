@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from perceiver_pytorch.nn.linear import Linear
+from perceiver_pytorch.nn.plain import is_plain
 from perceiver_pytorch.ops.linear import as_autocast, needs_gradients, product, product_times, takes
 
 
@@ -40,12 +41,12 @@ class WidenedNet(nn.Sequential):
 
     def _fuses(self, x: Tensor) -> bool:
         widen, activation, dropout, _ = self
-        if type(widen) is not Linear or type(activation) not in (GEGLU, nn.GELU) or (self.training and dropout.p):
-            return False
-        if any(part._forward_hooks or part._forward_pre_hooks for part in (widen, activation, dropout)):
+        if type(widen) is not Linear or (self.training and getattr(dropout, "p", True)):
             return False
         given = (x, widen.weight, widen.bias)
-        return takes(*given) and not needs_gradients(*given)
+        if not takes(*given) or needs_gradients(*given):
+            return False
+        return is_plain(widen) and is_plain(activation, GEGLU, nn.GELU) and is_plain(dropout, nn.Dropout)
 
 
 class FeedForward(nn.Module):

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+from perceiver_pytorch._execution import is_eager
 
 KEPT_LENGTH = 1 << 16
 """Longest table that is kept: a sound's, at 44 kHz, takes as long to make as a layer takes to read it."""
@@ -66,7 +67,7 @@ def position_table(
     """
     device = torch.get_default_device() if device is None else device
     arguments = length, max_freq, num_bands, base, scale, device, torch.get_default_dtype()
-    if torch.compiler.is_compiling() or is_in_torch_dispatch_mode() or length > KEPT_LENGTH:
+    if not is_eager() or length > KEPT_LENGTH:  # what a fake or transformed call makes is of no use to the next
         return _table(*arguments)
     return _kept_table(*arguments)
 
@@ -80,8 +81,18 @@ def _table(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Tensor:
-    coordinates = torch.linspace(-1.0, 1.0, steps=length, device=device, dtype=dtype)
-    return fourier_encode(coordinates, max_freq, num_bands, base, scale)
+    return fourier_encode(_spread(length, device, dtype), max_freq, num_bands, base, scale)
+
+
+def _spread(length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """``torch.linspace(-1, 1, length)``, which would make a graph's symbolic length a constant."""
+    if not torch.compiler.is_compiling():
+        return torch.linspace(-1.0, 1.0, steps=length, device=device, dtype=dtype)
+    # The same bits in float32: PyTorch starts from either end, and rounds a product and a sum once.
+    exact = dtype if device.type == "mps" else torch.float64
+    step = (2.0 / torch.full((), max(length - 1, 1), device=device, dtype=dtype)).to(exact)
+    place = torch.arange(length, device=device)
+    return torch.where(place < max(length // 2, 1), step * place - 1.0, 1.0 - step * (length - 1 - place)).to(dtype)
 
 
 @lru_cache(maxsize=16)

@@ -12,13 +12,18 @@ head.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from perceiver_pytorch._execution import is_eager
 from perceiver_pytorch.nn.block import AttentionBlock
+from perceiver_pytorch.nn.feed_forward import WidenedNet
+from perceiver_pytorch.nn.linear import Linear
+from perceiver_pytorch.nn.plain import is_plain
 from perceiver_pytorch.ops import Context
 from perceiver_pytorch.ops.precision import full_precision
 
@@ -48,6 +53,15 @@ class GridQueries:
     def of(cls, context: Context) -> "GridQueries":
         """The tokens of a context as queries."""
         return cls(context.axes, context.tables, context.order, context.data.flatten(1, -2), context.code)
+
+    def at(self, data: Tensor | None, places: Sequence[Tensor]) -> Tensor:
+        """The queries at ``places``, one index tensor per axis, with ``data``: (1 or batch, queries, channels)."""
+        parts = [table[place].unsqueeze(0) for table, place in zip(self.tables, places, strict=True)]
+        parts += [] if self.code is None else [self.code.expand(1, len(places[0]), -1)]
+        if data is not None:
+            parts = [data, *(part.expand(len(data), -1, -1).to(data.dtype) for part in parts)]
+        array = torch.cat(parts, -1)
+        return array if self.order is None else array[..., self.order.argsort()]
 
     @property
     def widths(self) -> list[int]:
@@ -104,47 +118,77 @@ def decode_grid(
     block: AttentionBlock,
     queries: GridQueries,
     latents: Tensor,
-    head: tuple[Tensor, Tensor],
+    head: Sequence[nn.Module],
     points: Tensor | None = None,
+    *,
+    factor: float = 1.0,
 ) -> Tensor:
-    """``head(block(queries, latents))`` for the queries of a grid.
+    """``head(block(queries, latents)) * factor`` for the queries of a grid.
 
     Args:
         block: attention from queries to latents with one head, without query residual.
         queries: the grid.
         latents: ``(batch, latents, channels)``.
-        head: weight ``(outputs, channels of the block)`` and bias ``(outputs,)`` of the last linear layer.
+        head: the last linear layers, one after the other.
         points: ``(number,)`` int64: positions to decode, numbered as in the flattened grid; default: all.
+        factor: of the result.
 
     Returns:
         ``(batch, points, outputs)``. Memory is that of a chunk of queries besides; in training, chunks are computed
-        again in the backward pass.
+        again in the backward pass. Queries are formed, a chunk at a time, only where a part is not plain
+        (`perceiver_pytorch.nn.plain`).
 
     Raises:
         ValueError: for a block of another form.
     """
     if block.heads != 1 or block.query_residual or block.norm_context is None:
         raise ValueError("decode_grid takes a cross-attend with one head and without query residual")
-    normed = block.norm_context(latents)
-    keys = block.to_k(normed)
-    with full_precision(keys.device):
-        scores = _Scores(block, queries, keys)
-    values = _Values(block, block.to_v(normed), head)
+    decode = (_by_parts if _is_plain(block, head) else _by_calls)(block, queries, latents, head, factor)
     positions = _positions(queries, points, latents.device)
     step = max(1, CHUNK_PAIRS // latents.shape[1])
     parts: list[Tensor] = []
     for places in zip(*(place.split(step) for place in torch.unravel_index(positions, queries.lengths)), strict=True):
         start = len(parts) * step
-        chunk = positions[start : start + step]
         data = None
         if queries.data is not None:
-            data = queries.data[:, start : start + step] if points is None else queries.data[:, chunk]
+            chunk = slice(start, start + step) if points is None else positions[start : start + step]
+            data = queries.data[:, chunk]
 
-        if torch.is_grad_enabled():
-            parts.append(checkpoint(_decode, scores, values, data, places, use_reentrant=False))
+        if torch.is_grad_enabled() and is_eager(latents):
+            parts.append(checkpoint(decode, data, places, use_reentrant=False))
         else:
-            parts.append(_decode(scores, values, data, places))
+            parts.append(decode(data, places))
     return torch.cat(parts, dim=1)
+
+
+Decode = Callable[[Tensor | None, Sequence[Tensor]], Tensor]
+"""Results (batch, points, outputs) for data and places of a chunk of queries."""
+
+
+def _by_parts(
+    block: AttentionBlock, queries: GridQueries, latents: Tensor, head: Sequence[nn.Module], factor: float
+) -> Decode:
+    """Decodes without queries."""
+    assert block.norm_context is not None
+    normed = block.norm_context(latents)
+    keys = block.to_k(normed)
+    with full_precision(keys.device):
+        scores = _Scores(block, queries, keys)
+    return partial(_decode, scores, _Values(block, block.to_v(normed), _as_one(head, factor)))
+
+
+def _by_calls(
+    block: AttentionBlock, queries: GridQueries, latents: Tensor, head: Sequence[nn.Module], factor: float
+) -> Decode:
+    """Decodes a chunk of formed queries as everybody does."""
+
+    def decode(data: Tensor | None, places: Sequence[Tensor]) -> Tensor:
+        x = block(queries.at(data, places), latents)
+        for layer in head:
+            x = layer(x)
+        return x * factor
+
+    return decode
 
 
 class _Values:
@@ -181,13 +225,35 @@ def _decode(scores: _Scores, values: _Values, data: Tensor | None, places: Seque
     return values.of(attention.to(values.values.dtype))
 
 
+def _is_plain(block: AttentionBlock, head: Sequence[nn.Module]) -> bool:
+    """Whether the weights may be read of which scores and outputs are worked out."""
+    feed_forward = block.feed_forward
+    return (
+        is_plain(block, AttentionBlock)
+        and is_plain(block.norm, nn.LayerNorm)
+        and is_plain(block.to_q, Linear)
+        and (feed_forward is None or (is_plain(feed_forward, WidenedNet) and is_plain(feed_forward[-1], Linear)))
+        and all(is_plain(layer, nn.Linear) for layer in head)
+    )
+
+
+def _as_one(head: Sequence[nn.Module], factor: float) -> tuple[Tensor, Tensor]:
+    """Weight and bias of linear layers, one after the other, times ``factor``."""
+    first, *rest = (layer for layer in head if isinstance(layer, nn.Linear))
+    weight: Tensor = first.weight
+    bias: Tensor = first.bias
+    for layer in rest:
+        weight, bias = layer.weight @ weight, layer.weight @ bias + layer.bias
+    return weight * factor, bias * factor
+
+
 def _positions(queries: GridQueries, points: Tensor | None, device: torch.device) -> Tensor:
     number = torch.Size(queries.lengths).numel()
     if points is None:
         return torch.arange(number, device=device)
     if points.dim() != 1 or points.dtype != torch.int64:
         raise ValueError(f"points must be (number,) int64, got {tuple(points.shape)} {points.dtype}")
-    if points.numel() and not 0 <= int(points.min()) <= int(points.max()) < number:
+    if points.numel() and is_eager(points) and not 0 <= int(points.min()) <= int(points.max()) < number:
         raise ValueError(f"points must lie in [0, {number}), got {int(points.min())} to {int(points.max())}")
     return points.to(device)
 

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from perceiver_pytorch._execution import is_eager
 from perceiver_pytorch.nn.fourier import position_table
 from perceiver_pytorch.ops import Context
 
@@ -218,14 +219,14 @@ def check_queries(name: str, queries: Tensor, batch: int, dim: int) -> Tensor:
 
 
 def check_indices(name: str, indices: Tensor, batch: int, num_queries: int) -> Tensor:
-    """``indices``, if they are places of a grid of ``num_queries`` (not checked in a compiled graph)."""
+    """``indices``, if they are places of a grid of ``num_queries`` (only checked where values are known)."""
     if indices.dtype != torch.int64:
         raise TypeError(f"indices[{name!r}] must be int64, got {indices.dtype}")
     if indices.dim() not in (1, 2) or (indices.dim() == 2 and indices.shape[0] != batch):
         raise ValueError(
             f"indices[{name!r}] must be (queries,) or (batch={batch}, queries), got {tuple(indices.shape)}"
         )
-    if torch.compiler.is_compiling() or indices.is_meta:
+    if not is_eager(indices):
         return indices
     wrong = (indices < 0) | (indices >= num_queries)
     if wrong.any():

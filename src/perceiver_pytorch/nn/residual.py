@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from perceiver_pytorch.nn.attention import Attention
-from perceiver_pytorch.nn.cross_attend import read_contexts
+from perceiver_pytorch.nn.tokens import Tokens
 
 
 class PreNorm(nn.Module):
@@ -30,9 +30,9 @@ class PreNorm(nn.Module):
         context = kwargs.pop("context")
         if isinstance(context, Tensor):
             return self.fn(self.norm(x), context=self.norm_context(context), **kwargs)
-        if not isinstance(self.fn, Attention):
+        if not any(isinstance(module, Attention) for module in self.fn.modules()):  # it may be wrapped
             raise TypeError(
                 f"context must be a dense tensor around a {type(self.fn).__name__}, got {type(context).__name__}; "
                 "an Attention of ours reads structured contexts"
             )
-        return read_contexts(self.fn, self.norm_context, self.norm(x), context)
+        return self.fn(self.norm(x), context=Tokens(context, self.norm_context), **kwargs)

@@ -6,17 +6,17 @@ from weakref import WeakKeyDictionary
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd import Variable, forward_ad
+from torch.autograd import Variable
 
+from perceiver_pytorch._execution import is_eager
 from perceiver_pytorch.ops import threads
 
-_PLAIN = (Tensor, nn.Parameter)
 _largest_weights: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 
 
 def run(part: nn.Module, x: Float[Tensor, "batch latents dim"]) -> Float[Tensor, "batch latents dim"]:
     """``part(x)``, in one thread where the latents are few and narrow; see `perceiver_pytorch.ops.threads`."""
-    if torch.compiler.is_compiling() or not _takes(part, x):
+    if not is_eager(x) or not _takes(part, x):
         return part(x)
     if torch._C._current_graph_task_id() == -1:
         threads.end_single_threaded()  # left over where a backward pass broke off
@@ -27,11 +27,7 @@ def run(part: nn.Module, x: Float[Tensor, "batch latents dim"]) -> Float[Tensor,
 
 
 def _takes(part: nn.Module, x: Tensor) -> bool:
-    if type(x) not in _PLAIN or x.device.type != "cpu":
-        return False
-    if torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
-        return False
-    if forward_ad.unpack_dual(x).tangent is not None:
+    if x.device.type != "cpu":
         return False
     if part not in _largest_weights:
         _largest_weights[part] = max((weight.numel() for weight in part.parameters()), default=0)

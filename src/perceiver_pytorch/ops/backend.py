@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.cost import Counts
@@ -65,19 +64,3 @@ class Backend:
     def attend(self, rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
         """See `perceiver_pytorch.ops.attend`; for a context whose channels stand one part after the other."""
         return self._operator(rows, context, eps)  # type: ignore[attr-defined]
-
-    def refusal(self, rows: Rows, context: Context, *sources: Tensor | None) -> str | None:
-        """The reason why it cannot take a problem, or None; ``sources`` are what the rows are, or will be, made of."""
-        reason = self.unsupported(rows, context)
-        if reason is not None or self.backward is None:
-            return reason
-        # An operator would answer zero.
-        followed = _has_tangent(*sources, context.data, context.code, *context.tables)
-        return "it has no forward-mode derivative" if followed else None
-
-
-def _has_tangent(*tensors: Tensor | None) -> bool:
-    """Whether forward-mode differentiation follows any of them."""
-    if torch.compiler.is_compiling():
-        return False
-    return any(tensor is not None and forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors)

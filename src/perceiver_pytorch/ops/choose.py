@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from perceiver_pytorch._execution import execution
 from perceiver_pytorch._plugins import plugins
 from perceiver_pytorch.ops import cost, projected
 from perceiver_pytorch.ops.backend import Backend, Rows
@@ -60,7 +61,8 @@ def backend_names() -> tuple[str, ...]:
 @contextlib.contextmanager
 def use_backend(name: str) -> Iterator[None]:
     """Within the block every cross-attend uses the backend ``name``; ``"auto"`` chooses by the problem. Holds for
-    all threads.
+    all threads. Where PyTorch has to see every operation (`torch.func`, export, gradients of gradients), a formula of
+    PyTorch's own operations takes a backend's place.
 
     Raises:
         ValueError: if there is no such backend.
@@ -95,26 +97,28 @@ def costs() -> dict[str, Counts]:
     return {name: _registered[name].counts for name in _names()} | {projected.NAME: projected.counts}
 
 
-def plan(
-    query: Tensor, contexts: Sequence[Context], key: Tensor, value: Tensor, scale: Tensor | None
-) -> list[Backend | None]:
+def plan(query: Tensor, contexts: Sequence[Context], key: Tensor, value: Tensor) -> list[Backend | None]:
     """The way of each context: a backend that attends by rows, or None for keys and values (see `projected`).
 
     Args:
         query: ``(batch, heads, latents, dim_head)``.
         contexts: what it attends to.
         key, value: ``(heads, dim_head, channels)`` weights.
-        scale: the norm's weight ``(channels,)`` or None.
 
     Raises:
         ValueError: if the selected backend does not take a context.
     """
     selected, (batch, heads, latents, dim_head) = _selection["backend"], query.shape
     is_wide = len(contexts) == 1 and projected.is_wide(contexts[0], heads * (dim_head + value.shape[1]))
-    if selected == projected.NAME or (selected == "auto" and is_wide):
+    if selected == projected.NAME or (selected == "auto" and (is_wide or _is_open(query, contexts))):
         return [None] * len(contexts)
     rows = Rows((batch, heads * latents, key.shape[2]), query.dtype, query.device)
-    return [_way(rows, context, heads * dim_head, query, key, scale) for context in contexts]
+    return [_way(rows, context, heads * dim_head) for context in contexts]
+
+
+def _is_open(query: Tensor, contexts: Sequence[Context]) -> bool:
+    """Whether PyTorch has to see every operation. Keys and values are then the shortest way, by its own kernels."""
+    return execution(query, *(context.data for context in contexts)) in ("export", "transform")
 
 
 def backend_for(rows: Tensor, context: Context) -> Backend:
@@ -123,18 +127,18 @@ def backend_for(rows: Tensor, context: Context) -> Backend:
     Raises:
         ValueError: if the selected backend does not take it.
     """
-    backend = _way(Rows(tuple(rows.shape), rows.dtype, rows.device), context, None, rows)
+    backend = _way(Rows(tuple(rows.shape), rows.dtype, rows.device), context, None)
     assert backend is not None
     return backend
 
 
-def _way(rows: Rows, context: Context, inner_dim: int | None, *sources: Tensor | None) -> Backend | None:
+def _way(rows: Rows, context: Context, inner_dim: int | None) -> Backend | None:
     """The first way that takes a context; ``inner_dim`` is None where it may not be read by keys and values."""
     reasons = []
     for name in _in_order(rows, context, inner_dim):
         if name == projected.NAME:
             return None
-        reason = _registered[name].refusal(rows, context, *sources)
+        reason = _registered[name].unsupported(rows, context)
         if reason is None:
             return _registered[name]
         reasons.append(f"{name}: {reason}")

@@ -137,7 +137,7 @@ def _attend_to_all(
     """Weighted values (batch, heads, latents, value_dim_head) without biases, and which of them have a token (None:
     all).
     """
-    ways = plan(query, contexts, key, value, scale)
+    ways = plan(query, contexts, key, value)
     if ways == [None]:
         mask = contexts[0].mask
         some = None if mask is None else mask.flatten(1).any(-1)[:, None, None]

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.autograd import forward_ad
+from torch import Tensor
+
+from perceiver_pytorch._execution import is_eager
 
 FEWEST_OPERATIONS = 1 << 25
 """Multiply-adds below which MKL, whose calls are shorter, is ahead."""
 
 _X86 = platform.machine().lower() in ("x86_64", "amd64")
-_PLAIN = (Tensor, nn.Parameter)
 
 
 def linear(
@@ -36,21 +36,18 @@ def linear(
 
 def takes(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     """Whether `product` may, and should, compute this layer, after `as_autocast`."""
-    if torch.compiler.is_compiling() or x.numel() * weight.shape[0] < FEWEST_OPERATIONS or not _available():
+    if not is_eager(x, weight, bias) or x.numel() * weight.shape[0] < FEWEST_OPERATIONS or not _available():
         return False
     given = (x, weight) if bias is None else (x, weight, bias)
-    if any(type(t) not in _PLAIN or t.device.type != "cpu" for t in given):
+    if any(t.device.type != "cpu" for t in given):
         return False
     dtypes = {t.dtype for t in given}
     if torch.is_autocast_enabled("cpu") and dtypes <= {torch.float32, torch.bfloat16}:
         dtypes = {torch.get_autocast_dtype("cpu")}
     if dtypes != {torch.float32} and not (dtypes == {torch.bfloat16} and _bfloat16()):
         return False
-    if x.dim() < 2 or weight.dim() != 2 or x.shape[-1] != weight.shape[1]:  # left to the error of `F.linear`
-        return False
-    if torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
-        return False
-    return not any(forward_ad.unpack_dual(t).tangent is not None for t in given)
+    # A wrong shape is left to the error of `F.linear`.
+    return x.dim() >= 2 and weight.dim() == 2 and x.shape[-1] == weight.shape[1]
 
 
 def as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:

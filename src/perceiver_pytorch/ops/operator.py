@@ -6,8 +6,11 @@ from typing import Any, List, NamedTuple, Optional, Tuple  # noqa: UP035  (opera
 import torch
 from torch import Tensor
 
+from perceiver_pytorch._execution import execution
 from perceiver_pytorch.ops.context import Context
+from perceiver_pytorch.ops.dense import attend_dense
 from perceiver_pytorch.ops.precision import full_precision
+from perceiver_pytorch.ops.second_order import gradients
 
 
 class Gradients(NamedTuple):
@@ -32,13 +35,12 @@ Backward = Callable[..., Gradients]
 The constants are the code and the tables; where there is no code its gradient is empty.
 """
 
-_PLAIN = (Tensor, torch.nn.Parameter)
-
 
 def define(name: str, forward: Forward, backward: Backward) -> Forward:
     """Registers ``perceiver_pytorch::attend_{name}`` and gives the function that calls it with a `Context`.
 
-    Saved for the backward pass are the arguments and both outputs, nothing else.
+    Saved for the backward pass are the arguments and both outputs, nothing else. Where PyTorch has to see every
+    operation, `attend_dense` computes the same.
     """
     operator = _forward_operator(name, forward)
     operator.register_autograd(_backward_of(_backward_operator(name, backward)), setup_context=_save)
@@ -46,10 +48,12 @@ def define(name: str, forward: Forward, backward: Backward) -> Forward:
 
     def attend(rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
         tensors = (rows, context.data, context.code, *context.tables)
-        if not torch.compiler.is_compiling() and all(
-            t is None or (type(t) in _PLAIN and not t.is_meta) for t in tensors
-        ):
+        how = execution(*tensors)
+        if how == "eager":
             return function.apply(context, eps, *tensors)
+        if how != "graph":
+            with full_precision(rows.device):
+                return attend_dense(rows, context, eps)
         return operator(
             rows, context.data, list(context.tables), context.code, context.mask, context.scale, context.offset,
             context.padding, eps,
@@ -164,10 +168,17 @@ def _function(forward_of: Forward, backward_of: Backward) -> Any:
             return mixed, lse
 
         @staticmethod
-        @torch.autograd.function.once_differentiable
         def backward(ctx, grad_mixed, grad_lse):  # type: ignore[no-untyped-def]
             rows, data, code, mask, scale, offset, mixed, lse, *tables = ctx.saved_tensors
             padding, eps, derived = ctx.constants
+            if torch.is_grad_enabled():  # gradients of gradients are asked for
+
+                def dense(rows, data, code, *tables):  # type: ignore[no-untyped-def]
+                    return attend_dense(rows, Context(data, tables, code, padding, mask, scale, offset), eps)
+
+                with full_precision(rows.device):
+                    inputs, needed = (rows, data, code, *tables), ctx.needs_input_grad[2:]
+                    return None, None, *gradients(dense, inputs, needed, (grad_mixed, grad_lse))
             context = Context(data, tuple(tables), code, padding, mask, scale, offset)
             context.derived.update(derived)
             _, _, _, needs_data, *needs_constants = ctx.needs_input_grad

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from perceiver_pytorch.ops.attention import attention
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.cost import Count, Size, dense_calls
 from perceiver_pytorch.ops.linear import linear
@@ -64,8 +65,8 @@ def attend_projected(
     # A finite stand-in keeps the gradients of a sample without any token at zero instead of NaN.
     empty = ~mask.any(-1)[:, None, None]
     lse = scores.masked_fill(empty.unsqueeze(-1), 0.0).logsumexp(-1)
-    attention = (scores - lse.unsqueeze(-1)).exp()
-    return (attention @ value).masked_fill(empty.unsqueeze(-1), 0.0), lse.masked_fill(empty, float("-inf"))
+    shares = (scores - lse.unsqueeze(-1)).exp()
+    return (shares @ value).masked_fill(empty.unsqueeze(-1), 0.0), lse.masked_fill(empty, float("-inf"))
 
 
 def attend_one_context(
@@ -82,10 +83,10 @@ def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | N
         # There PyTorch has no kernel without scores, and what it does instead looks for rows of -inf besides.
         return (query * scale @ key.mT).softmax(-1) @ value
     if mask is None:
-        return F.scaled_dot_product_attention(query, key, value, scale=scale)
+        return attention(query, key, value, scale=scale)
     some = mask.any(-1)[:, None, None, None]
     seen = mask[:, None, None] | ~some  # a softmax over nothing would be NaN, also where it is then thrown away
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scale).masked_fill(~some, 0.0)
+    return attention(query, key, value, seen, scale=scale).masked_fill(~some, 0.0)
 
 
 def keys_and_values(

@@ -11,6 +11,7 @@ from perceiver_pytorch.models.text.byte_tokenizer import FIRST_BYTE, MASK, VOCAB
 from perceiver_pytorch.nn.block import AttentionBlock
 from perceiver_pytorch.nn.encoder import encode, io_steps
 from perceiver_pytorch.nn.init import init_linears, waves
+from perceiver_pytorch.nn.plain import is_plain, weight_of
 
 
 class PerceiverLM(SavedModel, tags=["fill-mask"]):
@@ -128,13 +129,19 @@ class PerceiverLM(SavedModel, tags=["fill-mask"]):
         if mask is not None:
             _checks.boolean_mask("mask", mask, ids.shape)
         length = ids.shape[1]
-        latents = self.encode(self.embedding(ids) + self.positions.weight[:length], mask)
+        latents = self.encode(self.embedding(ids) + self._positions(length), mask)
         if positions is None:
             queries = self.queries[:length].expand(len(ids), -1, -1)
         else:
             queries = self.queries[_checks.places("positions", positions, len(ids), length)]
         out = self.decoder(queries, latents)
-        return out @ self.embedding.weight.T + self.bias
+        return out @ weight_of("embedding", self.embedding).T + self.bias
+
+    def _positions(self, length: int) -> Tensor:
+        """Learned positions ``(length, embedding_dim)``."""
+        if is_plain(self.positions):
+            return self.positions.weight[:length]
+        return self.positions(torch.arange(length, device=self.latents.device))
 
     @torch.no_grad()
     def fill(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -1,0 +1,38 @@
+"""Tokens of structured contexts as modules read them."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from perceiver_pytorch.ops import Context
+
+
+class Tokens:
+    """What an attention reads: structured contexts, and the norm that stands before its keys and values.
+
+    Args:
+        contexts: at least one.
+        norm: normalises their tokens.
+    """
+
+    def __init__(self, contexts: Sequence[Context], norm: nn.Module) -> None:
+        self.contexts, self.norm = contexts, norm
+
+
+def dense(contexts: Sequence[Context], dtype: torch.dtype) -> Float[Tensor, "batch tokens channels"]:
+    """All tokens; masked ones as zeros, whatever they hold."""
+    arrays = []
+    for context in contexts:
+        array = context.dense(dtype)
+        arrays.append(array if context.mask is None else array.masked_fill(~context.mask.flatten(1).unsqueeze(-1), 0.0))
+    return torch.cat(arrays, dim=1)
+
+
+def joined_mask(contexts: Sequence[Context]) -> Bool[Tensor, "batch tokens"] | None:
+    """Which of all tokens may be attended to; None: all."""
+    if all(context.mask is None for context in contexts):
+        return None
+    masks = [torch.ones_like(c.data[..., 0], dtype=torch.bool) if c.mask is None else c.mask for c in contexts]
+    return torch.cat([mask.flatten(1) for mask in masks], dim=1)

@@ -1,0 +1,32 @@
+"""Gradients of gradients, for functions whose own backward pass autograd cannot follow."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+
+def gradients(
+    function: Callable[..., Tensor | tuple[Tensor, ...]],
+    inputs: Sequence[Tensor | None],
+    needed: Sequence[bool],
+    grads: Sequence[Tensor],
+) -> list[Tensor | None]:
+    """What a backward pass gives that is to be differentiated itself: the gradients by way of a formula.
+
+    Args:
+        function: the formula, made of differentiable operations of PyTorch.
+        inputs: what it is called with, as autograd saved them.
+        needed: which of them want a gradient.
+        grads: the gradients of its outputs.
+
+    Returns:
+        For each input its gradient, a function of ``inputs`` and ``grads``; None where there is none.
+    """
+    with torch.enable_grad():
+        # Aliases: an input may be made of another one, and what it does by that way is not asked for here.
+        aliases = [x.view_as(x) if x is not None and wanted else x for x, wanted in zip(inputs, needed, strict=True)]
+        asked = [x for x, wanted in zip(aliases, needed, strict=True) if x is not None and wanted]
+        outputs = function(*aliases)
+        found = iter(torch.autograd.grad(outputs, asked, grads, create_graph=True, allow_unused=True))
+    return [next(found) if x is not None and wanted else None for x, wanted in zip(inputs, needed, strict=True)]

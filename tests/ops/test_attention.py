@@ -1,0 +1,66 @@
+"""Attention against its formula: values, gradients, and gradients of gradients."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from perceiver_pytorch.ops.attention import attention
+
+SIZE = (2, 2, 5, 4)
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "scaled": {"scale": 0.3},
+    "mask": {"mask": torch.rand(2, 1, 5, 5) > 0.4},
+    "added": {"mask": torch.randn(5, 5, dtype=torch.float64)},
+    "causal": {"is_causal": True},
+}
+KINDS["mask"]["mask"][..., 0] = True
+
+
+def formula(query: Tensor, key: Tensor, value: Tensor, mask: Any = None, is_causal: bool = False, scale: float = 0.5):
+    scores = torch.einsum("bhqd,bhkd->bhqk", query, key) * scale
+    if is_causal:
+        scores = scores + torch.full((5, 5), -torch.inf, dtype=scores.dtype).triu(1)
+    if mask is not None:
+        scores = scores + (torch.where(mask, 0.0, -torch.inf) if mask.dtype == torch.bool else mask)
+    return torch.einsum("bhqk,bhkd->bhqd", scores.softmax(-1), value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's own use of it
+def test_values_and_all_derivatives(kind: str) -> None:
+    torch.manual_seed(0)
+    given = [torch.randn(SIZE, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+
+    def run(*tensors: Tensor) -> Tensor:
+        return attention(*tensors, **KINDS[kind])
+
+    torch.testing.assert_close(run(*given), formula(*given, **KINDS[kind]))
+    assert torch.autograd.gradcheck(run, given)
+    assert torch.autograd.gradgradcheck(run, given)
+    with torch.no_grad():
+        _, found = torch.func.jvp(run, tuple(given), tuple(given))
+        _, expected = torch.func.jvp(lambda *t: formula(*t, **KINDS[kind]), tuple(given), tuple(given))
+        stacked = [torch.stack([t, 2 * t]) for t in given]
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(
+            torch.func.vmap(run)(*stacked), torch.stack([run(*given), run(*(2 * t for t in given))])
+        )
+
+
+def test_some_of_the_gradients_twice() -> None:
+    query, key, value = (torch.randn(SIZE, dtype=torch.float64) for _ in range(3))
+    key.requires_grad_()
+    (grad,) = torch.autograd.grad(attention(query, key, value).square().sum(), key, create_graph=True)
+    (twice,) = torch.autograd.grad(grad.square().sum(), key)
+    (by_formula,) = torch.autograd.grad(formula(query, key, value).square().sum(), key, create_graph=True)
+    torch.testing.assert_close(twice, torch.autograd.grad(by_formula.square().sum(), key)[0])
+    assert query.grad is None
+
+
+def test_nothing_is_kept_without_gradients() -> None:
+    query = torch.randn(SIZE, requires_grad=True)
+    with torch.no_grad():
+        assert attention(query, query, query).grad_fn is None
