@@ -13,6 +13,9 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 Execution = Literal["eager", "graph", "export", "transform"]
 
 _PLAIN = (Tensor, nn.Parameter)
+# Looked up once: these are asked in every layer of every call.
+_is_compiling, _is_tracing = torch.compiler.is_compiling, torch._C._is_tracing
+_is_transformed = torch._C._are_functorch_transforms_active
 
 
 def _is_not_strict() -> bool:
@@ -36,11 +39,11 @@ def execution(*tensors: Tensor | None) -> Execution:
         tensors of a class of their own). In these two there are no values, and PyTorch's own operations alone may
         compute.
     """
-    if torch._C._are_functorch_transforms_active():
+    if _is_transformed():
         return "transform"
-    if torch.compiler.is_compiling():
+    if _is_compiling():
         return "export" if _is_exporting() else "graph"
-    if torch._C._is_tracing():
+    if _is_tracing():
         return "export"
     if forward_ad._current_level >= 0:  # whether or not these tensors have a tangent: weights behind them may
         return "transform"
@@ -57,9 +60,9 @@ def is_eager(*tensors: Tensor | None) -> bool:
     return execution(*tensors) == "eager"
 
 
-def is_ordinary(tensor: Tensor) -> bool:
-    """Whether a tensor is one of PyTorch's own, and no class that changes what operations do with it."""
-    return type(tensor) in _PLAIN or torch.compiler.is_compiling() or _is_fake(tensor)
+def is_ordinary(tensor: Tensor | None) -> bool:
+    """Whether a tensor is PyTorch's own, of no class that changes what operations do with it; or None."""
+    return tensor is None or type(tensor) in _PLAIN or _is_compiling() or _is_fake(tensor)
 
 
 def _is_fake(tensor: Tensor) -> bool:

@@ -15,6 +15,7 @@ from perceiver_pytorch.models.style import Style
 from perceiver_pytorch.nn.encoder import encode
 from perceiver_pytorch.nn.init import init_latents, init_linears
 from perceiver_pytorch.nn.layer import LayerParts, build_layers
+from perceiver_pytorch.nn.plain import held
 from perceiver_pytorch.nn.sharing import share
 from perceiver_pytorch.nn.sizes import Sizes
 
@@ -143,8 +144,9 @@ class PerceiverBase(ModalityReader, tags=["multimodal"]):
                 or token ids.
         """
         contexts = self._contexts(multi_modality_data, mask, present, coordinates)
-        own = [self.latents] if isinstance(self.latents, Tensor) else list(self.latents)
-        x = own[0].expand(contexts[0][0].data.shape[0], -1, -1)
+        data = contexts[0][0].data
+        own = [self.latents] if isinstance(self.latents, Tensor) else [held("latents", x, data) for x in self.latents]
+        x = own[0].expand(data.shape[0], -1, -1)
         steps = [partial(layer, context=context) for layer, context in zip(self.layers, contexts, strict=True)]
         x = encode(x, steps, own_latents=own, recompute=self.recompute)
         return x if return_embeddings else self.to_logits(self.pool(x))

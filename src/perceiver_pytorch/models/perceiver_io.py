@@ -291,8 +291,8 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         indices: Tensor | None,
     ) -> Tensor:
         """One output."""
-        coded, batch = self.queries[name], latents.shape[0]
-        assert isinstance(coded, CodedQueries)
+        batch = latents.shape[0]
+        coded: CodedQueries = self.queries[name]  # type: ignore[assignment]  # or what somebody put around it
         assert self.decoder is not None
         axes: tuple[int, ...]
         if given is not None:

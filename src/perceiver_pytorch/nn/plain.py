@@ -6,7 +6,12 @@ pruning, offloading, sharding. Such a module is called.
 """
 
 from torch import Tensor, nn
-from torch.nn.modules import module as _module
+from torch.nn.modules.module import (
+    _global_backward_hooks,
+    _global_backward_pre_hooks,
+    _global_forward_hooks,
+    _global_forward_pre_hooks,
+)
 from torch.nn.utils import parametrize
 
 from perceiver_pytorch._execution import is_ordinary
@@ -33,10 +38,10 @@ def has_hooks(module: nn.Module) -> bool:
         or module._forward_pre_hooks
         or module._backward_hooks
         or module._backward_pre_hooks
-        or _module._global_forward_hooks
-        or _module._global_forward_pre_hooks
-        or _module._global_backward_hooks
-        or _module._global_backward_pre_hooks
+        or _global_forward_hooks
+        or _global_forward_pre_hooks
+        or _global_backward_hooks
+        or _global_backward_pre_hooks
     )
 
 
@@ -55,13 +60,29 @@ def weight_of(name: str, embedding: nn.Module) -> Tensor:
     )
 
 
+def held(name: str, parameter: Tensor, data: Tensor) -> Tensor:
+    """``parameter`` of a list, which nobody calls, if it is there to be read.
+
+    Raises:
+        TypeError: if it is sharded, or on the meta device, where ``data`` is not.
+    """
+    if is_ordinary(parameter) and (data.is_meta or not parameter.is_meta):
+        return parameter
+    where = "the meta device" if parameter.is_meta else f"a {type(parameter).__name__}"
+    raise TypeError(
+        f"{name} must be whole and on the device of the data, got it on {where}: lists of parameters are never called, "
+        "so nobody can gather or load them. FSDP: shard the model, not the list; accelerate: preload_module_classes "
+        "with the model's class"
+    )
+
+
 def _is_one_of(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
     kind = type(module)
     if kind not in kinds and not (kind.__base__ in kinds and _is_parametrised(module)):
         return False
     if "forward" in module.__dict__:
         return False
-    return all(weight is None or is_ordinary(weight) for weight in module._parameters.values())
+    return all(map(is_ordinary, module._parameters.values()))
 
 
 def _is_parametrised(module: nn.Module) -> bool:

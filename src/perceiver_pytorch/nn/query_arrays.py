@@ -172,7 +172,7 @@ class CodedQueries(nn.Module):
         return torch.cat([queries, code], -1)
 
     def _arrays(self) -> list[QueryArray]:
-        return [array for array in self.arrays if isinstance(array, QueryArray)]
+        return list(self.arrays)  # type: ignore[arg-type]
 
 
 def places(indices: Int[Tensor, "*shape"], axes: Sequence[int]) -> list[Int[Tensor, "*shape"]]:

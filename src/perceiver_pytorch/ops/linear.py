@@ -36,7 +36,10 @@ def linear(
 
 def takes(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     """Whether `product` may, and should, compute this layer, after `as_autocast`."""
-    if not is_eager(x, weight, bias) or x.numel() * weight.shape[0] < FEWEST_OPERATIONS or not _available():
+    # In a graph a size may be a symbol, which a comparison would bind.
+    if torch.compiler.is_compiling() or x.numel() * weight.shape[0] < FEWEST_OPERATIONS:
+        return False
+    if not is_eager(x, weight, bias) or not _available():
         return False
     given = (x, weight) if bias is None else (x, weight, bias)
     if any(t.device.type != "cpu" for t in given):
