@@ -90,9 +90,12 @@ class Change:
 
 def changes(module: str, source: str) -> Iterator[Change]:
     """Every change of a module: each node of each statement in a function or class that can be changed."""
+    lines = source.splitlines()
     for statement in _statements(ast.parse(source)):
         first, last = statement.lineno, _end_of_head(statement)
         indent = " " * statement.col_offset
+        if lines[first - 1].startswith(f"{indent}elif"):
+            indent += "el"
         if isinstance(statement, SIMPLE):
             yield Change(module, first, last, "line dropped", f"{indent}pass\n")
         for kind, changed in _changed(statement):
