@@ -40,10 +40,11 @@ def fingerprint(table: TableLike, splits: Splits, spec: InputSpec) -> dict[str, 
         found["shards"] = [[_name(shard.path, table.root), *_shard(shard.path)] for shard in table.shards]
         return found
     assert isinstance(table, Table)
+    there = frozenset(table.column_names)
     names = dict.fromkeys([*spec.columns, *(target.name for target in spec.targets)])
-    found["columns"] = {name: _column(table, name) for name in names if name in table.column_names}
+    found["columns"] = {name: _column(table, name) for name in names if name in there}
     leading = dict.fromkeys(name for modality in spec.modalities for name in modality.file_columns)
-    found["files"] = {name: _files(table, name) for name in leading if name in table.column_names}
+    found["files"] = {name: _files(table, name) for name in leading if name in there}
     further = {name for modality in spec.modalities for name in modality.files}
     found["files"] |= {name: _whole(table.root / name) for name in sorted(further)}
     return found
