@@ -26,7 +26,9 @@ LAYERS = {
 """What each layer may import besides itself: section 5 of DESIGN.md."""
 SHARED = {
     f"perceiver_pytorch.{name}"
-    for name in ("_checks", "_deprecated", "_execution", "_files", "_lazy", "_plugins", "_processes", "_settings")
+    for name in (
+        *("_checks", "_deprecated", "_execution", "_files", "_lazy", "_memory", "_plugins", "_processes", "_settings"),
+    )
 }
 
 

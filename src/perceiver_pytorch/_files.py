@@ -9,7 +9,7 @@ import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Libraries that write by themselves (PyTorch, safetensors) have errors of their own, with the system's words in them.
@@ -48,7 +48,7 @@ def check_regular(path: "str | os.PathLike[str]", most: int | None = None) -> in
     return _checked_size(path, os.stat(path), most)
 
 
-def open_regular(path: "str | os.PathLike[str]", most: int | None = None) -> BinaryIO:
+def open_regular(path: "str | os.PathLike[str]", most: int | None = None) -> io.BufferedReader:
     """Opens a file for reading bytes; it ends where it ended at this moment, as a growing file may have no end.
 
     A pipe would be waited for, and a device may have no end: both are refused. So is what takes the place of a file

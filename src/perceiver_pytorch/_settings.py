@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
 from perceiver_pytorch import _checks
+from perceiver_pytorch._files import read_text
 
 S = TypeVar("S")
 
@@ -281,7 +282,7 @@ def load_config(path: Path, base: S) -> S:
     import yaml
 
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        given = yaml.safe_load(read_text(path)) or {}
         return read_settings(type(base), given, base=base)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no YAML file: {error}") from None

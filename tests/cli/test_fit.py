@@ -67,7 +67,7 @@ def test_a_wrong_call_says_what_is_wrong_and_leaves_nothing(folder, arguments, m
         (["--preset=small"], "model.depth=3 (it has 2)"),
         (["--column=note=ignore"], "data.columns={'note': 'ignore'} (it has {})"),
         (["--on-error=skip"], "data.on_error='skip' (it has 'raise')"),
-        (["--epochs=9"], "What can change: data.table, data.allow_outside (--allow-outside), data.cache_mb"),
+        (["--epochs=9"], "What can change: data.table, data.table_mb (--table-mb), data.allow_outside"),
         (
             ["--epochs=9"],
             "training.checkpoint_every (--checkpoint-every), training.num_workers (--workers), and the time",

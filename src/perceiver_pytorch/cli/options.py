@@ -93,7 +93,7 @@ def with_settings(cls: type, order: str) -> Callable[[Callable[..., int]], Calla
 
 READING = (
     *("--on-error", "--allow-outside", "--encoding", "--skip-lines", "--header/--no-header", "--quoting"),
-    "--workers",
+    *("--table-mb", "--workers"),
 )
 """How a table is read that a model is used on."""
 

@@ -1,5 +1,6 @@
 """Load a table from wherever it is."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,7 @@ def checked_table(table: Table) -> Table:
         DataError: it has no rows, two columns of one name, or a date that Python does not have.
     """
     names = table.column_names
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise DataError(
             f"{table.source}: more than one column is called {repeated[0]!r}; every column needs its own name"

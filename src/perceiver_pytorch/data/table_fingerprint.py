@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from perceiver_pytorch._files import open_regular
 from perceiver_pytorch.data.cells import file_path
 from perceiver_pytorch.data.errors import need
 from perceiver_pytorch.data.input_spec import InputSpec
@@ -165,7 +166,7 @@ def file_size(path: Path) -> int:
 def _whole(path: Path) -> str:
     digest = blake2b(digest_size=16)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while data := file.read(1 << 20):
                 digest.update(data)
     except OSError:  # told when the series are read
@@ -181,7 +182,7 @@ def _shard(path: Path) -> list[Any]:
 def file_ends(path: Path, count: int) -> bytes:
     """The first and last bytes of a file; none of one that cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(count)
             file.seek(max(0, os.fstat(file.fileno()).st_size - count))
             return start + file.read(count)

@@ -119,6 +119,7 @@ def adapted(
     skip_lines: int | None = None,
     header: bool | None = None,
     quoting: str | None = None,
+    table_mb: int | None = None,
 ) -> DataConfig:
     """A run's data settings for another table; how the train table was written says little about that one."""
     return dataclasses.replace(
@@ -130,4 +131,5 @@ def adapted(
         skip_lines=skip_lines or 0,
         header=data.header if header is None else header,
         quoting=quoting or data.quoting,
+        table_mb=table_mb or data.table_mb,
     )

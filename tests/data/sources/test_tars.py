@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import tarfile
 
@@ -14,6 +15,7 @@ from perceiver_pytorch.data import (
     ShardedTable,
     load_table,
 )
+from perceiver_pytorch.data.sources import tars
 
 
 def picture(value):
@@ -81,3 +83,50 @@ def test_pickled_members_are_never_read(tmp_path):
     assert table.column_names == ["cls"]
     assert "never read" in table.notes[0]
     assert table.row(0) == {"cls": "1"}
+
+
+def test_a_header_that_claims_to_be_huge_is_not_read(tmp_path):
+    info = tarfile.TarInfo("a.cls")
+    info.size, info.type = 1 << 40, tarfile.XHDTYPE
+    path = tmp_path / "t.tar"
+    path.write_bytes(info.tobuf(tarfile.GNU_FORMAT))
+    os.truncate(path, 1 << 41)  # on the disk it takes nothing
+    with pytest.raises(DataError, match=r"cannot be read as tar .*a header claims to be 1,099,511,627,776 bytes long"):
+        load_table(path)
+
+
+def test_numbers_of_a_header_that_are_no_sizes_are_damage(tmp_path):
+    path = tmp_path / "t.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("a.cls")
+        info.pax_headers = {"comment": "x" * 30}
+        tar.addfile(info, io.BytesIO())
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"42 comment", b"9" * 30 + b" c").replace(b"\n", b"", 1))
+    with pytest.raises(DataError, match=r"cannot be read as tar \(a header is damaged\)"):
+        load_table(path)
+
+
+def test_a_sparse_member_is_told(tmp_path):
+    path = tmp_path / "t.tar"
+    info = tarfile.TarInfo("a.cls")
+    info.type = tarfile.GNUTYPE_SPARSE
+    path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    with pytest.raises(DataError, match=r"its member 'a\.cls' is sparse; write it with tar without --sparse"):
+        load_table(path)
+
+
+def test_fields_of_a_row_are_of_bounded_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(tars, "_MAX_JSON", 15)
+    samples = [("a", {"json": b'{"x": 1}', "cls": b"1"}), ("b", {"json": b'{"x": "a long text"}'})]
+    write_tar(tmp_path / "t.tar", samples)
+    with pytest.raises(DataError, match=r"its sample 1, its \.json member: must have at most 15 bytes, has"):
+        load_table(tmp_path / "t.tar").column("x")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes among its files")
+@pytest.mark.parametrize("suffix", ["tar", "parquet"])
+def test_a_pipe_among_shards_is_refused_at_once(tmp_path, suffix):
+    os.mkfifo(tmp_path / f"a.{suffix}")
+    with pytest.raises(DataError, match=f"a.{suffix}: must be a regular file, is a pipe; save what it gives to a file"):
+        load_table(tmp_path)

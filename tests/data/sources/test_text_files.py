@@ -1,10 +1,14 @@
 """Files of text and their encodings."""
 
 import gzip
+import os
 
 import pytest
 
 from perceiver_pytorch.data import DataError, ReadOptions, load_table
+from perceiver_pytorch.data.budget import Budget
+from perceiver_pytorch.data.sources import text_files
+from perceiver_pytorch.data.sources.text_files import TextFile
 
 
 @pytest.mark.parametrize(
@@ -54,3 +58,56 @@ def test_another_encoding_is_read_when_it_is_named(tmp_path):
 def test_utf_16_with_its_mark_is_read(tmp_path):
     (tmp_path / "t.csv").write_bytes("name,b\ncafé,1\n".encode("utf-16"))
     assert load_table(tmp_path / "t.csv").row(0) == {"name": "café", "b": 1}
+
+
+def test_a_packed_file_is_unpacked_no_further_than_a_table_may_take(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_files, "_PART", 1 << 16)
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"a,y\n") + gzip.compress(b"1,u\n2,v\n" * (1 << 17)) * 200)
+    checked = []
+    check = Budget.check
+    monkeypatch.setattr(Budget, "check", lambda self, path, size: checked.append(size) or check(self, path, size))
+    with pytest.raises(DataError, match=r"t\.csv\.gz: takes at least 1\.\d+ MB .*may take 1 MB, as --table-mb"):
+        load_table(path, ReadOptions(table_mb=1))
+    assert max(checked) < (1 << 20) + (1 << 17)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.json"])
+def test_a_file_that_is_larger_than_a_table_may_be_is_not_read(tmp_path, name):
+    path = tmp_path / name
+    path.touch()
+    os.truncate(path, 3 << 20)
+    with pytest.raises(DataError, match=f"{name}: takes at least 3 MB of memory.*write it as Parquet files"):
+        load_table(path, ReadOptions(table_mb=2))
+
+
+def test_a_text_may_have_more_bytes_as_a_table(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a\n" + "1\n" * 500_000)
+    with pytest.raises(DataError, match=r"t\.csv: takes at least 3\.\d+ MB"):
+        load_table(path, ReadOptions(table_mb=2))
+
+
+@pytest.mark.parametrize("form", ["lines", "list"])
+def test_rows_with_a_column_each_are_refused_before_they_fill_a_table(tmp_path, form):
+    path = tmp_path / "t.json"
+    rows = [f'{{"a{i}": "say \\"b{i}\\": 1"}}' for i in range(2000)]
+    path.write_text("\n".join(rows) if form == "lines" else f"[{','.join(rows)}]")
+    with pytest.raises(DataError, match=r"takes at least 15 MB .*the same few columns"):
+        load_table(path, ReadOptions(table_mb=10))
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    path.write_bytes(b'{"a": 1}\n')
+    opened = TextFile.text
+
+    def growing(self, encoding):
+        with path.open("ab") as file:
+            file.write(b'{"a": 2')
+        return opened(self, encoding)
+
+    monkeypatch.setattr(TextFile, "text", growing)
+    with pytest.raises(DataError, match=f"{name}: changes while it is read; try again when nothing writes to it"):
+        load_table(path)

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from perceiver_pytorch._files import read_text
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data.cells import Where
@@ -133,11 +134,11 @@ class TextKind(Kind):
 
 def _tokenizer_file(name: str, path: Path, rows: TrainRows) -> str:
     """What the file holds, looked for here and in the table's folder."""
-    found = next((place for place in (path, rows.table.root / path) if place.is_file()), None)
+    found = next((place for place in (path, rows.table.root / path) if place.exists()), None)
     try:
         if found is None:
             raise FileNotFoundError("no such file, here or in the table's folder")
-        return found.read_text(encoding="utf-8")
+        return read_text(found)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"column {name!r}: the tokenizer {path} cannot be read ({error})", column=name) from error
 

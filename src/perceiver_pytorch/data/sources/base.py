@@ -12,6 +12,8 @@ from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
+from perceiver_pytorch._files import FileRefusedError, check_regular
+from perceiver_pytorch.data.budget import Budget
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.table import TableLike
 
@@ -39,6 +41,8 @@ class ReadOptions:
     """Leave out lines that do not fit, and note them, instead of an error."""
     stream: bool | None = None
     """Leave the rows of Parquet files on the disk; None: where they take more than a gigabyte. Tar files always are."""
+    table_mb: int | None = None
+    """Memory that the rows of a table may take, in MB (2^20 bytes); None: a quarter of what is free."""
 
     def __post_init__(self) -> None:
         if self.encoding is not None:
@@ -50,6 +54,13 @@ class ReadOptions:
                 ) from None
         if self.delimiter is not None and (len(self.delimiter) != 1 or not self.delimiter.isascii()):
             raise DataError(f"delimiter must be a single ASCII character, got {self.delimiter!r}")
+        if self.table_mb is not None and self.table_mb < 1:
+            raise DataError(f"table_mb must be at least 1, got {self.table_mb}")
+
+    @cached_property
+    def budget(self) -> Budget:
+        """The memory that the rows may take, judged before any is taken."""
+        return Budget.of(self.table_mb)
 
 
 @dataclass(frozen=True)
@@ -124,6 +135,20 @@ class Source:
             DataError: it cannot be read; the message names the place.
         """
         raise NotImplementedError
+
+
+def check_file(path: Path) -> int:
+    """The size of a table file.
+
+    Raises:
+        DataError: it is no regular file (a pipe would be waited for), or cannot be looked at.
+    """
+    try:
+        return check_regular(path)
+    except FileRefusedError as error:
+        raise DataError(str(error)) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def table_suffix(path: Path) -> str:

@@ -92,7 +92,7 @@ def with_doubled_quotes(
         return file, encoding, []
     with file.text(encoding) as text:
         mended = _ESCAPED.sub(lambda match: '""' if match[1] == '"' else "\\", text.read()).encode()
-    doubled = TextFile(file.path, mended)
+    doubled = TextFile(file.path, file.state, mended)
     if surely:
         return doubled, "utf-8", []
     if _parts_alike(doubled, "utf-8", delimiter):

@@ -3,7 +3,6 @@
 import contextlib
 import re
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perceiver_pytorch.data.errors import listed, need
@@ -38,10 +37,10 @@ class DelimitedText(Source):
         return text_table(place, options, partial(read_separated, usual=_USUAL[place.suffix]))
 
 
-def read_separated(path: Path, options: ReadOptions, *, usual: str) -> "tuple[pyarrow.Table, list[str]]":
+def read_separated(file: TextFile, options: ReadOptions, *, usual: str) -> "tuple[pyarrow.Table, list[str]]":
     """A CSV or TSV file, and what is to be known about how it was read."""
     csv = need("pyarrow.csv", "read tables")
-    file, notes = TextFile.of(path), []
+    path, notes = file.path, []
     encoding = encoding_of(file, options)
     told = None if options.skip_lines else _told_delimiter(file, encoding)
     delimiter = options.delimiter or told or _delimiter(file, encoding, usual, options.skip_lines)
@@ -65,26 +64,27 @@ def read_separated(path: Path, options: ReadOptions, *, usual: str) -> "tuple[py
             return "skip"
         return "error"
 
-    rows = csv.read_csv(
-        file.source,
-        # One block: column types are inferred from the whole file, so a number column whose first megabyte happens to
-        # look like integers does not fail later. One thread: errors then carry the row.
-        read_options=csv.ReadOptions(
-            use_threads=False,
-            block_size=one_block(file),
-            encoding=encoding,
-            skip_rows=skip,
-            autogenerate_column_names=not options.header,
-        ),
-        parse_options=csv.ParseOptions(
-            delimiter=delimiter,
-            quote_char=False if options.quoting == "none" else '"',
-            newlines_in_values=options.quoting != "none",
-            invalid_row_handler=refused if options.skip_bad else None,
-        ),
-        # Only the empty cell is missing: "None", "NA" or "null" may well be text.
-        convert_options=csv.ConvertOptions(null_values=[""], strings_can_be_null=True),
-    )
+    with file.open() as source:
+        rows = csv.read_csv(
+            source,
+            # One block: column types are inferred from the whole file, so a number column whose first megabyte happens
+            # to look like integers does not fail later. One thread: errors then carry the row.
+            read_options=csv.ReadOptions(
+                use_threads=False,
+                block_size=one_block(file),
+                encoding=encoding,
+                skip_rows=skip,
+                autogenerate_column_names=not options.header,
+            ),
+            parse_options=csv.ParseOptions(
+                delimiter=delimiter,
+                quote_char=False if options.quoting == "none" else '"',
+                newlines_in_values=options.quoting != "none",
+                invalid_row_handler=refused if options.skip_bad else None,
+            ),
+            # Only the empty cell is missing: "None", "NA" or "null" may well be text.
+            convert_options=csv.ConvertOptions(null_values=[""], strings_can_be_null=True),
+        )
     rows, doubts = _looked_at(rows, delimiter, options)
     notes += [f"{path}: {doubt}" for doubt in doubts]
     if delimiter == ";":

@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from perceiver_pytorch.data.budget import ON_DISK, Budget
 from perceiver_pytorch.data.errors import DataError, need
-from perceiver_pytorch.data.sources.base import Place, ReadOptions, Source
+from perceiver_pytorch.data.sources.base import Place, ReadOptions, Source, check_file
+from perceiver_pytorch.data.sources.parquet_size import ROW_BYTES, largest_size, unpacked_size
 from perceiver_pytorch.data.sources.sharded import SPLIT, ShardedTable, split_of
 from perceiver_pytorch.data.table import Table
 
 KEPT_BYTES = 256 << 20  # of unpacked row groups, in each process
 _IN_MEMORY = 1 << 30  # bytes of rows, unpacked, that are read whole where nobody says
+
+SMALLER_GROUPS = "write the file with smaller row groups, and leave its rows on the disk with --stream"
 
 
 class ParquetFiles(Source):
@@ -26,8 +30,10 @@ class ParquetFiles(Source):
 
     def load(self, place: Place, options: ReadOptions) -> Table | ShardedTable:
         paths = place.files(".parquet")
+        for path in paths:
+            check_file(path)
         read = parquet_table if _stays(options, paths) else whole_parquet
-        return read(place.name, place.root, paths)
+        return read(place.name, place.root, paths, options.budget)
 
 
 def _stays(options: ReadOptions, paths: list[Path]) -> bool:
@@ -43,10 +49,16 @@ def _stays(options: ReadOptions, paths: list[Path]) -> bool:
 
 
 class RowGroups:
-    """The row groups that were asked for last, up to a number of bytes (one at least)."""
+    """The row groups that were asked for last, up to a number of bytes (one at least).
 
-    def __init__(self, limit: int = KEPT_BYTES) -> None:
+    Args:
+        limit: bytes.
+        budget: memory that one row group may take.
+    """
+
+    def __init__(self, limit: int = KEPT_BYTES, budget: Budget | None = None) -> None:
         self.limit = limit
+        self.budget = budget or Budget.of(None)
         self._kept: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
         self._size = 0
 
@@ -97,9 +109,12 @@ class ParquetShard:
 
     def unpack(self, group: int, columns: tuple[str, ...]) -> Any:
         """Columns of a row group, read from the file."""
-        arrow = need("pyarrow", "read tables")
+        arrow, budget = need("pyarrow", "read tables"), self._kept.budget
         try:
             with self._opened() as file:
+                if largest_size(file, group, columns) > budget.limit:
+                    size = unpacked_size(file, self.path, group, columns, budget.limit)
+                    budget.check(f"{self.path}: row group {group}", size, SMALLER_GROUPS)
                 rows = file.read_row_group(group, columns=list(columns), use_threads=False)
             rows.validate(full=True)  # a damaged file may hold texts that are none, or lists out of bounds
             return rows
@@ -118,29 +133,32 @@ class ParquetShard:
             raise DataError(f"{self.path}: cannot be read as parquet: {error}") from error
 
 
-def parquet_table(source: str, root: Path, paths: Sequence[Path]) -> ShardedTable:
+def parquet_table(source: str, root: Path, paths: Sequence[Path], budget: Budget | None = None) -> ShardedTable:
     """The rows of Parquet files, one after the other.
 
     Raises:
         DataError: one is no Parquet file, or they have no rows.
     """
-    kept = RowGroups()
+    kept = RowGroups(budget=budget)
     shards = [ParquetShard(path, kept) for path in paths]
+    kept.budget.check(source, ROW_BYTES * sum(shard.num_rows for shard in shards), "divide it into several tables")
     return ShardedTable(source, root, shards, metadata=shards[0].metadata)
 
 
-def whole_parquet(source: str, root: Path, paths: Sequence[Path]) -> Table:
+def whole_parquet(source: str, root: Path, paths: Sequence[Path], budget: Budget | None = None) -> Table:
     """The same, read into memory.
 
     Raises:
-        DataError: one is no Parquet file, or they have different columns.
+        DataError: one is no Parquet file, they have different columns, or they take more memory than they may.
     """
+    budget, size = budget or Budget.of(None), 0
     arrow, parquet = need("pyarrow", "read tables"), need("pyarrow.parquet", "read tables")
     splits = [split_of(path, root) if len(paths) > 1 else None for path in paths]
     parts = []
     for path, split in zip(paths, splits, strict=True):
         try:
             with parquet.ParquetFile(path) as file:  # read_table makes columns out of folder names like "year=2020"
+                size += _checked_size(file, path, budget, size)
                 rows = file.read()
             rows.validate(full=True)  # a damaged file may hold texts that are none, or lists out of bounds
         except (arrow.ArrowException, OSError, UnicodeError) as error:
@@ -152,3 +170,18 @@ def whole_parquet(source: str, root: Path, paths: Sequence[Path]) -> Table:
         return Table(source, root, arrow.concat_tables(parts, promote_options="permissive"))
     except arrow.ArrowException as error:
         raise DataError(f"{source}: the files have different columns ({error})") from error
+
+
+def _checked_size(file: Any, path: Path, budget: Budget, before: int) -> int:
+    """Bytes that the rows of a file take.
+
+    Raises:
+        DataError: they are more than a table may take, with the `before` of other files.
+    """
+    size = 0
+    for group in range(file.num_row_groups):
+        part = unpacked_size(file, path, group, None, budget.limit)
+        budget.check(f"{path}: row group {group}", part, SMALLER_GROUPS)  # on the disk it would not do either
+        size += part
+        budget.check(path, before + size, ON_DISK)
+    return size

@@ -1,6 +1,7 @@
 """Tar files as shards, as WebDataset lays them out: members of one name up to the first dot are one row."""
 
 import contextlib
+import io
 import json
 import re
 import tarfile
@@ -11,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from perceiver_pytorch._files import FileRefusedError, open_regular
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.sources.base import Place, ReadOptions, Source
 from perceiver_pytorch.data.sources.sharded import ShardedTable
@@ -19,6 +21,7 @@ _TEXT = frozenset({"txt", "text", "caption", "cls", "label", "transcript"})
 _UNPICKLED = frozenset({"pyd", "pickle", "pkl", "pt", "pth"})  # code, not data
 _LOOKED_AT = 64  # rows of a shard whose JSON members are looked at for columns
 _MAX_JSON = 16 << 20
+_MAX_HEADER = 1 << 20  # bytes of what stands before a member, such as its name and times
 
 PACKED = re.compile(r"\.(tgz|tar\.(gz|bz2|xz|zst|lz4))$", re.IGNORECASE)
 """Names of compressed tar files."""
@@ -99,7 +102,7 @@ class TarShard:
 
     def _opened(self) -> BinaryIO:
         try:
-            return self.path.open("rb")
+            return open_regular(self.path)
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read ({error.strerror})") from error
 
@@ -148,25 +151,47 @@ def tar_table(source: str, root: Path, paths: Sequence[Path]) -> ShardedTable:
 def _members(path: Path) -> Iterator[tuple[str, int, int]]:
     """Name, position and size of every file in a tar file."""
     try:
-        with tarfile.open(path, "r:") as tar:
-            end = path.stat().st_size
+        with _Headers.of(path) as headers, tarfile.open(fileobj=headers, mode="r:") as tar:
             while (member := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # else tarfile keeps a kilobyte for each
                 if not member.isfile() or Path(member.name).name.startswith("."):
                     continue
-                if member.offset_data + member.size > end:
+                if member.issparse():
+                    raise DataError(f"{path}: its member {member.name!r} is sparse; write it with tar without --sparse")
+                if member.offset_data + member.size > headers.size:
                     raise DataError(f"{path}: is cut off within its member {member.name!r}")
                 yield member.name, member.offset_data, member.size
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        hint = "; compressed shards cannot be read by position: unpack them with gunzip"
-        raise DataError(f"{path}: cannot be read as tar ({error}){hint if _is_zipped(path) else ''}") from error
+    except (DataError, MemoryError):
+        raise
+    except FileRefusedError as error:
+        raise DataError(str(error)) from None
+    except Exception as error:  # tarfile lets through what numbers and names of a damaged header lead to
+        reason = error if isinstance(error, tarfile.TarError | EOFError | OSError) else "a header is damaged"
+        hint = "; compressed shards cannot be read by position: unpack them with gunzip" if _is_zipped(path) else ""
+        raise DataError(f"{path}: cannot be read as tar ({reason}){hint}") from error
+
+
+class _Headers(io.BufferedReader):
+    """A tar file, of which headers are read and no more: one that claims to be larger is damaged."""
+
+    size: int
+
+    @classmethod
+    def of(cls, path: Path) -> "_Headers":
+        headers = cls(open_regular(path).detach())
+        headers.size = headers.seek(0, io.SEEK_END)
+        headers.seek(0)
+        return headers
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= _MAX_HEADER:
+            raise tarfile.ReadError(f"a header claims to be {size:,} bytes long")
+        return super().read(size)
 
 
 def _is_zipped(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(2) == b"\x1f\x8b"
     except OSError:
         return False
@@ -180,8 +205,10 @@ def _parted(name: str) -> tuple[str, str]:
 
 
 def _fields(data: bytes, place: str) -> dict[str, Any]:
+    if len(data) > _MAX_JSON:
+        raise DataError(f"{place}: must have at most {_MAX_JSON:,} bytes, has {len(data):,}")
     try:
-        fields = json.loads(data) if len(data) <= _MAX_JSON else None
+        fields = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{place}: is no JSON ({error})") from error
     if not isinstance(fields, dict):

@@ -3,12 +3,15 @@
 import codecs
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
+from perceiver_pytorch._files import FileRefusedError, open_regular
+from perceiver_pytorch.data.budget import Budget
 from perceiver_pytorch.data.errors import DataError, need
 from perceiver_pytorch.data.sources.base import Place, ReadOptions
 from perceiver_pytorch.data.table import Table
@@ -16,12 +19,10 @@ from perceiver_pytorch.data.table import Table
 if TYPE_CHECKING:
     import pyarrow
 
+_PART = 4 << 20  # bytes unpacked at a time
 _MIN_BLOCK = 1 << 20
 _MAX_BLOCK = (1 << 31) - 1  # pyarrow counts a block's bytes in int32
 _TOLD = 20  # lines that were left out and are named
-
-Reader = Callable[[Path, ReadOptions], "tuple[pyarrow.Table, list[str]]"]
-"""Reads a file: its rows, and what is to be known about how it was read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,43 +31,84 @@ class TextFile:
 
     Attributes:
         path: its place.
+        state: size in bytes, and when it was last written to, when it was opened first.
         data: what was unpacked; None: it is read from its place.
     """
 
     path: Path
+    state: tuple[int, int]
     data: bytes | None = None
 
     @classmethod
-    def of(cls, path: Path) -> "TextFile":
+    def of(cls, path: Path, budget: Budget) -> "TextFile":
         """The file at `path`.
 
         Raises:
-            DataError: it is damaged.
+            DataError: it is damaged, no regular file, or takes more memory than a table may.
         """
-        if path.suffix.lower() != ".gz":
-            return cls(path)
         try:
-            return cls(path, gzip.decompress(path.read_bytes()))
+            with open_regular(path) as file:
+                state = _state(file)
+                if path.suffix.lower() != ".gz":
+                    budget.check(path, state[0])
+                    return cls(path, state)
+                return cls(path, state, _unpacked(path, file, budget))
+        except FileRefusedError as error:
+            raise DataError(str(error)) from None
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{path}: cannot be unpacked ({error})") from error
 
     def open(self) -> BinaryIO:
-        """Its bytes, from the beginning."""
-        return self.path.open("rb") if self.data is None else io.BytesIO(self.data)
+        """Its bytes, from the beginning to where it ended when it was opened first.
+
+        Raises:
+            DataError: something has written to it.
+        """
+        if self.data is not None:
+            return io.BytesIO(self.data)
+        file = open_regular(self.path)
+        if _state(file) != self.state:
+            file.close()
+            raise self.changed()
+        return file
+
+    def check_unchanged(self) -> None:
+        """Raises a `DataError` if something has written to the file: its last row may be half of one."""
+        with open_regular(self.path) as file:
+            if _state(file) != self.state:
+                raise self.changed()
+
+    def changed(self) -> DataError:
+        """What to raise for a file that something writes to."""
+        return DataError(f"{self.path}: changes while it is read; try again when nothing writes to it")
 
     def text(self, encoding: str) -> TextIO:
         """Its lines, from the first one."""
         return io.TextIOWrapper(self.open(), encoding)
 
     @property
-    def source(self) -> Path | BinaryIO:
-        """What pyarrow reads fastest."""
-        return self.path if self.data is None else self.open()
-
-    @property
     def size(self) -> int:
         """In bytes."""
-        return self.path.stat().st_size if self.data is None else len(self.data)
+        return self.state[0] if self.data is None else len(self.data)
+
+
+def _state(file: BinaryIO) -> tuple[int, int]:
+    found = os.fstat(file.fileno())
+    return found.st_size, found.st_mtime_ns
+
+
+def _unpacked(path: Path, file: BinaryIO, budget: Budget) -> bytes:
+    """All of a packed file, unless it is more than a table may take."""
+    unpacked = bytearray()
+    with gzip.GzipFile(fileobj=file) as content:
+        while part := content.read(_PART):
+            unpacked += part
+            budget.check(path, len(unpacked))
+    return bytes(unpacked)
+
+
+Reader = Callable[[TextFile, ReadOptions], "tuple[pyarrow.Table, list[str]]"]
+"""Reads a file: its rows, and what is to be known about how it was read."""
 
 
 def text_table(place: Place, options: ReadOptions, read: Reader) -> Table:
@@ -79,8 +121,11 @@ def text_table(place: Place, options: ReadOptions, read: Reader) -> Table:
     if options.stream:
         raise DataError(f"{path}: only Parquet and tar files can be streamed; a {place.suffix} file is read whole")
     arrow = need("pyarrow", "read tables")
+    file = TextFile.of(path, options.budget)
     try:
-        rows, notes = read(path, options)
+        rows, notes = read(file, options)
+        options.budget.check(path, rows.nbytes)
+        file.check_unchanged()
     except (arrow.ArrowException, UnicodeError, OSError) as error:
         hint = ""
         if "Expected" in str(error) and "columns" in str(error):

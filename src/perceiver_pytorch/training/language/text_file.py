@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from perceiver_pytorch._files import FileRefusedError, check_regular
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.models.text.byte_tokenizer import FIRST_BYTE, PAD
 from perceiver_pytorch.training.run.sampler import EpochBatches
@@ -25,12 +26,16 @@ def open_text(path: str | Path, at_least: int = 1) -> Bytes:
         DataError: if there is no such file, or it has fewer than ``at_least`` bytes.
     """
     file = Path(path)
-    if not file.is_file():
-        raise DataError(f"{file} is not a file; a text file is needed" if file.exists() else f"there is no file {file}")
-    if not file.stat().st_size:
+    try:
+        size = check_regular(file)
+    except FileNotFoundError:
+        raise DataError(f"there is no file {file}") from None
+    except FileRefusedError as error:
+        raise DataError(f"{error}; a text file is needed") from None
+    if not size:
         raise DataError(f"{file} is empty; a text is needed")
-    if file.stat().st_size < at_least:
-        raise DataError(f"{file} is too short: {file.stat().st_size} bytes, at least {at_least} are needed")
+    if size < at_least:
+        raise DataError(f"{file} is too short: {size} bytes, at least {at_least} are needed")
     return np.memmap(file, dtype=np.uint8, mode="r")
 
 

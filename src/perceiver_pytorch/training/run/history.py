@@ -5,15 +5,15 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from perceiver_pytorch._files import write_text
+from perceiver_pytorch._files import read_text, write_text
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
     """Rows of a history file; none if there is no file."""
-    if not path.is_file():
+    if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    lines = read_text(path).splitlines()
+    return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(lines)]
 
 
 def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:

@@ -18,6 +18,7 @@ def read_options(data: DataConfig) -> ReadOptions:
         quoting=data.quoting,
         skip_bad=data.on_error == "skip",
         stream=data.stream,
+        table_mb=data.table_mb,
     )
 
 

@@ -88,6 +88,13 @@ class TableSettings(Settings):
         "leave the rows of Parquet files on disk; null: if they exceed a gigabyte",
         option="--stream/--no-stream",
     )
+    table_mb: int | None = knob(
+        None,
+        "memory that the table's rows may take, in MB; null: a quarter of what is free",
+        least=1,
+        option="--table-mb",
+        resumable=True,
+    )
     allow_outside: bool = knob(
         False,
         "let file paths in cells leave the table's folder",
