@@ -9,6 +9,7 @@ from perceiver_pytorch.data import (
     ReadOptions,
     leaks,
     load_table,
+    outlying,
     pandas_indices,
     proportional,
     recognise_columns,
@@ -195,3 +196,20 @@ def test_columns_that_are_the_target_in_another_unit(tmp_path):
     assert proportional(table, kinds, "y", np.arange(40)) == ["fahrenheit", "text"]
     assert proportional(table, kinds, "word", np.arange(40)) == []
     assert proportional(table, kinds, "y", np.arange(9)) == []
+
+
+def test_cells_that_leave_the_others_alike(tmp_path):
+    numbers = [float(i) for i in range(100)]
+    table = table_of(
+        tmp_path,
+        plain=numbers,
+        sentinel=[9999999999999999 if i in (3, 50) else i for i in range(100)],
+        text=["1e30" if i == 7 else str(i) for i in range(100)],
+        few=[float(i == 9) for i in range(100)],
+        wide=[2.0**i for i in range(100)],
+        word=["9999999999999999" if i == 3 else str(i) for i in range(100)],
+    )
+    kinds = dict.fromkeys(table.column_names, "number") | {"word": "text"}
+    found = outlying(table, kinds, np.arange(100))
+    assert found == {"sentinel": [(3, 9999999999999999), (50, 9999999999999999)], "text": [(7, "1e30")]}
+    assert outlying(table, kinds, np.arange(10, 40)) == {}

@@ -74,3 +74,15 @@ def test_losses_of_rows_that_are_decoded_late_by_workers(tmp_path):
         for _ in range(2):  # epochs
             list(in_order(late, 5))
         assert late.losses.as_json("val") == prepared.losses.as_json("val")
+
+
+def test_cells_that_hold_nothing_to_read(tmp_path):
+    nan = float("nan")
+    clouds = [[[1.0, 2.0, 3.0]] * 3, [[nan, 1.0, 1.0]], [], None] * 3
+    table = table_of(tmp_path, cloud=clouds, note=["a", None, "", "b"] * 3, y=["a", "b"] * 6)
+    spec = InputSpec.fit(table, {"cloud": "points", "note": "text"}, target="y", rows=np.arange(12))
+    for workers in (0, 2):
+        data = TableDataset(table, np.arange(12), spec, workers=workers)
+        list(in_order(data, 4))
+        (line,) = data.losses.lines()
+        assert line.startswith("3 of 12 rows (rows 1, 5, 9): cells of 'cloud' hold or lead to nothing that can be read")

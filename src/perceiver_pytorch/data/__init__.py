@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from perceiver_pytorch.data.cells import Where
     from perceiver_pytorch.data.columns import (
         leaks,
+        outlying,
         pandas_indices,
         proportional,
         recognise_columns,
@@ -90,6 +91,7 @@ __all__ = [
     "kind_names",
     "leaks",
     "load_table",
+    "outlying",
     "pandas_indices",
     "proportional",
     "recognise_columns",
@@ -109,7 +111,7 @@ __getattr__, __dir__ = lazily(
         "builtin": "builtin_names builtin_table",
         "cells": "Where",
         "batch": "Batch collate",
-        "columns": "leaks pandas_indices proportional recognise_columns unnamed_splits unopened",
+        "columns": "leaks outlying pandas_indices proportional recognise_columns unnamed_splits unopened",
         "dataset": "BadRow Sample TableDataset",
         "kinds": "kind_names",
         "kinds.audio": "AudioSpec",

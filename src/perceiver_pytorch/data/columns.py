@@ -22,6 +22,7 @@ from perceiver_pytorch.data.values import as_label, as_number, is_missing
 _TEXT_SUFFIXES = (".txt", ".md", ".html", ".htm", ".xml", ".json", ".rtf", ".doc", ".docx", ".odt", ".tex", ".srt")
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+|_level_\d+)?|")
 _SAME, _ENOUGH = 0.9999, 10  # correlation, and rows, that tell that a column is the target in another unit
+_NARROW = 1e-3  # of a standard deviation
 _NUM_FILES = 8  # cells of a column looked at for paths of texts
 
 
@@ -108,6 +109,33 @@ def proportional(table: Table, kind_of: Mapping[str, str], target: str, rows: np
     """
     answers = _as_numbers(table.take(target, rows))
     return [name for name in _plain(kind_of) if _goes_with(_as_numbers(table.take(name, rows)), answers)]
+
+
+def outlying(table: Table, kind_of: Mapping[str, str], rows: np.ndarray) -> dict[str, list[tuple[int, Any]]]:
+    """Columns of numbers in which a few cells are so far from the others that those can hardly be told apart: nine of
+    ten lie within a thousandth of the standard deviation.
+
+    Args:
+        table: the table.
+        kind_of: each column's kind.
+        rows: int64 row numbers of the train split.
+
+    Returns:
+        {column: [(row, cell), ..] of the few}.
+    """
+    found = {}
+    for name in (name for name in _plain(kind_of) if kind_of[name] == "number"):
+        cells = table.take(name, rows)
+        numbers = _as_numbers(cells)
+        known = numbers[np.isfinite(numbers)]
+        if len(known) < _ENOUGH:
+            continue
+        low, middle, high = np.quantile(known, (0.05, 0.5, 0.95), method="nearest")
+        with np.errstate(over="ignore", invalid="ignore"):  # told when they are learned
+            if 0 < high - low < _NARROW * known.std():
+                far = np.flatnonzero(np.abs(numbers - middle) > (high - low) / _NARROW)
+                found[name] = [(int(rows[place]), cells[place]) for place in far]
+    return found
 
 
 def _as_numbers(cells: list[Any]) -> np.ndarray:

@@ -16,9 +16,10 @@ from perceiver_pytorch.data.cells import Where, cell_key
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.input_spec import InputSpec
 from perceiver_pytorch.data.kinds.base import Encoded, ModalitySpec
-from perceiver_pytorch.data.losses import Change, Losses
+from perceiver_pytorch.data.losses import EMPTY, Change, Losses
 from perceiver_pytorch.data.table import TableLike
 from perceiver_pytorch.data.targets import Target
+from perceiver_pytorch.data.values import is_missing
 from perceiver_pytorch.data.workers import MAX_WORKERS, in_workers
 
 _REPORT_EVERY = 0.2  # seconds between two calls of a progress function
@@ -38,16 +39,19 @@ class Sample:
         inputs: {modality: its array, None where its cells are missing}.
         targets: {target: its encoded cell}; what its spec gives for `unknown` where it is missing.
         row: the row number in the table.
+        emptied: the modalities that are missing although their cells hold something.
     """
 
     inputs: dict[str, Encoded | None]
     targets: dict[str, np.ndarray]
     row: int
+    emptied: tuple[str, ...] = ()
 
     @property
     def changes(self) -> list[tuple[str, Change]]:
         """What was done to its cells, each with the modality's name."""
-        return [
+        emptied = [(name, Change(EMPTY)) for name in self.emptied]
+        return emptied + [
             (name, change if isinstance(change, Change) else Change(change))
             for name, encoded in self.inputs.items()
             if encoded is not None
@@ -314,7 +318,8 @@ class TableDataset(Dataset[Sample]):
             reason = "the target is missing" if len(targets) == 1 else f"all targets are missing ({', '.join(targets)})"
             raise where.error(self.spec.targets[0].name, reason)
         inputs = {modality.name: self._encode(modality, cells, where) for modality in self.spec.modalities}
-        return Sample(inputs, targets, row)
+        emptied = [m.name for m in self.spec.modalities if inputs[m.name] is None and m.shared and _holds(m, cells)]
+        return Sample(inputs, targets, row, tuple(emptied))
 
     def _where(self, row: int) -> Where:
         return Where(self.table.place(row), self.table.root, row, self.allow_outside)
@@ -338,6 +343,14 @@ class TableDataset(Dataset[Sample]):
             if self.require_target:
                 raise where.error(target.name, str(error)) from error
             return target.unknown()
+
+
+def _holds(modality: ModalitySpec, cells: Mapping[str, Any]) -> bool:
+    """Whether the cell of a modality of one column has something in it."""
+    cell = cells[modality.columns[0]]
+    if isinstance(cell, Mapping):
+        return not all(map(is_missing, cell.values()))
+    return not is_missing(cell) and cell != []
 
 
 def _key(modality: ModalitySpec, cells: Any) -> Hashable:

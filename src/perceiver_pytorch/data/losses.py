@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 from perceiver_pytorch._lazy import numpy as np
 
+EMPTY = "empty"
+_EVERY_KIND = {EMPTY: "hold or lead to nothing that can be read, and count as missing"}
 _NAMED = 5  # rows, and values, that a line names
 _MAX_LENGTH = 40  # characters of a value that a line shows
 
@@ -20,7 +22,7 @@ class Change(NamedTuple):
     """What was done to a cell.
 
     Attributes:
-        what: a key of the spec's `changes`.
+        what: a key of the spec's `changes`, or `EMPTY`.
         column: the column; empty: the modality's only one.
         value: the cell, where it helps to see it.
     """
@@ -95,7 +97,7 @@ class Losses:
         for name, change in changes:
             key = (name, change.what, change.column)
             if key not in self._counts:
-                text = self._modalities[name].changes[change.what]
+                text = {**_EVERY_KIND, **self._modalities[name].changes}[change.what]
                 self._counts[key] = Count(change.column or name, change.what, text)
             self._counts[key].add(row, change.value)
 

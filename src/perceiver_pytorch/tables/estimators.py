@@ -12,6 +12,7 @@ import torch
 from perceiver_pytorch._settings import with_keywords
 from perceiver_pytorch.data import Table
 from perceiver_pytorch.data.errors import need
+from perceiver_pytorch.data.losses import told
 from perceiver_pytorch.data.readers import checked_table
 from perceiver_pytorch.tables.forms import FORMS, ColumnsForm, RowsForm, columns_rows
 from perceiver_pytorch.tables.packed import PackedRun
@@ -164,6 +165,8 @@ class _PerceiverEstimator(BaseEstimator):
         chosen = ChosenRows(self._table(rows), np.arange(len(rows)), "all", None)
         dataset = chosen.dataset(run.spec, data, None, QUIET, require_target=False)
         predictions = evaluation.predict(run.model, dataset)
+        for line in told(dataset.losses.lines()):
+            QUIET.warn(line)
         (target,) = run.spec.targets
         return target.values(predictions.outputs[target.name].double())
 

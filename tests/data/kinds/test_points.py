@@ -24,6 +24,9 @@ def test_points_outside_are_moved_to_the_faces_and_holes_left_out():
     np.testing.assert_allclose(encoded.coordinates[0], [[1, 0, 0]])
     assert encoded.changes == ("holes", "clipped")
     assert SPEC.encode({"x": [[np.nan] * 3]}, WHERE) is None
+    features = PointsSpec("x", 8, (0.0, 0.0, 0.0), 1.0, (5.0,), (1.0,))
+    assert features.encode({"x": [[0, 0, 0, 5], [0, 0, 0, 15]]}, WHERE).changes == ()
+    assert features.encode({"x": [[0, 0, 0, 5], [0, 0, 0, 99]]}, WHERE).changes == ("clipped",)
     assert SPEC.encode({"x": []}, WHERE) is None
 
 

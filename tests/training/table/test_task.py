@@ -350,3 +350,26 @@ def test_a_run_that_began_before_there_were_other_rules_keeps_its_own(finished, 
     assert old.config().data.val_draw == "proportional"
     assert old.config().training.choice == Choice("plain")
     assert run.config().training.choice == Choice("suited") == config.training.choice
+
+
+def test_what_was_lost_or_doubtful_stays_with_the_run(tmp_path):
+    lines = [f"{i * 7 % 30},{i * 14 % 60},{'uvw'[i // 25]},{['train', 'val'][i > 49]},{'ab'[i % 2]}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("x,twice,word,split,y\n" + "\n".join(lines))
+    told: list[str] = []
+    config, run = tiny_config(tmp_path / "t.csv", target="y", epochs=1), TableRun.create(tmp_path / "run")
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, target="twice"))
+    outcome = fit(config, run, reporter=Reporter(told.append, told.append))
+    unseen = "10 of 10 val rows: cells of 'word' have values that the train rows did not have: w"
+    proportional = next(line for line in told if line.startswith("column 'x' is proportional to 'twice'"))
+    assert unseen in told
+    assert {unseen, proportional} <= set(outcome.metrics["warnings"])
+    assert proportional in run.warnings()
+    (loss,) = (loss for loss in outcome.metrics["losses"] if loss["what"] == "unseen")
+    assert (loss["split"], loss["column"], loss["rows"], loss["values"]) == ("val", "word", 10, ["w"])
+    page = run.report_file.read_text()
+    assert page.index("What was lost or doubtful") < page.index("is proportional to") < page.index("What each modality")
+    again = fit(config, run, resume=True, reporter=SILENT)
+    assert again.metrics["warnings"] == outcome.metrics["warnings"]
+    assert again.metrics["losses"] == outcome.metrics["losses"]
+    run.warnings_file.unlink()  # as of a run of an earlier version
+    assert fit(config, run, resume=True, reporter=SILENT).metrics["warnings"] == [unseen]

@@ -139,6 +139,8 @@ class PointsSpec(ColumnSpec):
             changes.append("clipped")
         places = np.clip(places, -1, 1).astype(np.float32)
         features = (points[:, dims:] - self.means) / np.asarray(self.stds) if self.means else points[:, dims:]
+        if "clipped" not in changes and (np.abs(features) > 10).any():
+            changes.append("clipped")
         values = np.concatenate([places, np.clip(features, -10, 10).astype(np.float32)], axis=1)
         return Encoded(values, coordinates=(places,), changes=tuple(changes))
 

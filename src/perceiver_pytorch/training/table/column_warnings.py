@@ -6,6 +6,7 @@ from perceiver_pytorch.data import (
     InputSpec,
     Table,
     leaks,
+    outlying,
     pandas_indices,
     proportional,
     split_column,
@@ -16,10 +17,12 @@ from perceiver_pytorch.data import (
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.settings import DataConfig
 
+_NAMED = 3  # cells that a warning names
+
 
 def warn_about_columns(table: Table, spec: InputSpec, rows: np.ndarray, data: DataConfig, reporter: Reporter) -> None:
-    """Warns of inputs that give the answer away, of a split that is read as an input, of classes that differ in
-    spelling alone, and of files and sounds that are not read.
+    """Warns of inputs that give the answer away, of cells that are far from all others, of a split that is read as an
+    input, of classes that differ in spelling alone, and of files and sounds that are not read.
 
     Args:
         table: what was looked at.
@@ -43,6 +46,12 @@ def warn_about_columns(table: Table, spec: InputSpec, rows: np.ndarray, data: Da
                 )
         for text in target.warnings():
             reporter.warn(text)
+    for name, cells in outlying(table, spec.kinds, rows).items():
+        some = ", ".join(f"row {row}: {value}" for row, value in cells[:_NAMED])
+        reporter.warn(
+            f"column {name!r}: {len(cells):,} cells ({some}{' ..' * (len(cells) > _NAMED)}) are so far from the others "
+            "that the model can hardly tell those apart; if they stand for a missing value, leave them empty"
+        )
     for name in unnamed_splits(table, spec.kinds) if split_column(table, data.split) is None else ():
         if name not in data.columns:
             reporter.warn(
