@@ -46,7 +46,7 @@ class TextSpec(ColumnSpec):
 
     kind: ClassVar[str] = "text"
     dtype: ClassVar[str] = "int64"
-    changes: ClassVar[Mapping[str, str]] = {"cut": CUT}
+    changes: ClassVar[Mapping[str, str]] = {"cut": CUT, "unknown": "have tokens that the tokenizer does not know"}
 
     def __post_init__(self) -> None:
         check_positive(self, "length")
@@ -91,10 +91,11 @@ class TextSpec(ColumnSpec):
         if is_missing(value):
             return None
         ids = self.ids(value)
+        changes = ("unknown",) if self.tokenizer and _unknown(self.tokenizer) in ids else ()
         if len(ids) <= self.length:
-            return Encoded(ids) if len(ids) else None
+            return Encoded(ids, changes=changes) if len(ids) else None
         if self.tokenizer:
-            return Encoded(ids[: self.length], changes=("cut",))
+            return Encoded(ids[: self.length], changes=("cut", *changes))
         # A character that is only half inside goes as a whole.
         whole = _utf8(value)[: self.length].decode("utf-8", errors="ignore").encode("utf-8")
         return Encoded(ids[: len(whole)], changes=("cut",)) if whole else None
@@ -154,6 +155,15 @@ def _tokenizer(json: str) -> tuple[Any, int]:
         return tokenizer, max(tokenizer.get_vocab().values()) + 1
     except Exception as error:  # the library raises bare Exceptions
         raise ValueError(f"it cannot be read as a tokenizer.json of the tokenizers library ({error})") from error
+
+
+@lru_cache(maxsize=8)
+def _unknown(json: str) -> int:
+    """The id of a tokenizer's unknown token; -1 where all texts can be written with its tokens."""
+    tokenizer, _ = _tokenizer(json)
+    token = getattr(tokenizer.model, "unk_token", None)
+    id_ = None if token is None else tokenizer.token_to_id(token)
+    return -1 if id_ is None else id_
 
 
 def _utf8(value: Any) -> bytes:
