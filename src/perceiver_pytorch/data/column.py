@@ -70,6 +70,13 @@ class Column:
         return self.num_distinct + (self._cells.null_count > 0) == 1
 
     @cached_property
+    def identifier(self) -> bool:
+        """A name like `id` or `*_id`, and no value twice."""
+        lower = self.name.strip().lower()
+        named = lower in _IDENTIFIERS or lower.endswith("_id")
+        return named and self.num_distinct == len(self._cells) > 1
+
+    @cached_property
     def media(self) -> Media | Literal["other"] | None:
         """What the files are that cells hold, or lead to by their paths: image, audio, video, array, or other files.
         None where they are no files."""
@@ -145,10 +152,8 @@ class Column:
 
     @cached_property
     def _tells_nothing(self) -> bool:
-        """Constant, or an identifier: a name like `id` or `*_id`, and no value twice."""
-        lower = self.name.strip().lower()
-        named = lower in _IDENTIFIERS or lower.endswith("_id")
-        return self.constant or (named and self.num_distinct == len(self._cells) > 1)
+        """Constant, or an identifier."""
+        return self.constant or self.identifier
 
 
 def _form(type_: "pyarrow.DataType") -> str:

@@ -13,6 +13,7 @@ from perceiver_pytorch.data.kinds.base import ModalitySpec
 from perceiver_pytorch.data.learning import fit_modalities
 from perceiver_pytorch.data.spec_json import from_json, to_json
 from perceiver_pytorch.data.spec_options import SpecOptions
+from perceiver_pytorch.data.spelling.spellings import Spellings
 from perceiver_pytorch.data.table import Table
 from perceiver_pytorch.data.targets import Target, target_types
 from perceiver_pytorch.data.targets.target_columns import check_unique, fit_targets, target_kinds
@@ -28,11 +29,13 @@ class InputSpec:
         targets: the columns to predict.
         modalities: the inputs, in the order of the table's columns, all numbers and all categories last.
         kinds: each column's kind, ignored columns included.
+        spellings: how the table's cells are written; None: they are read as they are, as runs of early versions do.
     """
 
     targets: tuple[Target, ...]
     modalities: tuple[ModalitySpec, ...]
     kinds: dict[str, str]
+    spellings: Spellings | None = None
 
     def __post_init__(self) -> None:
         check_unique(self.targets)
@@ -52,6 +55,7 @@ class InputSpec:
         allow_outside: bool = False,
         kinds_of_targets: Mapping[str, str] | None = None,
         label_separator: str | None = None,
+        spellings: Spellings | None = None,
     ) -> "InputSpec":
         """Learn everything from the train rows.
 
@@ -64,6 +68,7 @@ class InputSpec:
             allow_outside: let paths in cells lead out of the table's folder.
             kinds_of_targets: {target: kind} that win over what is recognised.
             label_separator: what stands between the labels of a text; None: what is recognised.
+            spellings: by which the table's cells were read.
 
         Raises:
             DataError: a target is missing, has one value only or too many for classes; no column is left to learn
@@ -72,7 +77,7 @@ class InputSpec:
         recognised = target_kinds(table, target, kinds_of_targets, label_separator)
         targets = fit_targets(table, recognised, rows, separator=label_separator)
         modalities = fit_modalities(table, kinds, rows, options or SpecOptions(), allow_outside=allow_outside)
-        return cls(targets, modalities, dict(kinds))
+        return cls(targets, modalities, dict(kinds), spellings)
 
     @property
     def columns(self) -> list[str]:
@@ -107,6 +112,7 @@ class InputSpec:
             "targets": [{"kind": target.kind, **to_json(target)} for target in self.targets],
             "kinds": dict(self.kinds),
             "modalities": [{"kind": modality.kind, **to_json(modality)} for modality in self.modalities],
+            **({} if self.spellings is None else {"spellings": self.spellings.to_dict()}),
         }
 
     @classmethod
@@ -117,7 +123,7 @@ class InputSpec:
             DataError: a value is missing, unknown or not as expected; the message says which.
         """
         expected = {"version", "targets", "kinds", "modalities"}
-        if not isinstance(given, Mapping) or set(given) != expected:
+        if not isinstance(given, Mapping) or set(given) - {"spellings"} != expected:
             found = sorted(given) if isinstance(given, Mapping) else type(given).__name__
             raise DataError(f"input spec must have the fields {sorted(expected)}, got {found}")
         if given["version"] != _VERSION:
@@ -127,7 +133,8 @@ class InputSpec:
             )
         targets = _specs(given["targets"], dict(sorted(target_types().items())), "input spec.targets")
         modalities = _specs(given["modalities"], specs(), "input spec.modalities")
-        return cls(tuple(targets), tuple(modalities), _checked_kinds(given["kinds"]))
+        spellings = Spellings.from_dict(given["spellings"], "input spec.spellings") if "spellings" in given else None
+        return cls(tuple(targets), tuple(modalities), _checked_kinds(given["kinds"]), spellings)
 
 
 def _checked_kinds(given: Any) -> dict[str, str]:

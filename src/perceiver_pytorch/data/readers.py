@@ -1,6 +1,7 @@
 """Load a table from wherever it is."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,7 @@ def checked_table(table: Table) -> Table:
         )
     if not len(table):
         raise DataError(f"{table.source}: the table has no rows")
-    return Table(table.source, table.root, _plain_types(table.rows), table.notes)
+    return replace(table, rows=_plain_types(table.rows))
 
 
 def _plain_types(rows: "pyarrow.Table") -> "pyarrow.Table":

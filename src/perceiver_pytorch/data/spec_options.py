@@ -9,9 +9,12 @@ from perceiver_pytorch import _checks
 from perceiver_pytorch._settings import combined, knob
 from perceiver_pytorch.data.kinds import kinds
 from perceiver_pytorch.data.kinds.clock import ClockSettings
+from perceiver_pytorch.data.spelling.spellings import SpellingSettings
 
-KindSettings: Any = combined("KindSettings", *(kind.settings for kind in kinds().values()), ClockSettings)
-"""The options of every kind, each declared in the file of its kind."""
+KindSettings: Any = combined(
+    "KindSettings", *(kind.settings for kind in kinds().values()), ClockSettings, SpellingSettings
+)
+"""The options of every kind, each declared in the file of its kind, and how cells are written."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """A table: rows of cells, where they came from, and the folder its file paths start at."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     import pyarrow
 
 _CHUNK = 256  # rows turned into Python values at a time: bounds memory, large enough to amortise the call
+
+
+class Spelled(Protocol):
+    """How the cells of a table are written: `perceiver_pytorch.data.spelling.spellings`."""
+
+    def read(self, name: str, cells: Any) -> Any:
+        """The cells of a column, an Arrow array, as they are meant."""
 
 
 class TableLike(Protocol):
@@ -36,6 +43,7 @@ class TableLike(Protocol):
     def place(self, row: int) -> str: ...
     def sample(self, rows: "np.ndarray", targets: Sequence[str]) -> "tuple[Table, np.ndarray]": ...
     def with_empty(self, names: Sequence[str]) -> "TableLike": ...
+    def spelled(self, spellings: Spelled) -> "TableLike": ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +55,16 @@ class Table:
         root: the folder that relative file paths in cells start at.
         rows: the cells, a `pyarrow.Table`.
         notes: what is to be known about how it was read.
+        decimal: what stands before the decimals of its numbers, where the file it was read from lets one suppose it.
+        as_written: columns whose numbers were left as texts, since it is not known yet how they are written.
     """
 
     source: str
     root: Path
     rows: "pyarrow.Table"
     notes: tuple[str, ...] = ()
+    decimal: str | None = None
+    as_written: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.rows.num_rows
@@ -131,7 +143,15 @@ class Table:
         arrow, rows = need("pyarrow", "read tables"), self.rows
         for name in names:
             rows = rows.append_column(name, arrow.nulls(len(self)))
-        return Table(self.source, self.root, rows, self.notes)
+        return replace(self, rows=rows)
+
+    def spelled(self, spellings: "Spelled") -> "Table":
+        """The table with its texts read as they are meant."""
+        names, columns = self.rows.column_names, self.rows.columns
+        read = [spellings.read(name, cells) for name, cells in zip(names, columns, strict=True)]
+        if all(new is old for new, old in zip(read, columns, strict=True)):
+            return self
+        return replace(self, rows=need("pyarrow", "read tables").table(read, names=names))
 
 
 def arrow_array(values: "np.ndarray | Sequence[str]") -> "pyarrow.Array":

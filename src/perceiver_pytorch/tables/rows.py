@@ -39,13 +39,21 @@ class ChosenRows:
 
     @classmethod
     def load(
-        cls, given: Any, data: DataConfig, split: str | None, default: str, root: str | Path | None, reporter: Reporter
+        cls,
+        given: Any,
+        data: DataConfig,
+        spec: InputSpec,
+        split: str | None,
+        default: str,
+        root: str | Path | None,
+        reporter: Reporter,
     ) -> "ChosenRows":
         """Reads a table.
 
         Args:
             given: a table of any form.
             data: how to read it; ``data.split`` is the split column that the train table had.
+            spec: what the run learned, also on how cells are written.
             split: train, val, test or all; None: ``default`` where the table has such rows, else all.
             root: of a table in memory, where paths in cells start.
             reporter: how to warn.
@@ -55,9 +63,10 @@ class ChosenRows:
         """
         if split is not None:
             _checks.choice("split", split, SPLITS)
-        table, form = open_table(given, read_options(data), root)
+        table, form = open_table(given, read_options(data, spec), root)
         for note in table.notes:
             reporter.warn(note)
+        table = table if spec.spellings is None else table.spelled(spec.spellings)
         wanted = split or default
         everything = cls(table, np.arange(len(table)), "all", form)
         name = data.split if data.split in table.column_names else split_column(table, None)

@@ -43,6 +43,11 @@ class ReadOptions:
     """Leave the rows of Parquet files on the disk; None: where they take more than a gigabyte. Tar files always are."""
     table_mb: int | None = None
     """Memory that the rows of a table may take, in MB (2^20 bytes); None: a quarter of what is free."""
+    as_written: tuple[str, ...] | None = None
+    """Columns of a CSV or TSV file to leave as text, besides those whose points may part thousands: whoever reads the
+    table finds out how it is written. None: the reader does without, and reads decimal commas between semicolons."""
+    decimal: str | None = None
+    """What stands before the decimals of numbers, where it is known and columns are left as text."""
 
     def __post_init__(self) -> None:
         if self.encoding is not None:

@@ -1,7 +1,7 @@
 """CSV and TSV files: their delimiter, their numbers, and lines that do not fit."""
 
-import contextlib
 import re
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from perceiver_pytorch.data.sources.csv_lines import (
     swallowed_lines,
     with_doubled_quotes,
 )
+from perceiver_pytorch.data.sources.decimal_commas import with_parted, with_points
 from perceiver_pytorch.data.sources.text_files import TextFile, encoding_of, left_out, one_block, text_table
 from perceiver_pytorch.data.table import Table
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _USUAL = {".csv": ",", ".tsv": "\t"}
 _TOLD = re.compile('\ufeff?"?sep=([,;|\t])"?[\r\n]*', re.IGNORECASE)
-_DECIMAL_COMMA = r"^\s*([+-]?\d+(,\d+)?(e[+-]?\d+)?|na|n/a|#n/a|nan|null|none|nil|-|\?)\s*$"
 
 
 class DelimitedText(Source):
@@ -37,9 +37,8 @@ class DelimitedText(Source):
         return text_table(place, options, partial(read_separated, usual=_USUAL[place.suffix]))
 
 
-def read_separated(file: TextFile, options: ReadOptions, *, usual: str) -> "tuple[pyarrow.Table, list[str]]":
-    """A CSV or TSV file, and what is to be known about how it was read."""
-    csv = need("pyarrow.csv", "read tables")
+def read_separated(file: TextFile, options: ReadOptions, *, usual: str) -> tuple[Any, ...]:
+    """A CSV or TSV file, and what is to be known about how it was read, as a `Reader` gives it."""
     path, notes = file.path, []
     encoding = encoding_of(file, options)
     told = None if options.skip_lines else _told_delimiter(file, encoding)
@@ -54,6 +53,32 @@ def read_separated(file: TextFile, options: ReadOptions, *, usual: str) -> "tupl
         file, encoding, found = with_doubled_quotes(file, encoding, delimiter, surely=options.quoting is not None)
         notes += [f"{path}: {note}" for note in found]
     bad: list[str] = []
+    read = partial(_rows, file, options, bad, encoding=encoding, delimiter=delimiter, skip=skip)
+    rows = read(options.as_written or ())
+    notes += [f"{path}: {doubt}" for doubt in _doubts(rows, delimiter, options)]
+    if options.as_written is not None:
+        rows, kept = with_parted(rows, read, commas=options.decimal == ",")
+        as_written = tuple(name for name in rows.column_names if name in {*options.as_written, *kept})
+        return rows, notes + left_out(path, bad), "," if delimiter == ";" else None, as_written
+    if delimiter == ";":
+        rows, names = with_points(rows)
+        notes += [f"{path}: numbers with a decimal comma are read in {listed(names)}"] if names else []
+    return rows, notes + left_out(path, bad)
+
+
+def _rows(
+    file: TextFile,
+    options: ReadOptions,
+    bad: list[str],
+    as_written: Iterable[str],
+    *,
+    encoding: str,
+    delimiter: str,
+    skip: int,
+) -> "pyarrow.Table":
+    """The rows of a file; ``bad`` gets the lines that are left out, the columns ``as_written`` are text."""
+    csv = need("pyarrow.csv", "read tables")
+    bad.clear()
 
     def refused(line: Any) -> str:
         if options.skip_bad:
@@ -67,8 +92,8 @@ def read_separated(file: TextFile, options: ReadOptions, *, usual: str) -> "tupl
     with file.open() as source:
         rows = csv.read_csv(
             source,
-            # One block: column types are inferred from the whole file, so a number column whose first megabyte happens
-            # to look like integers does not fail later. One thread: errors then carry the row.
+            # One block: column types are inferred from the whole file, so a number column whose first megabyte happens to
+            # look like integers does not fail later. One thread: errors then carry the row.
             read_options=csv.ReadOptions(
                 use_threads=False,
                 block_size=one_block(file),
@@ -83,39 +108,19 @@ def read_separated(file: TextFile, options: ReadOptions, *, usual: str) -> "tupl
                 invalid_row_handler=refused if options.skip_bad else None,
             ),
             # Only the empty cell is missing: "None", "NA" or "null" may well be text.
-            convert_options=csv.ConvertOptions(null_values=[""], strings_can_be_null=True),
+            convert_options=csv.ConvertOptions(
+                null_values=[""],
+                strings_can_be_null=True,
+                column_types={name if options.header else f"f{name[1:]}": "string" for name in as_written},
+            ),
         )
-    rows, doubts = _looked_at(rows, delimiter, options)
-    notes += [f"{path}: {doubt}" for doubt in doubts]
-    if delimiter == ";":
-        rows, names = _with_points(rows)
-        notes += [f"{path}: numbers with a decimal comma are read in {listed(names)}"] if names else []
-    return rows, notes + left_out(path, bad)
+    return rows if options.header else rows.rename_columns([f"x{i}" for i in range(rows.num_columns)])
 
 
-def _looked_at(rows: "pyarrow.Table", delimiter: str, options: ReadOptions) -> "tuple[pyarrow.Table, list[str]]":
-    """Rows with names for their columns, and what is doubtful about them."""
-    if not options.header:
-        rows = rows.rename_columns([f"x{i}" for i in range(rows.num_columns)])
+def _doubts(rows: "pyarrow.Table", delimiter: str, options: ReadOptions) -> list[str]:
+    """What is doubtful about how rows were read."""
     doubts = header_warnings(rows) if options.header else []
-    return rows, doubts + (swallowed_lines(rows, delimiter) if options.quoting != "none" else [])
-
-
-def _with_points(rows: "pyarrow.Table") -> "tuple[pyarrow.Table, list[str]]":
-    """Rows with a point in numbers that have a decimal comma, and the columns of which all cells are such numbers."""
-    types, compute = need("pyarrow.types", "read tables"), need("pyarrow.compute", "read tables")
-    arrow, names = need("pyarrow", "read tables"), []
-    for i, field in enumerate(rows.schema):
-        column = rows.column(i)
-        if not types.is_string(field.type) or not compute.any(compute.match_substring(column, ",")).as_py():
-            continue
-        if compute.all(compute.match_substring_regex(column, _DECIMAL_COMMA, ignore_case=True)).as_py():
-            column = compute.replace_substring(column, ",", ".")
-            with contextlib.suppress(arrow.ArrowInvalid):  # a missing number that is spelled: left as text
-                column = column.cast(arrow.float64())
-            rows = rows.set_column(i, field.name, column)
-            names.append(field.name)
-    return rows, names
+    return doubts + (swallowed_lines(rows, delimiter) if options.quoting != "none" else [])
 
 
 def _told_delimiter(file: TextFile, encoding: str) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 from perceiver_pytorch._checks import did_you_mean
 from perceiver_pytorch.data.errors import DataError, listed, need
 from perceiver_pytorch.data.splits import SPLIT_NAMES
-from perceiver_pytorch.data.table import Table
+from perceiver_pytorch.data.table import Spelled, Table
 from perceiver_pytorch.data.values import is_missing
 
 _BLOCK = 256  # rows read at a time
@@ -72,6 +72,7 @@ class ShardedTable:
         parts = [split_of(shard.path, root) for shard in shards]
         self._splits = parts if len(parts) > 1 and all(parts) and SPLIT not in names else None
         self._names = [*names, *([SPLIT] if self._splits else [])]
+        self._spellings: Spelled | None = None
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -131,6 +132,12 @@ class ShardedTable:
         table.__dict__ = {**self.__dict__, "_names": [*self._names, *names]}
         return table
 
+    def spelled(self, spellings: Spelled) -> "ShardedTable":
+        """The table with its texts read as they are meant."""
+        table = ShardedTable.__new__(ShardedTable)
+        table.__dict__ = {**self.__dict__, "_spellings": spellings}
+        return table
+
     def place(self, row: int) -> str:
         """The shard of a row, and what the row is called in it."""
         shard = int(np.searchsorted(self.starts, row, side="right")) - 1
@@ -187,7 +194,22 @@ class ShardedTable:
             found = self.shards[number].read(rows[places] - self.starts[number], wanted)
             for place, row in zip(places, found, strict=True):
                 cells[place] = row if not self._splits else {**row, SPLIT: self._splits[number]}
+        for name in wanted if self._spellings is not None and cells else ():
+            self._read_texts(cells, name)
         return cells
+
+    def _read_texts(self, cells: list[dict[str, Any]], name: str) -> None:
+        """Reads the texts of a column as they are meant."""
+        arrow = need("pyarrow", "read tables")
+        values = [row[name] for row in cells]
+        plain = {type(value) for value in values} - {type(None)}
+        if self._spellings is None or plain not in ({str}, {int}):
+            return
+        column = arrow.array(values)
+        read = self._spellings.read(name, column)
+        if read is not column:
+            for row, value in zip(cells, read.to_pylist(), strict=True):
+                row[name] = value
 
 
 def split_of(path: Path, root: Path) -> str | None:

@@ -8,16 +8,13 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from perceiver_pytorch._files import FileRefusedError, open_regular
 from perceiver_pytorch.data.budget import Budget
 from perceiver_pytorch.data.errors import DataError, need
 from perceiver_pytorch.data.sources.base import Place, ReadOptions
 from perceiver_pytorch.data.table import Table
-
-if TYPE_CHECKING:
-    import pyarrow
 
 _PART = 4 << 20  # bytes unpacked at a time
 _MIN_BLOCK = 1 << 20
@@ -107,8 +104,8 @@ def _unpacked(path: Path, file: BinaryIO, budget: Budget) -> bytes:
     return bytes(unpacked)
 
 
-Reader = Callable[[TextFile, ReadOptions], "tuple[pyarrow.Table, list[str]]"]
-"""Reads a file: its rows, and what is to be known about how it was read."""
+Reader = Callable[[TextFile, ReadOptions], tuple[Any, ...]]
+"""Reads a file: its rows, and what is to be known about how it was read. Further values are those of `Table`."""
 
 
 def text_table(place: Place, options: ReadOptions, read: Reader) -> Table:
@@ -123,7 +120,7 @@ def text_table(place: Place, options: ReadOptions, read: Reader) -> Table:
     arrow = need("pyarrow", "read tables")
     file = TextFile.of(path, options.budget)
     try:
-        rows, notes = read(file, options)
+        rows, notes, *more = read(file, options)
         options.budget.check(path, rows.nbytes)
         file.check_unchanged()
     except (arrow.ArrowException, UnicodeError, OSError) as error:
@@ -133,7 +130,7 @@ def text_table(place: Place, options: ReadOptions, read: Reader) -> Table:
             if "\n" in str(error):
                 hint = f"; a quote that is not closed? --quoting none reads quotes as text{hint}"
         raise DataError(f"{path}: cannot be read as {place.suffix[1:]}: {error}{hint}") from error
-    return Table(place.name, place.root, rows, tuple(notes))
+    return Table(place.name, place.root, rows, tuple(notes), *more)
 
 
 def in_utf8(file: TextFile, encoding: str) -> bytes:

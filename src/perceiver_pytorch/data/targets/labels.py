@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from perceiver_pytorch.data.errors import listed
+from perceiver_pytorch.data.label_cells import find_separator, is_list_text, labels_of
 from perceiver_pytorch.data.targets import intervals
 from perceiver_pytorch.data.targets.base import Baseline, Target
-from perceiver_pytorch.data.targets.label_cells import find_separator, is_list_text, labels_of
 from perceiver_pytorch.data.targets.names import check_counts, look_alike_warnings, probability_columns, sort_names
 from perceiver_pytorch.data.targets.report_parts import Answer, Section
 from perceiver_pytorch.data.values import readable

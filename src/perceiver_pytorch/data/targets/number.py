@@ -15,7 +15,7 @@ from torch import Tensor
 from perceiver_pytorch.data.targets import intervals
 from perceiver_pytorch.data.targets.base import Baseline, Target
 from perceiver_pytorch.data.targets.report_parts import BLUE, GREY, Answer, Drawing, Section, spread
-from perceiver_pytorch.data.values import as_number, is_infinite, readable
+from perceiver_pytorch.data.values import as_date, as_number, is_infinite, readable
 
 _MANY = 20  # more different values than this are measurements if they are numbers
 _MAX_POINTS = 5000  # of a scatter plot
@@ -96,7 +96,7 @@ class NumberTarget(Target):
 
     def encode(self, value: Any) -> np.ndarray:
         """float32 (): the number in standard deviations from the mean."""
-        number = as_number(value)
+        number = as_number(as_date(value) if self.dates and isinstance(value, str) else value)
         return self.unknown() if number is None else np.array((number - self.mean) / self.std, dtype=np.float32)
 
     def _decoded(self, standardised: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Rows of a table as data sets, as a configuration says."""
 
+from typing import Any
+
 import numpy as np
 
 from perceiver_pytorch._processes import worded_deaths
@@ -8,8 +10,17 @@ from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.settings import DataConfig
 
 
-def read_options(data: DataConfig) -> ReadOptions:
-    """How the configuration wants tables read."""
+def read_options(data: DataConfig, spec: InputSpec | None = None) -> ReadOptions:
+    """How the configuration wants tables read.
+
+    Args:
+        spec: what a run learned when it began; None: it begins now.
+    """
+    if spec is None:
+        settings = ("decimal", "thousands", "date_format")
+        as_written: Any = tuple(name for name, own in data.column_options.items() if any(own.get(s) for s in settings))
+    else:
+        as_written = None if spec.spellings is None else spec.spellings.as_written
     return ReadOptions(
         encoding=data.encoding,
         delimiter=data.delimiter,
@@ -19,6 +30,8 @@ def read_options(data: DataConfig) -> ReadOptions:
         skip_bad=data.on_error == "skip",
         stream=data.stream,
         table_mb=data.table_mb,
+        as_written=as_written,
+        decimal=data.decimal,
     )
 
 

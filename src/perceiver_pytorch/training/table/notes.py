@@ -1,6 +1,7 @@
 """Sentences about a run's data and result, for its report."""
 
-from perceiver_pytorch.data import ShardedTable, TableDataset, TableLike
+from perceiver_pytorch.data import InputSpec, ShardedTable, TableDataset, TableLike
+from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.loading import Waiting
 from perceiver_pytorch.training.run.planning import Plan
 
@@ -18,6 +19,13 @@ def reading_notes(table: TableLike, datasets: dict[str, TableDataset]) -> list[s
     if late:
         notes.append(f"The {', '.join(late)} rows are decoded when they are needed, so bad rows are found only then.")
     return notes
+
+
+def written_notes(spec: InputSpec) -> list[str]:
+    """How the cells of columns are written that are not read as they are."""
+    columns = () if spec.spellings is None else spec.spellings.columns
+    written = [f"{one.column} as {one.number or one.date}" for one in columns if one.number or one.date]
+    return [f"Numbers and dates are read as they are written: {listed(written)}."] if written else []
 
 
 def change_notes(datasets: dict[str, TableDataset]) -> list[str]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from perceiver_pytorch import _checks
 from perceiver_pytorch.data import (
     InputSpec,
@@ -24,6 +26,8 @@ from perceiver_pytorch.data import (
 from perceiver_pytorch.data.duplicates import duplicate_warnings
 from perceiver_pytorch.data.errors import DataError, listed
 from perceiver_pytorch.data.losses import told
+from perceiver_pytorch.data.spelling.learn import Asked, learn_spellings
+from perceiver_pytorch.data.spelling.spellings import Spellings
 from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.start.finetune import Source, adopt, load_source
@@ -31,7 +35,7 @@ from perceiver_pytorch.training.start.published_inputs import adopt_rates
 from perceiver_pytorch.training.table.column_warnings import warn_about_columns
 from perceiver_pytorch.training.table.coverage import coverage_warnings
 from perceiver_pytorch.training.table.datasets import bad_rows, decode_where_it_fits, make_dataset, read_options
-from perceiver_pytorch.training.table.notes import change_notes, loss_lines, reading_notes
+from perceiver_pytorch.training.table.notes import change_notes, loss_lines, reading_notes, written_notes
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import DataConfig, FitConfig
 
@@ -75,16 +79,18 @@ def prepare_table(
         DataError: for a table that cannot be used; the message names row and column.
         ValueError: for a configuration that cannot be used, or if the run began with another table.
     """
-    table = _load(config, run, resume=resume) if given is None else given
+    begun = run.spec() if resume and run.spec_file.is_file() else None
+    table = _load(config, run, begun, resume=resume) if given is None else given
     warnings: list[str] = []
     shown, reporter = reporter, reporter.keeping(warnings)
     for note in table.notes:
         reporter.warn(note)
     config = config if config.data.target else _with_target(config, table, in_memory=given is not None)
     source = load_source(config.start.checkpoint) if config.start.checkpoint else None
+    spellings = _spellings(table, config.data, reporter) if begun is None else begun.spellings
+    table = table if spellings is None else table.spelled(spellings)
     splits = _splits(table, config)
-    begun = resume and run.spec_file.is_file()
-    spec = run.spec() if begun else _learn(table, splits, config.data, source, reporter)
+    spec = begun or _learn(table, splits, config.data, source, spellings, reporter)
     _check_task_weights(spec, config.training.task_weights)
     config.training.choice.check(spec.targets)
     taken = fingerprint(table, splits, spec)
@@ -100,12 +106,13 @@ def prepare_table(
         shown.say(note)
     for line in told(loss_lines(datasets), "; the report has them"):
         shown.warn(line)
+    notes += written_notes(spec)
     return TableData(config, source, spec, taken, datasets, notes, run.warnings() if begun else warnings)
 
 
-def _load(config: FitConfig, run: TableRun, *, resume: bool) -> TableLike:
+def _load(config: FitConfig, run: TableRun, begun: InputSpec | None, *, resume: bool) -> TableLike:
     """The table that the configuration names."""
-    name, options = config.data.table, read_options(config.data)
+    name, options = config.data.table, read_options(config.data, begun)
     try:
         return load_table(run.found(name) if resume else name, options)
     except DataError as error:
@@ -141,7 +148,27 @@ def _splits(table: TableLike, config: FitConfig) -> Splits:
     )
 
 
-def _learn(table: TableLike, splits: Splits, data: DataConfig, source: Source | None, reporter: Reporter) -> InputSpec:
+def _spellings(table: TableLike, data: DataConfig, reporter: Reporter) -> Spellings:
+    """How the cells of a table are written."""
+    seen, rows = table.sample(np.arange(len(table)), ())
+    targets = {name: data.target_kinds.get(name) for name in target_names(table, data.target)}
+    asked = Asked(data, data.columns, targets, data.label_separator)
+    learned = learn_spellings(seen, asked, split=split_column(table, data.split), whole=len(rows) == len(table))
+    for line in learned.said:
+        reporter.say(line)
+    for line in learned.warned:
+        reporter.warn(line)
+    return learned.spellings
+
+
+def _learn(
+    table: TableLike,
+    splits: Splits,
+    data: DataConfig,
+    source: Source | None,
+    spellings: Spellings | None,
+    reporter: Reporter,
+) -> InputSpec:
     """What is learned from the train rows, or from some of them where they are in shards."""
     targets = target_names(table, data.target)
     seen, rows = table.sample(splits.train, targets)
@@ -156,6 +183,7 @@ def _learn(table: TableLike, splits: Splits, data: DataConfig, source: Source | 
         allow_outside=data.allow_outside,
         kinds_of_targets=data.target_kinds,
         label_separator=data.label_separator,
+        spellings=spellings,
     )
     warn_about_columns(seen, spec, rows, data, reporter)
     for text in coverage_warnings(table, spec, splits, data.label_separator):

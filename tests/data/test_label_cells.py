@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perceiver_pytorch.data.targets.label_cells import find_separator, labels_of
+from perceiver_pytorch.data.label_cells import find_separator, labels_of
 
 
 @pytest.mark.parametrize(
