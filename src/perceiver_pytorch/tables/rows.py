@@ -42,21 +42,21 @@ class ChosenRows:
         cls,
         given: Any,
         data: DataConfig,
-        spec: InputSpec,
         split: str | None,
         default: str,
         root: str | Path | None,
         reporter: Reporter,
+        spec: InputSpec | None = None,
     ) -> "ChosenRows":
         """Reads a table.
 
         Args:
             given: a table of any form.
             data: how to read it; ``data.split`` is the split column that the train table had.
-            spec: what the run learned, also on how cells are written.
             split: train, val, test or all; None: ``default`` where the table has such rows, else all.
             root: of a table in memory, where paths in cells start.
             reporter: how to warn.
+            spec: what the run learned, by which cells are read as they are written.
 
         Raises:
             ValueError: for another split, or one that the table does not have.
@@ -66,7 +66,7 @@ class ChosenRows:
         table, form = open_table(given, read_options(data, spec), root)
         for note in table.notes:
             reporter.warn(note)
-        table = table if spec.spellings is None else table.spelled(spec.spellings)
+        table = table if spec is None or spec.spellings is None else table.spelled(spec.spellings)
         wanted = split or default
         everything = cls(table, np.arange(len(table)), "all", form)
         name = data.split if data.split in table.column_names else split_column(table, None)

@@ -158,7 +158,7 @@ class Run:
         )
         warnings: list[str] = []
         keeping = reporter.keeping(warnings)
-        chosen = ChosenRows.load(table, data, self.spec, split, "test", root, keeping)
+        chosen = ChosenRows.load(table, data, split, "test", root, keeping, self.spec)
         dataset = chosen.dataset(self.spec, data, workers, keeping, require_target=True)
         choice = self.config.training.choice
         with reporter.step("measuring") as progress:
@@ -226,7 +226,7 @@ class Run:
         )
         warnings: list[str] = []
         keeping = reporter.keeping(warnings)
-        chosen = ChosenRows.load(table, data, self.spec, split, "all", root, keeping)
+        chosen = ChosenRows.load(table, data, split, "all", root, keeping, self.spec)
         dataset = chosen.dataset(self.spec, data, workers, keeping, require_target=False)
         with reporter.step("predicting") as progress:
             predictions = evaluation.predict(model, dataset, progress=progress)
