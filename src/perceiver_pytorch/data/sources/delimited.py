@@ -92,8 +92,8 @@ def _rows(
     with file.open() as source:
         rows = csv.read_csv(
             source,
-            # One block: column types are inferred from the whole file, so a number column whose first megabyte happens to
-            # look like integers does not fail later. One thread: errors then carry the row.
+            # One block: column types are inferred from the whole file, so a number column whose first megabyte happens
+            # to look like integers does not fail later. One thread: errors then carry the row.
             read_options=csv.ReadOptions(
                 use_threads=False,
                 block_size=one_block(file),
