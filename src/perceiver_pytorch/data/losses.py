@@ -124,14 +124,14 @@ class Losses:
         return [{"split": split, **asdict(count), "of": self.rows} for count in self.counts()]
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """For a checkpoint: JSON values, and as `seen` a uint8 array with a bit per row."""
         counts = [[*key, asdict(count)] for key, count in self._counts.items()]
-        return {"seen": np.flatnonzero(self._seen).tolist(), "counts": counts}
+        return {"seen": np.packbits(self._seen), "counts": counts}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Goes on from what `state` gave."""
-        self._seen[state["seen"]] = True
-        self.rows = len(state["seen"])
+        self._seen = np.unpackbits(state["seen"], count=len(self._seen)).astype(bool)
+        self.rows = int(self._seen.sum())
         self._counts = {(name, what, column): Count(**count) for name, what, column, count in state["counts"]}
 
 

@@ -4,6 +4,7 @@ lost of the others."""
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 
 from perceiver_pytorch.data import BadRow, BatchLoader, TableDataset
 
@@ -31,7 +32,9 @@ class DataCheckpoint(pl.Callback):
             for name, dataset in self.datasets.items()
         }
         late = {name: dataset for name, dataset in self.datasets.items() if not dataset.prepared}
-        losses = {"losses": {name: dataset.losses.state() for name, dataset in late.items()}} if late else {}
+        losses = (
+            {"losses": {name: _as_tensor(dataset.losses.state()) for name, dataset in late.items()}} if late else {}
+        )
         return {"waited": waiting.waited, "seconds": waiting.seconds, "bad": bad, **losses}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -41,4 +44,9 @@ class DataCheckpoint(pl.Callback):
                 self.datasets[name].bad |= {row: BadRow(row, column, reason) for row, column, reason in bad}
         for name, losses in state_dict.get("losses", {}).items():
             if name in self.datasets and not self.datasets[name].prepared:
-                self.datasets[name].losses.load(losses)
+                self.datasets[name].losses.load({**losses, "seen": losses["seen"].numpy()})
+
+
+def _as_tensor(state: dict[str, Any]) -> dict[str, Any]:
+    """Checkpoints are read without pickle's arrays."""
+    return {**state, "seen": torch.from_numpy(state["seen"])}
