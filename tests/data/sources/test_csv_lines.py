@@ -121,6 +121,11 @@ def test_backslashes_before_quotes(tmp_path):
         loaded(tmp_path, text, quoting="doubled")
 
 
+def test_a_long_cell_is_no_reason_to_doubt_quotes(tmp_path):
+    text = f'a,b\n"{"x" * 200_000} ""\\""""",1\n'
+    assert loaded(tmp_path, text).notes == ()
+
+
 def test_quotes_of_both_kinds_are_told(tmp_path):
     table = loaded(tmp_path, 'a,b\n"say \\"hi\\" now",1\n"say ""hi""",2\n')
     assert table.column("a") == ['say "hi" now', 'say "hi"']

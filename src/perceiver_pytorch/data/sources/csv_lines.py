@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DELIMITERS = (",", ";", "\t", "|")
 _LOOK = 50  # lines at the beginning of a file
 _ALIKE = 0.8  # share of lines that show how many cells a row has
+_MAX_CELL = (1 << 31) - 1  # characters
 _TOLD = 5  # cells that swallow lines and are named
 _ESCAPED = re.compile(r"\\([\\\"])")
 
@@ -116,12 +117,15 @@ def _has(content: BinaryIO, sign: bytes) -> bool:
 
 def _parts_alike(file: TextFile, encoding: str, delimiter: str) -> bool:
     """Whether all rows have as many cells as the first, and quotes only where they belong."""
+    limit = csv.field_size_limit(_MAX_CELL)
     try:
         with io.TextIOWrapper(file.open(), encoding, newline="") as text:
             rows = csv.reader(text, delimiter=delimiter, strict=True)
             return len({len(cells) for cells in rows if cells}) == 1
     except (csv.Error, UnicodeDecodeError):
         return False
+    finally:
+        csv.field_size_limit(limit)
 
 
 def header_warnings(rows: "pyarrow.Table") -> list[str]:
