@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from perceiver_pytorch._lazy import lazily
 
 if TYPE_CHECKING:
+    from perceiver_pytorch._saved_files import DamagedFileError
     from perceiver_pytorch.models.hierarchical_multi_modality_perceiver import (
         HierarchicalConfigurator,
         HierarchicalMultiModalityPerceiver,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from perceiver_pytorch.nn.queries import FourierQueries, GivenQueries, InputQueries, LearnedQueries
 
 __all__ = [
+    "DamagedFileError",
     "FourierQueries",
     "GivenQueries",
     "HierarchicalConfigurator",
@@ -61,6 +63,7 @@ __all__ = [
 __getattr__, __dir__ = lazily(
     __name__,
     {
+        "_saved_files": "DamagedFileError",
         "models.hierarchical_multi_modality_perceiver": "HierarchicalConfigurator HierarchicalMultiModalityPerceiver "
         "HierarchicalMultiModalityPerceiverNoPooling",
         "models.modalities": "InputModality InputModalityWithEmbedding",

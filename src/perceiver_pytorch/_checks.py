@@ -60,6 +60,16 @@ def positive_ints(**values: Any) -> None:
         positive_int(name, value)
 
 
+MAX_BLOCKS = 10_000
+"""More of them take minutes to build, and nobody trains them."""
+
+
+def num_blocks(*counts: int) -> None:
+    """That a model of so many layers, with so many blocks in each, can be built."""
+    if (number := math.prod(counts)) > MAX_BLOCKS:
+        raise ValueError(f"depth must make at most {MAX_BLOCKS:,} blocks in all, got {number:,}")
+
+
 def within(
     name: str,
     value: Any,
@@ -196,6 +206,13 @@ def places(name: str, values: Any, batch: int, length: int) -> "Tensor":
         if lowest < 0 or highest >= length:
             raise ValueError(f"{name} must lie in [0, {length}), got {lowest} to {highest}")
     return values
+
+
+def some_of(names: Iterable[str], most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def did_you_mean(value: Any, options: Iterable[Any]) -> str:

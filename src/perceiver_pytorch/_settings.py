@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch._files import read_text
+from perceiver_pytorch._saved_files import fitting, read_yaml
 
 S = TypeVar("S")
 
@@ -276,18 +276,12 @@ def load_config(path: Path, base: S) -> S:
     """``base`` with what the YAML file at ``path`` says.
 
     Raises:
-        ValueError, TypeError: for a file that is no YAML mapping, unknown keys or values; the message names the file.
+        DamagedFileError: for a file that is no YAML mapping, unknown keys or values; the message names the file.
         OSError: if the file cannot be read.
     """
-    import yaml
-
-    try:
-        given = yaml.safe_load(read_text(path)) or {}
+    given = read_yaml(path)
+    with fitting(path, "a mapping of settings"):
         return read_settings(type(base), given, base=base)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no YAML file: {error}") from None
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"{path}: {error}") from None
 
 
 def as_before(base: S) -> S:

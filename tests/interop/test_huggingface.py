@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from interop.peers import PEERS, built, save
+from perceiver_pytorch import DamagedFileError
 from perceiver_pytorch.interop import huggingface
 from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
 from perceiver_pytorch.ops import backend_names, use_backend
@@ -210,10 +211,10 @@ def edited(folder: Path, target: Path, **changes: Any) -> Path:
         ({"architectures": ["BertModel"]}, "architectures must be one of .*got BertModel"),
         ({"model_type": "bert"}, "model_type must be 'perceiver', got 'bert'"),
         ({"hidden_act": "relu"}, "hidden_act must be 'gelu', got 'relu'"),
-        ({"num_latents": 8}, r"encoder.latents must be \(8, 24\) by config.json, got \(7, 24\)"),
+        ({"num_latents": 8}, r"does not fit config.json: encoder.latents must be \(8, 24\), got \(7, 24\)"),
         ({"num_latents": "many"}, "num_latents must be an integer"),
-        ({"num_self_attends_per_block": 3}, "missing encoder.layers.2"),
-        ({"num_self_attends_per_block": 1}, "left over encoder.layers.1"),
+        ({"num_self_attends_per_block": 3}, "missing: encoder.layers.2"),
+        ({"num_self_attends_per_block": 1}, "left over: encoder.layers.1"),
         ({"architectures": ["PerceiverForMaskedLM"]}, "is it a checkpoint for masked-lm"),
     ],
 )
@@ -249,6 +250,22 @@ def test_missing_files_and_repositories(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     with pytest.raises(ConnectionError, match="nobody/nothing is no folder here"):
         huggingface.load("nobody/nothing")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"num_self_attends_per_block": 1_000_000}, r"config\.json: depth must make at most 10,000 blocks"),
+        ({"num_self_attends_per_block": 2_000}, r"config\.json: it describes a model of more than \d+ weights"),
+        ({"d_latents": 10**6}, r"must be \([\d, ]+\), got \([\d, ]+\)"),
+        ({"id2label": [3]}, r"config\.json"),
+    ],
+)
+def test_wrong_sizes_are_told_before_they_are_built(
+    folders: dict[str, Path], tmp_path: Path, sizes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DamagedFileError, match=message):
+        huggingface.load(edited(folders["image-fourier"], tmp_path, **sizes))
 
 
 def test_pickled_weights_run_no_code(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import perceiver_pytorch as P
+from perceiver_pytorch._saved_files import DamagedFileError, MissingFileError
 from perceiver_pytorch.models import saving as _saving
 from small_models import CLASSES, audio, build, image, inputs, options, text
 
@@ -223,7 +224,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     weights = safetensors.torch.load_file(file)
     for changed in ({k: v for k, v in weights.items() if k != "latents"}, weights | {"more": torch.ones(1)}):
         safetensors.torch.save_file(changed, file)
-        with pytest.raises(RuntimeError, match=r"latents|more"):
+        with pytest.raises(DamagedFileError, match=r"does not fit config.json: (missing: latents|left over: more)"):
             P.MultiModalityPerceiver.from_pretrained(tmp_path)
         P.MultiModalityPerceiver.from_pretrained(tmp_path, strict=False)
 
@@ -273,3 +274,116 @@ def test_a_seed_gives_a_model_and_its_training_step() -> None:
             optimizer.step()
         steps.append(model.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(steps[0].values(), steps[1].values(), strict=True))
+
+
+def saved(folder: Path) -> dict[str, Any]:
+    """A model in a folder; its configuration."""
+    build("MultiModalityPerceiver").save_pretrained(folder)
+    return json.loads((folder / "config.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"depth": 1_000_000}, r"config\.json: depth must make at most 10,000 blocks in all, got 2,000,000"),
+        ({"depth": 5_000}, r"config\.json: it describes a model of more than \d+ weights, and the file has \d+"),
+        ({"latent_dim": 10**6}, r"does not fit config\.json: latents must be \(\d+, 1000000\), got \(\d+, \d+\)"),
+        ({"latent_dim": 10**18}, r"config\.json"),
+        ({"latent_dim": 10**30}, r"config\.json"),
+        ({"num_latents": "many"}, r"(?s)config\.json: .*num_latents"),
+        ({"modalities": 3}, r"config\.json: modalities must be an iterable"),
+        ({"modalities": [{"name": "image", "input_axis": 10**9}]}, r"config\.json: .*input_channels"),
+        ({"style": {"freq_scale": []}}, r"config\.json"),
+    ],
+)
+def test_a_configuration_is_compared_with_the_weights_first(change: Any, message: str, tmp_path: Path) -> None:
+    config = saved(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(DamagedFileError, match=message):
+        P.MultiModalityPerceiver.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1]", r"config\.json must hold a JSON object, got list"),
+        ("[" * 100_000, r"config\.json is no JSON file: it is nested too deeply"),
+        ('{"a": ', r"config\.json is no JSON file"),
+        (None, r"there is no file .*config\.json"),
+    ],
+)
+def test_a_damaged_configuration_is_told(content: str | None, message: str, tmp_path: Path) -> None:
+    saved(tmp_path)
+    (tmp_path / "config.json").unlink()
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(DamagedFileError, match=message) as told:
+        P.MultiModalityPerceiver.from_pretrained(tmp_path)
+    assert isinstance(told.value, MissingFileError) == (content is None)
+
+
+def test_damaged_weights_are_told(tmp_path: Path) -> None:
+    saved(tmp_path)
+    file = tmp_path / "model.safetensors"
+    content = file.read_bytes()
+    for damaged in (b"", content[:5], content[:-1], b"\xff" * 8 + content[8:], content[:8] + b"{" * len(content)):
+        file.write_bytes(damaged)
+        with pytest.raises(DamagedFileError, match=r"model\.safetensors cannot be read as weights"):
+            P.MultiModalityPerceiver.from_pretrained(tmp_path)
+    file.unlink()
+    with pytest.raises(MissingFileError, match=r"there is no file .*model\.safetensors"):
+        P.MultiModalityPerceiver.from_pretrained(tmp_path)
+    os.mkfifo(file)
+    with pytest.raises(DamagedFileError, match=r"model\.safetensors: must be a regular file, is a pipe"):
+        P.MultiModalityPerceiver.from_pretrained(tmp_path)
+
+
+def test_weights_of_another_type_are_refused(tmp_path: Path) -> None:
+    saved(tmp_path)
+    file = tmp_path / "model.safetensors"
+    weights = safetensors.torch.load_file(file)
+    safetensors.torch.save_file({name: weight.half() for name, weight in weights.items()}, file)
+    assert P.MultiModalityPerceiver.from_pretrained(tmp_path).latents.dtype == torch.float32
+    safetensors.torch.save_file({name: weight.int() for name, weight in weights.items()}, file)
+    with pytest.raises(DamagedFileError, match=r"must be like torch\.float32"):
+        P.MultiModalityPerceiver.from_pretrained(tmp_path)
+
+
+def test_loading_says_nothing_and_leaves_random_numbers_as_building_does(tmp_path: Path, capfd: Any) -> None:
+    saved(tmp_path)
+    torch.manual_seed(0)
+    P.MultiModalityPerceiver.from_pretrained(tmp_path)
+    after = torch.rand(3)
+    torch.manual_seed(0)
+    build_arguments = json.loads((tmp_path / "config.json").read_text())
+    P.MultiModalityPerceiver(**build_arguments)
+    assert torch.equal(torch.rand(3), after)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_argument_that_there_is_not_is_no_damage(tmp_path: Path) -> None:
+    saved(tmp_path)
+    with pytest.raises(TypeError, match="MultiModalityPerceiver takes no lattents; it takes modalities, depth"):
+        P.MultiModalityPerceiver.from_pretrained(tmp_path, lattents=3)
+
+
+def test_weights_that_torch_saved_are_read_where_there_are_no_others(tmp_path: Path) -> None:
+    model, batch = build("MultiModalityPerceiver"), inputs("MultiModalityPerceiver")
+    model.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    assert_same(P.MultiModalityPerceiver.from_pretrained(tmp_path), model, batch)
+
+
+class Reading(P.MultiModalityPerceiver):
+    """Looks at its weights while it is made, which the meta device cannot."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.first = self.latents.flatten()[0].item()
+
+
+def test_a_model_that_cannot_be_made_without_weights_is_loaded_all_the_same(tmp_path: Path) -> None:
+    model = Reading(**options("MultiModalityPerceiver"))
+    model.save_pretrained(tmp_path)
+    assert_same(Reading.from_pretrained(tmp_path), model, inputs("MultiModalityPerceiver"))

@@ -1,7 +1,11 @@
 """What is particular to the compiled backend: dtypes and strides that are read as they are, parts, threads."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -122,6 +126,51 @@ def test_without_numba_the_chunked_backend_does_it(monkeypatch: pytest.MonkeyPat
         attend(rows, context)
     expected = compiled.BACKEND.attend(rows, context, 1e-5)[0]
     torch.testing.assert_close(attend(rows, context)[0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_failed_before_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_failures", ["no llvmlite"])
+    context, rows = video()
+    with use_backend("compiled"), pytest.raises(ValueError, match="compiled: it failed before: no llvmlite"):
+        attend(rows, context)
+
+
+LOOP = """
+from perceiver_pytorch.ops.backends.kernels import _loop
+
+@_loop
+def plus(x):
+    return x + 1
+
+print(plus(2), sum(plus.stats.cache_hits.values()))
+"""
+
+
+def test_loops_are_compiled_where_what_was_kept_is_damaged(tmp_path: Path) -> None:
+    def run() -> str:
+        env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+        done = subprocess.run([sys.executable, tmp_path / "loop.py"], capture_output=True, text=True, env=env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    (tmp_path / "loop.py").write_text(LOOP)
+    assert run() == "3 0"
+    assert run() == "3 1"
+    for file in (tmp_path / "kept").rglob("*.nb?"):
+        file.write_bytes(b"damaged")
+    assert run() == "3 0"
+
+
+def test_loops_need_no_place_to_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    from perceiver_pytorch.ops.backends import kernels
+
+    def nowhere(function: object) -> None:
+        raise RuntimeError("cannot cache function: no locator available for file")
+
+    monkeypatch.setattr(kernels, "_Kept", nowhere)
+    loop = kernels._loop(lambda x: x + 1)
+    assert loop(2) == 3
+    assert type(loop._cache).__name__ == "NullCache"
 
 
 def test_layers_share_what_a_context_is_turned_into() -> None:

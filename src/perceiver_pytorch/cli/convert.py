@@ -1,12 +1,13 @@
 """``perceiver convert``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from perceiver_pytorch._saved_files import read_yaml
 from perceiver_pytorch.cli import console
-from perceiver_pytorch.cli.options import pair
+from perceiver_pytorch.cli.options import yaml_pairs
 
 
 def convert(
@@ -29,22 +30,10 @@ def convert(
     ] = None,
 ) -> int:
     """Write a checkpoint of another library in this package's format."""
-    import yaml
-
     from perceiver_pytorch.interop import convert as write
 
-    given: dict[str, Any] = {}
-    if arguments_file is not None:
-        try:
-            given = yaml.safe_load(arguments_file.read_text(encoding="utf-8")) or {}
-        except yaml.YAMLError as error:
-            raise ValueError(f"{arguments_file} is no YAML: {error}") from error
-        if not isinstance(given, dict):
-            raise ValueError(f"{arguments_file} must hold arguments by name, got {type(given).__name__}")
-    for text in arguments or ():
-        name, value = pair(text, "--argument must be NAME=VALUE")
-        given[name] = yaml.safe_load(value)
-    model = write(source, target, **given)
+    given = {} if arguments_file is None else read_yaml(arguments_file)
+    model = write(source, target, **given | yaml_pairs("--argument", "NAME", arguments))
     number = sum(parameter.numel() for parameter in model.parameters())
     console.say(f"{type(model).__name__} with {number:,} parameters written to {target}")
     return 0

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from perceiver_pytorch._saved_files import parse_yaml
 from perceiver_pytorch._settings import Setting, all_settings
 from perceiver_pytorch.training.table.settings import PRESETS
 
@@ -121,15 +122,19 @@ def option_of(cls: type, path: str) -> Any:
 
 def set_values(pairs: Iterable[str] | None) -> Given:
     """What ``--set KEY=VALUE`` says; the values are YAML."""
-    import yaml
+    return {tuple(key.split(".")): value for key, value in yaml_pairs("--set", "KEY", pairs).items()}
 
-    given: Given = {}
+
+def yaml_pairs(option: str, word: str, pairs: Iterable[str] | None) -> dict[str, Any]:
+    """What an option says that is given as often as wanted; the values are YAML."""
+    expected = f"{option} must be {word}=VALUE"
+    given = {}
     for text in pairs or ():
-        key, value = pair(text, "--set must be KEY=VALUE")
+        key, value = pair(text, expected)
         try:
-            given[tuple(key.split("."))] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"--set must be KEY=VALUE with a value in YAML, got {text!r}") from None
+            given[key] = parse_yaml(value)
+        except ValueError as error:
+            raise ValueError(f"{expected} with a value in YAML, got {text[:80]!r} ({error})") from None
     return given
 
 

@@ -1,5 +1,6 @@
 """What was learned from the train rows: targets, and how every modality's cells become arrays. Saved with the model."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from perceiver_pytorch.data.targets import Target, target_types
 from perceiver_pytorch.data.targets.target_columns import check_unique, fit_targets, target_kinds
 
 _VERSION = 2
+_MOST_VALUES = 1 << 28
+"""Of one modality in one row; an hour of sound has about half as many."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,9 @@ class InputSpec:
             )
         targets = _specs(given["targets"], dict(sorted(target_types().items())), "input spec.targets")
         modalities = _specs(given["modalities"], specs(), "input spec.modalities")
+        for modality in modalities:
+            if (size := math.prod(modality.shape)) > _MOST_VALUES:
+                raise DataError(f"{modality.name} must have at most {_MOST_VALUES:,} values a row, got {size:,}")
         spellings = Spellings.from_dict(given["spellings"], "input spec.spellings") if "spellings" in given else None
         return cls(tuple(targets), tuple(modalities), _checked_kinds(given["kinds"]), spellings)
 

@@ -1,17 +1,14 @@
 """Any checkpoint as a model: ours, transformers', release 1.4.0's, perceiver-pytorch 0.11.0's."""
 
-import contextlib
-import io
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 import perceiver_pytorch
+from perceiver_pytorch._saved_files import DamagedFileError, MissingFileError, read_header, read_json
 from perceiver_pytorch.interop import huggingface, upstream
 from perceiver_pytorch.interop.array_perceiver_io import ArrayPerceiverIO, TokenPerceiverIO
-from perceiver_pytorch.interop.checkpoint_files import read_json
 from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
 from perceiver_pytorch.models.saving import CLASS, SavedModel
 
@@ -28,25 +25,30 @@ def load(source: str | Path, **arguments: Any) -> nn.Module:
         **arguments: those of the loader.
 
     Raises:
-        ValueError, TypeError, FileNotFoundError, ConnectionError: for what cannot be read, saying what and why.
+        DamagedFileError: for files that cannot be read, or do not fit each other; it is a FileNotFoundError as well
+            where one is missing.
+        ValueError, TypeError: for arguments that do not fit them.
+        ConnectionError: if the hub cannot be reached.
     """
     if Path(source).is_file():
         return upstream.load(source, **arguments)
     folder = huggingface.find(source, arguments.pop("revision", None))
     values = read_json(folder / huggingface.CONFIG)
     weights = folder / huggingface.SAFETENSORS
-    name = None if "model_type" in values else _named_class(weights)
+    name = None
+    if "model_type" not in values and weights.exists():
+        name = read_header(weights).metadata.get(CLASS)
     if not any(path.is_file() for pattern in huggingface.FILES[2:] for path in folder.glob(pattern)):
-        raise FileNotFoundError(f"{folder} has no weights, such as {huggingface.SAFETENSORS}")
+        raise MissingFileError(f"{folder} has no weights, such as {huggingface.SAFETENSORS}")
     if name is None:
         if weights.is_file() and not ({"model_type", "architectures"} & values.keys() or "task" in arguments):
-            raise ValueError(
+            raise DamagedFileError(
                 f"{weights} names no class of this package, and {huggingface.CONFIG} none of transformers'"
             )
         return huggingface.load(folder, **arguments)
     if arguments:
         raise TypeError(f"{folder} is a saved model and takes no arguments, got {', '.join(arguments)}")
-    return _saved_model(_saved_class(name, folder), folder)
+    return _saved_class(name, folder).from_pretrained(folder)
 
 
 def convert(source: str | Path, target: str | Path, **arguments: Any) -> nn.Module:
@@ -71,36 +73,12 @@ def convert(source: str | Path, target: str | Path, **arguments: Any) -> nn.Modu
     return model
 
 
-def _named_class(path: Path) -> str | None:
-    """The class that a file of weights of ours names.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, "pt") as file:
-            return (file.metadata() or {}).get(CLASS)
-    except SafetensorError as error:
-        raise ValueError(f"{path} cannot be read as weights: {error}") from error
-
-
-def _saved_model(cls: Any, folder: Path) -> nn.Module:
-    """What ``save_pretrained`` wrote, in evaluation mode."""
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a folder
-            return cls.from_pretrained(folder, local_files_only=True).eval()
-    except RuntimeError as error:
-        raise ValueError(f"{folder}: weights do not fit config.json: {' '.join(str(error).split())}") from error
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{folder / huggingface.CONFIG}: {error}") from error
-
-
 def _saved_class(name: str, folder: Path) -> Any:
     if name in _INTEROP:
         return _INTEROP[name]
     cls = getattr(perceiver_pytorch, name) if name in perceiver_pytorch.__all__ else None
     if not (isinstance(cls, type) and issubclass(cls, SavedModel)):
-        raise ValueError(f"{folder / huggingface.SAFETENSORS} has weights of {name}, which is no class of this package")
+        raise DamagedFileError(
+            f"{folder / huggingface.SAFETENSORS} has weights of {name}, which is no class of this package"
+        )
     return cls

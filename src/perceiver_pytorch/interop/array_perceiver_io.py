@@ -47,7 +47,7 @@ class ArrayPerceiverIO(SavedModel, tags=["perceiver-io"]):
         inverted_cross_attn: bool = False,
     ) -> None:
         super().__init__()
-        _checks.positive_int("depth", depth)
+        _checks.num_blocks(_checks.positive_int("depth", depth))
         cross, latent = cross_heads * cross_dim_head, latent_heads * latent_dim_head
         self.latents = init_latents(num_latents, latent_dim, "normal")
         self.cross_attend = AttentionBlock(

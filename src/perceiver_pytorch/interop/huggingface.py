@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch.interop.checkpoint_files import read_json, read_tensors
-from perceiver_pytorch.interop.key_map import Rule, some_of, translate, translate_back
+from perceiver_pytorch._saved_files import DamagedFileError, Entry, MissingFileError, fitting, read_json, read_tensors
+from perceiver_pytorch.interop.key_map import Rule, translate, translate_back
 from perceiver_pytorch.interop.published_config import CLASSES, PublishedConfig
 from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
+from perceiver_pytorch.models.saving import check_weights, on_meta
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 SAFETENSORS, PICKLED = "model.safetensors", "pytorch_model.bin"
@@ -108,23 +108,20 @@ def load(path_or_repo: str | Path, *, revision: str | None = None, task: str | N
         The model, in evaluation mode, in float32.
 
     Raises:
-        ValueError: if the configuration is not a Perceiver's, its class is unknown, or the weights are not those of the
-            configuration; names the file.
-        FileNotFoundError: if files are missing.
+        DamagedFileError: if the configuration is not a Perceiver's, its class is unknown, or the weights are not those
+            of the configuration; names the file. It is a FileNotFoundError as well if files are missing.
         ConnectionError: if the hub cannot be reached.
     """
     folder = find(path_or_repo, revision)
     values = read_json(folder / CONFIG)
-    task = task_of(values, task)
     path = folder / PREPROCESSOR
     preprocessing = read_json(path) if path.is_file() else {}
-    try:
-        config = PublishedConfig.from_huggingface(values)
-        with torch.device("meta"):
-            model = PublishedPerceiver(task, config, preprocessing=preprocessing)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{folder / CONFIG}: {error}") from error
-    _fill(model, read_weights(folder), folder)
+    weights = read_weights(folder)
+    with fitting(folder / CONFIG, "the configuration of a Perceiver"):
+        task, config = task_of(values, task), PublishedConfig.from_huggingface(values)
+        model = on_meta(lambda: PublishedPerceiver(task, config, preprocessing=preprocessing), len(weights))
+    assert isinstance(model, PublishedPerceiver)
+    _fill(model, weights, folder)
     return model.eval()
 
 
@@ -138,11 +135,11 @@ def find(path_or_repo: str | Path, revision: str | None = None) -> Path:
     folder = Path(path_or_repo)
     if folder.is_dir():
         if not (folder / CONFIG).is_file():
-            raise FileNotFoundError(f"{folder} has no {CONFIG}; a checkpoint's folder holds it beside the weights")
+            raise MissingFileError(f"{folder} has no {CONFIG}; a checkpoint's folder holds it beside the weights")
         return folder
     name = str(path_or_repo)
     if folder.suffix in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):
-        raise FileNotFoundError(f"there is no file {name}")
+        raise MissingFileError(f"there is no file {name}")
     if folder.exists() or name.count("/") > 1 or name.startswith((".", "/", "~")):
         raise FileNotFoundError(f"{name} is neither a folder nor the name of a hub repository (owner/name)")
     from huggingface_hub import snapshot_download
@@ -191,21 +188,21 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         if index.is_file():
             weights: dict[str, Tensor] = {}
             places = read_json(index).get("weight_map")
-            if not isinstance(places, dict):
-                raise ValueError(f"{index} must have a weight_map")
+            if not isinstance(places, dict) or not all(isinstance(part, str) for part in places.values()):
+                raise DamagedFileError(f"{index} must have a weight_map of names and files")
             for part in sorted(set(places.values())):
                 if Path(part).name != part or not (folder / part).is_file():
-                    raise FileNotFoundError(f"{index} names {part}, which is not in the folder")
+                    raise MissingFileError(f"{index} names {part}, which is not in the folder")
                 weights |= read_file(folder / part)
             return weights
-    raise FileNotFoundError(f"{folder} has no weights: neither {SAFETENSORS} nor {PICKLED}, nor an index of several")
+    raise MissingFileError(f"{folder} has no weights: neither {SAFETENSORS} nor {PICKLED}, nor an index of several")
 
 
 def read_file(path: Path) -> dict[str, Tensor]:
     """The tensors of a file, by name."""
     weights = read_tensors(path)
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise ValueError(f"{path} must hold a mapping of names to tensors")
+        raise DamagedFileError(f"{path} must hold a mapping of names to tensors")
     return dict(weights)
 
 
@@ -214,23 +211,10 @@ def _fill(model: PublishedPerceiver, weights: dict[str, Tensor], folder: Path) -
     try:
         ours = translate(weights, RULES[model.task])
     except ValueError as error:
-        raise ValueError(f"{folder}: {error}; is it a checkpoint for {model.task}?") from error
-    expected = model.state_dict()
-    missing = [name for name in expected if name not in ours]
-    unknown = [name for name in ours if name not in expected]
-    if missing or unknown:
-        lists = {"missing": missing, "left over": unknown}
-        raise ValueError(
-            f"{folder}: weights do not fit config.json: "
-            + "; ".join(f"{what} {some_of(names)}" for what, names in lists.items() if names)
-        )
-    for name, value in expected.items():
-        if ours[name].shape != value.shape:
-            raise ValueError(
-                f"{folder}: {name} must be {tuple(value.shape)} by config.json, got {tuple(ours[name].shape)}"
-            )
-        if value.is_floating_point():
-            ours[name] = ours[name].float()
+        raise DamagedFileError(f"{folder}: {error}; is it a checkpoint for {model.task}?") from error
+    check_weights(model, {name: Entry.of(weight) for name, weight in ours.items()}, folder)
+    for name, weight in ours.items():
+        ours[name] = weight.float() if weight.is_floating_point() else weight
     model.load_state_dict(ours, assign=True)
     for parameter in model.parameters():
         parameter.requires_grad_()

@@ -9,6 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from perceiver_pytorch._checks import some_of
+
 T = TypeVar("T")
 
 
@@ -69,13 +71,6 @@ def translate_back(weights: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict
         name: torch.cat([found[i] for i in sorted(found)]) if len(found) > 1 else found[0]
         for name, found in parts.items()
     }
-
-
-def some_of(names: Iterable[str], most: int = 5) -> str:
-    """The first names, and how many more there are."""
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _first_match(name: str, patterns: Iterable[tuple[str, T]]) -> tuple[dict[str, str], T] | None:

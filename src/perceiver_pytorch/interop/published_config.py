@@ -73,6 +73,7 @@ class PublishedConfig:
             value = getattr(self, field.name)
             if type(field.default) is int or (field.name in ("qk_channels", "v_channels") and value is not None):
                 _checks.positive_int(field.name, value)
+        _checks.num_blocks(self.num_blocks, self.num_self_attends_per_block)
         _checks.choice("cross_attention_shape_for_attention", self.cross_attention_shape_for_attention, ("kv", "q"))
         if len(self.train_size) != 2:
             raise ValueError(f"train_size must be (height, width), got {self.train_size}")

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 import perceiver_pytorch
+from perceiver_pytorch._checks import some_of
+from perceiver_pytorch._saved_files import DamagedFileError, MissingFileError, read_tensors
 from perceiver_pytorch.interop.array_perceiver_io import ArrayPerceiverIO, TokenPerceiverIO
-from perceiver_pytorch.interop.checkpoint_files import read_tensors
-from perceiver_pytorch.interop.key_map import Rule, some_of, translate
+from perceiver_pytorch.interop.key_map import Rule, translate
+from perceiver_pytorch.models.saving import on_meta
 from perceiver_pytorch.models.style import Style
 
 INSIDE = ("state_dict", "model_state_dict", "model", "net", "weights")
@@ -56,7 +58,8 @@ def load(path: str | Path, *, model: str | None = None, **arguments: Any) -> nn.
         The model, in evaluation mode.
 
     Raises:
-        ValueError, TypeError: for a file that is none of these, missing arguments, or weights that do not fit them.
+        DamagedFileError: for a file that is no checkpoint.
+        ValueError, TypeError: for one of another library, missing arguments, or weights that do not fit them.
     """
     return from_state_dict(read(path), model=model, where=str(path), **arguments)
 
@@ -79,16 +82,21 @@ def from_state_dict(
         ours = translate(weights, kind.rules) if kind.rules else dict(weights)
         build = kind.model or _class_of(weights, model)
         inferred = kind.infer(weights) | _widths_of_heads(weights, build, arguments)
-        made = _built(build, {**_known(build, inferred), **arguments}, where)
+        given = {**_known(build, inferred), **arguments}
+        empty = on_meta(lambda: _built(build, given, where), len(weights))
+        assert empty is not None
+        expected = empty.state_dict()
     except KeyError as error:
-        raise ValueError(f"{where} has no {error.args[0]}; {kind.origin} writes one") from error
+        raise DamagedFileError(f"{where} has no {error.args[0]}; {kind.origin} writes one") from error
     except ValueError as error:
         raise error if where in str(error) else ValueError(f"{where}: {error}") from error
-    expected = made.state_dict()
+    except (IndexError, AttributeError, ArithmeticError, RuntimeError) as error:
+        raise DamagedFileError(f"{where} has other shapes than {kind.origin} writes: {error}") from error
     wrong = [name for name in expected if name not in ours or ours[name].shape != expected[name].shape]
     wrong += [name for name in ours if name not in expected]
     if wrong:
         raise ValueError(f"{where}: weights do not fit the arguments: {some_of(wrong)}")
+    made = _built(build, given, where)
     made.load_state_dict(ours)
     changed = [name for name, value in made.state_dict().items() if not torch.equal(value, ours[name].to(value.dtype))]
     if changed:
@@ -100,14 +108,14 @@ def read(path: str | Path) -> dict[str, Tensor]:
     """The state dict in a file, without what wrappers put before its names."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is no file")
+        raise MissingFileError(f"{path} is no file")
     found = read_tensors(path)
     for name in INSIDE:
         if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):
             found = found[name]
             break
     if not isinstance(found, Mapping) or not found or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ValueError(f"{path} must hold a state dict, or a dictionary with one as {', '.join(INSIDE)}")
+        raise DamagedFileError(f"{path} must hold a state dict, or a dictionary with one as {', '.join(INSIDE)}")
     weights = dict(found)
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in weights):

@@ -125,6 +125,7 @@ class HierarchicalMultiModalityPerceiver(PerceiverBase):
         if not hasattr(configurator, "get_num_latents"):
             raise TypeError(f"configurator must be a HierarchicalConfigurator, got {type(configurator).__name__}")
         layers = range(_checks.positive_int("depth", depth))
+        _checks.num_blocks(depth)
         num_latents = [configurator.get_num_latents(i) for i in layers]
         latent_dims = [configurator.get_latent_dim(i) for i in layers]
         if sorted(num_latents, reverse=True) != num_latents or sorted(latent_dims) != latent_dims:

@@ -68,7 +68,7 @@ class InputModality:
             raise ValueError(f"a modality's name must be a non-empty string without dots, got {self.name!r}")
         where = f"modality {self.name!r}:"
         _checks.positive_int(f"{where} input_channels", self.input_channels)
-        _checks.positive_int(f"{where} input_axis", self.input_axis)
+        _checks.within(f"{where} input_axis", _checks.positive_int(f"{where} input_axis", self.input_axis), most=60)
         _checks.positive_int(f"{where} num_freq_bands", self.num_freq_bands, minimum=0)
         if _checks.number(f"{where} max_freq", self.max_freq) <= 0:
             raise ValueError(f"{where} max_freq must be positive, got {self.max_freq}")

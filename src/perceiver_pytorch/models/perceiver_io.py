@@ -127,6 +127,7 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         _checks.positive_ints(depth=depth, num_latents=num_latents, latent_dim=latent_dim)
         _checks.positive_int("num_latent_block_repeats", num_latent_block_repeats)
         _checks.positive_int("num_latent_blocks_per_layer", num_latent_blocks_per_layer, minimum=0)
+        _checks.num_blocks(depth, num_latent_blocks_per_layer + 1, num_latent_block_repeats)
         cross = _heads("cross", latent_dim, cross_heads, cross_qk_dim, cross_v_dim)
         latent = _heads("latent", latent_dim, latent_heads, latent_qk_dim, latent_v_dim)
         decoder = _heads("decoder", latent_dim, decoder_heads, decoder_qk_dim, decoder_v_dim)

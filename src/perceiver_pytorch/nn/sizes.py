@@ -37,3 +37,4 @@ class Sizes(Settings):
             elif field.type is float:
                 _checks.probability(field.name, getattr(self, field.name))
         super().__post_init__()
+        _checks.num_blocks(self.depth, self.num_latent_blocks_per_layer)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perceiver_pytorch._files import write_json
+from perceiver_pytorch._saved_files import fitting
 from perceiver_pytorch.data import InputSpec, TableDataset
 from perceiver_pytorch.data.targets.scores import metric_lines
 from perceiver_pytorch.tables.rows import ChosenRows, adapted, warn_about_rows
@@ -101,8 +102,9 @@ class Run:
     def lines(self) -> list[str]:
         """The result in words: the metrics, and where the report is."""
         metrics = self.metrics
-        measured = f"measured on {metrics['split']} rows:"
-        lines = [*hardly_trained(metrics), measured, *metric_lines(self.spec.targets, metrics)]
+        with fitting(self.folder.metrics_file, "the metrics of this run"):
+            lines = [*hardly_trained(metrics), f"measured on {metrics['split']} rows:"]
+            lines += metric_lines(self.spec.targets, metrics)
         return [*lines, f"report: {self.report()}"]
 
     def evaluate(

@@ -32,7 +32,7 @@ def test_an_untrained_run_says_how_to_go_on(tmp_path, kind, command):
     with pytest.raises(ValueError, match=r"has no metrics.json; was its training stopped early\?"):
         run.metrics()
     run.metrics_file.write_text("{")
-    with pytest.raises(ValueError, match=r"metrics.json is not a JSON file"):
+    with pytest.raises(ValueError, match=r"metrics.json is no JSON file"):
         run.metrics()
 
 

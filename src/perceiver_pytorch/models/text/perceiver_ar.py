@@ -83,6 +83,7 @@ class PerceiverAR(SavedModel, tags=["text-generation"]):
         _checks.positive_ints(latent_dim=latent_dim, depth=depth, heads=heads, dim_head=dim_head)
         _checks.positive_ints(cross_heads=cross_heads, cross_dim_head=cross_dim_head)
         _checks.positive_ints(num_cross_attends=num_cross_attends, widening_factor=widening_factor)
+        _checks.num_blocks(depth + num_cross_attends)
         _checks.probabilities(prefix_dropout=prefix_dropout, attn_dropout=attn_dropout, ff_dropout=ff_dropout)
         _checks.probability("rotary_fraction", rotary_fraction)
         _checks.choice("activation", activation, tuple(FEED_FORWARD))

@@ -69,6 +69,7 @@ class PerceiverLM(SavedModel, tags=["fill-mask"]):
         super().__init__()
         _checks.positive_ints(vocab_size=vocab_size, max_length=max_length, embedding_dim=embedding_dim)
         _checks.positive_ints(num_latents=num_latents, latent_dim=latent_dim, depth=depth)
+        _checks.num_blocks(depth)
         self.vocab_size = vocab_size
         self.max_length = max_length
         self.embedding = nn.Embedding(vocab_size, embedding_dim)

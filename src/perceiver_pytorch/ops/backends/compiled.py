@@ -18,7 +18,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from perceiver_pytorch.ops import threads
 from perceiver_pytorch.ops.backend import Backend, Rows
+from perceiver_pytorch.ops.backends.chunked import ChunkedAttend
 from perceiver_pytorch.ops.backends.grid import Grid, features_as_channels
+from perceiver_pytorch.ops.backends.instead import or_chunked
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.cost import Count, Size
 from perceiver_pytorch.ops.operator import Gradients
@@ -47,6 +49,7 @@ NO_TOKEN = -1e29
 Result = TypeVar("Result")
 
 _INSTALLED = importlib.util.find_spec("numba") is not None
+_failures: list[str] = []
 
 # Dtypes that data may have, and what NumPy sees them as: it does not know all of them.
 _SEEN_AS = {
@@ -383,6 +386,8 @@ def _unsupported(rows: Rows, context: Context) -> str | None:
     """Takes float32 rows on the CPU, and data of the dtypes above with 1 to `MAX_CHANNELS` channels."""
     if not _INSTALLED:
         return "it needs numba (pip install 'perceiver-multi-modality-pytorch[fast]')"
+    if _failures:
+        return f"it failed before: {_failures[0]}"
     if rows.device.type != "cpu" or context.data.device.type != "cpu":
         return "it runs on the CPU only"
     if rows.dtype != torch.float32:
@@ -414,7 +419,7 @@ def _counts(context: Context, num_rows: int, inner_dim: int) -> tuple[Count, ...
 BACKEND = Backend(
     "compiled",
     _unsupported,
-    _single_threaded(CompiledAttend.forward),
-    _single_threaded(CompiledAttend.backward),
+    or_chunked("compiled", "cpu", _failures, _single_threaded(CompiledAttend.forward), ChunkedAttend.forward),
+    or_chunked("compiled", "cpu", _failures, _single_threaded(CompiledAttend.backward), ChunkedAttend.backward),
     _counts,
 )

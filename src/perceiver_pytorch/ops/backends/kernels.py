@@ -24,10 +24,12 @@ those of `compiled.py`.
 # mypy: ignore-errors
 # Types are Numba's here, inferred anew for every kind of argument.
 
+import contextlib
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from numba.core.caching import FunctionCache
 
 from perceiver_pytorch.ops.backends.simd import (
     WIDTH,
@@ -74,7 +76,21 @@ SUMMED = 1024
 
 # Nothing may be reordered, and multiply and add may be fused: results are the same on every run.
 _function = njit(fastmath={"contract"}, error_model="numpy")
-_loop = njit(fastmath={"contract"}, error_model="numpy", nogil=True, cache=True)
+
+
+class _Kept(FunctionCache):
+    """Loops on the disk. What cannot be read or written there is compiled anew."""
+
+    def _guard_against_spurious_io_errors(self):
+        return contextlib.suppress(Exception)
+
+
+def _loop(function):
+    """A loop that is compiled on first use, and kept on the disk where there is a place for it."""
+    compiled = njit(fastmath={"contract"}, error_model="numpy", nogil=True)(function)
+    with contextlib.suppress(RuntimeError):  # neither this folder nor the user's can be written to
+        compiled._cache = _Kept(function)
+    return compiled
 
 
 class Grid(NamedTuple):

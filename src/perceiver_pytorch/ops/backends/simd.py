@@ -24,6 +24,9 @@ from numba.core import cgutils, config
 from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic, models, register_model
 
+if config.DISABLE_JIT:
+    raise ImportError("NUMBA_DISABLE_JIT is set, so that Numba compiles nothing")
+
 _FEATURES: str = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
 WIDTH = 16 if "+avx512f" in _FEATURES.split(",") else 8
 

@@ -6,14 +6,11 @@ large for their exponentials is decided on the GPU, row by row. Nothing is added
 """
 
 import contextlib
-import functools
 import importlib.util
 import math
 import os
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +18,7 @@ from torch import Tensor
 
 from perceiver_pytorch.ops.backend import Backend, Rows
 from perceiver_pytorch.ops.backends.chunked import ChunkedAttend
+from perceiver_pytorch.ops.backends.instead import or_chunked
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.cost import Count
 from perceiver_pytorch.ops.operator import Gradients
@@ -57,7 +55,6 @@ PROGRAMS = 1024
 SHORT = 64
 """Tokens of a line below which another axis is taken into it."""
 
-Result = TypeVar("Result")
 
 _failures: list[str] = []
 _INSTALLED = importlib.util.find_spec("triton") is not None
@@ -283,28 +280,6 @@ def _constant_gradients(
     return code, found
 
 
-def _or_chunked(function: Callable[..., Result], instead: Callable[..., Result]) -> Callable[..., Result]:
-    """``function``, or for good ``instead`` once Triton could not compile or start a kernel."""
-
-    @functools.wraps(function)
-    def wrapped(rows: Tensor, *arguments: Any) -> Result:
-        if rows.device.type != "cuda":
-            return function(rows, *arguments)
-        if not _failures:
-            try:
-                return function(rows, *arguments)
-            except torch.cuda.OutOfMemoryError:
-                raise
-            except Exception as error:  # those of Triton, of its compiler and of the driver have no class in common
-                warnings.warn(
-                    f"the Triton backend failed ({error}); the chunked one is used from here on", stacklevel=2
-                )
-                _failures.append(str(error))
-        return instead(rows, *arguments)
-
-    return wrapped
-
-
 def _unsupported(rows: Rows, context: Context) -> str | None:
     """Takes float32 rows on a GPU (on the CPU in Triton's interpreter), and data of the dtypes above."""
     data = context.data
@@ -335,7 +310,7 @@ def _counts(context: Context, num_rows: int, inner_dim: int) -> tuple[Count, ...
 BACKEND = Backend(
     "triton",
     _unsupported,
-    _or_chunked(TritonAttend.forward, ChunkedAttend.forward),
-    _or_chunked(TritonAttend.backward, ChunkedAttend.backward),
+    or_chunked("Triton", "cuda", _failures, TritonAttend.forward, ChunkedAttend.forward),
+    or_chunked("Triton", "cuda", _failures, TritonAttend.backward, ChunkedAttend.backward),
     _counts,
 )

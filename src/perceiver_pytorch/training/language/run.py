@@ -2,10 +2,11 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from perceiver_pytorch._files import write_json
-from perceiver_pytorch._settings import load_config
+from perceiver_pytorch._saved_files import DamagedFileError, fitting, read_yaml
+from perceiver_pytorch._settings import typed
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.models.text.perceiver_ar import PerceiverAR
 from perceiver_pytorch.models.text.perceiver_lm import PerceiverLM
@@ -21,6 +22,7 @@ class LanguageRun(RunFolder):
     """
 
     command = ("language", "FILE")
+    defaults = LanguageConfig()
 
     @property
     def curve_file(self) -> Path:
@@ -36,11 +38,14 @@ class LanguageRun(RunFolder):
 
     def check_text(self, text: Bytes) -> None:
         """Raises a `DataError` if the run began with another text."""
-        if self.text_file.is_file() and (kept := self._read(self.text_file)) != _checksum(text):
-            raise DataError(
-                f"run {self.path} began with another text (of {kept['bytes']:,} bytes; this one has {len(text):,}). "
-                "Restore that text, or start a new run; `perceiver evaluate` measures a model on other texts"
-            )
+        if not self.text_file.is_file() or (kept := self._read(self.text_file)) == _checksum(text):
+            return
+        with fitting(self.text_file, "length and checksum of a text"):
+            length = typed("bytes", kept["bytes"], int)
+        raise DataError(
+            f"run {self.path} began with another text (of {length:,} bytes; this one has {len(text):,}). "
+            "Restore that text, or start a new run; `perceiver evaluate` measures a model on other texts"
+        )
 
     def write_text(self, text: Bytes) -> None:
         """Keeps what tells texts apart."""
@@ -49,16 +54,11 @@ class LanguageRun(RunFolder):
     @classmethod
     def is_at(cls, path: Path) -> bool:
         """Whether ``path`` is the run of a language model: its configuration names an objective."""
-        import yaml
-
         file = cls(path).config_file
-        if not file.is_file():
-            return False
         try:
-            settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError):
+            return file.is_file() and "objective" in read_yaml(file)
+        except DamagedFileError:
             return False
-        return isinstance(settings, dict) and "objective" in settings
 
     @classmethod
     def open_language(cls, path: Path) -> "LanguageRun":
@@ -73,7 +73,7 @@ class LanguageRun(RunFolder):
         return run
 
     def config(self) -> LanguageConfig:
-        return load_config(self.config_file, LanguageConfig())
+        return cast(LanguageConfig, super().config())
 
     def causal_model(self) -> PerceiverAR:
         """The trained causal model; ValueError if the run has another, or none yet."""

@@ -51,7 +51,7 @@ class LanguageTask:
         reporter.say(", ".join(f"{name}: {len(part):,} bytes" for name, part in self.parts.items()))
 
     def module(self, reporter: Reporter) -> LanguageModule:
-        checked_size(lambda: self.objective.build(self.config), self.config.model.depth)
+        checked_size(lambda: self.objective.build(self.config))
         model = self.objective.build(self.config)
         reporter.say(f"{type(model).__name__}: {_num_parameters(model):,} parameters")
         return LanguageModule(model, self.objective, self.training)

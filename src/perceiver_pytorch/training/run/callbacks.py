@@ -24,18 +24,23 @@ class Stopper(pl.Callback):
     Args:
         last: file of the checkpoint to resume from.
         install_handlers: called when training starts, after Lightning has put a SIGTERM handler of its own in front.
+
+    Attributes:
+        begun: whether training has started: a checkpoint, if any, was read before.
     """
 
     def __init__(self, last: Path, install_handlers: Callable[[], None] = lambda: None) -> None:
         self.last = last
         self.install_handlers = install_handlers
         self.reason: str | None = None
+        self.begun = False
 
     def request(self, reason: str) -> None:
         """Stops before the next step."""
         self.reason = self.reason or reason
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.begun = True
         self.install_handlers()
 
     def on_train_batch_start(

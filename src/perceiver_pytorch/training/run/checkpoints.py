@@ -7,10 +7,12 @@ epoch, made after it; `recover` makes it again where a run was killed between th
 import io
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+from zipfile import ZipFile, is_zipfile
 
 import lightning.pytorch as pl
 import torch
@@ -18,6 +20,8 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from perceiver_pytorch._files import copy_whole, write_whole
+from perceiver_pytorch._saved_files import DamagedFileError, MissingFileError, fitting, read_tensors
+from perceiver_pytorch._settings import typed
 from perceiver_pytorch.training.run.divergence import all_finite, diverged
 from perceiver_pytorch.training.run.durations import Every
 from perceiver_pytorch.training.run.planning import Plan
@@ -49,9 +53,9 @@ class Progress:
 
     @classmethod
     def of(cls, checkpoint: Mapping[str, Any]) -> "Progress":
-        kept = dict(checkpoint.get(_KEY, {}))
+        kept = checkpoint.get(_KEY, {}) | {"step": checkpoint["global_step"]}
         plan = kept.pop("plan", None)
-        return cls(**kept | {"step": int(checkpoint["global_step"]), "plan": None if plan is None else Plan(**plan)})
+        return cls(**_typed(cls, kept), plan=None if plan is None else Plan(**_typed(Plan, plan)))
 
     def is_beaten_by(self, score: float, loss: float, sign: float, *, ties_by_loss: bool) -> bool:
         """Whether a validation is better than the best so far.
@@ -156,14 +160,43 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """A checkpoint's content; nothing of it is run.
 
     Raises:
-        ValueError: if it is damaged.
+        DamagedFileError: if it is damaged, or another program's.
     """
+    with of_this_run(path):
+        checkpoint = read_tensors(path, map_location)
+        if is_zipfile(path) and (part := ZipFile(path).testzip()) is not None:
+            raise ValueError(f"{part} has another checksum than when it was written")
+        Progress.of(checkpoint)
+        _whole_number(checkpoint, "order_epoch")
+        _whole_number(checkpoint, "batch_in_epoch")
+        if not all(isinstance(weight, torch.Tensor) for weight in checkpoint["state_dict"].values()):
+            raise TypeError("state_dict must hold tensors")
+        return checkpoint
+
+
+@contextmanager
+def of_this_run(path: Path) -> Iterator[None]:
+    """Raises a `DamagedFileError` where a checkpoint is not what the block expects of one of its run."""
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
-    except OSError:
+        with fitting(path, "a checkpoint of this run"):
+            yield
+    except MissingFileError:
         raise
-    except Exception as error:  # zip, pickle and PyTorch's own
-        raise ValueError(f"checkpoint {path} is damaged ({error}); start the run again in another folder") from error
+    except DamagedFileError as error:
+        raise DamagedFileError(
+            f"checkpoint {path} is damaged or of another run ({error}); start the run again in another folder"
+        ) from error
+
+
+def _typed(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of fields of ``cls``, each of its type."""
+    hints = get_type_hints(cls)
+    return {name: typed(name, value, hints[name]) for name, value in values.items()}
+
+
+def _whole_number(checkpoint: Mapping[str, Any], name: str) -> None:
+    if not isinstance(number := checkpoint.get(name, 0), int) or number < 0:
+        raise TypeError(f"{name} must be a whole number, got {number!r}")
 
 
 class _Writer(io.FileIO):
@@ -214,7 +247,8 @@ def load_state(path: Path, module: pl.LightningModule) -> Progress | None:
     if not path.is_file():
         return None
     checkpoint = read_checkpoint(path)
-    module.load_state_dict(checkpoint["state_dict"])
+    with of_this_run(path):
+        module.load_state_dict(checkpoint["state_dict"])
     if not all_finite(module):
         raise ValueError(
             f"the weights in {path} are not finite: this run diverged; start a new one with a smaller --lr"

@@ -1,9 +1,6 @@
 """The folder that a run leaves behind: the files of every kind of run, and the only place that knows their names."""
 
-import contextlib
 import dataclasses
-import io
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -11,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
 from perceiver_pytorch._files import (
     DiskFullError,
@@ -21,7 +18,8 @@ from perceiver_pytorch._files import (
     write_text,
     write_whole,
 )
-from perceiver_pytorch._settings import Settings, dump_config
+from perceiver_pytorch._saved_files import DamagedFileError, MissingFileError, fitting, read_json, read_yaml
+from perceiver_pytorch._settings import Settings, as_before, dump_config, load_config, typed
 from perceiver_pytorch.training.run.divergence import Divergence, all_finite
 from perceiver_pytorch.training.run.lock import is_held, locked
 
@@ -48,10 +46,12 @@ class RunFolder:
 
     Attributes:
         command: the command that makes such runs, and its argument.
+        defaults: settings of such runs.
     """
 
     path: Path
     command: ClassVar[tuple[str, str]]
+    defaults: ClassVar[Settings]
 
     @property
     def config_file(self) -> Path:
@@ -120,11 +120,11 @@ class RunFolder:
         if run.config_file.is_file():
             return run
         if path.is_dir() and not _holds_something(path):
-            raise ValueError(
+            raise MissingFileError(
                 f"run {path} has nothing to resume: it ended before its configuration was written; "
                 f"start it again with perceiver {' '.join(cls.command)} --run {path}"
             )
-        raise ValueError(f"{path} is not a run folder: it has no {run.config_file.name}")
+        raise MissingFileError(f"{path} is not a run folder: it has no {run.config_file.name}")
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -177,8 +177,14 @@ class RunFolder:
         write_text(self.config_file, dump_config(config))
 
     def config(self) -> Settings:
-        """What the run was configured with."""
-        raise NotImplementedError
+        """What the run was configured with.
+
+        Raises:
+            DamagedFileError: if the file is damaged; a part of it is, too: every run has these three groups.
+        """
+        if missing := {"data", "model", "training"} - read_yaml(self.config_file).keys():
+            raise DamagedFileError(f"{self.config_file} must have {', '.join(sorted(missing))}; copy the file again")
+        return load_config(self.config_file, as_before(self.defaults))
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         write_json(self.metrics_file, metrics)
@@ -191,7 +197,12 @@ class RunFolder:
 
     def divergence(self) -> Divergence | None:
         """Where training diverged; None if it did not."""
-        return Divergence(**self._read(self.divergence_file)) if self.divergence_file.is_file() else None
+        if not self.divergence_file.is_file():
+            return None
+        hints = get_type_hints(Divergence)
+        with fitting(self.divergence_file, "where a run diverged"):
+            values = self._read(self.divergence_file).items()
+            return Divergence(**{name: typed(name, value, hints[name]) for name, value in values})
 
     def write_model(self, model: Saved) -> None:
         """Writes weights and configuration in a folder beside, then moves them to their places."""
@@ -211,28 +222,30 @@ class RunFolder:
         """The trained model of class ``kind``, in evaluation mode.
 
         Raises:
-            ValueError: if the run has none yet, or its weights are not finite.
+            ValueError: if the run has none yet.
+            DamagedFileError: if its files are damaged, or its weights are not finite.
         """
         self._require_model()
-        with contextlib.redirect_stdout(io.StringIO()):  # huggingface_hub prints that it reads a folder
-            model: Any = kind.from_pretrained(self.path, local_files_only=True)  # type: ignore[attr-defined]
+        model: Any = kind.from_pretrained(self.path)  # type: ignore[attr-defined]
         if not all_finite(model):
-            raise ValueError(f"the model of run {self.path} has weights that are not finite: its training diverged")
-        return model.eval()
+            raise DamagedFileError(
+                f"the model of run {self.path} has weights that are not finite: its training diverged, or "
+                f"{self.model_files[1]} is damaged"
+            )
+        return model
 
     def _require_model(self) -> None:
         if not self.model_files[1].is_file() and (divergence := self.divergence()) is not None:
-            raise ValueError(f"run {self.path} has no model: {divergence}. {divergence.remedy}")
+            raise MissingFileError(f"run {self.path} has no model: {divergence}. {divergence.remedy}")
         if not self.model_files[1].is_file():
-            raise ValueError(f"run {self.path} has no model yet; continue its training with `{self.resume_command}`")
+            raise MissingFileError(
+                f"run {self.path} has no model yet; continue its training with `{self.resume_command}`"
+            )
 
     def _read(self, path: Path) -> dict[str, Any]:
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ValueError(f"run {self.path} has no {path.name}; was its training stopped early?") from None
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is not a JSON file: {error}") from None
+        if not path.exists():
+            raise MissingFileError(f"run {self.path} has no {path.name}; was its training stopped early?")
+        return read_json(path)
 
 
 def _holds_something(path: Path) -> bool:

@@ -6,14 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from perceiver_pytorch._files import read_text, write_text
+from perceiver_pytorch._saved_files import fitting, found
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """Rows of a history file; none if there is no file."""
+    """Rows of a history file; none if there is no file.
+
+    Raises:
+        DamagedFileError: if it holds something else.
+    """
     if not path.exists():
         return []
-    lines = read_text(path).splitlines()
-    return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(lines)]
+    with found(path), fitting(path, "a table of numbers"):
+        rows = [
+            {key: float(value) for key, value in row.items()} for row in csv.DictReader(read_text(path).splitlines())
+        ]
+        if any("epoch" not in row for row in rows):
+            raise ValueError("it must have a column epoch")
+        return rows
 
 
 def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:

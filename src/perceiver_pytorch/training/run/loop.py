@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torchmetrics import Metric
 
 from perceiver_pytorch.training.run.callbacks import History, Stopper, TrainingStopped, build_callbacks, quiet_lightning
-from perceiver_pytorch.training.run.checkpoints import Checkpoints, Progress, WholeCheckpoints, recover
+from perceiver_pytorch.training.run.checkpoints import Checkpoints, Progress, WholeCheckpoints, of_this_run, recover
 from perceiver_pytorch.training.run.divergence import DivergedError, diverged, gradients_finite
 from perceiver_pytorch.training.run.durations import Deadline, Every
 from perceiver_pytorch.training.run.folder import TENSORBOARD, RunFolder
@@ -194,6 +194,11 @@ def run_loop(
         raise
     except SystemExit as exit_:  # what Lightning makes of a KeyboardInterrupt
         raise KeyboardInterrupt from exit_
+    except Exception:
+        if last is None or stopper.begun:
+            raise
+        with of_this_run(last):
+            raise
     return Ended(None, replace(checkpoints.progress, step=trainer.global_step))
 
 

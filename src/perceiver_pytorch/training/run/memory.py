@@ -6,9 +6,6 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-MAX_BLOCKS = 10_000
-"""More of them take minutes to build, and nobody trains them."""
-
 OUT_OF_MEMORY = (
     "there is too little memory for a training step: use a smaller --batch-size, or a smaller model "
     "(--preset, --set model.num_latents=..)"
@@ -22,20 +19,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     return told or isinstance(error, MemoryError)
 
 
-def checked_size(build: Callable[[], nn.Module], blocks: int) -> None:
+def checked_size(build: Callable[[], nn.Module]) -> None:
     """That the weights of a model would fit into memory.
 
     Args:
         build: makes the model, on the meta device.
-        blocks: how many it has.
 
     Raises:
         ValueError: if they would not.
     """
-    if blocks > MAX_BLOCKS:
-        raise ValueError(
-            f"the model must have at most {MAX_BLOCKS:,} latent blocks, got {blocks:,}; give a smaller depth"
-        )
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             size = sum(weight.numel() * weight.element_size() for weight in build().parameters())

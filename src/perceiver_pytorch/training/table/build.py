@@ -29,7 +29,7 @@ def build_model(spec: InputSpec, config: ModelConfig) -> TableModel:
     Raises:
         ValueError: if it does not fit into memory.
     """
-    checked_size(lambda: _built(spec, config), config.depth * config.num_latent_blocks_per_layer)
+    checked_size(lambda: _built(spec, config))
     return _built(spec, config)
 
 
@@ -55,6 +55,32 @@ def assemble(spec: InputSpec, arguments: Mapping[str, Any]) -> TableModel:
         return MultiModalityWithTextPerceiver(num_classes=spec.targets[0].size, **arguments)
     encoder = MultiModalityWithTextPerceiverNoPooling(**arguments)
     return MultiTaskPerceiver(encoder=encoder, tasks={target.name: target.size for target in spec.targets})
+
+
+def check_fits(spec: InputSpec, model: Any) -> None:
+    """That a saved model reads the modalities of ``spec``, and answers its targets.
+
+    Raises:
+        ValueError: if it does not; the message says which.
+    """
+    declared = model.modalities if hasattr(model, "modalities") else model.encoder.modalities
+    published = {column["name"] for column in getattr(model, "reads", {}).values()}
+    names = {model_name(modality.name) for modality in spec.modalities}
+    if names != {*declared, *published}:
+        raise ValueError(f"modalities must be those of the model ({', '.join(declared)}), got {', '.join(names)}")
+    for modality in spec.modalities:
+        if (other := declared.get(model_name(modality.name))) is None:
+            continue
+        read, embedding = modality.model_input(), getattr(other, "embedding", None)
+        size = 0 if embedding is None else embedding.num_embeddings
+        ours, theirs = (read.num_axes, read.channels, read.vocab_size), (other.input_axis, other.input_channels, size)
+        if ours != theirs:
+            raise ValueError(
+                f"axes, channels and ids of {modality.name!r} must be {theirs} as in the model, got {ours}"
+            )
+    sizes = getattr(model, "tasks", None) or {spec.targets[0].name: model.num_classes}
+    if (found := {target.name: target.size for target in spec.targets}) != sizes:
+        raise ValueError(f"targets must be {sizes} as in the model, got {found}")
 
 
 def run_model(model: nn.Module, batch: Batch, targets: Sequence[Target]) -> dict[str, Tensor]:

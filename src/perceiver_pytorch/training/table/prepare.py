@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from perceiver_pytorch import _checks
+from perceiver_pytorch._saved_files import fitting
 from perceiver_pytorch.data import (
     InputSpec,
     SpecOptions,
@@ -214,7 +215,9 @@ def _check_table(run: TableRun, now: dict[str, Any], config: FitConfig) -> None:
     """Raises a `ValueError` if the table has changed since the run began: other rows lead to other weights."""
     if not run.spec_file.is_file() or not run.table_file.is_file():  # nothing was learned, or by an early version
         return
-    found = differences(run.table(), now)
+    before = run.table()
+    with fitting(run.table_file, "the fingerprint of a table"):
+        found = differences(before, now)
     if found:
         raise ValueError(
             f"{config.data.table} has changed since {run.path} began: {'; '.join(found)}. Resuming would give "

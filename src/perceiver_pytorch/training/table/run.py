@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from perceiver_pytorch._checks import UnknownKeyError
 from perceiver_pytorch._files import write_json
-from perceiver_pytorch._settings import as_before, load_config
+from perceiver_pytorch._saved_files import DamagedFileError, fitting
+from perceiver_pytorch._settings import typed
 from perceiver_pytorch.data import InputSpec
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.table.settings import FitConfig
@@ -23,6 +24,7 @@ class TableRun(RunFolder):
     """
 
     command = ("fit", "TABLE")
+    defaults = FitConfig()
 
     @property
     def spec_file(self) -> Path:
@@ -51,9 +53,11 @@ class TableRun(RunFolder):
 
     def config(self) -> FitConfig:
         try:
-            return load_config(self.config_file, as_before(FitConfig()))
-        except UnknownKeyError as error:
-            raise ValueError(
+            return cast(FitConfig, super().config())
+        except DamagedFileError as error:
+            if not isinstance(error.__cause__, UnknownKeyError):
+                raise
+            raise DamagedFileError(
                 f"{error}. If the run reads a kind of column that another package adds, install that package"
             ) from None
 
@@ -61,7 +65,9 @@ class TableRun(RunFolder):
         write_json(self.spec_file, spec.to_dict())
 
     def spec(self) -> InputSpec:
-        return InputSpec.from_dict(self._read(self.spec_file))
+        given = self._read(self.spec_file)
+        with fitting(self.spec_file, "what a run learned about its table"):
+            return InputSpec.from_dict(given)
 
     def write_table(self, fingerprint: Mapping[str, Any]) -> None:
         write_json(self.table_file, fingerprint)
@@ -74,23 +80,30 @@ class TableRun(RunFolder):
 
     def warnings(self) -> list[str]:
         """What was doubtful about the table when the run began; runs of earlier versions did not write it down."""
-        return self._read(self.warnings_file)["warnings"] if self.warnings_file.is_file() else []
+        if not self.warnings_file.is_file():
+            return []
+        with fitting(self.warnings_file, "a list of warnings"):
+            return typed("warnings", self._read(self.warnings_file)["warnings"], list[str])
 
     def model(self) -> "RunModel":
         """The trained model, in evaluation mode.
 
         Raises:
-            ValueError: if the run has none yet.
+            DamagedFileError: if the run has none yet, or its files are damaged or do not fit each other.
         """
         from perceiver_pytorch.models.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
         from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
+        from perceiver_pytorch.training.table.build import check_fits
 
         self._require_model()
         config = self._read(self.model_files[0])
+        kind: type = MultiTaskPerceiver if "tasks" in config else MultiModalityWithTextPerceiver
         if "published" in config:
             from perceiver_pytorch.training.start.published import PublishedTableModel
 
-            return self.load(PublishedTableModel)
-        if "tasks" in config:
-            return self.load(MultiTaskPerceiver)
-        return self.load(MultiModalityWithTextPerceiver)
+            kind = PublishedTableModel
+        model: RunModel = self.load(kind)
+        spec = self.spec()
+        with fitting(self.spec_file):
+            check_fits(spec, model)
+        return model

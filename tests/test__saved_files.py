@@ -1,4 +1,4 @@
-"""Files of checkpoints: what is none is said to be none, and is not unpickled."""
+"""Files of models: what is none is said to be none, and is not unpickled."""
 
 import contextlib
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from perceiver_pytorch.interop.checkpoint_files import read_tensors
+from perceiver_pytorch._saved_files import read_tensors
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
