@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from perceiver_pytorch._processes import worded_deaths
+from perceiver_pytorch._processes import DecodingMemoryError, worded_deaths
 from perceiver_pytorch.data.workers import in_workers
 
 
@@ -35,6 +35,17 @@ def test_a_killed_process_is_told_with_its_signal_and_what_to_do(told, message):
 def test_other_errors_stay_what_they_are():
     with pytest.raises(RuntimeError, match="shapes differ"), worded_deaths():
         raise RuntimeError("shapes differ")
+
+
+def run_out(rows):
+    raise DecodingMemoryError.at("row 3, column 'x'", "no room")
+
+
+def test_missing_memory_within_a_process_is_told_without_a_traceback():
+    words = r"^there is too little memory .*\(no room\).* Go on\.$"
+    with pytest.raises(DecodingMemoryError, match=words) as told, worded_deaths("Go on."):
+        list(in_workers(run_out, [np.arange(3)] * 2, 1))
+    assert "Traceback" not in str(told.value)
 
 
 def die(rows):

@@ -29,6 +29,8 @@ ELSEWHERE = {
     "data.random_changes": "training/table/test_augment.py: the changes that they are parts of",
     "data.train_rows": "data/test_input_spec.py: what is learned from them, and from no others",
     "data.values": "data/test_fuzz.py: cells of any kind, read by the kinds",
+    "data.media.decoder_process": "data/media/test_decoding.py: the other side of what is asked there",
+    "data.media.fitting": "data/kinds/test_image.py: boxes of images",
     "data.media.av_file": "data/media/test_video_file.py: opened for films and sounds",
     "data.sources.builtin_sets": "data/builtin/test_store.py: the sets, loaded by name",
     **dict.fromkeys(("data.builtin.digits", "data.builtin.easy_vqa"), "data/builtin/test_store.py: built and loaded"),

@@ -1,7 +1,11 @@
-"""Processes that decode rows, and are killed."""
+"""Processes that decode: what ends with what, and what is said about one that was killed."""
 
+import os
 import re
 import signal
+import sys
+import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,23 +13,45 @@ from contextlib import contextmanager
 _DEATH = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal: ([^.]*)|exited unexpectedly)"
 )
+# What PyTorch makes of an error in a worker: a traceback, then the error's name and message.
+_CAUGHT = re.compile(r"Caught \w+ in .*\n[\w.]+Error: (.*)", re.DOTALL)
 _CAUSES = {
     "Killed": "which is what the system does where memory runs out: use fewer of them (--workers 1, or 0: the main "
     "process decodes), or keep fewer decoded rows (--set data.cache_mb=0)",
     "Bus error": "which happens where shared memory runs out (/dev/shm): make it larger, or use --workers 0",
 }
+_LOOK = 1.0  # seconds from one look at the parent to the next
 _ANY_CAUSE = "which a damaged file can do, or too little memory: use fewer of them (--workers 1)"
+
+
+class DecodingMemoryError(MemoryError):
+    """Memory ran out while a row was decoded. The message says what to do."""
+
+    @classmethod
+    def at(cls, place: str, reason: str) -> "DecodingMemoryError":
+        """For a place in the table, or what was decoded there."""
+        told = f" ({reason})" if reason else ""
+        return cls(
+            f"there is too little memory to decode {place}{told}: decode in fewer processes (--workers 1, or 0: the "
+            "main process decodes), keep fewer decoded rows (--set data.cache_mb=0), or lower --cell-mb"
+        )
 
 
 @contextmanager
 def worded_deaths(remedy: str = "") -> Iterator[None]:
-    """Raises a `ChildProcessError` for a process that was killed while it decoded, which says by what and what to do.
+    """Raises a `ChildProcessError` for a process that was killed while it decoded, which says by what and what to do;
+    and such errors from within one without its traceback.
 
     Args:
         remedy: a sentence more.
     """
     try:
         yield
+    except (MemoryError, ChildProcessError) as error:
+        caught = _CAUGHT.match(str(error))
+        if caught is None:
+            raise
+        raise type(error)(f"{caught[1].strip()} {remedy}".strip()) from None
     except RuntimeError as error:
         # PyTorch names the signal in the error that its last one came from.
         found = [match.groups() for one in (error.__cause__, error) if (match := _DEATH.search(str(one)))]
@@ -39,6 +65,18 @@ def worded_deaths(remedy: str = "") -> Iterator[None]:
         raise ChildProcessError(
             f"a process that decodes rows (pid {pids}) {ended}, {cause}. {remedy}".strip()
         ) from error
+
+
+def end_with_parent(parent: int) -> None:
+    """Have this process end when its parent (a process number) is gone, whatever it waits for."""
+    if sys.platform != "win32":
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK)
+    os._exit(1)
 
 
 def _signal_of(error: BaseException, pids: str) -> str | None:

@@ -37,7 +37,7 @@ def spoil(folder, lines):
     (folder.parent / "outside.png").write_bytes(picture)
     wrong = {
         0: ("picture", "cut.png", "cannot be decoded"),
-        2: ("picture", "bomb.png", "suspiciously large"),
+        2: ("picture", "bomb.png", "--cell-mb 859 allows it"),
         6: ("sound", "silence.wav", "cannot be decoded"),
         8: ("picture", "nowhere.png", "there is no file"),
         12: ("picture", "../outside.png", "leads out of the table's folder"),

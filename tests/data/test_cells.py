@@ -1,5 +1,8 @@
 """Files behind cells."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 
@@ -44,11 +47,34 @@ class TestFiles:
 
     @pytest.mark.parametrize(
         ("cell", "message"),
-        [("gone.png", "no file 'gone.png'"), (".", "no file"), (3, "type int"), ("a\0b.png", "path|file")],
+        [
+            ("gone.png", "no file 'gone.png'"),
+            (".", "must be a file, is a folder"),
+            ("x" * 300 + ".png", "name too long"),
+            (3, "type int"),
+            ("a\0b.png", "path|file"),
+        ],
     )
     def test_unusable_cells_are_named(self, tmp_path, cell, message):
         with pytest.raises(DataError, match=f"row 17, column 'x': .*({message})"):
             picture().encode({"x": cell}, self.where(tmp_path))
+
+    def test_what_is_no_regular_file_is_named_whatever_may_be_outside(self, tmp_path):
+        (tmp_path / "loop.png").symlink_to("loop.png")
+        os.mkfifo(tmp_path / "pipe.png")
+        cells = {"loop.png": "symbolic links", "pipe.png": "is a pipe", "/dev/zero": "is a device", "a/" * 3000: "long"}
+        for cell, reason in {**cells, "x" * 300: "name too long", "a\0b": "null byte"}.items():
+            for outside in (True, False) if cell != "/dev/zero" else (True,):
+                with pytest.raises(DataError, match=rf"row 17, column 'x': .*({reason}|[Ss]ymlink loop)"):
+                    picture().encode({"x": cell}, self.where(tmp_path, allow_outside=outside))
+
+    def test_a_lack_of_open_files_is_not_the_cells_fault(self, tmp_path, monkeypatch):
+        def refuse(path):
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        monkeypatch.setattr("perceiver_pytorch.data.cells.check_regular", refuse)
+        with pytest.raises(OSError, match="Too many"):
+            picture().encode({"x": "a.png"}, self.where(tmp_path))
 
     def test_a_path_as_windows_writes_it_is_found(self, tmp_path):
         (tmp_path / "some").mkdir()

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from data_helpers import fitted, png, table_of, write_table
+from perceiver_pytorch._processes import DecodingMemoryError
 from perceiver_pytorch.data import DataError, ImageSpec, InputSpec, Table, TableDataset, dataset
 
 
@@ -207,3 +208,30 @@ def test_a_table_without_an_input_column_is_refused(tmp_path):
         TableDataset(table, np.arange(2), spec, workers=-1)
     with pytest.raises(DataError, match="on_error"):
         TableDataset(table, np.arange(2), spec, on_error="ignore")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (PermissionError(13, "Permission denied"), None),
+        (OSError(36, "File name too long"), None),
+        (OSError(24, "Too many open files"), OSError),
+        (ChildProcessError("no process"), ChildProcessError),
+        (MemoryError("no room"), DecodingMemoryError),
+    ],
+)
+def test_what_a_file_does_is_a_bad_row_and_what_the_computer_lacks_is_not(av_table, monkeypatch, error, expected):
+    """Whatever the kind does: one from a package of others may open files by itself."""
+    spec, splits = fitted(av_table, "label")
+
+    def refuse(spec, row, where):
+        raise error
+
+    monkeypatch.setattr(ImageSpec, "encode", refuse)
+    data = TableDataset(av_table, splits.val, spec, on_error="skip", workers=0)
+    if expected is None:
+        _, bad = data.samples([0])
+        assert (bad[0].column, bad[0].reason[: len("a file cannot")]) == ("image", "a file cannot")
+    else:
+        with pytest.raises(expected, match=r"no process|Too many|too little memory to decode row .*no room"):
+            data.samples([0])

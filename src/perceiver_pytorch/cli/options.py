@@ -94,7 +94,7 @@ def with_settings(cls: type, order: str) -> Callable[[Callable[..., int]], Calla
 
 READING = (
     *("--on-error", "--allow-outside", "--encoding", "--skip-lines", "--header/--no-header", "--quoting"),
-    *("--table-mb", "--workers"),
+    *("--table-mb", "--cell-mb", "--workers"),
 )
 """How a table is read that a model is used on."""
 

@@ -1,19 +1,23 @@
 """Cells that hold arrays of numbers: lists, JSON text, NumPy files."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from perceiver_pytorch._files import open_regular
 from perceiver_pytorch._lazy import numpy as np
+from perceiver_pytorch.data.cell_memory import CELL_BYTES, claim
 from perceiver_pytorch.data.cells import Where, media_source
 from perceiver_pytorch.data.sniff import sniff_bytes, sniff_path
 from perceiver_pytorch.data.values import as_seconds, is_missing
 
 _VALUES, _TIMES = ("values", "value"), ("time", "times", "timestamps")  # fields of a cell that brings its time stamps
-_NUMPY = b"\x93NUMPY"
-_MAX_BYTES = 1 << 30  # of an array, before it is cut: a header may claim any shape
+_NUMPY, _ZIP = b"\x93NUMPY", b"PK"
+_NUMBERS, _FLOAT = "biuf", 8  # kinds of dtypes that are read; bytes of a float64, as which they are
+_PARSED = 16  # bytes of Python's numbers for a character of JSON
 
 
 def array_cell(value: Any, column: str, where: Where) -> "np.ndarray | None":
@@ -30,10 +34,7 @@ def array_cell(value: Any, column: str, where: Where) -> "np.ndarray | None":
     if is_missing(value):
         return None
     if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            return _floats(json.loads(value), column, where)
-        except (ValueError, RecursionError) as error:
-            raise where.error(column, f"{value[:40]!r} is no JSON array ({error})") from error
+        return _floats(_parsed(value, column, where), column, where)
     if not isinstance(value, str | bytes | Mapping):
         reason = "must be an array of numbers (a list, JSON text of one, a .npy file), got a value of type "
         raise where.error(column, reason + type(value).__name__)
@@ -59,10 +60,7 @@ def time_cell(value: Any, column: str, where: Where) -> "np.ndarray | None":
         DataError: it holds something else, or a time stamp is missing or not finite.
     """
     if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise where.error(column, f"{value[:40]!r} is no JSON array ({error})") from error
+        value = _parsed(value, column, where)
     if isinstance(value, list | tuple) and value and not isinstance(value[0], int | float):
         try:
             return np.array([as_seconds(one) for one in value], dtype=np.float64)
@@ -82,7 +80,7 @@ def looks_like_array(value: Any) -> bool:
 
 
 def _is_json_array(text: str) -> bool:
-    if not text.lstrip().startswith("["):
+    if _PARSED * len(text) > CELL_BYTES or not text.lstrip().startswith("["):
         return False
     try:
         array = np.asarray(json.loads(text), dtype=np.float64)
@@ -91,37 +89,63 @@ def _is_json_array(text: str) -> bool:
     return array.ndim in (1, 2)
 
 
+def _parsed(text: str, column: str, where: Where) -> Any:
+    _claim(f"{len(text):,} characters of JSON", _PARSED * len(text), column, where)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise where.error(column, f"{text[:40]!r} is no JSON array ({error})") from error
+
+
 def _numpy_file(source: bytes | Path, cell: Any, column: str, where: Where) -> Any:
-    if not _beginning(source).startswith((_NUMPY, b"PK")):
+    """The array of a NumPy file, of which the header is read first: it may claim any shape."""
+    try:
+        with BytesIO(source) if isinstance(source, bytes) else open_regular(source) as file:
+            begins = file.read(len(_NUMPY))
+            file.seek(0)
+            shape, dtype = _header(file) if begins == _NUMPY else ((), np.dtype(float))
+    except Exception as error:  # a damaged header is parsed with whatever errors that gives
+        raise where.error(column, f"the array cannot be read ({str(error)[:200]})", cell) from error
+    if begins.startswith(_ZIP):
+        raise where.error(column, "must be one array (.npy), got an archive of arrays (.npz)", cell)
+    if begins != _NUMPY:
         raise where.error(column, "the array cannot be read (it is no NumPy file)", cell)
+    _check_numbers(dtype, column, where)
+    _claim(f"shape {shape}", _FLOAT * math.prod(shape), column, where, cell)
     try:
         if isinstance(source, bytes):
             return np.load(BytesIO(source), allow_pickle=False)
-        array = np.load(source, allow_pickle=False, mmap_mode="r")
-    except Exception as error:  # a damaged header is parsed with whatever errors that gives
+        return np.load(source, allow_pickle=False, mmap_mode="r")
+    except MemoryError:
+        raise
+    except Exception as error:
         raise where.error(column, f"the array cannot be read ({str(error)[:200]})", cell) from error
-    if not isinstance(array, np.ndarray):
-        reason = "must be one array (.npy), got an archive of arrays (.npz)"
-        raise where.error(column, reason, cell)
-    return array
 
 
-def _beginning(source: bytes | Path) -> bytes:
-    if isinstance(source, bytes):
-        return source[:6]
+def _header(file: Any) -> "tuple[tuple[int, ...], np.dtype]":
+    """Shape and dtype by the header of a NumPy file."""
+    form = np.lib.format
+    read = form.read_array_header_1_0 if form.read_magic(file) == (1, 0) else form.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _check_numbers(dtype: "np.dtype", column: str, where: Where) -> None:
+    if dtype.kind not in _NUMBERS:
+        raise where.error(column, f"must be an array of numbers, got one of {dtype}")
+
+
+def _claim(size: str, num_bytes: int, column: str, where: Where, cell: Any = None) -> None:
     try:
-        with source.open("rb") as file:
-            return file.read(6)
-    except OSError:  # told by who reads on
-        return _NUMPY
+        claim("the array", size, num_bytes, where.cell_bytes)
+    except ValueError as error:
+        raise where.error(column, str(error), cell) from error
 
 
 def _floats(value: Any, column: str, where: Where) -> "np.ndarray":
     if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "biuf":
-            raise where.error(column, f"must be an array of numbers, got one of {value.dtype}")
-        if value.size * 8 > _MAX_BYTES:
-            raise where.error(column, f"an array {value.shape} is suspiciously large")
+        _check_numbers(value.dtype, column, where)
+        _claim(f"shape {value.shape}", _FLOAT * value.size, column, where)
     try:
         return np.asarray(value, dtype=np.float64)
     except (ValueError, TypeError, OverflowError) as error:

@@ -1,5 +1,6 @@
 """Find the bytes behind an image or sound cell, and where a cell stands."""
 
+import errno
 import os
 import re
 from collections.abc import Hashable, Mapping
@@ -8,9 +9,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from perceiver_pytorch._files import check_regular
+from perceiver_pytorch.data.cell_memory import CELL_BYTES
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.values import is_missing
 
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # other cells would fail as well
+_LONG = 4096  # characters
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # a single letter would be a drive of Windows
 
 
@@ -23,12 +28,14 @@ class Where:
         root: the folder that relative paths in cells start at.
         row: the row number, from 0.
         allow_outside: let a path in a cell lead out of `root` (absolute, `..`, or through a link).
+        cell_bytes: memory that decoding the cell may take.
     """
 
     source: str
     root: Path
     row: int
     allow_outside: bool = False
+    cell_bytes: int = CELL_BYTES
 
     def error(self, column: str, reason: str, cell: Any = None) -> DataError:
         """A `DataError` that says the table, the row, the column and the reason, and the file that a cell leads to."""
@@ -60,10 +67,12 @@ def media_cell(value: Any) -> bytes | str | None:
 
 
 def cell_key(value: Any) -> Hashable:
-    """A small key that is equal for equal image, sound or text cells: their bytes' digest, or the text itself."""
+    """A small key that is equal for equal image, sound or text cells: a digest of bytes and long texts, or the text."""
     if isinstance(value, Mapping):
         data = value.get("bytes")
         value = value.get("path") if is_missing(data) else data
+    if isinstance(value, str) and len(value) > _LONG:
+        value = value.encode("utf-8", errors="surrogatepass")
     if isinstance(value, bytes):
         return blake2b(value, digest_size=16).digest()
     return value if isinstance(value, Hashable) else repr(value)
@@ -73,7 +82,8 @@ def media_source(value: Any, column: str, where: Where) -> bytes | Path | None:
     """The bytes of an image or sound cell, or the file that holds them; None where the cell is missing.
 
     Raises:
-        DataError: there is no such file, or it lies outside `where.root`; or the cell cannot hold a file.
+        DataError: there is no such file, it is none that can be read, or it lies outside `where.root`; or the cell
+            cannot hold a file.
     """
     try:
         cell = media_cell(value)
@@ -84,9 +94,25 @@ def media_source(value: Any, column: str, where: Where) -> bytes | Path | None:
     if _ADDRESS.match(cell):
         raise where.error(column, f"{cell[:200]!r} is an address; download the files first and give their paths")
     path = _resolve(cell, column, where)
-    if not path.is_file():
-        raise where.error(column, f"there is no file {cell!r}, looked for at {path}")
+    try:
+        check_regular(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise where.error(column, f"there is no file {cell!r}, looked for at {path}") from error
+    except (OSError, ValueError) as error:
+        if not of_the_cell(error):
+            raise
+        raise where.error(column, f"the file cannot be read ({reason_of(error)})", cell) from error
     return path
+
+
+def of_the_cell(error: Exception) -> bool:
+    """Whether an error says something about the file that a cell leads to, and not about the computer."""
+    return not isinstance(error, ChildProcessError) and getattr(error, "errno", None) not in _EXHAUSTED
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong with a file, without its path."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def file_path(root: Path, cell: str) -> Path:
@@ -103,6 +129,8 @@ def _resolve(cell: str, column: str, where: Where) -> Path:
         # resolve() follows links, so a link that leads out of the folder is caught as well as ".." and "/...".
         inside = path.resolve().is_relative_to(where.root.resolve())
     except (OSError, ValueError, RuntimeError) as error:
+        if not of_the_cell(error):
+            raise
         raise where.error(column, f"{cell[:200]!r} is not a usable path ({error})") from error
     if not inside:
         raise where.error(

@@ -12,7 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import Dataset
 
-from perceiver_pytorch.data.cells import Where, cell_key
+from perceiver_pytorch._processes import DecodingMemoryError
+from perceiver_pytorch.data.cell_memory import CELL_BYTES
+from perceiver_pytorch.data.cells import Where, cell_key, of_the_cell, reason_of
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.input_spec import InputSpec
 from perceiver_pytorch.data.kinds.base import Encoded, ModalitySpec
@@ -97,6 +99,7 @@ class TableDataset(Dataset[Sample]):
         require_target: a row without any of the targets, or with a class or label that the train rows never had, is an
             error; else such a target is unknown (and no target column need be there).
         workers: processes that decode; None: as many as are worth it.
+        cell_bytes: memory that decoding one cell may take; one that needs more is an error.
 
     Attributes:
         prepared: all rows have been decoded once.
@@ -118,6 +121,7 @@ class TableDataset(Dataset[Sample]):
         cache_bytes: int = 1 << 30,
         require_target: bool = True,
         workers: int | None = None,
+        cell_bytes: int = CELL_BYTES,
     ):
         if on_error not in ("raise", "skip"):
             raise DataError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
@@ -130,6 +134,7 @@ class TableDataset(Dataset[Sample]):
         self.allow_outside = allow_outside
         self.require_target = require_target
         self.workers = workers
+        self.cell_bytes = cell_bytes
         self.prepared = False
         self.bad: dict[int, BadRow] = {}
         self.losses = Losses(spec.modalities, len(table))
@@ -322,13 +327,13 @@ class TableDataset(Dataset[Sample]):
         return Sample(inputs, targets, row, tuple(emptied))
 
     def _where(self, row: int) -> Where:
-        return Where(self.table.place(row), self.table.root, row, self.allow_outside)
+        return Where(self.table.place(row), self.table.root, row, self.allow_outside, self.cell_bytes)
 
     def _encode(self, modality: ModalitySpec, cells: Mapping[str, Any], where: Where) -> Encoded | None:
         if not modality.shared:
-            return modality.encode(cells, where)
+            return _encoded(modality, cells, where)
         key = _key(modality, cells)
-        return self._decoded[key] if key in self._decoded else self._once(key, modality.encode(cells, where))
+        return self._decoded[key] if key in self._decoded else self._once(key, _encoded(modality, cells, where))
 
     def _once(self, key: Hashable, encoded: Encoded | None) -> Encoded | None:
         """The one array of all cells that are equal, kept if there is room."""
@@ -351,6 +356,19 @@ def _holds(modality: ModalitySpec, cells: Mapping[str, Any]) -> bool:
     if isinstance(cell, Mapping):
         return not all(map(is_missing, cell.values()))
     return not is_missing(cell) and cell != []
+
+
+def _encoded(modality: ModalitySpec, cells: Mapping[str, Any], where: Where) -> Encoded | None:
+    """The modality's array of a row. A file that the system does not open is the row's fault, missing memory is not."""
+    column = modality.columns[0]
+    try:
+        return modality.encode(cells, where)
+    except MemoryError as error:
+        raise DecodingMemoryError.at(f"row {where.row}, column {column!r}", str(error)) from error
+    except OSError as error:
+        if not of_the_cell(error):
+            raise
+        raise where.error(column, f"a file cannot be read ({reason_of(error)})", cells.get(column)) from error
 
 
 def _key(modality: ModalitySpec, cells: Any) -> Hashable:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from perceiver_pytorch._checks import did_you_mean
+from perceiver_pytorch.data.cell_memory import CELL_BYTES
 from perceiver_pytorch.data.errors import DataError, listed
 from perceiver_pytorch.data.kinds import IGNORE, kind_names, specs
 from perceiver_pytorch.data.kinds.base import ModalitySpec
@@ -56,6 +57,7 @@ class InputSpec:
         rows: np.ndarray,
         options: SpecOptions | None = None,
         allow_outside: bool = False,
+        cell_bytes: int = CELL_BYTES,
         kinds_of_targets: Mapping[str, str] | None = None,
         label_separator: str | None = None,
         spellings: Spellings | None = None,
@@ -69,6 +71,7 @@ class InputSpec:
             rows: int64 row numbers of the train split; no other row is looked at.
             options: sizes and limits.
             allow_outside: let paths in cells lead out of the table's folder.
+            cell_bytes: memory that decoding a cell may take.
             kinds_of_targets: {target: kind} that win over what is recognised.
             label_separator: what stands between the labels of a text; None: what is recognised.
             spellings: by which the table's cells were read.
@@ -79,7 +82,9 @@ class InputSpec:
         """
         recognised = target_kinds(table, target, kinds_of_targets, label_separator)
         targets = fit_targets(table, recognised, rows, separator=label_separator)
-        modalities = fit_modalities(table, kinds, rows, options or SpecOptions(), allow_outside=allow_outside)
+        modalities = fit_modalities(
+            table, kinds, rows, options or SpecOptions(), allow_outside=allow_outside, cell_bytes=cell_bytes
+        )
         return cls(targets, modalities, dict(kinds), spellings)
 
     @property

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from perceiver_pytorch.data.cell_memory import CELL_BYTES
 from perceiver_pytorch.data.errors import DataError, listed
 from perceiver_pytorch.data.kinds import kinds
 from perceiver_pytorch.data.kinds.base import ModalitySpec
@@ -15,7 +16,13 @@ from perceiver_pytorch.data.train_rows import TrainRows
 
 
 def fit_modalities(
-    table: Table, kind_of: Mapping[str, str], rows: np.ndarray, options: SpecOptions, *, allow_outside: bool
+    table: Table,
+    kind_of: Mapping[str, str],
+    rows: np.ndarray,
+    options: SpecOptions,
+    *,
+    allow_outside: bool,
+    cell_bytes: int = CELL_BYTES,
 ) -> tuple[ModalitySpec, ...]:
     """What is learned from each column that makes modalities of its own, in the table's order, then from the columns of
     each kind that share one.
@@ -34,7 +41,7 @@ def fit_modalities(
     }
     columns = {name: known[kind] for name, kind in kind_of.items() if name not in beside and kind in known}
     single = {name: kind for name, kind in columns.items() if not kind.together}
-    train = TrainRows(table, rows, options, allow_outside=allow_outside, taken=single)
+    train = TrainRows(table, rows, options, allow_outside=allow_outside, taken=single, cell_bytes=cell_bytes)
     modalities = on_clocks([spec for name, kind in single.items() for spec in kind.learn([name], train)], options)
     for kind in (kind for kind in known.values() if kind.together):
         names = [name for name, own in columns.items() if own is kind]

@@ -11,6 +11,7 @@ from perceiver_pytorch.data.batch import Batch, collate
 from perceiver_pytorch.data.dataset import BadRow, TableDataset
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.losses import Change
+from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.workers import MAX_WORKERS, as_it_is, begin
 
 _SEARCHED = 1000  # rows tried where a whole batch is bad
@@ -97,6 +98,8 @@ class BatchLoader(DataLoader[Read]):
 
     def __init__(self, dataset: TableDataset, sampler: Sampler[list[int]], *, fill: bool = False) -> None:
         workers = _workers(dataset)
+        if workers:
+            decoding.close()  # each has its own from now on
         super().__init__(
             BatchReader(dataset, fill),
             batch_size=None,

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from perceiver_pytorch._lazy import numpy as np
-from perceiver_pytorch.data.cells import Where, cell_key, media_source
+from perceiver_pytorch.data.cell_memory import CELL_BYTES
+from perceiver_pytorch.data.cells import Where, cell_key, media_source, of_the_cell, reason_of
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.table import Table
 
@@ -21,17 +22,26 @@ class TrainRows:
         options: a `SpecOptions`.
         allow_outside: let paths in cells lead out of the table's folder.
         taken: names that modalities have already.
+        cell_bytes: memory that decoding a cell may take.
 
     Attributes:
-        table, rows, allow_outside: as given.
+        table, rows, allow_outside, cell_bytes: as given.
     """
 
     def __init__(
-        self, table: Table, rows: "np.ndarray", options: Any, *, allow_outside: bool, taken: Iterable[str] = ()
+        self,
+        table: Table,
+        rows: "np.ndarray",
+        options: Any,
+        *,
+        allow_outside: bool,
+        taken: Iterable[str] = (),
+        cell_bytes: int = CELL_BYTES,
     ) -> None:
         self.table = table
         self.rows = rows
         self.allow_outside = allow_outside
+        self.cell_bytes = cell_bytes
         self._options = options
         self._taken = set(taken)
 
@@ -104,8 +114,10 @@ class TrainRows:
             except DataError as error:
                 first_error = first_error or error
                 continue
-            except ValueError as error:
-                first_error = first_error or where.error(name, str(error), cells[name])
+            except (ValueError, OSError) as error:
+                if not of_the_cell(error):
+                    raise
+                first_error = first_error or where.error(name, reason_of(error), cells[name])
                 continue
             if fact is not None:
                 found = True
@@ -129,7 +141,7 @@ class TrainRows:
 
     def where(self, row: int) -> Where:
         """A row's place, for messages and for files that its cells lead to."""
-        return Where(self.table.source, self.table.root, row, self.allow_outside)
+        return Where(self.table.source, self.table.root, row, self.allow_outside, self.cell_bytes)
 
 
 def spread(rows: "np.ndarray", count: int) -> "np.ndarray":

@@ -1,19 +1,17 @@
 """Processes that decode rows."""
 
 import multiprocessing
-import os
 import signal
-import sys
-import threading
-import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
+from perceiver_pytorch._processes import end_with_parent
+from perceiver_pytorch.data.media import decoding
+
 MAX_WORKERS = 8  # where nobody says how many
-_LOOK = 1.0  # seconds from one look at the main process to the next
 
 T = TypeVar("T")
 
@@ -34,6 +32,7 @@ def in_workers(
     decode: Callable[[np.ndarray], T], portions: Sequence[np.ndarray], workers: int
 ) -> Generator[T, None, None]:
     """What `decode` makes of each portion of rows, in order; each of the processes is up to two portions ahead."""
+    decoding.close()  # each has its own from now on
     yield from DataLoader(
         _Portions(decode, portions),
         batch_size=None,
@@ -56,11 +55,5 @@ def begin(worker: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     main = multiprocessing.parent_process()
-    if main is not None and sys.platform != "win32":
-        threading.Thread(target=_end_with, args=(main.pid,), daemon=True).start()
-
-
-def _end_with(main: int | None) -> None:
-    while os.getppid() == main:
-        time.sleep(_LOOK)
-    os._exit(1)
+    if main is not None and main.pid is not None:
+        end_with_parent(main.pid)

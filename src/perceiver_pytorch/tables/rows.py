@@ -129,12 +129,14 @@ def adapted(
     header: bool | None = None,
     quoting: str | None = None,
     table_mb: int | None = None,
+    cell_mb: int | None = None,
 ) -> DataConfig:
     """A run's data settings for another table; how the train table was written says little about that one."""
     return dataclasses.replace(
         data,
         on_error=on_error or data.on_error,
         allow_outside=data.allow_outside or allow_outside,
+        cell_mb=data.cell_mb if cell_mb is None else cell_mb,
         encoding=encoding,
         delimiter=None,
         skip_lines=skip_lines or 0,

@@ -120,6 +120,7 @@ class Run:
         header: bool | None = None,
         quoting: str | None = None,
         table_mb: int | None = None,
+        cell_mb: int | None = None,
         workers: int | None = None,
         root: str | Path | None = None,
         reporter: Reporter = QUIET,
@@ -136,6 +137,7 @@ class Run:
             skip_lines: of a CSV or TSV file, lines to leave out before its header.
             header, quoting: of a CSV or TSV file, as in `fit`; None: as in training.
             table_mb: memory that the table's rows may take, in MB. None: as in training.
+            cell_mb: memory that decoding one cell may take, in MB. None: as in training.
             workers: processes that decode; 0: this one. None: as many as are worth it.
             root: of a table in memory, the folder that relative paths in cells start at; None: the current one.
             reporter: how to tell what happens.
@@ -157,6 +159,7 @@ class Run:
             header=header,
             quoting=quoting,
             table_mb=table_mb,
+            cell_mb=cell_mb,
         )
         warnings: list[str] = []
         keeping = reporter.keeping(warnings)
@@ -191,6 +194,7 @@ class Run:
         header: bool | None = None,
         quoting: str | None = None,
         table_mb: int | None = None,
+        cell_mb: int | None = None,
         workers: int | None = None,
         root: str | Path | None = None,
         reporter: Reporter = QUIET,
@@ -203,7 +207,8 @@ class Run:
             output: CSV or Parquet file to write the predictions to as well.
             summary: JSON file to write what was lost or doubtful to.
             on_error: for a bad row: raise, or skip: then a column ``error`` says what is wrong with it.
-            allow_outside, encoding, skip_lines, header, quoting, table_mb, workers, root, reporter: as in `evaluate`.
+            allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb, workers, root, reporter: as in
+                `evaluate`.
 
         Returns:
             A row per predicted row, in the form of ``table``; an Arrow table where that was a path. ``row`` is the
@@ -225,6 +230,7 @@ class Run:
             header=header,
             quoting=quoting,
             table_mb=table_mb,
+            cell_mb=cell_mb,
         )
         warnings: list[str] = []
         keeping = reporter.keeping(warnings)

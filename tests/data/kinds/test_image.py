@@ -111,10 +111,18 @@ class TestImage:
             picture().encode({"x": data}, WHERE)
         assert (caught.value.row, caught.value.column) == (17, "x")
 
-    def test_image_bombs_are_refused(self, monkeypatch):
-        from PIL import Image
+    @pytest.mark.parametrize(("mode", "megabytes"), [("L", 4), ("RGB", 16), ("P", 20), ("RGBA", 32)])
+    def test_an_image_takes_no_more_memory_than_a_cell_may(self, mode, megabytes):
+        data = png(np.zeros((2048, 2048), np.uint8), mode)
+        message = (
+            rf"takes {megabytes} MB .*\(2048x2048 pixels\), .* may take {megabytes - 1} MB; --cell-mb {megabytes} a"
+        )
+        with pytest.raises(DataError, match=message):
+            picture().encode({"x": data}, replace(WHERE, cell_bytes=(megabytes << 20) - 1))
+        assert picture().encode({"x": data}, replace(WHERE, cell_bytes=megabytes << 20)) is not None
 
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
-        with pytest.raises(DataError, match="suspiciously large"):
-            picture().encode({"x": png(np.zeros((20, 20), np.uint8))}, WHERE)
-        picture().encode({"x": png(np.zeros((8, 8), np.uint8))}, WHERE)  # Pillow only warns of up to twice the limit
+    def test_the_setting_wins_over_pillows_own_limit(self):
+        data = png(np.zeros((12000, 15000), bool))
+        with pytest.raises(DataError, match="takes 344 MB"):
+            picture().encode({"x": data}, replace(WHERE, cell_bytes=64 << 20))
+        assert picture().encode({"x": data}, replace(WHERE, cell_bytes=344 << 20)) is not None

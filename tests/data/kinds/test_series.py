@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import datetime
 import json
 from pathlib import Path
@@ -111,7 +112,7 @@ def test_empty_cells_are_missing(cell):
 
 def test_arrays_are_never_unpickled():
     data = npy(np.array([{"a": 1}], dtype=object))
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="array of numbers, got one of object"):
         PLAIN.encode({"x": data}, WHERE)
 
 
@@ -196,3 +197,30 @@ def test_a_clock_needs_time_stamps(tmp_path):
     table = table_of(tmp_path, x=[v.tolist() for v in rows_of(20)], y=["a", "b"] * 10)
     with pytest.raises(DataError, match="a clock needs time stamps"):
         fitted(table, "y", options=SpecOptions(clock=True))
+
+
+def huge_header(shape="(1000000, 1000000)"):
+    """A NumPy file that claims more than it has."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(80)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [huge_header(), json.dumps([1.5] * 20_000), npy(np.zeros(200_000, np.int8)), np.zeros((400, 400), np.int8)],
+)
+def test_an_array_takes_no_more_memory_than_a_cell_may(cell):
+    where = dataclasses.replace(WHERE, cell_bytes=1 << 20)
+    with pytest.raises(DataError, match=r"row 17, column 'x': the array takes [\d,]+ MB .*--cell-mb \d+ allows it"):
+        PLAIN.encode({"x": cell}, where)
+
+
+def test_headers_and_archives_are_refused_without_being_unpacked(tmp_path):
+    with pytest.raises(DataError, match="the array cannot be read"):
+        PLAIN.encode({"x": huge_header("(1000000,)")}, WHERE)
+    np.savez_compressed(tmp_path / "bomb.npz", np.zeros(10_000_000))
+    archive = (tmp_path / "bomb.npz").read_bytes()
+    (tmp_path / "bomb.npy").write_bytes(archive)
+    for cell in (archive, "bomb.npy"):
+        with pytest.raises(DataError, match=r"must be one array \(.npy\), got an archive"):
+            PLAIN.encode({"x": cell}, dataclasses.replace(WHERE, root=tmp_path))

@@ -1,5 +1,7 @@
 """Text columns."""
 
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,18 @@ class TestText:
         assert TextSpec.fit("x", ["é" * 900], SpecOptions()).length == 512
         assert TextSpec.fit("x", [None], SpecOptions()).length == 8
 
+    def test_of_a_long_text_only_its_beginning_is_read(self):
+        text = "é" * (1 << 22)
+        tracemalloc.start()
+        encoded = TextSpec("x", 8).encode({"x": text}, WHERE)
+        learned = TextSpec.fit("x", [text], SpecOptions()).length
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert encoded.values.tolist() == [0xC3 + 1, 0xA9 + 1] * 4
+        assert encoded.changes == ("cut",)
+        assert learned == 512
+        assert peak < 1 << 20
+
 
 def tokenizer_file(path):
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -79,3 +93,12 @@ def test_a_wrong_tokenizer_is_named(tmp_path, content, message):
     table = write_table(tmp_path, "words,y\n" + "".join(f"text {i} of a row,{'ab'[i % 2]}\n" for i in range(20)))
     with pytest.raises(DataError, match=rf"column 'words': .*{message}"):
         fitted(table, "y", kinds={"words": "text"}, options=SpecOptions(tokenizer="tokenizer.json"))
+
+
+def test_a_text_takes_no_more_memory_for_its_tokens_than_a_cell_may(tmp_path):
+    tokenizer_file(tmp_path / "tokenizer.json")
+    spec = TextSpec("x", 8, (tmp_path / "tokenizer.json").read_text())
+    text = "the cat " * 2000
+    assert spec.encode({"x": text}, WHERE) is not None
+    with pytest.raises(DataError, match=r"row 17.*: the text takes 2 MB .*\(16,000 characters\).*--cell-mb 2 "):
+        spec.encode({"x": text}, replace(WHERE, cell_bytes=1 << 20))

@@ -29,10 +29,10 @@ class TestSpec:
 
     def test_size_length_and_patch_are_learned(self):
         facts = [VideoFacts(240, 320, 3.0, True)] * 2 + [VideoFacts(100, 100, 2.0, False)]
-        assert VideoSpec.fit("x", facts, SpecOptions()) == VideoSpec("x", 5, 15, 48, 64, 4)
+        assert VideoSpec.fit("x", facts, SpecOptions()) == VideoSpec("x", 5, 15, 48, 64, 4, by_last_frame=True)
         long = [VideoFacts(240, 320, float("inf"), False)]
         options = SpecOptions(video_rate=2, max_video_seconds=60, video_size=32, video_patch=16)
-        assert VideoSpec.fit("x", long, options) == VideoSpec("x", 2, 120, 24, 32, 16)
+        assert VideoSpec.fit("x", long, options) == VideoSpec("x", 2, 120, 24, 32, 16, by_last_frame=True)
 
     @pytest.mark.parametrize("cell", [None, "", {"bytes": None, "path": None}])
     def test_empty_cells_are_missing(self, cell):

@@ -2,8 +2,10 @@
 
 import contextlib
 import io
+import tracemalloc
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from data_helpers import wav
 from perceiver_pytorch.data import AudioSpec, DataError, Where
+from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.audio_file import AudioFacts, read_audio
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
@@ -28,8 +31,6 @@ def sound(samples, kind, subtype=None, rate=8000):
 
 def aac(samples, kind, rate=8000):
     """AAC in a file that libsndfile cannot read."""
-    import av
-
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=kind) as container:
         stream = container.add_stream("aac", rate=rate, layout="mono")
@@ -67,6 +68,34 @@ def test_what_libsndfile_cannot_read_ffmpegs_libraries_do(kind):
     assert not longer
     assert decoded[2000:6000].std() == pytest.approx(0.5 / np.sqrt(2), rel=0.1)
     assert read_audio(data, 8000, 3000)[1]
+
+
+@pytest.mark.parametrize("channels", [3, 8, 9, 24, 64])
+def test_many_channels_are_the_same_sound_in_every_kind_of_file(channels):
+    samples = np.random.default_rng(0).uniform(-0.1, 0.1, (2000, channels)).astype(np.float32)
+    data = sound(samples, "WAV", "PCM_16")
+    buffer = io.BytesIO()
+    with av.open(io.BytesIO(data)) as source, av.open(buffer, "w", format="matroska") as container:
+        stream = container.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    for sides in (1, 2):
+        wav_sound, _ = decoding.audio(data, 8000, 8000, sides)
+        mka_sound, _ = decoding.audio(buffer.getvalue(), 8000, 8000, sides)
+        assert np.abs(wav_sound[:, 0] - samples.mean(1)).max() < 1e-4
+        assert np.abs(wav_sound - mka_sound).max() < 1e-7
+
+
+def test_a_long_sound_of_many_channels_takes_little_memory():
+    data = sound(np.zeros((100_000, 64), np.float32), "WAV", "PCM_16")
+    tracemalloc.start()
+    assert read_audio(data, 8000, 100_000)[0].shape == (100_000, 1)
+    assert tracemalloc.get_traced_memory()[1] < 12 << 20
+    tracemalloc.stop()
+    with pytest.raises(ValueError, match=r"the sound takes 1 MB .*\(12 s at 8000 Hz\)"):
+        read_audio(data, 8000, 100_000, most=1 << 19)
 
 
 def test_absurd_rates_are_refused():

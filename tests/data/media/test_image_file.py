@@ -104,6 +104,20 @@ def test_a_large_jpeg_is_decoded_small():
     assert np.abs(encoded.values.reshape(-1, 3).astype(int) - (200, 30, 60)).max() <= 3
 
 
+def test_a_jpeg_that_was_cut_off_and_closed_is_told_from_one_that_ends_in_grey():
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    whole = saved(Image.fromarray(noise), "JPEG")
+    cut = whole[: len(whole) // 2] + b"\xff\xd9"
+    noise[32:] = 128
+    grey = saved(Image.fromarray(noise), "JPEG")
+    assert [read_image(data).incomplete for data in (whole, cut, grey)] == [False, True, False]
+    assert "incomplete" in ImageSpec("x", 64, 64, 3, 4).encode({"x": cut}, WHERE).changes
+    assert read_image(whole[: len(whole) // 2] + bytes(len(whole) // 2)).incomplete
+    with pytest.raises(ValueError, match="truncated"):
+        read_image(whole[: len(whole) // 2])
+
+
 def test_programs_are_not_started_for_an_image():
     with pytest.raises(DataError, match="cannot be decoded"):
         ImageSpec("x", 8, 8, 3, 4).encode({"x": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n"}, WHERE)

@@ -1,8 +1,11 @@
 """Video files."""
 
+import io
 import tracemalloc
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -26,10 +29,6 @@ def brightness(clip):
 
 def reference(data, times):
     """The picture on display at each time, from all frames decoded by PyAV."""
-    import io
-
-    import av
-
     with av.open(io.BytesIO(data)) as container:
         frames = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
     shown = [max((f for f in frames if f[0] <= time + 1e-6), key=lambda f: f[0], default=frames[0]) for time in times]
@@ -142,3 +141,31 @@ def test_what_is_no_film_says_so(tmp_path):
         VideoFacts.look(video(shades(4), kind="matroska")[:40])
     with pytest.raises(DataError, match=r"'mute' has no file with sound .*; --column mute=video goes on without"):
         fitted(table, "y", kinds={"clip": "ignore", "mute": "video+audio"})
+
+
+def test_one_wrong_duration_does_not_make_a_video_longer():
+    """Frames of H.264 are stored in another order than shown, and one comes with the duration of another."""
+    times = np.array([0, 1, 2, 3, 4, 15, 16, 17, 18, 19])
+    buffer = io.BytesIO()
+    av.logging.set_level(av.logging.PANIC)
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        stream.codec_context.time_base, stream.codec_context.max_b_frames = Fraction(1, 10), 2
+        for time in times:
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 12 * time, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = int(time), Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    clip = read_video(buffer.getvalue(), 4, 100, unchanged)
+    shown = times[np.searchsorted(times, np.arange(8) * 2.5, side="right") - 1]
+    assert len(clip.frames) == 8
+    assert np.abs(brightness(clip) - 12 * shown).max() < 6
+    assert len(read_video(buffer.getvalue(), 4, 100, unchanged, by_last_frame=False).frames) == 11
+
+
+def test_frames_that_take_more_memory_than_a_cell_may_are_refused():
+    data = video(np.zeros((3, 256, 512, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"the video takes 1 MB .*\(512x256 pixels\)"):
+        read_video(data, 5, 3, unchanged, most=1 << 19)
+    assert len(read_video(data, 5, 3, unchanged, most=1 << 20).frames)

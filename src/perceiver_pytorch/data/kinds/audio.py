@@ -14,11 +14,13 @@ from perceiver_pytorch import _checks
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data import drawing
+from perceiver_pytorch.data.cell_memory import CELL_BYTES
 from perceiver_pytorch.data.cells import Where, media_source
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
 from perceiver_pytorch.data.kinds.clock import clock_grid, clock_note, clock_resolution
-from perceiver_pytorch.data.media.audio_file import AudioFacts, NoSoundError, read_audio
+from perceiver_pytorch.data.media import decoding
+from perceiver_pytorch.data.media.audio_file import AudioFacts, NoSoundError
 from perceiver_pytorch.data.media.mel import log_mel
 from perceiver_pytorch.data.train_rows import TrainRows
 
@@ -100,6 +102,7 @@ class AudioSpec(ColumnSpec):
         clips: Iterable[bytes | Path],
         options: AudioSettings,
         track_of: str = "",
+        cell_bytes: int = CELL_BYTES,
     ) -> "AudioSpec":
         """Learn rate and length from the headers (at least one) and mean and std from the clips."""
         facts = list(headers)
@@ -120,7 +123,7 @@ class AudioSpec(ColumnSpec):
             mel_window=max(2, round(options.mel_window * rate)) if mel else 0,
             track_of=track_of,
         )
-        mean, std = _moments(spec, clips)
+        mean, std = _moments(spec, clips, cell_bytes)
         return replace(spec, mean=mean, std=std)
 
     @property
@@ -157,7 +160,7 @@ class AudioSpec(ColumnSpec):
         if source is None:
             return None
         try:
-            sound, longer = read_audio(source, self.sample_rate, self.num_samples, self.sides)
+            sound, longer = decoding.audio(source, self.sample_rate, self.num_samples, self.sides, where.cell_bytes)
         except NoSoundError as error:
             if self.track_of:
                 return None
@@ -262,7 +265,7 @@ def learn_sound(name: str, rows: TrainRows, track_of: str = "") -> AudioSpec:
     def look(value: Any, where: Where) -> AudioFacts | None:
         source = media_source(value, column, where)
         try:
-            return None if source is None else AudioFacts.look(source)
+            return None if source is None else decoding.audio_facts(source, where.cell_bytes)
         except NoSoundError:
             if track_of:  # a silent film
                 return None
@@ -270,15 +273,16 @@ def learn_sound(name: str, rows: TrainRows, track_of: str = "") -> AudioSpec:
 
     without = "video" if track_of else "ignore"
     headers = rows.look(column, look, what="file with sound", without=without)
-    return AudioSpec.fit(name, headers, rows.files(column, _NUM_CLIPS), rows.options(column), track_of)
+    clips = rows.files(column, _NUM_CLIPS)
+    return AudioSpec.fit(name, headers, clips, rows.options(column), track_of, rows.cell_bytes)
 
 
-def _moments(spec: AudioSpec, clips: Iterable[bytes | Path]) -> tuple[float, float]:
+def _moments(spec: AudioSpec, clips: Iterable[bytes | Path], cell_bytes: int) -> tuple[float, float]:
     """Mean and standard deviation of all values of the clips, (0, 1) of silence."""
     count, total, squares = 0, 0.0, 0.0
     for clip in clips:
         with contextlib.suppress(ValueError):  # a broken clip is reported when its row is decoded
-            sound, _ = read_audio(clip, spec.sample_rate, spec.num_samples, spec.sides)
+            sound, _ = decoding.audio(clip, spec.sample_rate, spec.num_samples, spec.sides, cell_bytes)
             values = (spec.features(sound) if spec.mel_bands else sound).astype(np.float64)
             count, total, squares = count + values.size, total + values.sum(), squares + (values**2).sum()
     if not count:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from einops import rearrange
@@ -15,7 +14,9 @@ from perceiver_pytorch.data import drawing
 from perceiver_pytorch.data.cells import Where, media_source
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.kinds.base import ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
-from perceiver_pytorch.data.media.image_file import read_image, to_array
+from perceiver_pytorch.data.media import decoding
+from perceiver_pytorch.data.media.fitting import Box, fitted
+from perceiver_pytorch.data.media.image_file import ImageFacts
 from perceiver_pytorch.data.train_rows import TrainRows
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ BOX_CHANGES = {
     "padded": "do not fill the box, which is padded and masked",
     "stretched": "were stretched to other proportions",
 }
-_LOOK = 512  # pixels: images are looked at no larger than this
 _NUM_IMAGES = 256  # images looked at for size and colour
 
 
@@ -78,7 +78,7 @@ class ImageSpec(ColumnSpec):
 
     kind: ClassVar[str] = "image"
     dtype: ClassVar[str] = "uint8"
-    changes: ClassVar[Mapping[str, str]] = BOX_CHANGES
+    changes: ClassVar[Mapping[str, str]] = {**BOX_CHANGES, "incomplete": "lack the end of their JPEG data: it is grey"}
     harmless: ClassVar[frozenset[str]] = frozenset(BOX_CHANGES)
 
     def __post_init__(self) -> None:
@@ -86,7 +86,7 @@ class ImageSpec(ColumnSpec):
         check_box(self.colors, self.filling)
 
     @classmethod
-    def fit(cls, name: str, samples: Iterable["ImageFacts"], options: ImageSettings) -> "ImageSpec":
+    def fit(cls, name: str, samples: Iterable[ImageFacts], options: ImageSettings) -> "ImageSpec":
         """Learn size, colours and patch from looked-at images (at least one)."""
         facts = list(samples)
         height, width = box([(fact.height, fact.width) for fact in facts], options.image_size, options.max_image_size)
@@ -107,15 +107,15 @@ class ImageSpec(ColumnSpec):
         source = media_source(row[self.name], self.name, where)
         if source is None:
             return None
+        box = Box(self.height, self.width, self.filling)
         try:
-            picture = read_image(source, lambda h, w: fitted(h, w, self.height, self.width, self.filling))
+            file, pixels = decoding.image(source, box, self.colors, where.cell_bytes)
         except ValueError as error:
             raise where.error(self.name, str(error), row[self.name]) from error
-        pixels = to_array(picture.image, self.colors)
         changes = box_changes(
-            (picture.height, picture.width), pixels.shape[:2], (self.height, self.width), self.filling
+            (file["height"], file["width"]), pixels.shape[:2], (self.height, self.width), self.filling
         )
-        return Encoded(patches(pixels, self.patch), changes=changes)
+        return Encoded(patches(pixels, self.patch), changes=changes + ("incomplete",) * file["incomplete"])
 
     def note(self) -> str:
         colors = "grey" if self.colors == 1 else "RGB"
@@ -156,32 +156,11 @@ class ImageKind(Kind):
     def learn(self, columns: Sequence[str], rows: TrainRows) -> list[ModalitySpec]:
         (name,) = columns
 
-        def look(value: Any, where: Where) -> "ImageFacts | None":
+        def look(value: Any, where: Where) -> ImageFacts | None:
             source = media_source(value, name, where)
-            return None if source is None else ImageFacts.look(source)
+            return None if source is None else decoding.image_facts(source, where.cell_bytes)
 
         return [ImageSpec.fit(name, rows.look(name, look, most=_NUM_IMAGES), rows.options(name))]
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """What `ImageSpec.fit` needs to know of one image: its size in pixels and whether it has no colour."""
-
-    height: int
-    width: int
-    grey: bool
-
-    @classmethod
-    def look(cls, source: bytes | Path) -> "ImageFacts":
-        """Decode an image file.
-
-        Raises:
-            ValueError: it cannot be decoded.
-        """
-        picture = read_image(source, lambda h, w: fitted(h, w, min(h, _LOOK), min(w, _LOOK), "pad"))
-        pixels = to_array(picture.image, 3)
-        grey = picture.image.mode == "L" or bool((pixels == pixels[..., :1]).all())
-        return cls(picture.height, picture.width, grey)
 
 
 def box(sizes: list[tuple[int, int]], longer: int | None, at_most: int) -> tuple[int, int]:
@@ -189,14 +168,6 @@ def box(sizes: list[tuple[int, int]], longer: int | None, at_most: int) -> tuple
     (height, width), _ = Counter(sizes).most_common(1)[0]
     scale = (longer or min(max(height, width), at_most)) / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def fitted(height: int, width: int, box_height: int, box_width: int, fit: str) -> tuple[int, int]:
-    """The size at which an image fills a box as far as its proportions allow, or all of it."""
-    if fit == "stretch":
-        return box_height, box_width
-    scale = min(box_height / height, box_width / width)
-    return min(box_height, max(1, round(height * scale))), min(box_width, max(1, round(width * scale)))
 
 
 def box_changes(before: tuple[int, int], after: tuple[int, ...], box: tuple[int, int], fit: str) -> tuple[str, ...]:

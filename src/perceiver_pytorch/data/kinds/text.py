@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from perceiver_pytorch._files import read_text
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
+from perceiver_pytorch.data.cell_memory import CELL_BYTES, claim
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.errors import DataError, need
@@ -19,6 +20,7 @@ from perceiver_pytorch.data.values import as_label, is_missing
 
 _STEP = 8  # lengths are multiples of this
 _NUM_BYTE_IDS = 257
+_TOKENIZED = 100  # bytes that the tokenizers library takes for a character
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +56,14 @@ class TextSpec(ColumnSpec):
             _tokenizer(self.tokenizer)
 
     @classmethod
-    def fit(cls, name: str, values: Iterable[Any], options: TextSettings, tokenizer: str = "") -> "TextSpec":
+    def fit(
+        cls, name: str, values: Iterable[Any], options: TextSettings, tokenizer: str = "", cell_bytes: int = CELL_BYTES
+    ) -> "TextSpec":
         """Learn the length: that of the longest text up to the options' limit, rounded up to a multiple of 8.
 
         Args:
             tokenizer: what the file `options.tokenizer` holds.
+            cell_bytes: memory that reading a text may take.
 
         Raises:
             DataError: it is no tokenizer.
@@ -68,8 +73,12 @@ class TextSpec(ColumnSpec):
             whole = cls(name, 1, tokenizer)
         except ValueError as error:
             raise DataError(f"column {name!r}: {error}", column=name) from error
-        longest = max((len(whole.ids(value)) for value in values if not is_missing(value)), default=1)
-        length = min(longest, at_most)
+        texts = (_text(value) for value in values if not is_missing(value))
+        if tokenizer:  # others are bad rows, which are told when they are decoded
+            lengths = (len(whole.ids(text)) for text in texts if _TOKENIZED * len(text) <= cell_bytes)
+        else:
+            lengths = (len(whole.ids(text[:at_most])) for text in texts)
+        length = min(max(lengths, default=1), at_most)
         return cls(name, max(_STEP, -(-length // _STEP) * _STEP), tokenizer)
 
     @property
@@ -90,23 +99,30 @@ class TextSpec(ColumnSpec):
         value = row[self.name]
         if is_missing(value):
             return None
-        ids = self.ids(value)
+        text = _text(value)
+        if self.tokenizer:
+            try:
+                claim("the text", f"{len(text):,} characters", _TOKENIZED * len(text), where.cell_bytes)
+            except ValueError as error:
+                raise where.error(self.name, str(error)) from error
+        else:
+            text = text[: self.length + 1]  # the rest, which may be long, would be cut off
+        ids = self.ids(text)
         changes = ("unknown",) if self.tokenizer and _unknown(self.tokenizer) in ids else ()
         if len(ids) <= self.length:
             return Encoded(ids, changes=changes) if len(ids) else None
         if self.tokenizer:
             return Encoded(ids[: self.length], changes=("cut", *changes))
         # A character that is only half inside goes as a whole.
-        whole = _utf8(value)[: self.length].decode("utf-8", errors="ignore").encode("utf-8")
+        whole = _utf8(text)[: self.length].decode("utf-8", errors="ignore").encode("utf-8")
         return Encoded(ids[: len(whole)], changes=("cut",)) if whole else None
 
-    def ids(self, value: Any) -> "np.ndarray":
+    def ids(self, text: str) -> "np.ndarray":
         """All ids of a text."""
         if self.tokenizer:
-            text = value if isinstance(value, str) else as_label(value)
             ids = _tokenizer(self.tokenizer)[0].encode(text.encode("utf-8", errors="replace").decode("utf-8")).ids
             return np.array(ids, dtype=np.int32)
-        return np.frombuffer(_utf8(value), dtype=np.uint8).astype(np.int16) + np.int16(1)
+        return np.frombuffer(_utf8(text), dtype=np.uint8).astype(np.int16) + np.int16(1)
 
     def note(self) -> str:
         if self.tokenizer:
@@ -130,7 +146,7 @@ class TextKind(Kind):
         options = rows.options(name)
         tokenizer = "" if options.tokenizer is None else _tokenizer_file(name, Path(options.tokenizer), rows)
         values = (cells[name] for _, cells in rows.table.iterate(rows.rows, [name]))
-        return [TextSpec.fit(name, values, options, tokenizer)]
+        return [TextSpec.fit(name, values, options, tokenizer, rows.cell_bytes)]
 
 
 def _tokenizer_file(name: str, path: Path, rows: TrainRows) -> str:
@@ -166,6 +182,9 @@ def _unknown(json: str) -> int:
     return -1 if id_ is None else id_
 
 
-def _utf8(value: Any) -> bytes:
-    text = value if isinstance(value, str) else as_label(value)
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else as_label(value)
+
+
+def _utf8(text: str) -> bytes:
     return text.encode("utf-8", errors="replace")

@@ -19,13 +19,13 @@ from perceiver_pytorch.data.kinds.image import (
     box_changes,
     changed_pictures,
     check_box,
-    fitted,
     patch_for,
     patches,
     whole,
 )
-from perceiver_pytorch.data.media.audio_file import AudioFacts
-from perceiver_pytorch.data.media.video_file import VideoFacts, read_video
+from perceiver_pytorch.data.media import decoding
+from perceiver_pytorch.data.media.fitting import Box
+from perceiver_pytorch.data.media.video_file import VideoFacts
 from perceiver_pytorch.data.train_rows import TrainRows, spread
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class VideoSpec(ColumnSpec):
         patch: side of a token, in pixels.
         filling: `"pad"` or `"stretch"`, as for images.
         clock: seconds of the time axis shared with other modalities; 0: its own.
+        by_last_frame: a video ends when its last frame does; False (runs up to version 1.5): at the latest end of any
+            frame.
     """
 
     name: str
@@ -69,6 +71,7 @@ class VideoSpec(ColumnSpec):
     patch: int
     filling: str = "pad"
     clock: float = 0.0
+    by_last_frame: bool = False
 
     kind: ClassVar[str] = "video"
     dtype: ClassVar[str] = "uint8"
@@ -87,7 +90,7 @@ class VideoSpec(ColumnSpec):
         seconds = min(max(fact.seconds for fact in facts), options.max_video_seconds)
         num_frames = max(1, math.ceil(seconds * options.video_rate - 1e-6))
         patch = options.video_patch or patch_for(height, width, max(1, options.max_video_tokens // num_frames))
-        return cls(name, options.video_rate, num_frames, height, width, patch, options.image_fit)
+        return cls(name, options.video_rate, num_frames, height, width, patch, options.image_fit, by_last_frame=True)
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -115,9 +118,8 @@ class VideoSpec(ColumnSpec):
         if source is None:
             return None
         try:
-            clip = read_video(
-                source, self.rate, self.num_frames, lambda h, w: fitted(h, w, self.height, self.width, self.filling)
-            )
+            box = Box(self.height, self.width, self.filling)
+            clip = decoding.video(source, self.rate, self.num_frames, box, where.cell_bytes, self.by_last_frame)
         except ValueError as error:
             raise where.error(self.name, str(error), row[self.name]) from error
         after = clip.frames.shape[1:3]
@@ -162,15 +164,16 @@ class VideoKind(Kind):
 
         def look(value: Any, where: Where) -> VideoFacts | None:
             source = media_source(value, name, where)
-            return None if source is None else VideoFacts.look(source)
+            return None if source is None else decoding.video_facts(source, where.cell_bytes)
 
         return [VideoSpec.fit(name, rows.look(name, look, most=_NUM_VIDEOS), rows.options(name))]
 
     def left_unread(self, column: str, rows: TrainRows) -> str | None:
         for row, cells in rows.table.iterate(spread(rows.rows, _NUM_TRACKS), [column]):
             try:
-                source = media_source(cells[column], column, rows.where(row))
-                if source is not None and AudioFacts.look(source):
+                where = rows.where(row)
+                source = media_source(cells[column], column, where)
+                if source is not None and decoding.audio_facts(source, where.cell_bytes):
                     return f"column {column!r} has sound too, which is not read; --column {column}=video+audio reads it"
             except ValueError:  # no sound track; or a bad cell, which is told when it is decoded
                 continue

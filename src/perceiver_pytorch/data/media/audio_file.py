@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from perceiver_pytorch._lazy import numpy as np
+from perceiver_pytorch.data.cell_memory import CELL_BYTES, claim
 from perceiver_pytorch.data.errors import need
 from perceiver_pytorch.data.media import av_file
 from perceiver_pytorch.data.sniff import is_mpeg_audio
@@ -14,6 +15,7 @@ from perceiver_pytorch.data.sniff import is_mpeg_audio
 _MARGIN = 0.1  # seconds decoded behind a cut, so that the resampling filter sees the samples there
 _FRAMES = 2500  # samples: two frames of AAC or MP3 and some
 _MAX_RATE = 1 << 20  # Hz; a header that says more is damaged
+_VALUES = 1 << 20  # samples of all channels together that are read at a time
 
 
 class NoSoundError(ValueError):
@@ -28,7 +30,7 @@ class AudioFacts:
     seconds: float
 
     @classmethod
-    def look(cls, source: bytes | Path) -> "AudioFacts":
+    def look(cls, source: bytes | Path, most: int = CELL_BYTES) -> "AudioFacts":
         """Read the header of a sound file or of a video's sound track, given its bytes or its path.
 
         Raises:
@@ -39,13 +41,13 @@ class AudioFacts:
         if file is not None:
             with file:
                 return cls(file.samplerate, file.frames / file.samplerate)
-        with av_file.opened(source, "sound") as container:
-            stream = _stream(container)
+        with av_file.opened(source, "sound", most) as container:
+            stream = _stream(container, most)
             return cls(stream.rate, av_file.seconds(container, stream) or math.inf)
 
 
 def read_audio(
-    source: bytes | Path, sample_rate: int, max_samples: int, channels: int = 1
+    source: bytes | Path, sample_rate: int, max_samples: int, channels: int = 1, most: int = CELL_BYTES
 ) -> "tuple[np.ndarray, bool]":
     """Decode the start of a sound file, or of a video's sound track.
 
@@ -54,18 +56,21 @@ def read_audio(
         sample_rate: the rate to resample to, in Hz.
         max_samples: keep this many samples of that rate at most (no more than needed is decoded).
         channels: 1: the mean of all channels; 2: stereo as it is, anything else as its mean on both sides.
+        most: bytes that decoding may take.
 
     Returns:
         float32 (samples, channels) in -1..1; and whether the clip was longer.
 
     Raises:
         NoSoundError: it has no sound track.
-        ValueError: it is damaged or empty, or has samples that are not finite.
+        ValueError: it is damaged or empty, has samples that are not finite, or takes more memory.
     """
     seconds = max_samples / sample_rate
     file = _libsndfile(source)
-    read = _read_av(source, seconds, channels) if file is None else _read_sndfile(file, seconds, channels)
-    sound, rate, longer = read
+    if file is None:
+        sound, rate, longer = _read_av(source, seconds, channels, most)
+    else:
+        sound, rate, longer = _read_sndfile(file, seconds, channels, most)
     if not len(sound):
         raise ValueError("the sound has no samples")
     if not np.isfinite(sound).all():
@@ -101,34 +106,44 @@ def _beginning(source: bytes | Path) -> bytes:
         return file.read(16)
 
 
-def _read_sndfile(file: Any, seconds: float, channels: int) -> "tuple[np.ndarray, int, bool]":
+def _read_sndfile(file: Any, seconds: float, channels: int, most: int) -> "tuple[np.ndarray, int, bool]":
     """The sound's beginning, its rate, and whether it is longer than `seconds`."""
     with file:
         rate = _checked_rate(file.samplerate)
-        wanted = math.ceil((seconds + _MARGIN) * rate)
+        wanted = min(file.frames, math.ceil((seconds + _MARGIN) * rate))
+        _claim(wanted, rate, channels, most)
+        sound = np.empty((wanted, channels), np.float32)
+        length, block = 0, max(1, _VALUES // file.channels)
         try:
-            sound = file.read(min(file.frames, wanted), dtype="float32", always_2d=True)
+            while length < wanted:
+                part = file.read(min(wanted - length, block), dtype="float32", always_2d=True)
+                if not len(part):
+                    break
+                sound[length : length + len(part)] = _mixed(part, channels)
+                length += len(part)
         except Exception as error:
             raise ValueError(f"the sound cannot be decoded ({error})") from error
-        return _mixed(sound, channels), rate, file.frames / rate > seconds
+        return sound[:length], rate, file.frames / rate > seconds
 
 
-def _read_av(source: bytes | Path, seconds: float, channels: int) -> "tuple[np.ndarray, int, bool]":
+def _read_av(source: bytes | Path, seconds: float, channels: int, most: int) -> "tuple[np.ndarray, int, bool]":
     """The same; what a codec adds before and behind a sound to fill its frames does not make it longer."""
     av = need("av", "decode sound")
     parts: "list[np.ndarray]" = []
-    with av_file.opened(source, "sound") as container:
-        stream = _stream(container)
+    with av_file.opened(source, "sound", most) as container:
+        stream = _stream(container, most)
         rate, length = _checked_rate(stream.rate), 0
         enough = math.ceil(seconds * rate) + max(_FRAMES, math.ceil(_MARGIN * rate))
-        resampler = av.AudioResampler(format="fltp", rate=rate)  # planes of floats, whatever the codec gives
+        resampler = av.AudioResampler(format="flt", rate=rate)  # PyAV reads what it should not of more than 8 planes
         for frame in container.decode(stream):
             if not parts:
                 lead = _lead(container, frame, seconds)
                 parts.append(np.zeros((round(lead * rate), channels), np.float32))
             for part in resampler.resample(frame):
-                parts.append(_mixed(part.to_ndarray().T, channels))
+                samples = part.to_ndarray().reshape(part.samples, -1)
+                parts.append(_mixed(np.asfortranarray(samples), channels))  # the sum of a sample goes by channel
                 length += len(parts[-1])
+            _claim(length, rate, channels, most)
             if length > enough:
                 break
     sound = np.concatenate(parts) if parts else np.zeros((0, channels), np.float32)
@@ -142,13 +157,20 @@ def _lead(container: Any, frame: Any, at_most: float) -> float:
     return min(max(0.0, frame.time - av_file.start(container)), at_most)
 
 
-def _stream(container: Any) -> Any:
+def _claim(length: int, rate: int, channels: int, most: int) -> None:
+    """Twice, since it is also resampled."""
+    claim("the sound", f"{length / rate:.0f} s at {rate} Hz", 8 * length * channels, most)
+
+
+def _stream(container: Any, most: int) -> Any:
     streams = container.streams.audio
     if not streams:
         raise NoSoundError("the file has no sound track")
     av_file.check_codec(streams[0], "sound")
     if not streams[0].rate:
         raise ValueError("the sound cannot be decoded (its rate is unknown)")
+    number = streams[0].channels
+    claim("the sound", f"{number} channels", 4 * number * _checked_rate(streams[0].rate), most)
     return streams[0]
 
 

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from perceiver_pytorch.data.cell_memory import claim, exhausted
 from perceiver_pytorch.data.errors import need
 
 # Demuxers that read one file. Others (playlists, concatenations, stream descriptions) open whatever a file names.
@@ -14,16 +15,19 @@ _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,m4v,h264,hevc,ogg,flv,asf,wav,w64,aiff,au,aac,mp3,"
     "flac,ac3,eac3,amr,amrnb,amrwb,caf,gif,apng,ivf,mxf,rm,dv,nut,wv,ape,tta,dts,voc,y4m,yuv4mpegpipe,vob"
 )
-_MAX_PIXELS = 178_956_970  # of one frame; as for images
+_INT = (1 << 31) - 1
+_EDGES = 1 << 20  # pixels that decoders put around a small frame
+_BYTES = 8  # of a pixel: a frame as it is decoded, the one before it, and one in RGB
 
 
 @contextmanager
-def opened(source: bytes | Path, what: str) -> Iterator[Any]:
+def opened(source: bytes | Path, what: str, most: int) -> Iterator[Any]:
     """An open PyAV container.
 
     Args:
         source: the file's bytes, or its path.
         what: "sound" or "video", for messages.
+        most: bytes that decoding may take, for messages.
 
     Raises:
         ValueError: it cannot be opened, or reading it fails within the context.
@@ -42,7 +46,11 @@ def opened(source: bytes | Path, what: str) -> Iterator[Any]:
             reason = "it is in no format that is read" if unknown else error.strerror
             raise ValueError(f"the {what} cannot be decoded ({reason})") from error
         raise
-    except (av.FFmpegError, OSError, EOFError, RuntimeError, MemoryError, OverflowError, TypeError) as error:
+    except MemoryError as error:
+        if isinstance(error, av.FFmpegError):  # also where a damaged file asks for absurd sizes
+            raise exhausted(f"the {what}", most) from error
+        raise
+    except (av.FFmpegError, OSError, EOFError, RuntimeError, OverflowError, TypeError) as error:
         raise ValueError(f"the {what} cannot be decoded ({getattr(error, 'strerror', None) or error})") from error
 
 
@@ -64,9 +72,26 @@ def check_codec(stream: Any, what: str) -> None:
         raise ValueError(f"the {what} cannot be decoded (its codec is unknown)")
 
 
-def check_pixels(height: int, width: int) -> None:
-    """Raise `ValueError` for a frame without pixels, or with more than memory should hold."""
+def check_pixels(height: int, width: int, most: int) -> None:
+    """Raise `ValueError` for a frame without pixels, or with more than `most` bytes hold."""
     if height < 1 or width < 1:
         raise ValueError("the video has no picture size")
-    if height * width > _MAX_PIXELS:
-        raise ValueError(f"the video is suspiciously large ({width}x{height} pixels)")
+    claim("the video", f"{width}x{height} pixels", _BYTES * height * width, most)
+
+
+def limit_pixels(stream: Any, most: int) -> None:
+    """Have the decoder refuse frames far beyond `most` bytes: their size may change on the way."""
+    stream.codec_context.options = {"max_pixels": str(min(2 * most // _BYTES + _EDGES, _INT))}
+
+
+def is_whole_jpeg(source: bytes | Path) -> bool:
+    """Whether FFmpeg's decoder, which is stricter than others, finds all of a JPEG's data."""
+    av = need("av", "look at JPEG files")
+    av.logging.set_level(av.logging.PANIC)
+    try:
+        with av.open(BytesIO(source) if isinstance(source, bytes) else str(source), format="jpeg_pipe") as container:
+            stream = container.streams.video[0]
+            stream.codec_context.options = {"err_detect": "explode"}
+            return any(True for _ in container.decode(stream))
+    except (av.FFmpegError, ValueError, IndexError):
+        return False

@@ -1,14 +1,16 @@
 """Decode image files with Pillow into 8-bit grey or RGB."""
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perceiver_pytorch._lazy import numpy as np
+from perceiver_pytorch.data.cell_memory import CELL_BYTES, TooLargeError, claim
 from perceiver_pytorch.data.errors import need
+from perceiver_pytorch.data.media import av_file
+from perceiver_pytorch.data.media.fitting import Fit, fitted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -17,21 +19,42 @@ _REFUSED = frozenset({"EPS", "WMF"})  # Pillow would start other programs to dra
 _ORIENTATION = 0x0112  # EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap height and width
 _ROWS = 256  # rows of a 16-bit image converted at a time
-
-Fit = Callable[[int, int], tuple[int, int]]
-"""From an image's height and width to those that are wanted."""
+_LOOK = 512  # pixels: images are looked at no larger than this
+_STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # bytes a pixel; 4 of other modes
+_CORNER = 8  # pixels: a block of JPEG
+_END = 16  # bytes
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A decoded image, of mode L or RGB, and the height and width that it had in its file (upright)."""
+    """A decoded image, of mode L or RGB, the height and width that it had in its file (upright), and whether the file
+    is a JPEG without its end, in place of which there is grey."""
 
     image: "Image"
     height: int
     width: int
+    incomplete: bool = False
 
 
-def read_image(source: bytes | Path, fit: Fit | None = None) -> Picture:
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is to be known of an image before others are fitted to it: its size in pixels, and whether it has no
+    colour."""
+
+    height: int
+    width: int
+    grey: bool
+
+    @classmethod
+    def look(cls, source: bytes | Path, most: int = CELL_BYTES) -> "ImageFacts":
+        """Decode an image file; arguments and errors are those of `read_image`."""
+        picture = read_image(source, lambda h, w: fitted(h, w, min(h, _LOOK), min(w, _LOOK), "pad"), most)
+        pixels = to_array(picture.image, 3)
+        grey = picture.image.mode == "L" or bool((pixels == pixels[..., :1]).all())
+        return cls(picture.height, picture.width, grey)
+
+
+def read_image(source: bytes | Path, fit: Fit | None = None, most: int = CELL_BYTES) -> Picture:
     """Decode an image file (the first frame), turned upright by its EXIF orientation.
 
     Alpha and transparent palette entries lie on white, 16 bits are scaled to 8. A large JPEG is decoded at an eighth to
@@ -40,10 +63,10 @@ def read_image(source: bytes | Path, fit: Fit | None = None) -> Picture:
     Args:
         source: the file's bytes, or its path.
         fit: gives the size to resize to (averaging over the area when it shrinks); None: as it is.
+        most: bytes that decoding may take.
 
     Raises:
-        ValueError: it is damaged, of a kind that is not supported, or has more than twice the pixels of Pillow's
-            `Image.MAX_IMAGE_PIXELS` (179 million in all).
+        ValueError: it is damaged, of a kind that is not supported, or takes more memory.
     """
     pil = need("PIL.Image", "decode images")
     pil.init()
@@ -52,13 +75,16 @@ def read_image(source: bytes | Path, fit: Fit | None = None) -> Picture:
         warnings.simplefilter("ignore")  # about details of damaged EXIF data and the like: the picture is what counts
         try:
             with pil.open(BytesIO(source) if isinstance(source, bytes) else source, formats=formats) as file:
-                return _upright(file, fit or (lambda height, width: (height, width)))
-        except pil.DecompressionBombError as error:
-            raise ValueError(f"the image is suspiciously large ({error})") from error
+                is_jpeg = file.format in ("JPEG", "MPO")
+                picture = _upright(file, fit or (lambda height, width: (height, width)), most)
+        except (MemoryError, TooLargeError):
+            raise
         except pil.UnidentifiedImageError as error:
             raise ValueError("the image cannot be decoded (it is in no format that Pillow reads)") from error
         except Exception as error:  # Pillow's plugins raise whatever their parsing runs into
             raise ValueError(f"the image cannot be decoded ({error})") from error
+    ends_early = picture.incomplete and not av_file.is_whole_jpeg(source)
+    return replace(picture, incomplete=is_jpeg and (ends_early or _never_arrived(source)))
 
 
 def to_array(image: "Image", colors: int) -> "np.ndarray":
@@ -67,12 +93,14 @@ def to_array(image: "Image", colors: int) -> "np.ndarray":
     return pixels.reshape(image.height, image.width, colors)
 
 
-def _upright(file: Any, fit: Fit) -> Picture:
+def _upright(file: Any, fit: Fit, most: int) -> Picture:
     transpose = need("PIL.Image", "decode images").Transpose
     width, height = file.size
     side = 2 * max(fit(height, width))
     file.draft(None, (side, side))  # a JPEG decoder skips what is not needed
+    claim("the image", f"{width}x{height} pixels", _memory(file, width * height), most)
     file.load()
+    ends_grey = _ends_grey(file)
     orientation = file.getexif().get(_ORIENTATION, 1)
     sideways = orientation in _SIDEWAYS
     if sideways:
@@ -88,7 +116,35 @@ def _upright(file: Any, fit: Fit) -> Picture:
         7: transpose.TRANSVERSE,
         8: transpose.ROTATE_90,
     }
-    return Picture(image.transpose(turns[orientation]) if orientation in turns else image, height, width)
+    return Picture(image.transpose(turns[orientation]) if orientation in turns else image, height, width, ends_grey)
+
+
+def _memory(file: Any, pixels: int) -> int:
+    """Bytes that an opened image of so many pixels takes until it is resized: itself, converted, and with its colours
+    multiplied by alpha; a progressive JPEG's coefficients are all kept, however small it is decoded."""
+    mode = _mode(file)
+    each = _STORED.get(file.mode, 4) + (0 if mode == file.mode else _STORED.get(mode, 4)) + 4 * (mode in ("LA", "RGBA"))
+    coefficients = 2 * len(file.getbands()) * pixels if file.info.get("progressive") else 0
+    return each * file.size[0] * file.size[1] + coefficients
+
+
+def _never_arrived(source: bytes | Path) -> bool:
+    """Whether a JPEG has zeros for its end, as a file whose place was taken before all of it came."""
+    with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        file.seek(-min(_END, file.seek(0, 2)), 2)
+        if any(file.read()):
+            return False
+        file.seek(0)
+        data = file.read()
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")  # no end of the image after the last scan's begin
+
+
+def _ends_grey(file: Any) -> bool:
+    """Whether a JPEG ends in the grey that libjpeg fills it up with, without a word, where its data end too early."""
+    if file.mode not in ("L", "RGB"):
+        return False
+    corner = file.crop((max(0, file.width - _CORNER), max(0, file.height - _CORNER), file.width, file.height))
+    return set(np.ravel(corner.getextrema())) == {128}
 
 
 def _resized(image: "Image", height: int, width: int) -> "Image":
@@ -107,13 +163,17 @@ def _eight_bit(image: "Image") -> "Image":
         if not 0 <= low <= high <= 1:
             raise ValueError(f"floating-point pixels must lie between 0 and 1, got {low} to {high}")
         return _grey(image, 1 / 255)
-    if image.mode in ("LA", "La"):
-        mode = "LA"
-    elif image.mode in ("PA", "RGBA", "RGBa") or "transparency" in image.info:
-        mode = "RGBA"
-    else:
-        mode = "L" if image.mode in ("L", "1") else "RGB"
+    mode = _mode(image)
     return image if image.mode == mode else image.convert(mode)  # convert() copies in any case
+
+
+def _mode(image: "Image") -> str:
+    """The mode of 8 bits that an image goes on in."""
+    if image.mode in ("LA", "La"):
+        return "LA"
+    if image.mode in ("PA", "RGBA", "RGBa") or "transparency" in image.info:
+        return "RGBA"
+    return "L" if image.mode in ("L", "1", "F") or image.mode.startswith("I") else "RGB"
 
 
 def _grey(image: "Image", divisor: float) -> "Image":

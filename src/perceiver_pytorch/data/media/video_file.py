@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from perceiver_pytorch._lazy import numpy as np
+from perceiver_pytorch.data.cell_memory import CELL_BYTES
 from perceiver_pytorch.data.media import av_file
-from perceiver_pytorch.data.media.image_file import Fit
+from perceiver_pytorch.data.media.fitting import Fit
 
 _SEEK = 10.0  # seconds between two wanted frames from which seeking pays
 _EPSILON = 1e-6  # seconds: time stamps are rounded
@@ -25,19 +26,19 @@ class VideoFacts:
     has_sound: bool
 
     @classmethod
-    def look(cls, source: bytes | Path) -> "VideoFacts":
+    def look(cls, source: bytes | Path, most: int = CELL_BYTES) -> "VideoFacts":
         """Read the header and the first frame of a video file, given its bytes or its path.
 
         Raises:
-            ValueError: it cannot be read, or has no pictures.
+            ValueError: it cannot be read, has no pictures, or a frame takes more than `most` bytes.
         """
-        with av_file.opened(source, "video") as container:
-            stream = _stream(container)
+        with av_file.opened(source, "video", most) as container:
+            stream = _stream(container, most)
             seconds = av_file.seconds(container, stream) or math.inf
             frame = next(container.decode(stream), None)
             if frame is None:
                 raise ValueError("the video has no frames")
-            return cls(*_size(frame, stream), seconds, bool(container.streams.audio))
+            return cls(*_size(frame, stream, most), seconds, bool(container.streams.audio))
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,14 @@ class Clip:
     longer: bool
 
 
-def read_video(source: bytes | Path, rate: float, max_frames: int, fit: Fit) -> Clip:
+def read_video(
+    source: bytes | Path,
+    rate: float,
+    max_frames: int,
+    fit: Fit,
+    most: int = CELL_BYTES,
+    by_last_frame: bool = True,
+) -> Clip:
     """Decode a video's pictures at times 0, 1 / rate, 2 / rate .. from its beginning.
 
     At each time the picture that is on display is taken, whatever the video's own rate and however it varies. Memory
@@ -61,24 +69,28 @@ def read_video(source: bytes | Path, rate: float, max_frames: int, fit: Fit) -> 
         rate: frames per second to take.
         max_frames: take this many at most.
         fit: gives the size to resize to.
+        most: bytes that decoding may take.
+        by_last_frame: the video ends when its last frame does; False: at the latest end of any frame, as it did up to
+            version 1.5. Where frames are stored in another order than shown, one may have another's duration.
 
     Raises:
-        ValueError: it is damaged, has no pictures, or has more pixels than memory should hold.
+        ValueError: it is damaged, has no pictures, or takes more memory.
     """
-    with av_file.opened(source, "video") as container:
-        stream = _stream(container)
+    with av_file.opened(source, "video", most) as container:
+        stream = _stream(container, most)
         frames: "list[np.ndarray]" = []
         size = (0, 0)
-        shown, end = None, 0.0
+        shown, end, last = None, 0.0, math.inf if not by_last_frame else _last_moment(container, stream)
         for frame, time in _timed(container, stream, rate, frames):
             while shown is not None and len(frames) < max_frames and len(frames) / rate < time - _EPSILON:
-                frames.append(_pixels(shown, stream, fit))
+                frames.append(_pixels(shown, stream, fit, most))
             if time >= max_frames / rate - _EPSILON:
                 return Clip(np.stack(frames), *size, True)
-            size = size if frames else _size(frame, stream)
-            shown, end = frame, max(end, time + _duration(frame, stream))
+            size = size if frames else _size(frame, stream, most)
+            ends = time + _duration(frame, stream)
+            shown, end = frame, max(end, ends) if not by_last_frame else min(ends, last) if last > time else ends
         while shown is not None and len(frames) < max_frames and (len(frames) / rate < end - _EPSILON or not frames):
-            frames.append(_pixels(shown, stream, fit))
+            frames.append(_pixels(shown, stream, fit, most))
     if not frames:
         raise ValueError("the video has no frames")
     return Clip(np.stack(frames), *size, len(frames) / rate < end - _EPSILON)
@@ -106,9 +118,9 @@ def _timed(container: Any, stream: Any, rate: float, taken: list[Any]) -> Iterat
                 seekable = False
 
 
-def _pixels(frame: Any, stream: Any, fit: Fit) -> "np.ndarray":
+def _pixels(frame: Any, stream: Any, fit: Fit, most: int) -> "np.ndarray":
     """A frame upright as uint8 (height, width, 3) at its new size."""
-    height, width = fit(*_size(frame, stream))
+    height, width = fit(*_size(frame, stream, most))
     quarters = _quarters(frame)
     if quarters % 2:
         height, width = width, height
@@ -116,9 +128,9 @@ def _pixels(frame: Any, stream: Any, fit: Fit) -> "np.ndarray":
     return np.rot90(small.to_ndarray(), quarters)
 
 
-def _size(frame: Any, stream: Any) -> tuple[int, int]:
+def _size(frame: Any, stream: Any, most: int) -> tuple[int, int]:
     """Upright height and width in square pixels."""
-    av_file.check_pixels(frame.height, frame.width)
+    av_file.check_pixels(frame.height, frame.width, most)
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     width = max(1, round(frame.width * float(aspect))) if aspect and 0.1 < float(aspect) < 10 else frame.width
     return (width, frame.height) if _quarters(frame) % 2 else (frame.height, width)
@@ -137,11 +149,19 @@ def _duration(frame: Any, stream: Any) -> float:
     return float(1 / stream.average_rate) if stream.average_rate else 0.0
 
 
-def _stream(container: Any) -> Any:
+def _last_moment(container: Any, stream: Any) -> float:
+    """When a video ends by its header, from its beginning; infinity where it does not say."""
+    seconds = av_file.seconds(container, stream)
+    begins = float(stream.start_time * stream.time_base) if stream.start_time and stream.time_base else 0.0
+    return math.inf if seconds is None else max(0.0, begins - av_file.start(container)) + seconds
+
+
+def _stream(container: Any, most: int) -> Any:
     streams = container.streams.video
     if not streams:
         raise ValueError("the file has no pictures")
     stream = streams[0]
     av_file.check_codec(stream, "video")
-    av_file.check_pixels(stream.height or 1, stream.width or 1)
+    av_file.check_pixels(stream.height or 1, stream.width or 1, most)
+    av_file.limit_pixels(stream, most)
     return stream

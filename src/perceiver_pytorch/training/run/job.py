@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from perceiver_pytorch._files import DiskFullError, is_disk_full
-from perceiver_pytorch._processes import worded_deaths
+from perceiver_pytorch._processes import DecodingMemoryError, worded_deaths
 from perceiver_pytorch._settings import Settings
 from perceiver_pytorch.training.run.checkpoints import Progress, load_state
 from perceiver_pytorch.training.run.divergence import DivergedError
@@ -196,14 +196,14 @@ def run_job(
             if worth_resuming and is_disk_full(error):
                 raise DiskFullError(f"{error}. Free some space, then continue with: {run.resume_command}") from error
             _leave_nothing(run, error, resume=resume)
-            if is_out_of_memory(error):
+            if is_out_of_memory(error) and not isinstance(error, DecodingMemoryError):
                 raise MemoryError(f"{OUT_OF_MEMORY} ({str(error).strip().splitlines()[0]})") from error
             raise
 
 
 def _leave_nothing(run: RunFolder, error: Exception, *, resume: bool) -> None:
     """Removes what a run wrote before it failed, unless it is worth to go on with."""
-    killed = isinstance(error, ChildProcessError)  # with other options the same run goes on
+    killed = isinstance(error, ChildProcessError | DecodingMemoryError)  # with other options the same run goes on
     if not (resume or killed or run.last.is_file()):
         run.discard()
 

@@ -62,6 +62,7 @@ def make_dataset(
         cache_bytes=0 if isinstance(table, ShardedTable) else data.cache_mb << 20,
         require_target=require_target,
         workers=workers,
+        cell_bytes=data.cell_mb << 20,
     )
 
 

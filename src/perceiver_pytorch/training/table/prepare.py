@@ -182,6 +182,7 @@ def _learn(
         rows=rows,
         options=_spec_options(data, kinds, source),
         allow_outside=data.allow_outside,
+        cell_bytes=data.cell_mb << 20,
         kinds_of_targets=data.target_kinds,
         label_separator=data.label_separator,
         spellings=spellings,

@@ -102,6 +102,13 @@ class TableSettings(Settings):
         resumable=NO_ROW_IS_SKIPPED,
     )
     cache_mb: int = knob(2048, "decoded samples to keep in memory, in MB", least=0, resumable=NO_ROW_IS_SKIPPED)
+    cell_mb: int = knob(
+        512,
+        "memory that decoding one cell may take, in MB; a cell that needs more is a bad row",
+        least=1,
+        option="--cell-mb",
+        resumable=NO_ROW_IS_SKIPPED,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
