@@ -3,6 +3,7 @@
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from perceiver_pytorch.data import (
@@ -21,6 +22,22 @@ class TestNumbers:
     def test_moments_leave_missing_values_out(self):
         assert self.spec.means == (2.0, 5.0, 0.0)
         assert self.spec.stds == (1.0, 1.0, 1.0)
+
+    @pytest.mark.parametrize(("size", "step"), [(1e15, 1.0), (9e15, 2.0), (0.0, 1e-15), (0.0, 1e-200), (1e6, 1e-8)])
+    def test_numbers_that_differ_little_are_told_apart(self, size, step):
+        numbers = [size + step * i for i in range(40)]
+        spec = NumbersSpec.fit("numbers", {"a": numbers})
+        encoded = [spec.encode({"a": number}, WHERE) for number in numbers]
+        assert not any(one.changes for one in encoded)
+        values = np.array([float(one.values[0, 0]) for one in encoded])
+        assert values.std() == pytest.approx(1, abs=0.02)
+        assert (np.diff(values) > 0).all()
+
+    @pytest.mark.parametrize("number", [0.1, 1e16, 12345678.9, -3e-200])
+    def test_equal_numbers_are_zero(self, number):
+        spec = NumbersSpec.fit("numbers", {"a": [number] * 40})
+        assert spec.stds == (1.0,)
+        assert spec.encode({"a": number}, WHERE).values[0, 0] == pytest.approx(0, abs=1e-6)
 
     def test_values_are_standardised_clipped_and_masked(self):
         encoded = self.spec.encode({"a": 99, "b": "4.5", "c": float("nan")}, WHERE)

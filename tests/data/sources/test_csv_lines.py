@@ -78,6 +78,13 @@ def test_names_of_columns_are_not_taken_for_a_row(tmp_path, header):
     assert loaded(tmp_path, f"{header}\n1,2,3\n4,5,6\n").notes == ()
 
 
+def test_codes_of_too_many_digits_are_told(tmp_path):
+    text = "code,size,large,y\n" + "".join(f"{10**19 * 2 + i},{i + 0.5},{i}e30,a\n" for i in range(9))
+    (note,) = notes(loaded(tmp_path, text))
+    assert note.startswith("the numbers of column 'code' have more digits than can be kept")
+    assert loaded(tmp_path, text.replace("\n2", "\nc2")).notes == ()
+
+
 def test_quotes_that_swallow_lines_are_told(tmp_path):
     lines = [f"disk {i},{'ab'[i % 2]}" for i in range(60)]
     lines[20], lines[40] = '"' + lines[20], lines[40].replace(",", '",')

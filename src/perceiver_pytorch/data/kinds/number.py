@@ -103,4 +103,8 @@ def _moments(column: str, values: list[float]) -> tuple[float, float]:
         mean, std = float(array.mean()), float(array.std())
     if not (math.isfinite(mean) and math.isfinite(std)):
         raise too_large(column)
-    return mean, std if std > 1e-12 * max(1.0, abs(mean)) else 1.0
+    if std > 1e-12 * max(1.0, abs(mean)):
+        return mean, std
+    apart = array - array[0]  # numbers that differ little for their size, such as codes of 16 digits
+    widest = float(np.abs(apart).max())
+    return float(array[0] + apart.mean()), float((apart / widest).std() * widest) or 1.0 if widest else 1.0

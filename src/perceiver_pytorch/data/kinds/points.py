@@ -87,7 +87,7 @@ class PointsSpec(ColumnSpec):
             radius = float((high - low)[:dims].max() / 2) or 1.0
             means = total[dims:] / count
             stds = np.sqrt(np.maximum(squares[dims:] / count - means**2, 0))
-        stds[stds < 1e-8] = 1.0
+        stds[stds <= 1e-8 * np.abs(means)] = 1.0
         if not all(np.isfinite(numbers).all() for numbers in (centre, radius, means, stds)):
             raise too_large(name)
         return cls(

@@ -351,7 +351,7 @@ class _Facts:
         with np.errstate(over="ignore", invalid="ignore"):
             means = total / np.maximum(count, 1)
             stds = np.sqrt(np.maximum(squares / np.maximum(count, 1) - means**2, 0))
-        stds[stds < 1e-12 * np.maximum(1, np.abs(means))] = 1.0
+        stds[stds <= 1e-12 * np.abs(means)] = 1.0
         if not (np.isfinite(means).all() and np.isfinite(stds).all()):
             raise too_large(column)
         return tuple(means.tolist()), tuple(stds.tolist())

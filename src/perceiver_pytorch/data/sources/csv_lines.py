@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DELIMITERS = (",", ";", "\t", "|")
 _LOOK = 50  # lines at the beginning of a file
 _ALIKE = 0.8  # share of lines that show how many cells a row has
+_LONGEST = 1e40  # larger numbers are no codes
 _MAX_CELL = (1 << 31) - 1  # characters
 _TOLD = 5  # cells that swallow lines and are named
 _ESCAPED = re.compile(r"\\([\\\"])")
@@ -160,6 +161,20 @@ def _in_steps(names: Sequence[str]) -> bool:
 def _occurs(column: "pyarrow.ChunkedArray", text: str) -> bool:
     compute = need("pyarrow.compute", "read tables")
     return bool(compute.any(compute.equal(column, text)).as_py())
+
+
+def rounded_columns(rows: "pyarrow.Table") -> list[str]:
+    """What is told of columns of whole numbers that are too long for 64 bits, such as codes of 20 digits."""
+    compute, types = need("pyarrow.compute", "read tables"), need("pyarrow.types", "read tables")
+    found = []
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        sizes: Any = compute.min_max(compute.abs(column)).as_py() if types.is_floating(column.type) else {"min": None}
+        if sizes["min"] is not None and 2.0**63 <= sizes["min"] <= sizes["max"] < _LONGEST:
+            found.append(
+                f"the numbers of column {name!r} have more digits than can be kept, and lose the last ones; if they are "
+                "codes, put a letter before each"
+            )
+    return found
 
 
 def swallowed_lines(rows: "pyarrow.Table", delimiter: str) -> list[str]:

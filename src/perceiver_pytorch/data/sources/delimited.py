@@ -11,6 +11,7 @@ from perceiver_pytorch.data.sources.csv_lines import (
     DELIMITERS,
     check_header,
     header_warnings,
+    rounded_columns,
     swallowed_lines,
     with_doubled_quotes,
 )
@@ -119,7 +120,7 @@ def _rows(
 
 def _doubts(rows: "pyarrow.Table", delimiter: str, options: ReadOptions) -> list[str]:
     """What is doubtful about how rows were read."""
-    doubts = header_warnings(rows) if options.header else []
+    doubts = (header_warnings(rows) if options.header else []) + rounded_columns(rows)
     return doubts + (swallowed_lines(rows, delimiter) if options.quoting != "none" else [])
 
 
