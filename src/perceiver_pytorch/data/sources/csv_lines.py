@@ -171,7 +171,7 @@ def rounded_columns(rows: "pyarrow.Table") -> list[str]:
         sizes: Any = compute.min_max(compute.abs(column)).as_py() if types.is_floating(column.type) else {"min": None}
         if sizes["min"] is not None and 2.0**63 <= sizes["min"] <= sizes["max"] < _LONGEST:
             found.append(
-                f"the numbers of column {name!r} have more digits than can be kept, and lose the last ones; if they are "
+                f"the numbers of column {name!r} have more digits than can be kept, and lose the last; if they are "
                 "codes, put a letter before each"
             )
     return found
