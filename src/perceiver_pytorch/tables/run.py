@@ -16,6 +16,7 @@ from perceiver_pytorch.training.run.accelerator import on_accelerator
 from perceiver_pytorch.training.run.evidence import hardly_trained
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table import evaluation
+from perceiver_pytorch.training.table.coverage import absence_warnings
 from perceiver_pytorch.training.table.prediction_table import check_output, predictions_table, write_table
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import FitConfig
@@ -169,6 +170,8 @@ class Run:
         with reporter.step("measuring") as progress:
             predictions, result = evaluation.measure(model, dataset, choice=choice, progress=progress)
         warn_about_rows(dataset, reporter)
+        for text in absence_warnings(predictions):
+            keeping.warn(text)
         source = chosen.table.source
         result |= {"table": source, "split": chosen.split, **_lost(dataset, chosen.split, warnings)}
         reporter.say(f"{len(predictions.rows):,} rows of {source} ({chosen.split})")

@@ -1,8 +1,17 @@
 import numpy as np
+import torch
 
 from data_helpers import table_of
-from perceiver_pytorch.data import InputSpec, Splits, recognise_columns
-from perceiver_pytorch.training.table.coverage import coverage_warnings
+from perceiver_pytorch.data import (
+    ClassTarget,
+    InputSpec,
+    LabelsTarget,
+    NumberTarget,
+    Predictions,
+    Splits,
+    recognise_columns,
+)
+from perceiver_pytorch.training.table.coverage import absence_warnings, coverage_warnings
 
 
 def warnings(tmp_path, target="y", **columns):
@@ -45,3 +54,17 @@ def test_labels_and_several_targets(tmp_path):
 
 def test_numbers_have_no_classes(tmp_path):
     assert warnings(tmp_path, y=[i / 7 for i in range(8)], part=["train"] * 6 + ["val"] * 2) == []
+
+
+def test_what_a_table_that_is_evaluated_lacks_is_told():
+    classes = ClassTarget("y", ("a", "b", "c"), (3, 3, 3))
+    labels = LabelsTarget("g", ("x", "w"), (4, 1), 8, "|")
+    number = NumberTarget("n", 0.0, 1.0)
+    encoded = {"y": torch.tensor([0, 0, -1]), "g": torch.tensor([[1.0, 0.0]] * 3), "n": torch.zeros(3)}
+    predictions = Predictions(torch.arange(3), (classes, labels, number), {}, encoded, {})
+    assert absence_warnings(predictions) == [
+        "y: the rows lack 2 of the classes: 'b', 'c'; the scores say nothing about them",
+        "g: the rows lack 1 of the labels: 'w'; the scores say nothing about them",
+    ]
+    unknown = {name: torch.full_like(values, -1 if name == "y" else torch.nan) for name, values in encoded.items()}
+    assert absence_warnings(Predictions(torch.arange(3), (classes, labels, number), {}, unknown, {})) == []

@@ -207,6 +207,10 @@ class Target(ABC):
         """
         return {}
 
+    def absent(self, encoded: Tensor) -> list[str]:
+        """The classes or labels that none of the rows ``(rows, *shape)`` has, all known."""
+        return []
+
     def line(self, metrics: Mapping[str, Any]) -> str:
         """The metrics and the baseline's, for the terminal."""
         found = metrics.get("intervals", {})

@@ -173,6 +173,10 @@ class ClassTarget(Target):
         }
         return {name: intervals.stated(*interval) for name, interval in found.items()}
 
+    def absent(self, encoded: Tensor) -> list[str]:
+        counts = encoded.bincount(minlength=self.size).tolist()
+        return [name for name, count in zip(self.classes, counts, strict=True) if not count]
+
     def values(self, outputs: Tensor) -> Tensor:
         """float ``(rows, classes)``: probabilities."""
         return outputs.softmax(-1)

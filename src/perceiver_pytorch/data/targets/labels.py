@@ -185,6 +185,9 @@ class LabelsTarget(Target):
             "macro_f1": intervals.stated(intervals.mean([row["f1"] for row in labels], f1s), joined),
         }
 
+    def absent(self, encoded: Tensor) -> list[str]:
+        return self._chosen(~(encoded > 0).any(0))
+
     def values(self, outputs: Tensor) -> Tensor:
         """float ``(rows, labels)``: probabilities."""
         return outputs.sigmoid()

@@ -4,7 +4,8 @@ from collections import Counter
 
 import numpy as np
 
-from perceiver_pytorch.data import InputSpec, Splits, TableLike
+from perceiver_pytorch.data import InputSpec, Predictions, Splits, TableLike
+from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.targets.target_columns import groups
 
 _SHOWN = 5
@@ -32,6 +33,18 @@ def coverage_warnings(table: TableLike, spec: InputSpec, splits: Splits, separat
         for (name, rows), end in zip(parts.items(), ends, strict=True)
     }
     return [text for target in spec.targets for text in _warnings(target.name, target.plural, counts)]
+
+
+def absence_warnings(predictions: Predictions) -> list[str]:
+    """A sentence for each target with classes or labels that none of the rows measured on has."""
+    texts = []
+    for target in predictions.targets:
+        encoded = predictions.encoded[target.name]
+        encoded = encoded[target.known(encoded)]
+        if len(encoded) and (names := target.absent(encoded)):
+            lack = f"{len(names):,} of the {target.plural}: {listed([repr(name) for name in names], _SHOWN)}"
+            texts.append(f"{target.name}: the rows lack {lack}; the scores say nothing about them")
+    return texts
 
 
 def _warnings(target: str, plural: str, counts: "dict[str, Counter[tuple[str, str]]]") -> list[str]:
