@@ -4,7 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test nightly lint format figures settings clean
+# Environments of their own, of about 5 GB each: PyPI's PyTorch for x86_64 comes with CUDA. CORE=tests runs everything.
+LOWEST := .venv-lowest
+NEWEST := .venv-newest
+CORE ?= tests/ops tests/nn tests/models/test_perceiver.py tests/models/test_perceiver_io.py tests/models/test_saving.py \
+	tests/models/test_coordinates.py tests/models/text tests/test_compile_and_export.py tests/tables/test_run.py tests/test__settings.py
+# Python 3.10, also where pyenv has it but does not put it on the path.
+PYTHON310 := $(shell for p in python3.10 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.10.*/bin/python3.10; do \
+	$$p --version > /dev/null 2>&1 && echo $$p && break; done)
+
+.PHONY: demo test lowest newest nightly lint format figures settings clean
 
 demo: $(READY)  ## train on the built-in digits and show where the report is
 	$(BIN)/perceiver fit digits
@@ -15,7 +24,13 @@ test: $(READY)  ## lint, types and tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2
 
-nightly: $(READY)  ## the long tests
+lowest: $(LOWEST)/.ready  ## the core's tests with the lowest versions that pyproject.toml promises
+	$(LOWEST)/bin/python -m pytest -n 2 $(CORE)
+
+newest: $(NEWEST)/.ready  ## the core's tests with the newest versions that there are today
+	$(NEWEST)/bin/python -m pytest -n 2 $(CORE)
+
+nightly: $(READY) newest  ## the long tests
 	$(BIN)/python -m pytest -m nightly
 
 format: $(READY)
@@ -30,7 +45,7 @@ settings: $(READY)  ## write the tables of settings of the documentation
 	$(BIN)/python docs/write_settings.py
 
 clean:
-	rm -rf $(VENV) .peers build dist
+	rm -rf $(VENV) $(LOWEST) $(NEWEST) .peers build dist
 
 # Made again when what is to be installed changes; torch first, since its pinned build is what all else builds on.
 $(READY): pyproject.toml constraints.txt
@@ -38,3 +53,14 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[all,test]"
 	touch $(READY)
+
+$(LOWEST)/.ready: pyproject.toml constraints-lowest.txt
+	@test -n "$(PYTHON310)" || echo "THE LOWEST PYTHON IS NOT TESTED: there is no python3.10 here, so $$($(PYTHON) --version) is used"
+	test -x $(LOWEST)/bin/python || $(or $(PYTHON310),$(PYTHON)) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --disable-pip-version-check -c constraints-lowest.txt -e ".[all,test]"
+	touch $@
+
+$(NEWEST)/.ready: pyproject.toml
+	test -x $(NEWEST)/bin/python || $(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --disable-pip-version-check --upgrade -e ".[all,test]"
+	touch $@
