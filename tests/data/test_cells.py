@@ -1,5 +1,6 @@
 """Files behind cells."""
 
+import base64
 import errno
 import os
 
@@ -103,3 +104,35 @@ class TestFiles:
                 spec.encode({"x": cell}, self.where(tmp_path))
         with pytest.raises(DataError, match=rf"row 17, column 'x': {reason}$"):
             spec.encode({"x": {"bytes": b"no such thing", "path": "bad.npy"}}, self.where(tmp_path))
+
+
+class TestQueriesAndTexts:
+    @pytest.mark.parametrize("cell", ["a.png?w=200", "a.png#top", "sub\\a.png?w=1", "sub/a.png"])
+    def test_a_file_is_found_without_its_query(self, tmp_path, cell):
+        (tmp_path / "sub").mkdir()
+        for name in ("a.png", "sub/a.png"):
+            (tmp_path / name).write_bytes(png(np.full((8, 8), 5, np.uint8)))
+        where = Where("here.csv", tmp_path, 0)
+        assert (picture().encode({"x": cell}, where).values == 5).all()
+
+    def test_a_file_of_that_very_name_comes_first(self, tmp_path):
+        (tmp_path / "a.png").write_bytes(png(np.full((8, 8), 5, np.uint8)))
+        (tmp_path / "a.png#1").write_bytes(png(np.full((8, 8), 7, np.uint8)))
+        assert (picture().encode({"x": "a.png#1"}, Where("here.csv", tmp_path, 0)).values == 7).all()
+
+    @pytest.mark.parametrize("cell", ["https://example.org/0.jpg?w=200", "../a.png?w=1", "b.png?w=1"])
+    def test_what_a_query_does_not_change(self, tmp_path, cell):
+        with pytest.raises(DataError, match=r"is an address; download|leads out of|there is no file 'b.png"):
+            picture().encode({"x": cell}, Where("here.csv", tmp_path, 0))
+
+    def test_a_picture_in_the_cell_itself(self, tmp_path):
+        text = base64.b64encode(png(np.full((8, 8), 5, np.uint8))).decode()
+        where = Where("here.csv", tmp_path, 0)
+        for cell in (text, f"data:image/png;base64,{text}"):
+            assert (picture().encode({"x": cell}, where).values == 5).all()
+        with pytest.raises(DataError, match=r"row 0, column 'x': .*damaged") as caught:
+            picture().encode({"x": f"data:image/png;base64,{text}*"}, where)
+        assert text[:40] not in str(caught.value)
+        with pytest.raises(DataError) as caught:
+            picture().encode({"x": f"data:image/png;base64,{text[:64]}"}, where)
+        assert text[:40] not in str(caught.value)

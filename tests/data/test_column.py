@@ -1,5 +1,6 @@
 """What a column says of its cells, one thing at a time."""
 
+import base64
 import datetime
 
 import numpy as np
@@ -38,3 +39,16 @@ def test_counts_leave_missing_cells_out(tmp_path):
     column = Column(table_of(tmp_path, x=["a", "b", "b", None]), "x")
     assert (column.num_present, column.num_distinct, column.constant) == (3, 2, False)
     assert column.sample == ["a", "b", "b"]
+
+
+@pytest.mark.parametrize("write", ["{}", "data:image/png;base64,{}"])
+def test_pictures_in_texts_are_pictures(tmp_path, write):
+    cells = [write.format(base64.b64encode(cell).decode()) for cell in CELLS["media"]]
+    column = Column(table_of(tmp_path, x=cells), "x")
+    assert column.media == "image"
+    assert not column.words
+
+
+def test_addresses_of_pictures_are_pictures(tmp_path):
+    column = Column(table_of(tmp_path, x=[f"https://example.org/{i}.jpg?w=200&h=100" for i in range(9)]), "x")
+    assert column.media == "image"

@@ -37,3 +37,22 @@ def test_suffixes():
         None,
         None,
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("https://example.org/pics/0.jpg?w=200&h=100", "image"),
+        ("a/b.WAV#t=10", "audio"),
+        ("https://example.org/get?file=b.mp4", "video"),
+        ("what is image.png?", None),
+        ("a.php?w=200", None),
+        ("?", None),
+    ],
+)
+def test_a_query_is_no_suffix(path, kind):
+    assert sniff_path(path) == kind
+
+
+def test_names_of_files_in_a_folder_have_no_query():
+    assert sniff_path("a.jpg#1", query=False) is None

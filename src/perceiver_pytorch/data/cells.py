@@ -12,6 +12,8 @@ from typing import Any
 from perceiver_pytorch._files import check_regular
 from perceiver_pytorch.data.cell_memory import CELL_BYTES
 from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.inline_files import inline_file, inline_media
+from perceiver_pytorch.data.sniff import without_query
 from perceiver_pytorch.data.values import is_missing
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # other cells would fail as well
@@ -41,7 +43,7 @@ class Where:
         """A `DataError` that says the table, the row, the column and the reason, and the file that a cell leads to."""
         if isinstance(cell, Mapping):
             cell = cell.get("path") if is_missing(cell.get("bytes")) else None
-        if isinstance(cell, str):
+        if isinstance(cell, str) and inline_media(cell) is None:
             reason = f"{reason}, file {cell[:200]!r}"
         message = f"{self.source}: row {self.row}, column {column!r}: {reason}"
         return DataError(message, row=self.row, column=column, reason=reason)
@@ -51,17 +53,22 @@ def media_cell(value: Any) -> bytes | str | None:
     """A cell that may hold a file as its bytes, as its path, or None where it is missing.
 
     Args:
-        value: bytes, a path, or a mapping with `bytes` and `path`, as Hugging Face data sets store files (bytes win).
+        value: bytes, a path, base64, a data URI, or a mapping with `bytes` and `path`, as Hugging Face data sets store
+            files (bytes win).
 
     Raises:
         TypeError: it is none of these. The message says so without the place.
+        ValueError: it is base64 that is damaged.
     """
     if isinstance(value, Mapping) and ("bytes" in value or "path" in value):
         data, path = value.get("bytes"), value.get("path")
         value = path if is_missing(data) else data
     if is_missing(value):
         return None
-    if isinstance(value, bytes | str):
+    if isinstance(value, str):
+        data = inline_file(value)
+        return value if data is None else data
+    if isinstance(value, bytes):
         return value
     raise TypeError(f"must be a file (bytes, a path, or bytes and path), got a value of type {type(value).__name__}")
 
@@ -87,7 +94,7 @@ def media_source(value: Any, column: str, where: Where) -> bytes | Path | None:
     """
     try:
         cell = media_cell(value)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise where.error(column, str(error)) from error
     if not isinstance(cell, str):
         return cell
@@ -116,9 +123,13 @@ def reason_of(error: Exception) -> str:
 
 
 def file_path(root: Path, cell: str) -> Path:
-    """Where the file of a cell lies; a path as Windows writes it is understood everywhere."""
-    path = root / cell
-    return root / cell.replace("\\", "/") if "\\" in cell and not os.path.lexists(path) else path
+    """Where the file of a cell lies. Where there is none of that name, a path is understood as Windows writes it, and
+    without a query (``pic.jpg?w=200``)."""
+    plain = cell.replace("\\", "/")
+    others = [name for name in (plain, without_query(cell), without_query(plain)) if name not in (cell, "")]
+    if not others or os.path.lexists(root / cell):
+        return root / cell
+    return next((root / name for name in others if os.path.lexists(root / name)), root / plain)
 
 
 def _resolve(cell: str, column: str, where: Where) -> Path:

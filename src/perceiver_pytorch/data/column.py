@@ -11,6 +11,7 @@ from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.arrays import looks_like_array, timed_cell
 from perceiver_pytorch.data.cells import Where, media_cell
 from perceiver_pytorch.data.errors import DataError, need
+from perceiver_pytorch.data.inline_files import inline_media
 from perceiver_pytorch.data.sniff import Media, sniff_bytes, sniff_path
 from perceiver_pytorch.data.table import Table
 from perceiver_pytorch.data.values import as_date, as_number
@@ -81,12 +82,12 @@ class Column:
         """What the files are that cells hold, or lead to by their paths: image, audio, video, array, or other files.
         None where they are no files."""
         if self._form == "strings":
-            return _usual([sniff_path(value) for value in self.sample if value])
+            return _usual([sniff_path(value) or inline_media(value) for value in self.sample if value])
         if self._form != "files":
             return None
         try:
             cells = [cell for cell in map(media_cell, self.sample) if cell is not None]
-        except TypeError:
+        except (TypeError, ValueError):
             return None
         return _usual([sniff_path(cell) if isinstance(cell, str) else sniff_bytes(cell) for cell in cells])
 

@@ -1,5 +1,6 @@
 """Tell images, sounds, videos and arrays by their first bytes or by a path's suffix."""
 
+import re
 from pathlib import PurePath
 from typing import Literal
 
@@ -51,10 +52,24 @@ def sniff_bytes(data: bytes) -> Media | None:
     return "audio" if data.startswith(_AUDIO_STARTS) or is_mpeg_audio(data) else None
 
 
-def sniff_path(path: str) -> Media | Literal["other"] | None:
-    """The same by a path's suffix; `"other"` for a kind of file that is not read, None for no such suffix."""
+def sniff_path(path: str, *, query: bool = True) -> Media | Literal["other"] | None:
+    """The same by the suffix of a path or an address; `"other"` for a kind of file that is not read, None for no such
+    suffix.
+
+    Args:
+        query: there may be one behind it: ``pic.jpg?w=200``.
+    """
     if len(path) > 1024 or "\n" in path:
         return None
+    return _by_suffix(path) or (_by_suffix(without_query(path)) if query and " " not in path else None)
+
+
+def without_query(path: str) -> str:
+    """A path or an address without what stands behind ``?`` or ``#``."""
+    return re.split("[?#]", path, maxsplit=1)[0]
+
+
+def _by_suffix(path: str) -> Media | Literal["other"] | None:
     suffix = PurePath(path).suffix.lower()
     known: dict[Media | Literal["other"], frozenset[str]] = {
         "image": IMAGE_SUFFIXES,

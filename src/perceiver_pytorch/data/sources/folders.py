@@ -21,7 +21,7 @@ class MediaFolder(Source):
     def claims(self, place: Place) -> bool:
         if not place.path.is_dir() or any(table_suffix(path) in TABLES for path in place.path.iterdir()):
             return False
-        return any(sniff_path(path) in _MEDIA for path in _files(place.root))
+        return any(sniff_path(path, query=False) in _MEDIA for path in _files(place.root))
 
     def load(self, place: Place, options: ReadOptions) -> Table:
         return folder_table(place.name, place.root)
@@ -36,7 +36,7 @@ def folder_table(source: str, root: Path) -> Table:
     kinds: dict[str, str] = {}
     others: Counter[str] = Counter()
     for path in _files(root):
-        kind = sniff_path(path)
+        kind = sniff_path(path, query=False)
         if kind in _MEDIA:
             kinds[path] = str(kind)
         else:
