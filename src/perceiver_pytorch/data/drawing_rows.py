@@ -62,7 +62,8 @@ def draw_in_proportion(labels: Sequence[str] | Sequence[int], fraction: float, r
     for i in order[: max(0, wanted - int(take.sum()))]:
         take[i] += 1
     take = np.minimum(take, counts - 1)
-    chosen = [rng.permutation(np.flatnonzero(classes == i))[:n] for i, n in enumerate(take)]
+    members = np.split(np.argsort(classes, kind="stable"), np.cumsum(counts)[:-1])
+    chosen = [rng.permutation(rows)[:n] for rows, n in zip(members, take, strict=True)]
     rows = np.concatenate(chosen)
     if not len(rows):  # every class has one row: something has to go
         rows = rng.integers(len(labels), size=1)

@@ -464,6 +464,19 @@ def test_a_run_that_goes_on_is_not_planned_anew(tmp_path, monkeypatch):
     assert state(run) == state(whole)
 
 
+def test_parts_that_are_not_trained_stay_as_they_are(tmp_path, monkeypatch):
+    original, seen = LineModule.training_step, []
+
+    def training_step(module, *batch):
+        seen.append((module.training, module.model.layer.training))
+        return original(module, *batch)
+
+    monkeypatch.setattr(LineModule, "training_step", training_step)
+    monkeypatch.setattr(LineModule, "on_fit_start", lambda module: module.model.layer.eval())
+    limited(tmp_path, "run", 1000.0)
+    assert set(seen) == {(True, False)}
+
+
 def test_a_limit_that_has_passed_leaves_one_step(tmp_path):
     run = LineRun.create(tmp_path / "run")
     outcome = run_job(LineTask(LineConfig()), run, deadline=Deadline(1e-9), reporter=SILENT)

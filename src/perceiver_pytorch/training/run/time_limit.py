@@ -64,10 +64,13 @@ class TimeLimit(pl.Callback):
         done = trainer.global_step - self._begun
         if self.deadline is None or not done:  # at least one step is made, so that repeated limits come to an end
             return
-        if self._watched is None:
-            self._watched = (now(), trainer.global_step)
-        self._plan(trainer, pl_module)
-        if self.deadline.left() < self.closing + self.validation:
+        since, first = self._watched = self._watched or (now(), trainer.global_step)
+        steps = trainer.global_step - first
+        step = (now() - since) / max(1, steps)
+        is_new = not self._begun and pl_module.plan is None
+        if is_new and steps >= _FEWEST - 1 and now() - since >= _WATCHED * (self.deadline.left() - self.closing):
+            self._plan(trainer, pl_module, step)
+        if self.deadline.left() < self.closing + self.validation + step:
             self.stopper.request(f"the time limit of {self.deadline.limit:g} s is reached")
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
@@ -82,24 +85,18 @@ class TimeLimit(pl.Callback):
         if self._watched is not None:  # steps alone are watched
             self._watched = (self._watched[0] + self.validation, self._watched[1])
 
-    def _plan(self, trainer: pl.Trainer, module: Any) -> None:
-        """Makes the plan of a new run, if it is time for it, and saves it."""
+    def _plan(self, trainer: pl.Trainer, module: Any, step: float) -> None:
+        """Makes the plan, of steps that take so many seconds, and saves it."""
         assert self.deadline is not None
-        assert self._watched is not None
-        since, first = self._watched
-        seconds, steps = now() - since, trainer.global_step - first
-        left = self.deadline.left() - self.closing
-        if self._begun or module.plan is not None or steps < _FEWEST - 1 or seconds < _WATCHED * left:
-            return
         whole = int(trainer.estimated_stepping_batches)
-        epoch = int(trainer.num_training_batches)
-        more = affordable_steps(left, seconds / steps, self.validation, epoch)
+        left = self.deadline.left() - self.closing
+        more = affordable_steps(left, step, self.validation, int(trainer.num_training_batches))
         plan = Plan(
             begun=trainer.global_step,
             steps=min(whole, trainer.global_step + more),
             whole=whole,
             limit=self.deadline.limit,
-            step_seconds=seconds / steps,
+            step_seconds=step,
             validation_seconds=self.validation,
             closing_seconds=self.closing,
         )
@@ -121,6 +118,7 @@ def _seconds_of_a_batch(trainer: pl.Trainer, module: Any, val: DataLoader[Any]) 
     batch = next(iter(val))
     taken = now() - began
     batch = trainer.strategy.batch_to_device(batch)
+    in_training = [part for part in module.modules() if part.training]
     module.eval()
     with torch.no_grad(), trainer.precision_plugin.forward_context(), suppress(NotImplementedError):
         for _ in range(2):
@@ -129,5 +127,6 @@ def _seconds_of_a_batch(trainer: pl.Trainer, module: Any, val: DataLoader[Any]) 
             if module.device.type == "cuda":
                 torch.cuda.synchronize()
         taken += now() - began
-    module.train()
+    for part in in_training:  # frozen ones may not be
+        part.training = True
     return taken
