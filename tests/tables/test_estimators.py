@@ -48,6 +48,7 @@ EXPECTED_TO_FAIL = {
 """All other checks pass; scikit-learn itself skips check_array_api_input unless SCIPY_ARRAY_API=1 is set."""
 
 
+@pytest.mark.filterwarnings("ignore:column .* is proportional to")
 @parametrize_with_checks(
     [quick(PerceiverClassifier), quick(PerceiverRegressor)],
     expected_failed_checks=lambda estimator: EXPECTED_TO_FAIL.get(type(estimator).__name__, {}),
@@ -86,6 +87,14 @@ def test_columns_of_any_kind() -> None:
     assert np.array_equal(model.predict(X), model.classes_[probabilities.argmax(1)])
     with pytest.raises(ValueError, match="feature names should match"):
         model.predict(X[X.columns[::-1]])
+
+
+def test_values_that_the_samples_did_not_have_are_warned_of() -> None:
+    pandas = pytest.importorskip("pandas")
+    samples = pandas.DataFrame({"place": ["here", "there"] * 20, "size": range(40)})
+    model = quick(PerceiverClassifier).fit(samples, [0, 1, 1] * 13 + [0])
+    with pytest.warns(UserWarning, match="2 of 2 rows: cells of 'place' have values that the train rows did not have"):
+        model.predict(pandas.DataFrame({"place": ["HERE", "nowhere"], "size": [1, 2]}))
 
 
 @pytest.mark.parametrize("library", ["polars", "pyarrow"])
@@ -132,6 +141,7 @@ def test_a_clone_has_the_parameters_and_nothing_learned() -> None:
     assert not hasattr(copied, "trained_")
 
 
+@pytest.mark.filterwarnings("ignore:column 'x0' is proportional to")
 def test_a_saved_estimator_predicts_in_another_process(tmp_path: Path) -> None:
     X = np.random.default_rng(0).normal(size=(20, 2))
     model = quick(PerceiverRegressor).fit(X, X[:, 0])

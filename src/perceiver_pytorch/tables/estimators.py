@@ -43,7 +43,9 @@ _FRAMES = [form for form in FORMS if not isinstance(form, RowsForm | ColumnsForm
 
 
 class _TrainOnly(TableTask):
-    """Whoever uses an estimator measures it, so nothing is measured or reported here."""
+    """Whoever uses an estimator chooses its samples and measures it: nothing is compared, measured or reported here."""
+
+    compares_rows = False
 
     def measure(self, trained: Trained, reporter: Reporter) -> dict[str, Any]:
         return {}

@@ -65,7 +65,7 @@ class TableData:
 
 
 def prepare_table(
-    config: FitConfig, run: TableRun, reporter: Reporter, *, given: TableLike | None, resume: bool
+    config: FitConfig, run: TableRun, reporter: Reporter, *, given: TableLike | None, resume: bool, compare: bool = True
 ) -> TableData:
     """Reads the table, divides its rows, learns about its columns, and decodes what fits into memory.
 
@@ -75,6 +75,7 @@ def prepare_table(
         reporter: how to tell what was found.
         given: the table, where it is in memory; None: the one that the configuration names.
         resume: whether the run is resumed.
+        compare: tell of rows with equal inputs.
 
     Raises:
         DataError: for a table that cannot be used; the message names row and column.
@@ -97,7 +98,7 @@ def prepare_table(
     taken = fingerprint(table, splits, spec)
     if resume:
         _check_table(run, taken, config)
-    for line in [] if begun else duplicate_warnings(table, splits, spec):
+    for line in duplicate_warnings(table, splits, spec) if compare and not begun else ():
         reporter.warn(line)
     for line in _describe(spec, splits):
         reporter.say(line)

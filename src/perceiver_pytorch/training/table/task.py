@@ -1,6 +1,6 @@
 """Learning to predict columns of a table: the task of ``perceiver fit``."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -40,6 +40,9 @@ class TableTask:
             configuration names is read.
     """
 
+    compares_rows: ClassVar[bool] = True
+    """Rows with equal inputs are told of."""
+
     data: TableData
     train_loader: BatchLoader
     predictions: Predictions
@@ -53,7 +56,9 @@ class TableTask:
         return self.config.training
 
     def prepare(self, run: TableRun, *, resume: bool, reporter: Reporter) -> None:
-        self.data = prepare_table(self.config, run, reporter, given=self.table, resume=resume)
+        self.data = prepare_table(
+            self.config, run, reporter, given=self.table, resume=resume, compare=self.compares_rows
+        )
 
     def module(self, reporter: Reporter) -> TableModule:
         config, spec = self.data.config, self.data.spec
