@@ -2,10 +2,14 @@
 
 import importlib
 import pkgutil
+import sys
+import types
 
 import pytest
 
-PACKAGES = ("perceiver_pytorch", "perceiver_pytorch.data")
+from perceiver_pytorch import _lazy
+
+PACKAGES = ("perceiver_pytorch", "perceiver_pytorch.data", "perceiver_pytorch.interop")
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -26,3 +30,20 @@ def test_no_public_name_is_hidden_by_a_module(package: str) -> None:
 def test_another_name_is_an_attribute_error(package: str) -> None:
     with pytest.raises(AttributeError, match=f"{package!r} has no attribute 'nonsense'"):
         importlib.import_module(package).nonsense  # noqa: B018
+
+
+def test_a_module_that_cannot_be_imported_is_not_taken_for_a_name_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Python makes "cannot import name" of an AttributeError, whatever it says."""
+
+    def broken(name: str) -> None:
+        raise AttributeError("module 'os' has no attribute 'register_at_fork'")
+
+    monkeypatch.setattr(_lazy.importlib, "import_module", broken)
+    package = types.ModuleType("lazy_package")
+    monkeypatch.setitem(sys.modules, "lazy_package", package)
+    package.__getattr__, _ = _lazy.lazily("lazy_package", {"inner": "Name"})
+    with pytest.raises(ImportError, match=r"lazy_package.inner cannot be imported: .* 'register_at_fork'") as told:
+        from lazy_package import Name  # noqa: F401
+    assert isinstance(told.value.__cause__, AttributeError)

@@ -1,9 +1,10 @@
 """Old import paths: each name is handed out with a warning that says where it lives now."""
 
-import importlib
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from perceiver_pytorch._lazy import imported
 
 
 def old_path(module: str, successors: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -22,6 +23,6 @@ def old_path(module: str, successors: Mapping[str, str]) -> tuple[Callable[[str]
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         home, _, attribute = successors[name].partition(":")
         warnings.warn(f"{module}.{name} is now {home}.{attribute}", DeprecationWarning, stacklevel=2)
-        return getattr(importlib.import_module(home), attribute)
+        return getattr(imported(home), attribute)
 
     return get, lambda: sorted(successors)

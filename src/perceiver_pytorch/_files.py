@@ -222,7 +222,7 @@ def _not_finite(value: Any, place: str = "") -> str | None:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", newline="\n")  # the same bytes on every system
 
 
 def _flush(path: Path) -> None:

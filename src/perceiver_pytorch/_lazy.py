@@ -3,7 +3,21 @@
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+
+def imported(name: str) -> ModuleType:
+    """A module, for the ``__getattr__`` of another one.
+
+    Raises:
+        ImportError: if it cannot be imported; an `AttributeError` would be taken for one that is about the name asked
+            for, and its cause would be lost.
+    """
+    try:
+        return importlib.import_module(name)
+    except AttributeError as error:
+        raise ImportError(f"{name} cannot be imported: {error}", name=name) from error
 
 
 class _Module:
@@ -13,7 +27,7 @@ class _Module:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(importlib.import_module(self._name), name)
+        value = getattr(imported(self._name), name)
         setattr(self, name, value)
         return value
 
@@ -37,7 +51,7 @@ def lazily(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], An
     def get(name: str) -> Any:
         if name not in place:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        namespace[name] = getattr(importlib.import_module(place[name]), name)
+        namespace[name] = getattr(imported(place[name]), name)
         return namespace[name]
 
     return get, lambda: sorted({*namespace, *place})

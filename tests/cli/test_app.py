@@ -85,3 +85,14 @@ def test_predicting_and_measuring_import_nothing_that_only_training_needs(folder
     assert (folder / "lean.csv").is_file()
     assert predicting & (TRAINING | METRICS) == set()
     assert packages("evaluate", "first", "mixed.csv", cwd=folder) & TRAINING == set()
+
+
+def test_output_of_another_encoding_takes_every_name(tmp_path):
+    """As in a file or pipe on Windows."""
+    (tmp_path / "t.csv").write_text("a,класс\n1,u\n2,v\n", encoding="utf-8")
+    command = [sys.executable, "-c", "from perceiver_pytorch.cli import main; main()", "fit", "t.csv", "--target=y"]
+    env = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run(command, capture_output=True, encoding="cp1252", cwd=tmp_path, env=env, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "\\u043a\\u043b\\u0430\\u0441\\u0441" in done.stderr

@@ -1,5 +1,6 @@
 """The command ``perceiver``."""
 
+import io
 import os
 import sys
 
@@ -10,6 +11,9 @@ def main() -> None:
     # default made a training step 30 times slower; sleeping at once made it twice as slow where none does. OpenMP reads
     # this when PyTorch is loaded, so it has to come first.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file or pipe on Windows does not take every character
+            stream.reconfigure(errors="backslashreplace")
     try:
         from perceiver_pytorch.cli.app import run
     except ModuleNotFoundError as error:

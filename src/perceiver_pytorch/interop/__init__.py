@@ -4,8 +4,9 @@
 `upstream` have the loaders of each kind.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from perceiver_pytorch._lazy import lazily
 
 if TYPE_CHECKING:
     from perceiver_pytorch.interop.any_checkpoint import convert, load
@@ -13,10 +14,5 @@ if TYPE_CHECKING:
 
 __all__ = ["PublishedPerceiver", "convert", "load"]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name on first use: a model's class must not need what reads other libraries' files."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "published_perceiver" if name == "PublishedPerceiver" else "any_checkpoint"
-    return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+# A model's class must not need what reads other libraries' files.
+__getattr__, __dir__ = lazily(__name__, {"any_checkpoint": "convert load", "published_perceiver": "PublishedPerceiver"})

@@ -42,7 +42,8 @@ def _after_fork() -> None:
 
 
 _forked: list[bool] = []
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _SingleThreaded(threading.local):

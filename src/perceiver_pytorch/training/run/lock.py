@@ -35,7 +35,10 @@ def locked(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if is_held(path):  # else the file is another process's, which began anew where ours was removed
+        ours = is_held(path)  # else the file is another process's, which began anew where ours was removed
+        if fcntl is None:  # Windows removes no open file
+            file.close()
+        if ours:
             path.unlink()
         del _held[path]
         file.close()
