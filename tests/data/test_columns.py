@@ -63,7 +63,7 @@ def test_kinds_by_value(tmp_path):
         "nothing": "ignore",
         "nan": "ignore",
         "film": "video",
-        "tags": "ignore",
+        "tags": "set",
     }
 
 

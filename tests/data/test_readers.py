@@ -1,5 +1,6 @@
 import datetime
 import gzip
+import json
 import os
 import re
 import subprocess
@@ -99,3 +100,19 @@ def test_a_pipe_is_no_file(tmp_path, name):
     os.mkfifo(tmp_path / name)
     with pytest.raises(DataError, match=r"must be a regular file, is a pipe, a device or a socket; write the table to"):
         load_table(tmp_path / name)
+
+
+def test_values_of_objects_are_columns(tmp_path):
+    rows = [
+        {"user": {"age": i, "home": {"city": "x"}}, "n": i, "file": {"bytes": None, "path": "a.png"}} for i in range(3)
+    ]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, [*rows, {"user": None, "n": 9}])))
+    table = load_table(tmp_path / "t.jsonl")
+    assert table.column_names == ["user.age", "user.home.city", "n", "file"]
+    assert table.column("user.age") == [0, 1, 2, None]
+    assert table.row(0)["file"]["path"] == "a.png"
+
+
+def test_objects_stay_where_their_columns_have_names_of_others(tmp_path):
+    (tmp_path / "t.jsonl").write_text("\n".join(['{"a": {"b": 1}, "a.b": 2}'] * 2))
+    assert load_table(tmp_path / "t.jsonl").column_names == ["a", "a.b"]

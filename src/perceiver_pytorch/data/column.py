@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,9 +12,10 @@ from perceiver_pytorch.data.arrays import looks_like_array, timed_cell
 from perceiver_pytorch.data.cells import Where, media_cell
 from perceiver_pytorch.data.errors import DataError, need
 from perceiver_pytorch.data.inline_files import inline_media
+from perceiver_pytorch.data.label_cells import is_list_text, labels_of
 from perceiver_pytorch.data.sniff import Media, sniff_bytes, sniff_path
 from perceiver_pytorch.data.table import Table
-from perceiver_pytorch.data.values import as_date, as_number
+from perceiver_pytorch.data.values import as_date, as_number, readable
 
 if TYPE_CHECKING:
     import pyarrow
@@ -29,8 +30,9 @@ _IDENTIFIERS = frozenset({"", "id", "index", "idx", "uid", "uuid", "guid", "key"
 class Column:
     """A column of a table, and what its cells look like; each is found out when it is first asked for.
 
-    What it says excludes one another: a column of `media` or `arrays` has no `words`, and neither has one of `numbers`
-    or `dates`. A column that tells nothing (constant, or an identifier) has none of `words`, `numbers` and `dates`.
+    What it says excludes one another: a column of `media`, `arrays` or `sets` has no `words`, and neither has one of
+    `numbers` or `dates`. A column that tells nothing (constant, or an identifier) has none of `words`, `numbers` and
+    `dates`.
 
     Args:
         table: the table.
@@ -108,6 +110,22 @@ class Column:
         return found if all(array.ndim in (1, 2) for array in found) else []
 
     @cached_property
+    def sets(self) -> bool:
+        """Cells are lists of words, or texts of such lists."""
+        if self._form == "lists":
+            return self._words_in(self.sample)
+        lists = sum(map(is_list_text, self._texts)) >= NEARLY_ALL * len(self._texts)
+        if not (self._texts and lists and self.media is None) or self._array_texts or self._tells_nothing:
+            return False
+        return self._words_in(readable(self._texts, lambda text: labels_of(text, None)))
+
+    @staticmethod
+    def _words_in(lists: Sequence[Any]) -> bool:
+        """Whether lists hold words, and some do."""
+        every = [one for cell in lists if isinstance(cell, list | tuple) for one in cell if one is not None]
+        return bool(every) and all(isinstance(one, str) for one in every)
+
+    @cached_property
     def booleans(self) -> bool:
         """Cells are true or false, and both or some missing."""
         return self._form == "booleans" and not self.constant
@@ -149,7 +167,7 @@ class Column:
     def _plain_texts(self) -> bool:
         """Texts are neither files nor arrays, and tell something."""
         is_file = self.media in ("image", "audio", "video", "other")
-        return bool(self._texts) and not (is_file or self._array_texts or self._tells_nothing)
+        return bool(self._texts) and not (is_file or self._array_texts or self._tells_nothing or self.sets)
 
     @cached_property
     def _tells_nothing(self) -> bool:

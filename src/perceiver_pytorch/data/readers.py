@@ -16,6 +16,9 @@ from perceiver_pytorch.data.table import Table, TableLike
 if TYPE_CHECKING:
     import pyarrow
 
+_MOST_FIELDS = 256  # of objects whose values become columns
+_DEEPEST = 8  # objects in one another
+
 
 def load_table(source: str | Path, options: ReadOptions | None = None) -> TableLike:
     """Load a table from the first of `perceiver_pytorch.data.sources` that claims the place.
@@ -89,7 +92,32 @@ def checked_table(table: Table) -> Table:
         )
     if not len(table):
         raise DataError(f"{table.source}: the table has no rows")
-    return replace(table, rows=_plain_types(table.rows))
+    return replace(table, rows=_plain_types(_with_fields(table.rows)))
+
+
+def _with_fields(rows: "pyarrow.Table") -> "pyarrow.Table":
+    """Rows with a column for each value of objects, called OBJECT.FIELD.
+
+    Files with their paths, values with their times, and objects of very many fields stay as they are. So does a table
+    of one row, which JSON of columns looks like.
+    """
+    arrow, types = need("pyarrow", "read tables"), need("pyarrow.types", "read tables")
+    columns = dict(zip(rows.column_names, rows.columns, strict=True))
+
+    def parted(name: str, column: "pyarrow.ChunkedArray") -> "dict[str, pyarrow.ChunkedArray]":
+        fields = [field.name for field in column.type] if types.is_struct(column.type) else []
+        inner = [f"{name}.{field}" for field in fields]
+        apart = {"bytes", "path", "values", "value"}.isdisjoint(fields) and columns.keys().isdisjoint(inner)
+        if not (apart and 0 < len(fields) == len(set(fields)) <= _MOST_FIELDS and name.count(".") < _DEEPEST):
+            return {name: column}
+        parts = zip(inner, column.flatten(), strict=True)
+        return {place: cells for part, values in parts for place, cells in parted(part, values).items()}
+
+    if len(rows) == 1 or not any(types.is_struct(column.type) for column in rows.columns):
+        return rows
+    return arrow.table(
+        {place: cells for name, column in columns.items() for place, cells in parted(name, column).items()}
+    )
 
 
 def _plain_types(rows: "pyarrow.Table") -> "pyarrow.Table":

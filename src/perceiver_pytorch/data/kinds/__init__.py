@@ -15,6 +15,7 @@ from perceiver_pytorch.data.kinds.image import ImageKind
 from perceiver_pytorch.data.kinds.number import NumberKind
 from perceiver_pytorch.data.kinds.points import PointsKind
 from perceiver_pytorch.data.kinds.series import SeriesKind
+from perceiver_pytorch.data.kinds.set import SetKind
 from perceiver_pytorch.data.kinds.text import TextKind
 from perceiver_pytorch.data.kinds.video import VideoKind
 from perceiver_pytorch.data.kinds.video_audio import VideoAudioKind
@@ -27,6 +28,7 @@ BUILT_IN: tuple[Kind, ...] = (
     TextKind(),
     SeriesKind(),
     PointsKind(),
+    SetKind(),
     NumberKind(),
     CategoryKind(),
     DateKind(),
