@@ -4,6 +4,7 @@
 """
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounter
 
 import perceiver_pytorch as P
+from perceiver_pytorch.nn import fourier
 from perceiver_pytorch.ops import use_backend
 from small_models import (
     CLASSES,
@@ -223,3 +225,85 @@ def test_perceiver_io_is_exported_with_any_batch_size() -> None:
     for size in (1, 2, 5):
         other = inputs("MultiModalityPerceiver", size)
         torch.testing.assert_close(program(other), model(other))
+
+
+def any_length(name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Dynamic shapes of a small model's inputs, and a batch of another size in every dimension."""
+    batch, height, width = (torch.export.Dim(axis, min=2, max=64) for axis in ("batch", "height", "width"))
+    length = torch.export.Dim("length", min=2, max=100_000)
+    series = "text" if "WithText" in name else "audio"
+    shapes = {"image": {0: batch, 1: height, 2: width}, series: {0: batch, 1: length}}
+    other = {"image": torch.rand(3, 9, 6, 3), "audio": torch.randn(3, 4001, 1), "text": torch.randint(19, (3, 4001))}
+    return shapes, {key: other[key] for key in shapes}
+
+
+@pytest.mark.parametrize("strict", [False, pytest.param(True, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("MultiModalityPerceiver", marks=pytest.mark.nightly),
+        "MultiModalityWithTextPerceiver",
+        "PerceiverIO",
+    ],
+)
+def test_any_length_is_exported_as_operations_of_pytorch(name: str, strict: bool) -> None:
+    if name == "PerceiverIO":
+        model = perceiver_io(outputs=[P.Output("pixels", P.InputQueries("image"), 3)]).eval()
+    else:
+        model = shallow(name).eval()
+    shapes, other = any_length(name)
+    given = inputs("MultiModalityPerceiver" if name == "PerceiverIO" else name)
+    program = torch.export.export(model, (given,), dynamic_shapes={"multi_modality_data": shapes}, strict=strict)
+    if not strict or hasattr(torch.compiler, "is_exporting"):
+        assert not [node for node in program.graph.nodes if "perceiver" in str(node.target)]
+    for batch in (given, other):
+        torch.testing.assert_close(program.module()(batch), model(batch), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["PerceiverLM", "PerceiverAR"])
+def test_texts_of_any_length_are_exported(name: str) -> None:
+    if name == "PerceiverLM":
+        sizes = {"embedding_dim": 16, "num_latents": 4, "latent_dim": 16, "depth": 1, "qk_dim": 16, "v_dim": 16}
+    else:
+        sizes = {"latent_dim": 16, "depth": 1, "heads": 2, "dim_head": 8, "cross_heads": 2, "cross_dim_head": 8}
+        sizes |= {"num_latents": 4}
+    model = getattr(P, name)(max_length=40, **sizes).eval()
+    shape = {0: torch.export.Dim("batch", min=2, max=64), 1: torch.export.Dim("length", min=5, max=40)}
+    program = torch.export.export(model, (torch.randint(6, 262, (2, 12)),), dynamic_shapes=(shape,), strict=False)
+    for size in ((2, 12), (3, 33)):
+        ids = torch.randint(6, 262, size)
+        torch.testing.assert_close(program.module()(ids), model(ids), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["MultiModalityPerceiver", *(pytest.param(n, marks=pytest.mark.nightly) for n in ("Perceiver", "PerceiverIO"))],
+)
+@pytest.mark.filterwarnings("ignore")  # onnxscript's own
+def test_onnx(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    model = perceiver_io(outputs=[P.Output("pixels", P.InputQueries("image"), 3)]) if "IO" in name else shallow(name)
+    given = inputs("MultiModalityPerceiver" if "IO" in name else name)
+    shapes, other = any_length(name)
+    if name == "Perceiver":
+        given, other, shapes = {"data": given}, {"data": other["image"]}, {"data": shapes["image"]}
+        keywords = given
+    else:
+        keywords, shapes = {"multi_modality_data": given}, {"multi_modality_data": shapes}
+    file = tmp_path / "model.onnx"
+    torch.onnx.export(model.eval(), (), file, kwargs=keywords, dynamic_shapes=shapes, dynamo=True, verbose=False)
+    session = runtime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+    for batch in (given, other):
+        expected = model(batch["data"] if name == "Perceiver" else batch).detach()
+        (found,) = session.run(None, dict(zip(names, (data.numpy() for data in batch.values()), strict=True)))
+        torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("lengths", [range(1, 600), (4410, 44_100, 65_536)])
+def test_positions_in_a_graph_have_the_bits_of_linspace(lengths: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    for length in lengths:
+        found = fourier._spread(length, torch.device("cpu"), torch.float32)
+        assert torch.equal(found, torch.linspace(-1, 1, length)), length

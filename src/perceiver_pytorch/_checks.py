@@ -142,7 +142,7 @@ def tensor(name: str, value: Any) -> "Tensor":
 
 
 def input_shape(name: str, data: "Tensor", num_axes: int, channels: int) -> None:
-    """That modality ``name``'s data is ``(batch, *axes, channels)`` with at least one token and sample."""
+    """That modality ``name``'s data is ``(batch, *axes, channels)`` with at least one token; a batch may be empty."""
     axes = ", ".join(f"axis {i}" for i in range(num_axes))
     expected = f"input {name!r} must be (batch, {axes}, {channels} channels)"
     if data.dim() != num_axes + 2:
@@ -152,8 +152,12 @@ def input_shape(name: str, data: "Tensor", num_axes: int, channels: int) -> None
     if data.is_complex():
         raise TypeError(f"input {name!r} must be real, got {data.dtype}; torch.view_as_real gives two channels of it")
     if data.shape[-1] != channels:
-        raise ValueError(f"{expected}; got {data.shape[-1]} channels: {tuple(data.shape)}")
-    if 0 in data.shape:
+        hint = ""
+        if data.shape[1] == channels:
+            order = ", ".join(map(str, (0, *range(2, num_axes + 2), 1)))
+            hint = f"; if the channels come first, give x.permute({order})"
+        raise ValueError(f"{expected}; got {data.shape[-1]} channels: {tuple(data.shape)}{hint}")
+    if 0 in data.shape[1:]:
         raise ValueError(f"{expected}; got an empty dimension: {tuple(data.shape)}")
 
 
@@ -178,7 +182,7 @@ def token_ids(name: str, tokens: Any, vocab_size: int, limit: int | None = None)
     tensor(name, tokens)
     if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
         raise TypeError(f"{name} must hold integer token ids, got {tokens.dtype}")
-    if tokens.dim() != 2 or 0 in tokens.shape:
+    if tokens.dim() != 2 or not tokens.shape[1]:
         raise ValueError(f"{name} must be token ids (batch, length) of at least one token, got {tuple(tokens.shape)}")
     if limit is not None and tokens.shape[1] > limit:
         raise ValueError(f"{name} must be at most {limit} long (max_length), got {tokens.shape[1]}; give the last ones")

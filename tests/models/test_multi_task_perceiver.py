@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from perceiver_pytorch import InputModality, MultiModalityWithTextPerceiverNoPooling, MultiTaskPerceiver
+from perceiver_pytorch import (
+    InputModality,
+    MultiModalityPerceiverNoPooling,
+    MultiModalityWithTextPerceiverNoPooling,
+    MultiTaskPerceiver,
+)
 
 ENCODER = {"depth": 2, "num_latents": 5, "latent_dim": 16, "num_latent_blocks_per_layer": 1, "latent_heads": 2}
 TASKS = {"keys": 3, "a kind.of": 1}  # not in the order of the alphabet
@@ -46,6 +51,21 @@ def test_a_saved_model_comes_back_whole(batch, tmp_path):
     assert list(again.tasks) == list(TASKS)
     for name, values in again(batch).items():
         torch.testing.assert_close(values, model(batch)[name], rtol=0, atol=0)
+
+
+def test_an_encoder_without_text(batch, tmp_path):
+    given = {"modalities": encoder().modalities.values(), **ENCODER}
+    model = MultiTaskPerceiver(encoder=MultiModalityPerceiverNoPooling(**given), tasks=TASKS).eval()
+    latents = model.encoder(batch)
+    torch.testing.assert_close(model(batch)["keys"], model.heads[0](latents[:, :3].mean(1)))
+    model.save_pretrained(tmp_path)
+    again = MultiTaskPerceiver.from_pretrained(tmp_path).eval()
+    assert type(again.encoder) is MultiModalityPerceiverNoPooling
+    for name, values in again(batch).items():
+        torch.testing.assert_close(values, model(batch)[name], rtol=0, atol=0)
+    assert type(MultiTaskPerceiver(encoder=given, tasks=TASKS).encoder) is MultiModalityWithTextPerceiverNoPooling
+    with pytest.raises(ValueError, match="class of the encoder must be one of 'MultiModalityWithText"):
+        MultiTaskPerceiver(encoder={"class": "Perceiver", **given}, tasks=TASKS)
 
 
 def test_the_summary_counts_the_heads():

@@ -387,3 +387,21 @@ def test_a_model_that_cannot_be_made_without_weights_is_loaded_all_the_same(tmp_
     model = Reading(**options("MultiModalityPerceiver"))
     model.save_pretrained(tmp_path)
     assert_same(Reading.from_pretrained(tmp_path), model, inputs("MultiModalityPerceiver"))
+
+
+class Greatest(P.Perceiver):
+    """A model with a pooling of its own."""
+
+    def pool(self, x: Tensor) -> Tensor:
+        return x.amax(dim=-2)
+
+
+def test_a_class_that_was_saved_by_another_says_so(tmp_path: Path) -> None:
+    model = Greatest(**options("Perceiver"))
+    model.save_pretrained(tmp_path / "greatest")
+    assert_same(Greatest.from_pretrained(tmp_path / "greatest"), model, inputs("Perceiver"))
+    with pytest.warns(UserWarning, match=r"saved by the class Greatest and is loaded as Perceiver.* pool, are lost"):
+        again = P.Perceiver.from_pretrained(tmp_path / "greatest")
+    assert not torch.allclose(again(inputs("Perceiver")), model(inputs("Perceiver")))
+    build("Perceiver").save_pretrained(tmp_path / "plain")
+    Greatest.from_pretrained(tmp_path / "plain")  # the pooling is what the caller asks for: no warning

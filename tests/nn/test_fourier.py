@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from perceiver_pytorch.nn import fourier_encode, position_table
-from perceiver_pytorch.nn.fourier import frequencies
+from perceiver_pytorch.nn.fourier import _kept_table, frequencies
 from release import release_names
 
 
@@ -62,3 +63,20 @@ def test_a_kept_table_serves_inference_training_and_every_dtype() -> None:
         torch.set_default_dtype(torch.float32)
     with torch.device("meta"):
         assert position_table(7, 10.0, 3).is_meta
+
+
+def test_a_fake_table_is_not_kept() -> None:
+    _kept_table.cache_clear()
+    with FakeTensorMode():
+        assert type(position_table(11, 7.0, 5)) is FakeTensor
+    table = position_table(11, 7.0, 5)
+    assert type(table) is torch.Tensor
+    assert torch.equal(table, fourier_encode(torch.linspace(-1, 1, 11), 7.0, 5))
+    assert position_table(11, 7.0, 5) is table
+
+
+def test_a_table_made_while_gradients_are_transformed_is_of_use_afterwards() -> None:
+    _kept_table.cache_clear()
+    torch.func.grad(lambda x: (position_table(12, 7.0, 5) * x).sum())(torch.ones(()))
+    assert _kept_table.cache_info().currsize == 0
+    assert position_table(12, 7.0, 5).sum().isfinite()

@@ -42,7 +42,7 @@ class TokenDecoder(nn.Module):
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
     def forward(self, latents: Tensor, contexts: Sequence[Context], reader: TextReader) -> Tensor:
-        decoded = self.block(self.queries.expand(len(latents), -1, -1), latents)
+        decoded = self.block(self.queries.expand(latents.shape[0], -1, -1), latents)
         return F.linear(decoded, weight_of("the reader's embedding", reader.embedding), self.bias)
 
 
@@ -56,7 +56,7 @@ class ClassDecoder(nn.Module):
         self.head = nn.Linear(config.d_latents, config.num_labels)
 
     def forward(self, latents: Tensor, contexts: Sequence[Context], reader: nn.Module) -> Tensor:
-        return self.head(self.block(self.queries.expand(len(latents), -1, -1), latents)[:, 0])
+        return self.head(self.block(self.queries.expand(latents.shape[0], -1, -1), latents)[:, 0])
 
 
 class FlowDecoder(nn.Module):
@@ -115,7 +115,7 @@ class MultimodalDecoder(nn.Module):
         self, latents: Tensor, contexts: Sequence[Context], reader: nn.Module, points: Points | None = None
     ) -> dict[str, Tensor]:
         points = _checks.known_keys("subsampled_output_points", points or {}, MODALITIES)
-        label = torch.cat([self.label_query, self.padding["label"]], -1).expand(len(latents), 1, -1)
+        label = torch.cat([self.label_query, self.padding["label"]], -1).expand(latents.shape[0], 1, -1)
         return {
             "audio": self._decode("audio", latents, points.get("audio")).flatten(1),
             "image": self._decode("image", latents, points.get("image")),

@@ -144,7 +144,7 @@ class LearnedImageReader(Reader):
             pixels = F.linear(inputs.flatten(2).mT, self.pixels.weight.flatten(1), self.pixels.bias)
         else:
             pixels = self.pixels(inputs).flatten(2).mT
-        positions = self.position_projection(positions).expand(len(inputs), -1, -1)
+        positions = self.position_projection(positions).expand(inputs.shape[0], -1, -1)
         return [Context(torch.cat([pixels, positions], -1), mask=mask)]
 
 
@@ -233,9 +233,9 @@ class MultimodalReader(Reader):
             given = ", ".join(map(str, inputs)) if isinstance(inputs, Mapping) else type(inputs).__name__
             raise ValueError(f"inputs must be a mapping of {', '.join(MODALITIES)}, got {given}")
         image, audio = self._video_patches(inputs["image"]), self._audio_patches(inputs["audio"])
-        batch = len(shape_of("inputs['label']", inputs["label"], ("batch", self.config.num_labels)))
-        if not len(image) == len(audio) == batch:
-            raise ValueError(f"all inputs must have one batch size, got {len(audio)}, {len(image)}, {batch}")
+        batch = shape_of("inputs['label']", inputs["label"], ("batch", self.config.num_labels)).shape[0]
+        if not image.shape[0] == audio.shape[0] == batch:
+            raise ValueError(f"all inputs must have one batch size, got {audio.shape[0]}, {image.shape[0]}, {batch}")
         masks: Sequence[Tensor | None] = [None] * 3
         if mask is not None:
             masks = mask.split([audio.shape[1], image.shape[1:4].numel(), 1], dim=1)
@@ -261,7 +261,7 @@ class MultimodalReader(Reader):
         size = self.config.samples_per_patch
         if audio.shape[1] % size:
             raise ValueError(f"audio must have a multiple of {size} samples, got {audio.shape[1]}")
-        return audio.reshape(len(audio), -1, size)
+        return audio.reshape(audio.shape[0], audio.shape[1] // size, size)
 
 
 READERS: dict[str, Callable[[PublishedConfig], Reader]] = {

@@ -247,7 +247,7 @@ class InputModalityWithEmbedding(InputModality):
         where = f"input {self.name!r}"
         if data.dtype.is_floating_point or data.dtype.is_complex or data.dtype == torch.bool:
             raise TypeError(f"{where} must hold integer token ids, got {data.dtype}")
-        if not (data.dim() == 2 or (data.dim() == 3 and data.shape[-1] == 1)) or 0 in data.shape:
+        if not (data.dim() == 2 or (data.dim() == 3 and data.shape[-1] == 1)) or 0 in data.shape[1:]:
             raise ValueError(
                 f"{where} must be token ids of shape (batch, length) or (batch, length, 1), got {tuple(data.shape)}"
             )

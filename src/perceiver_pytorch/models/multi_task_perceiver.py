@@ -1,13 +1,14 @@
 """Several outputs from one Perceiver: each task reads a group of latents of its own."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.models.masks import Masks
 from perceiver_pytorch.models.modalities import Coordinates
+from perceiver_pytorch.models.multi_modality_perceiver import MultiModalityPerceiverNoPooling
 from perceiver_pytorch.models.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiverNoPooling
 from perceiver_pytorch.models.perceiver_io import PerceiverIO
 from perceiver_pytorch.models.saving import SavedModel
@@ -15,6 +16,11 @@ from perceiver_pytorch.models.summary import summarise
 from perceiver_pytorch.nn.init import init_linears
 
 __all__ = ["MultiTaskPerceiver"]
+
+Encoder = MultiModalityWithTextPerceiverNoPooling | MultiModalityPerceiverNoPooling | PerceiverIO
+_ENCODERS = {kind.__name__: kind for kind in get_args(Encoder)}
+_CLASS = "class"
+"""The key of an encoder's arguments that names its class, where they do not tell it by themselves."""
 
 
 class MultiTaskPerceiver(SavedModel):
@@ -24,8 +30,8 @@ class MultiTaskPerceiver(SavedModel):
     and each other; a task's head reads the mean of its group.
 
     Args:
-        encoder: a `MultiModalityWithTextPerceiverNoPooling` or a `PerceiverIO` without outputs, or the arguments of
-            either.
+        encoder: a `MultiModalityWithTextPerceiverNoPooling`, a `MultiModalityPerceiverNoPooling` or a `PerceiverIO`
+            without outputs; or the arguments of the first or the last of them, or with a key ``"class"`` those of any.
         tasks: {task: size of its output}, or pairs of them, in the order of the groups.
 
     Raises:
@@ -46,19 +52,16 @@ class MultiTaskPerceiver(SavedModel):
     def __init__(
         self,
         *,
-        encoder: MultiModalityWithTextPerceiverNoPooling | PerceiverIO | Mapping[str, Any],
+        encoder: Encoder | Mapping[str, Any],
         tasks: Mapping[str, int] | Sequence[Sequence[Any]],
     ) -> None:
         super().__init__()
-        if isinstance(encoder, Mapping):
-            io = "num_latent_block_repeats" in encoder  # a saved configuration has all arguments
-            encoder = (PerceiverIO if io else MultiModalityWithTextPerceiverNoPooling)(**encoder)
+        encoder = _built(encoder) if isinstance(encoder, Mapping) else encoder
         if isinstance(encoder, PerceiverIO) and encoder.outputs:
             raise ValueError(f"encoder must have no outputs of its own, got {', '.join(encoder.outputs)}")
-        if not isinstance(encoder, MultiModalityWithTextPerceiverNoPooling | PerceiverIO):
+        if not isinstance(encoder, Encoder):
             raise TypeError(
-                "encoder must be a MultiModalityWithTextPerceiverNoPooling, a PerceiverIO or its arguments, "
-                f"got {type(encoder).__name__}"
+                f"encoder must be a {', a '.join(_ENCODERS)}, or the arguments of one, got {type(encoder).__name__}"
             )
         self.encoder = encoder
         self.tasks = sizes_of_tasks(tasks)
@@ -66,7 +69,7 @@ class MultiTaskPerceiver(SavedModel):
         num_latents, width = encoder.latents.shape
         if num_latents < len(self.tasks):
             raise ValueError(f"each of {len(self.tasks)} tasks needs a latent of its own, but there are {num_latents}")
-        self._record_config(encoder=encoder.recorded_config, tasks=list(self.tasks.items()))
+        self._record_config(encoder=_recorded(encoder), tasks=list(self.tasks.items()))
         # A list, since a task's name may be anything, and a key of a state dict may not.
         self.heads = nn.ModuleList(nn.Sequential(nn.LayerNorm(width), nn.Linear(width, n)) for n in self.tasks.values())
         init_linears(self.heads, "variance_scaling" if isinstance(encoder, PerceiverIO) else encoder.style.linear_init)
@@ -109,3 +112,19 @@ def sizes_of_tasks(tasks: Mapping[str, int] | Sequence[Sequence[Any]]) -> dict[s
     if not sizes or len(sizes) != len(pairs):
         raise ValueError(f"tasks must be one or more different names with their sizes, got {tasks!r}")
     return sizes
+
+
+def _built(arguments: Mapping[str, Any]) -> Encoder:
+    """The encoder of these arguments."""
+    arguments = dict(arguments)
+    io = "num_latent_block_repeats" in arguments  # a saved configuration has all arguments
+    default = PerceiverIO if io else MultiModalityWithTextPerceiverNoPooling
+    name = _checks.choice("class of the encoder", arguments.pop(_CLASS, default.__name__), tuple(_ENCODERS))
+    return _ENCODERS[name](**arguments)
+
+
+def _recorded(encoder: Encoder) -> dict[str, Any]:
+    """Arguments of which `_built` makes the encoder again."""
+    if isinstance(encoder, MultiModalityPerceiverNoPooling):
+        return {_CLASS: MultiModalityPerceiverNoPooling.__name__, **encoder.recorded_config}
+    return encoder.recorded_config

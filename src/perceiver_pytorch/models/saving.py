@@ -103,11 +103,14 @@ class SavedModel(
             weights = weights.with_name(PYTORCH_WEIGHTS_NAME)
             state = read_tensors(weights)
         with fitting(weights, "a mapping of names to tensors"):
-            entries = read_header(weights).entries if state is None else {k: Entry.of(v) for k, v in state.items()}
+            header = read_header(weights) if state is None else None
+            entries = header.entries if header is not None else {k: Entry.of(v) for k, v in (state or {}).items()}
         with fitting(config, f"the arguments of a {cls.__name__}"):
             empty = on_meta(lambda: cls(**arguments), len(entries))
             if empty is not None:
                 check_weights(empty, entries, weights, strict=strict)
+        if header is not None:
+            cls._warn_of_another(header.metadata.get(CLASS), weights)
         model = cls(**arguments)
         with fitting(weights, f"the weights of {config}"):
             if state is None:
@@ -115,6 +118,17 @@ class SavedModel(
             else:
                 model.load_state_dict(state, strict=strict)
         return model.to(map_location).eval()
+
+    @classmethod
+    def _warn_of_another(cls, saved: str | None, weights: Path) -> None:
+        """Warns if a file was saved by another class than this one or those that it is made of."""
+        if saved is not None and saved not in {kind.__name__ for kind in cls.__mro__}:
+            warnings.warn(
+                f"{weights} was saved by the class {saved} and is loaded as {cls.__name__}: methods that {saved} has of "
+                f"its own, such as pool, are lost; {saved}.from_pretrained keeps them",
+                UserWarning,
+                stacklevel=5,
+            )
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Writes the weights under a temporary name first: a file that is there is whole. It names the model's class,

@@ -57,9 +57,9 @@ class GridQueries:
     def at(self, data: Tensor | None, places: Sequence[Tensor]) -> Tensor:
         """The queries at ``places``, one index tensor per axis, with ``data``: (1 or batch, queries, channels)."""
         parts = [table[place].unsqueeze(0) for table, place in zip(self.tables, places, strict=True)]
-        parts += [] if self.code is None else [self.code.expand(1, len(places[0]), -1)]
+        parts += [] if self.code is None else [self.code.expand(1, places[0].shape[0], -1)]
         if data is not None:
-            parts = [data, *(part.expand(len(data), -1, -1).to(data.dtype) for part in parts)]
+            parts = [data, *(part.expand(data.shape[0], -1, -1).to(data.dtype) for part in parts)]
         array = torch.cat(parts, -1)
         return array if self.order is None else array[..., self.order.argsort()]
 

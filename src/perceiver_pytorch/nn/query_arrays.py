@@ -179,8 +179,9 @@ def places(indices: Int[Tensor, "*shape"], axes: Sequence[int]) -> list[Int[Tens
     """Coordinates along each axis of flat row-major indices."""
     found = []
     for length in reversed(axes):
-        found.append(indices % length)
-        indices = indices // length
+        outer = indices // length
+        found.append(indices - outer * length)  # ONNX has no remainder by a symbolic length
+        indices = outer
     return found[::-1]
 
 

@@ -110,7 +110,8 @@ def plan(query: Tensor, contexts: Sequence[Context], key: Tensor, value: Tensor)
     """
     selected, (batch, heads, latents, dim_head) = _selection["backend"], query.shape
     is_wide = len(contexts) == 1 and projected.is_wide(contexts[0], heads * (dim_head + value.shape[1]))
-    if selected == projected.NAME or (selected == "auto" and (is_wide or _is_open(query, contexts))):
+    is_empty = not torch.compiler.is_compiling() and batch == 0  # a graph's size may be a symbol
+    if selected == projected.NAME or is_empty or (selected == "auto" and (is_wide or _is_open(query, contexts))):
         return [None] * len(contexts)
     rows = Rows((batch, heads * latents, key.shape[2]), query.dtype, query.device)
     return [_way(rows, context, heads * dim_head) for context in contexts]

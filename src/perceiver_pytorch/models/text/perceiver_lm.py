@@ -132,9 +132,9 @@ class PerceiverLM(SavedModel, tags=["fill-mask"]):
         length = ids.shape[1]
         latents = self.encode(self.embedding(ids) + self._positions(length), mask)
         if positions is None:
-            queries = self.queries[:length].expand(len(ids), -1, -1)
+            queries = self.queries[:length].expand(ids.shape[0], -1, -1)
         else:
-            queries = self.queries[_checks.places("positions", positions, len(ids), length)]
+            queries = self.queries[_checks.places("positions", positions, ids.shape[0], length)]
         out = self.decoder(queries, latents)
         return out @ weight_of("embedding", self.embedding).T + self.bias
 
@@ -171,4 +171,4 @@ class PerceiverLM(SavedModel, tags=["fill-mask"]):
         """Latents ``(batch, num_latents, latent_dim)`` of embedded tokens ``(batch, length, embedding_dim)``."""
         repeats = self.depth // len(self.latent_blocks)
         steps = io_steps(self.cross_attend, x, self.latent_blocks, repeats=repeats, mask=mask)
-        return encode(self.latents.expand(len(x), -1, -1), steps)
+        return encode(self.latents.expand(x.shape[0], -1, -1), steps)
