@@ -124,10 +124,10 @@ class SavedModel(
         """Warns if a file was saved by another class than this one or those that it is made of."""
         if saved is not None and saved not in {kind.__name__ for kind in cls.__mro__}:
             warnings.warn(
-                f"{weights} was saved by the class {saved} and is loaded as {cls.__name__}: methods that {saved} has of "
-                f"its own, such as pool, are lost; {saved}.from_pretrained keeps them",
+                f"{weights} was saved by the class {saved} and is loaded as {cls.__name__}: methods that {saved} has "
+                f"of its own, such as pool, are lost; {saved}.from_pretrained keeps them",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
 
     def _save_pretrained(self, save_directory: Path) -> None:
