@@ -97,6 +97,12 @@ def test_memory_beyond_what_the_header_says_is_refused(decoder):
         pixels()
 
 
+def test_what_no_reader_foresaw_is_the_files_fault(decoder):
+    decoder("return {}['width']")
+    with pytest.raises(ValueError, match=r"the image cannot be decoded \(KeyError: 'width'\)"):
+        pixels()
+
+
 def test_work_without_end_is_ended(decoder, monkeypatch):
     monkeypatch.setattr(decoding, "_SECONDS", 0.1)
     decoder("while True: pass")

@@ -104,6 +104,14 @@ def test_a_large_jpeg_is_decoded_small():
     assert np.abs(encoded.values.reshape(-1, 3).astype(int) - (200, 30, 60)).max() <= 3
 
 
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0"}])
+def test_a_webp_takes_no_memory_before_its_size_is_looked_at(options):
+    data = saved(Image.new("RGB", (700, 300)), "WEBP", **options)
+    with pytest.raises(ValueError, match=r"takes 2 MB .*\(700x300 pixels\)"):
+        read_image(data, most=1 << 20)
+    assert read_image(data, most=2 << 20).image.size == (700, 300)
+
+
 def test_a_jpeg_that_was_cut_off_and_closed_is_told_from_one_that_ends_in_grey():
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)

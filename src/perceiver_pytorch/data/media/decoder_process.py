@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from io import FileIO
@@ -26,7 +25,8 @@ from perceiver_pytorch.data.media.video_file import VideoFacts, read_video
 
 LARGEST = 1 << 40  # bytes of a request; a cell's own limit is looked at before it is sent
 _SLACK = 512 << 20  # bytes of address space for libraries, threads' stacks and what decoders keep for themselves
-_SAID = 400  # characters of what a library wrote that are told
+_WORDS = 1 << 20  # bytes that libraries may write
+_SAID = 400  # characters of them that are told
 
 _BEFORE: dict[str, tuple[int, int]] = {}  # limits that this process was started with
 
@@ -75,6 +75,7 @@ def main() -> None:
     requests, answers = FileIO(os.dup(0), "r"), FileIO(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
     _limit("RLIMIT_CORE", 0)
+    _limit("RLIMIT_FSIZE", _WORDS)
     with contextlib.suppress(EOFError, OSError):  # whoever asked is gone
         while True:
             head, data = messages.receive(requests, LARGEST)
@@ -98,8 +99,9 @@ def _answer(head: Mapping[str, Any], data: bytearray) -> tuple[dict[str, Any], b
     except (ValueError, ImportError, MemoryError) as error:
         kind = next(kind for kind in (NoSoundError, ValueError, ImportError, MemoryError) if isinstance(error, kind))
         return {"error": kind.__name__, "message": f"{error}{_said()}"}, b""
-    except Exception:  # ours: told with its traceback
-        return {"error": "RuntimeError", "message": traceback.format_exc()}, b""
+    except Exception as error:  # what no reader foresaw is the file's fault all the same
+        reason = f"{head['what']} cannot be decoded ({type(error).__name__}: {error})"
+        return {"error": "ValueError", "message": f"{reason}{_said()}"}, b""
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ _SECONDS = 120.0  # of work on a file, without what its length adds
 _TIMES = 20.0  # seconds of work on a second of a sound or video
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 _ERRORS: dict[str, type[Exception]] = {
-    kind.__name__: kind for kind in (NoSoundError, ValueError, ImportError, MemoryError, RuntimeError)
+    kind.__name__: kind for kind in (NoSoundError, ValueError, ImportError, MemoryError)
 }
 _WHAT = {"image": "the image", "audio": "the sound", "video": "the video"}
 _DTYPES = {"uint8": "uint8", "float32": "float32"}

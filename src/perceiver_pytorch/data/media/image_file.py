@@ -23,6 +23,7 @@ _LOOK = 512  # pixels: images are looked at no larger than this
 _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # bytes a pixel; 4 of other modes
 _CORNER = 8  # pixels: a block of JPEG
 _END = 16  # bytes
+_WEBP = (1 << 14) - 1  # largest side of a WebP image
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,17 +75,18 @@ def read_image(source: bytes | Path, fit: Fit | None = None, most: int = CELL_BY
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about details of damaged EXIF data and the like: the picture is what counts
         try:
+            _claim_webp(source, most)
             with pil.open(BytesIO(source) if isinstance(source, bytes) else source, formats=formats) as file:
                 is_jpeg = file.format in ("JPEG", "MPO")
                 picture = _upright(file, fit or (lambda height, width: (height, width)), most)
+            ends_early = picture.incomplete and not av_file.is_whole_jpeg(source)
+            return replace(picture, incomplete=is_jpeg and (ends_early or _never_arrived(source)))
         except (MemoryError, TooLargeError):
             raise
         except pil.UnidentifiedImageError as error:
             raise ValueError("the image cannot be decoded (it is in no format that Pillow reads)") from error
         except Exception as error:  # Pillow's plugins raise whatever their parsing runs into
             raise ValueError(f"the image cannot be decoded ({error})") from error
-    ends_early = picture.incomplete and not av_file.is_whole_jpeg(source)
-    return replace(picture, incomplete=is_jpeg and (ends_early or _never_arrived(source)))
 
 
 def to_array(image: "Image", colors: int) -> "np.ndarray":
@@ -117,6 +119,22 @@ def _upright(file: Any, fit: Fit, most: int) -> Picture:
         8: transpose.ROTATE_90,
     }
     return Picture(image.transpose(turns[orientation]) if orientation in turns else image, height, width, ends_grey)
+
+
+def _claim_webp(source: bytes | Path, most: int) -> None:
+    """`claim` for a WebP file, whose decoder takes two images of memory as soon as Pillow looks at the file."""
+    with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        begins = file.read(30)
+    if begins[8:12] != b"WEBP":
+        return
+    low, high = (int.from_bytes(begins[at : at + 3], "little") for at in (24, 27))
+    width, height = low + 1, high + 1
+    if begins[12:16] == b"VP8L":
+        bits = int.from_bytes(begins[21:25], "little")
+        width, height = (bits & _WEBP) + 1, (bits >> 14 & _WEBP) + 1
+    elif begins[12:16] == b"VP8 ":
+        width, height = (int.from_bytes(begins[at : at + 2], "little") & _WEBP for at in (26, 28))
+    claim("the image", f"{width}x{height} pixels", 8 * width * height, most)
 
 
 def _memory(file: Any, pixels: int) -> int:
