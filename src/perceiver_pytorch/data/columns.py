@@ -11,10 +11,10 @@ import numpy as np
 from perceiver_pytorch._checks import did_you_mean
 from perceiver_pytorch.data.cells import file_path
 from perceiver_pytorch.data.column import Column
-from perceiver_pytorch.data.errors import DataError, listed
+from perceiver_pytorch.data.errors import DataError, listed, need
 from perceiver_pytorch.data.kinds import IGNORE, kind_names, kinds, recognised
 from perceiver_pytorch.data.splits import SPLIT_NAMES, split_column
-from perceiver_pytorch.data.table import Table
+from perceiver_pytorch.data.table import Table, arrow_array
 from perceiver_pytorch.data.targets.target_columns import target_names
 from perceiver_pytorch.data.train_rows import spread
 from perceiver_pytorch.data.values import as_label, as_number, is_missing
@@ -107,8 +107,8 @@ def proportional(table: Table, kind_of: Mapping[str, str], target: str, rows: np
         target: the column to predict; none goes with it where it has no numbers.
         rows: int64 row numbers of the train split.
     """
-    answers = _as_numbers(table.take(target, rows))
-    return [name for name in _plain(kind_of) if _goes_with(_as_numbers(table.take(name, rows)), answers)]
+    answers = _as_numbers(table, target, rows)
+    return [name for name in _plain(kind_of) if _goes_with(_as_numbers(table, name, rows), answers)]
 
 
 def outlying(table: Table, kind_of: Mapping[str, str], rows: np.ndarray) -> dict[str, list[tuple[int, Any]]]:
@@ -125,8 +125,7 @@ def outlying(table: Table, kind_of: Mapping[str, str], rows: np.ndarray) -> dict
     """
     found = {}
     for name in (name for name in _plain(kind_of) if kind_of[name] == "number"):
-        cells = table.take(name, rows)
-        numbers = _as_numbers(cells)
+        numbers = _as_numbers(table, name, rows)
         known = numbers[np.isfinite(numbers)]
         if len(known) < _ENOUGH:
             continue
@@ -134,20 +133,32 @@ def outlying(table: Table, kind_of: Mapping[str, str], rows: np.ndarray) -> dict
         with np.errstate(over="ignore", invalid="ignore"):  # told when they are learned
             if 0 < high - low < _NARROW * known.std():
                 far = np.flatnonzero(np.abs(numbers - middle) > (high - low) / _NARROW)
-                found[name] = [(int(rows[place]), cells[place]) for place in far]
+                found[name] = list(zip(rows[far].tolist(), table.take(name, rows[far]), strict=True))
     return found
 
 
-def _as_numbers(cells: list[Any]) -> np.ndarray:
-    """float64 (rows,): NaN where a cell is missing, or is no number."""
-    return np.array([number if number is not None else np.nan for number in map(_number, cells)], dtype=np.float64)
+def _as_numbers(table: Table, name: str, rows: np.ndarray) -> np.ndarray:
+    """float64 (rows,): NaN where a cell is missing, or is no number. No cell becomes a Python value but different
+    texts."""
+    arrow, types = need("pyarrow", "read tables"), need("pyarrow.types", "read tables")
+    cells = table.rows.column(name).take(arrow_array(np.asarray(rows, dtype=np.int64)))
+    if types.is_floating(cells.type) or types.is_integer(cells.type):
+        numbers = cells.cast(arrow.float64(), safe=False).to_numpy()
+        return np.where(np.isfinite(numbers), numbers, np.nan)
+    if not types.is_string(cells.type):
+        return np.array(list(map(_number, cells.to_pylist())), dtype=np.float64)
+    texts = cells.combine_chunks().dictionary_encode()
+    known = np.array([*map(_number, texts.dictionary.to_pylist()), np.nan])
+    return known[texts.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
 
 
-def _number(cell: Any) -> float | None:
+def _number(cell: Any) -> float:
+    """NaN where a cell is missing, or is no number."""
     try:
-        return as_number(cell)
+        number = as_number(cell)
     except ValueError:
-        return None
+        return np.nan
+    return np.nan if number is None else number
 
 
 def _goes_with(numbers: np.ndarray, answers: np.ndarray) -> bool:
@@ -170,9 +181,9 @@ def _settles(cells: list[Any], answers: list[str]) -> bool:
         if is_missing(cell):
             continue
         present += 1
-        if known.setdefault(as_label(cell), answer) != answer:
+        if known.setdefault(as_label(cell), answer) != answer or len(known) > len(cells) / 3:
             return False
-    return 2 <= len(known) <= len(cells) / 3 and 2 * present >= len(cells)
+    return len(known) >= 2 and 2 * present >= len(cells)
 
 
 def unopened(table: Table, kind_of: Mapping[str, str], rows: np.ndarray) -> list[str]:

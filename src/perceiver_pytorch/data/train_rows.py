@@ -12,6 +12,8 @@ from perceiver_pytorch.data.table import Table
 
 T = TypeVar("T")
 
+_PART = 1 << 16  # cells that are Python values at a time
+
 
 class TrainRows:
     """The train rows of a table.
@@ -62,14 +64,17 @@ class TrainRows:
 
     def values(self, columns: Sequence[str], read: Callable[[Any], T | None]) -> dict[str, list[T | None]]:
         """{column: what `read` makes of its cells}; None where it cannot, which is told when the row is decoded."""
-        values: dict[str, list[T | None]] = {column: [] for column in columns}
-        for _, cells in self.table.iterate(self.rows, columns):
-            for column, value in cells.items():
-                try:
-                    values[column].append(read(value))
-                except ValueError:
-                    values[column].append(None)
-        return values
+
+        def or_none(value: Any) -> T | None:
+            try:
+                return read(value)
+            except ValueError:
+                return None
+
+        parts = [self.rows[start : start + _PART] for start in range(0, len(self.rows), _PART)]
+        return {
+            column: [or_none(cell) for part in parts for cell in self.table.take(column, part)] for column in columns
+        }
 
     def look(
         self,
