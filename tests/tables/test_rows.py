@@ -1,9 +1,11 @@
 """Which rows of another table a run's model is given."""
 
 import numpy as np
+import pyarrow
 import pytest
 
 from perceiver_pytorch import tables
+from perceiver_pytorch.data import Table
 from perceiver_pytorch.tables.rows import ChosenRows, adapted, warn_about_rows
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.settings import DataConfig
@@ -76,3 +78,25 @@ def test_how_the_train_table_was_written_says_nothing_of_another() -> None:
     data = DataConfig(encoding="latin-1", delimiter=";", on_error="skip")
     assert adapted(data, None, True, None) == DataConfig(on_error="skip", allow_outside=True)
     assert adapted(data, "raise", False, "utf-16") == DataConfig(encoding="utf-16")
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    """A list that grows whenever a table lists its columns."""
+    calls, names = [], Table.column_names.fget
+    monkeypatch.setattr(Table, "column_names", property(lambda table: calls.append(table) or names(table)))
+    return calls
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_columns_are_not_listed_once_for_each_column(tmp_path, listed):
+    """Arrow makes a list of all names each time, so that time would grow with the square of their number."""
+    counts = []
+    for columns in (6, 24):
+        cells = {f"c{i}": ([0.5, 1.5, 2.5, 3.5] if i % 2 else list("abcd")) * 4 for i in range(columns)}
+        table = pyarrow.table(cells | {"y": list("uv") * 8})
+        run = tables.fit(table, "y", run=tmp_path / str(columns), epochs=1, verbose=False, latent_dim=8, num_latents=2)
+        run.predict(table.select(table.column_names[: columns // 2]))
+        counts.append(len(listed))
+        listed.clear()
+    assert counts[0] == counts[1]

@@ -95,7 +95,8 @@ class InputSpec:
     @property
     def unused(self) -> list[str]:
         """Columns that nothing is learned from."""
-        return [name for name, kind in self.kinds.items() if kind == IGNORE and name not in self.columns]
+        used = frozenset(self.columns)
+        return [name for name, kind in self.kinds.items() if kind == IGNORE and name not in used]
 
     def modality(self, name: str) -> ModalitySpec:
         """The modality of that name.

@@ -140,10 +140,11 @@ class Table:
 
     def with_empty(self, names: Sequence[str]) -> "Table":
         """The table with further columns that have no cells."""
-        arrow, rows = need("pyarrow", "read tables"), self.rows
-        for name in names:
-            rows = rows.append_column(name, arrow.nulls(len(self)))
-        return replace(self, rows=rows)
+        if not names:
+            return self
+        arrow = need("pyarrow", "read tables")
+        cells = [*self.rows.itercolumns(), *[arrow.nulls(len(self))] * len(names)]
+        return replace(self, rows=arrow.Table.from_arrays(cells, names=[*self.column_names, *names]))
 
     def spelled(self, spellings: "Spelled") -> "Table":
         """The table with its texts read as they are meant."""

@@ -98,7 +98,8 @@ def _complete(table: TableLike, columns: Sequence[str], reporter: Reporter) -> T
     Raises:
         ValueError: if it has none of them.
     """
-    missing = [name for name in columns if name not in table.column_names]
+    there = frozenset(table.column_names)
+    missing = [name for name in columns if name not in there]
     if len(missing) == len(columns):
         raise ValueError(f"{table.source} has none of the columns that the model reads: {listed(columns)}")
     if missing:

@@ -90,14 +90,15 @@ class ParquetShard:
             self._metadata = metadata = file.metadata
             self.column_names = tuple(file.schema_arrow.names)
             self.metadata = file.schema_arrow.metadata
+        self._known = frozenset(self.column_names)
         self.num_rows = int(metadata.num_rows)
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         self.nbytes = sum(group.total_byte_size for group in groups)
         self._starts = np.cumsum([0, *(group.num_rows for group in groups)], dtype=np.int64)
 
     def read(self, rows: np.ndarray, columns: Sequence[str]) -> list[dict[str, Any]]:
-        there = tuple(name for name in columns if name in self.column_names)
-        missing = {name: None for name in columns if name not in self.column_names}
+        there = tuple(name for name in columns if name in self._known)
+        missing = {name: None for name in columns if name not in self._known}
         groups = np.searchsorted(self._starts, rows, side="right") - 1
         cells: list[dict[str, Any]] = [{} for _ in rows]
         for group in np.unique(groups):

@@ -1,6 +1,7 @@
 """Tables that stay on the disk: rows in shards, read where they are needed."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -94,7 +95,7 @@ class ShardedTable:
 
     def require(self, name: str) -> None:
         """Raise a `DataError` that lists the known columns if `name` is none of them."""
-        if name not in self._names:
+        if name not in self._known:
             raise DataError(
                 f"{self.source}: no column {name!r}{did_you_mean(name, self._names)}; "
                 f"its columns are {listed(self._names)}",
@@ -126,10 +127,15 @@ class ShardedTable:
             block = np.asarray(rows[start : start + _BLOCK], dtype=np.int64)
             yield from zip(block.tolist(), self._read(block, columns), strict=True)
 
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self._names)
+
     def with_empty(self, names: Sequence[str]) -> "ShardedTable":
         """The table with further columns that have no cells."""
         table = ShardedTable.__new__(ShardedTable)
         table.__dict__ = {**self.__dict__, "_names": [*self._names, *names]}
+        table.__dict__.pop("_known", None)
         return table
 
     def spelled(self, spellings: Spelled) -> "ShardedTable":
