@@ -49,7 +49,7 @@ def fit(
         folder = TableRun.create(run or free_folder(settings.data.table))
     else:
         raise ValueError("which table? perceiver fit TABLE --target COLUMN, or perceiver fit digits")
-    outcome = train(TableTask(settings), folder, resume=resume is not None, deadline=deadline)
+    outcome = train(TableTask(settings, deadline=deadline), folder, resume=resume is not None, deadline=deadline)
     if outcome is None:
         return 130
     for line in Run(folder).lines():

@@ -153,7 +153,8 @@ class _PerceiverEstimator(BaseEstimator):
         reporter = LINES if self.verbose else QUIET
         with tempfile.TemporaryDirectory() as place, torch.random.fork_rng():
             folder = TableRun.create(Path(place) / "run")
-            outcome = run_job(_TrainOnly(config, table), folder, deadline=deadline, reporter=reporter)
+            task = _TrainOnly(config, table, deadline=deadline)
+            outcome = run_job(task, folder, deadline=deadline, reporter=reporter)
             if outcome.stopped == INTERRUPTED:
                 raise KeyboardInterrupt
             return PackedRun(folder)

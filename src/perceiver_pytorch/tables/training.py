@@ -89,7 +89,8 @@ def _trained(
     reporter: Reporter,
 ) -> Run:
     try:
-        outcome = run_job(TableTask(config, table), folder, resume=resume, deadline=deadline, reporter=reporter)
+        task = TableTask(config, table, deadline=deadline)
+        outcome = run_job(task, folder, resume=resume, deadline=deadline, reporter=reporter)
     finally:
         remove_if_empty(folder.path)
     if outcome.stopped == INTERRUPTED:

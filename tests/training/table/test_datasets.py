@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from perceiver_pytorch.data import InputSpec, load_table, recognise_columns
+from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.table.datasets import decode_where_it_fits, make_dataset, read_options
 from perceiver_pytorch.training.table.settings import DataConfig
 from training_helpers import SILENT, write_mixed_table
@@ -24,6 +25,16 @@ def test_rows_are_decoded_at_once_where_they_fit(read, megabytes, prepared):
     decode_where_it_fits(dataset, "decoding", SILENT)
     assert dataset.prepared == prepared
     assert dataset[3].row == 3
+
+
+@pytest.mark.parametrize(
+    ("left", "on_error", "prepared"), [(0.0, "raise", False), (0.0, "skip", True), (1000.0, "raise", True)]
+)
+def test_without_time_rows_are_decoded_when_they_are_needed(read, left, on_error, prepared):
+    dataset = make_dataset(read[0], np.arange(12), read[1], dataclasses.replace(DATA, on_error=on_error), workers=0)
+    decode_where_it_fits(dataset, "decoding", SILENT, Deadline(left))
+    assert dataset.prepared == prepared
+    assert [dataset[i].row for i in range(12)] == list(range(12))
 
 
 def test_the_configuration_says_how_tables_are_read():

@@ -1,13 +1,19 @@
 """Rows of a table as data sets, as a configuration says."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from perceiver_pytorch._processes import worded_deaths
 from perceiver_pytorch.data import BadRow, InputSpec, ReadOptions, ShardedTable, TableDataset, TableLike
+from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.settings import DataConfig
+
+DECODING = 0.3
+"""Share of the time left that decoding the rows of a split beforehand may take."""
 
 
 def read_options(data: DataConfig, spec: InputSpec | None = None) -> ReadOptions:
@@ -66,13 +72,38 @@ def make_dataset(
     )
 
 
-def decode_where_it_fits(dataset: TableDataset, title: str, reporter: Reporter) -> None:
+class _NoTimeError(Exception):
+    """Decoding has taken its share of a time limit."""
+
+
+def decode_where_it_fits(
+    dataset: TableDataset, title: str, reporter: Reporter, deadline: Deadline | None = None
+) -> None:
     """Decodes all rows once and keeps them; or none, where they would not fit or are to stay on the disk: then a row is
-    decoded, and found to be bad, when it is needed."""
+    decoded, and found to be bad, when it is needed.
+
+    With a ``deadline`` it stops after a share of the time that is left, unless rows may be skipped: which ones are left
+    then says what is trained on.
+    """
     if isinstance(dataset.table, ShardedTable) or not dataset.fits():
         return
-    with worded_deaths(), reporter.step(title) as progress:
-        dataset.prepare(progress)
+    until = None
+    if deadline is not None and dataset.on_error == "raise":
+        until = Deadline(DECODING * deadline.left())
+    with suppress(_NoTimeError), worded_deaths(), reporter.step(title) as progress:
+        dataset.prepare(progress if until is None else _until(until, progress))
+
+
+def _until(deadline: Deadline, progress: Callable[[int, int], None] | None) -> Callable[[int, int], None]:
+    """``progress``, which ends what it is told of once the time is up."""
+
+    def told(done: int, total: int) -> None:
+        if done < total and deadline.left() <= 0:
+            raise _NoTimeError
+        if progress is not None:
+            progress(done, total)
+
+    return told
 
 
 def bad_rows(datasets: dict[str, TableDataset]) -> list[BadRow]:

@@ -30,6 +30,7 @@ from perceiver_pytorch.data.losses import told
 from perceiver_pytorch.data.spelling.learn import Asked, learn_spellings
 from perceiver_pytorch.data.spelling.spellings import Spellings
 from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
+from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.start.finetune import Source, adopt, load_source
 from perceiver_pytorch.training.start.published_inputs import adopt_rates
@@ -65,7 +66,14 @@ class TableData:
 
 
 def prepare_table(
-    config: FitConfig, run: TableRun, reporter: Reporter, *, given: TableLike | None, resume: bool, compare: bool = True
+    config: FitConfig,
+    run: TableRun,
+    reporter: Reporter,
+    *,
+    given: TableLike | None,
+    resume: bool,
+    deadline: Deadline | None = None,
+    compare: bool = True,
 ) -> TableData:
     """Reads the table, divides its rows, learns about its columns, and decodes what fits into memory.
 
@@ -75,6 +83,7 @@ def prepare_table(
         reporter: how to tell what was found.
         given: the table, where it is in memory; None: the one that the configuration names.
         resume: whether the run is resumed.
+        deadline: the end of the job, if there is one.
         compare: tell of rows with equal inputs.
 
     Raises:
@@ -102,7 +111,7 @@ def prepare_table(
         reporter.warn(line)
     for line in _describe(spec, splits):
         reporter.say(line)
-    datasets = _datasets(table, splits, spec, config, shown)
+    datasets = _datasets(table, splits, spec, config, shown, deadline)
     notes = reading_notes(table, datasets)
     for note in [*notes, *change_notes(datasets)]:
         shown.say(note)
@@ -239,7 +248,12 @@ def _describe(spec: InputSpec, splits: Splits) -> list[str]:
 
 
 def _datasets(
-    table: TableLike, splits: Splits, spec: InputSpec, config: FitConfig, reporter: Reporter
+    table: TableLike,
+    splits: Splits,
+    spec: InputSpec,
+    config: FitConfig,
+    reporter: Reporter,
+    deadline: Deadline | None,
 ) -> dict[str, TableDataset]:
     """One data set per split that has rows."""
     datasets = {
@@ -248,7 +262,7 @@ def _datasets(
         if len(rows)
     }
     for name, dataset in datasets.items():
-        decode_where_it_fits(dataset, f"decoding {name} rows", reporter)
+        decode_where_it_fits(dataset, f"decoding {name} rows", reporter, deadline)
     count = len(bad_rows(datasets))
     if count:
         reporter.warn(f"{count:,} bad row{' is' if count == 1 else 's are'} left out; the report lists them")

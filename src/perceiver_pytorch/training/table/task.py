@@ -8,6 +8,7 @@ from perceiver_pytorch._settings import dump_config
 from perceiver_pytorch.data import BatchLoader, Predictions, ShardedTable, TableDataset, TableLike, in_order
 from perceiver_pytorch.data.losses import told
 from perceiver_pytorch.report.page import ReportFacts, write_report
+from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.run.evidence import hardly_trained
 from perceiver_pytorch.training.run.job import Trained
 from perceiver_pytorch.training.run.loaders import Loaders
@@ -38,6 +39,7 @@ class TableTask:
         config: everything that the run depends on.
         table: the table, where it is in memory; ``config.data.table`` is then its name. None: the one that the
             configuration names is read.
+        deadline: the end of the job, if there is one: some of the rows are then decoded when they are needed.
     """
 
     compares_rows: ClassVar[bool] = True
@@ -47,8 +49,9 @@ class TableTask:
     train_loader: BatchLoader
     predictions: Predictions
 
-    def __init__(self, config: FitConfig, table: TableLike | None = None) -> None:
+    def __init__(self, config: FitConfig, table: TableLike | None = None, *, deadline: Deadline | None = None) -> None:
         self.config = config
+        self.deadline = deadline
         self.table = table
 
     @property
@@ -57,7 +60,13 @@ class TableTask:
 
     def prepare(self, run: TableRun, *, resume: bool, reporter: Reporter) -> None:
         self.data = prepare_table(
-            self.config, run, reporter, given=self.table, resume=resume, compare=self.compares_rows
+            self.config,
+            run,
+            reporter,
+            given=self.table,
+            resume=resume,
+            deadline=self.deadline,
+            compare=self.compares_rows,
         )
 
     def module(self, reporter: Reporter) -> TableModule:
