@@ -34,6 +34,10 @@ def test_what_most_rows_lost_comes_first_and_few_are_named():
         "2,000 of 2,000 rows: cells of 'a' lost their end: 0, 1, 2, 3, 4 ..",
         "1,999 of 2,000 rows (rows 1, 2, 3, 4, 5 ..): cells of 'b' lost their end",
     ]
+    losses = Losses([MODALITY], 5)
+    for row in range(5):
+        losses.count(row, [("m", Change("cut", "a", f"{row}\nmore"))])
+    assert losses.lines()[0].endswith(": 0 more, 1 more, 2 more, 3 more, 4 more")
     assert told(["a"] * 5) == ["a"] * 5
     assert told(["a"] * 1007, ", see there")[5:] == [".. and 1,002 more warnings of this kind, see there"]
 

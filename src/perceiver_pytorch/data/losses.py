@@ -67,8 +67,9 @@ class Count:
         self.rows += 1
         if len(self.first) < _NAMED:
             self.first.append(row)
-        if value and len(self.values) < _NAMED and value[:_MAX_LENGTH] not in self.values:
-            self.values.append(value[:_MAX_LENGTH])
+        shown = " ".join(value[:_MAX_LENGTH].split())
+        if shown and len(self.values) <= _NAMED and shown not in self.values:
+            self.values.append(shown)
 
 
 class Losses:
@@ -97,7 +98,7 @@ class Losses:
         for name, change in changes:
             key = (name, change.what, change.column)
             if key not in self._counts:
-                text = {**_EVERY_KIND, **self._modalities[name].changes}[change.what]
+                text = {**_EVERY_KIND, **self._modalities[name].changes}.get(change.what, change.what)
                 self._counts[key] = Count(change.column or name, change.what, text)
             self._counts[key].add(row, change.value)
 
@@ -144,7 +145,8 @@ def told(lines: Sequence[str], where: str = "", most: int = _NAMED) -> list[str]
 
 def _line(count: Count, rows: int, split: str) -> str:
     some = "" if count.rows == rows else f" ({_some(list(map(str, count.first)), count.rows)})"
-    values = f": {', '.join(count.values)}{' ..' * (len(count.values) == _NAMED)}" if count.values else ""
+    more = " .." if len(count.values) > _NAMED else ""
+    values = f": {', '.join(count.values[:_NAMED])}{more}" if count.values else ""
     what = f"{split} rows" if split else "rows"
     return f"{count.rows:,} of {rows:,} {what}{some}: cells of {count.column!r} {count.text}{values}"
 
