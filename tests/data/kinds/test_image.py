@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_helpers import png
 from perceiver_pytorch.data import (
@@ -73,9 +74,38 @@ class TestImage:
         pixels = np.full((8, 8), 257 * 100, np.uint16)
         assert (picture().encode({"x": png(pixels)}, WHERE).values == 100).all()
 
-    def test_exif_orientation_is_applied(self):
-        from PIL import Image
+    @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+    def test_16_bit_files_are_read_in_as_many_bits_as_they_use(self, bits):
+        peak = 2**bits - 1
+        ramp = np.linspace(0, peak, 64).reshape(8, 8).astype(np.uint16)
+        facts = ImageFacts.look(png(ramp))
+        assert facts == ImageFacts(8, 8, True, peak)
+        spec = ImageSpec.fit("x", [facts, ImageFacts(8, 8, True)], SpecOptions(image_patch=1))
+        assert spec.white == peak
+        encoded = spec.encode({"x": png(ramp)}, WHERE)
+        assert (encoded.values.min(), encoded.values.max(), encoded.changes) == (0, 255, ())
+        brighter = spec.encode({"x": png(np.minimum(ramp * 2 + 2, 65535).astype(np.uint16))}, WHERE)
+        assert brighter.changes == (("bright",) if bits < 16 else ())
+        assert ("of 16 bits" in spec.note()) == (bits < 16)
 
+    def test_colours_that_are_read_as_grey_are_told(self):
+        pixels = np.full((8, 8, 3), 90, np.uint8)
+        assert picture().encode({"x": png(pixels)}, WHERE).changes == ()
+        pixels[3, 3, 0] = 200
+        assert picture().encode({"x": png(pixels)}, WHERE).changes == ("colored",)
+        assert picture(colors=3).encode({"x": png(pixels)}, WHERE).changes == ()
+
+    @pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG", "WEBP"])
+    def test_frames_that_are_not_read_are_told(self, kind):
+        frames = [Image.fromarray(np.full((8, 8), shade, np.uint8)) for shade in (0, 255)]
+        for count in (1, 2):
+            buffer = io.BytesIO()
+            frames[0].save(buffer, format=kind, save_all=True, append_images=frames[1:count])
+            encoded = picture().encode({"x": buffer.getvalue()}, WHERE)
+            assert encoded.changes == ("several",) * (count - 1)
+            assert encoded.values.max() <= 2
+
+    def test_exif_orientation_is_applied(self):
         image, buffer = (
             Image.fromarray(np.repeat([[0], [255]], 4, axis=0).repeat(8, axis=1).astype(np.uint8)),
             io.BytesIO(),

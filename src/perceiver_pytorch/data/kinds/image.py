@@ -16,7 +16,7 @@ from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.kinds.base import ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.fitting import Box, fitted
-from perceiver_pytorch.data.media.image_file import ImageFacts
+from perceiver_pytorch.data.media.image_file import WHITE, ImageFacts
 from perceiver_pytorch.data.train_rows import TrainRows
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ BOX_CHANGES = {
     "padded": "do not fill the box, which is padded and masked",
     "stretched": "were stretched to other proportions",
 }
+_BITS = (8, 10, 12, 14, 16)  # that the values of 16-bit images may have
 _NUM_IMAGES = 256  # images looked at for size and colour
 
 
@@ -67,6 +68,7 @@ class ImageSpec(ColumnSpec):
         patch: side of a token, in pixels.
         filling: `"pad"`: images are made as large as the box allows and lie in its upper left corner; `"stretch"`: they
             fill it, and their proportions give way.
+        white: the largest value of 16-bit images: cameras and scanners write 10, 12 or 14 bits into files of 16.
     """
 
     name: str
@@ -75,14 +77,21 @@ class ImageSpec(ColumnSpec):
     colors: int
     patch: int
     filling: str = "pad"
+    white: int = WHITE
 
     kind: ClassVar[str] = "image"
     dtype: ClassVar[str] = "uint8"
-    changes: ClassVar[Mapping[str, str]] = {**BOX_CHANGES, "incomplete": "lack the end of their JPEG data: it is grey"}
+    changes: ClassVar[Mapping[str, str]] = {
+        **BOX_CHANGES,
+        "incomplete": "lack the end of their JPEG data: it is grey",
+        "bright": "have 16-bit values above those of the train rows, and were clipped there",
+        "colored": "have colours, which the train rows did not have, and are read as grey",
+        "several": "have several frames or pages, of which the first is read",
+    }
     harmless: ClassVar[frozenset[str]] = frozenset(BOX_CHANGES)
 
     def __post_init__(self) -> None:
-        check_positive(self, "height", "width", "patch")
+        check_positive(self, "height", "width", "patch", "white")
         check_box(self.colors, self.filling)
 
     @classmethod
@@ -92,7 +101,9 @@ class ImageSpec(ColumnSpec):
         height, width = box([(fact.height, fact.width) for fact in facts], options.image_size, options.max_image_size)
         patch = options.image_patch or patch_for(height, width, options.max_image_tokens)
         colors = 1 if all(fact.grey for fact in facts) else 3
-        return cls(name, height, width, colors, patch, options.image_fit)
+        peak = max(fact.peak for fact in facts)
+        white = next(2**bits - 1 for bits in _BITS if peak < 2**bits) if peak else WHITE
+        return cls(name, height, width, colors, patch, options.image_fit, white)
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -109,19 +120,22 @@ class ImageSpec(ColumnSpec):
             return None
         box = Box(self.height, self.width, self.filling)
         try:
-            file, pixels = decoding.image(source, box, self.colors, where.cell_bytes)
+            file, pixels = decoding.image(source, box, self.colors, where.cell_bytes, self.white)
         except ValueError as error:
             raise where.error(self.name, str(error), row[self.name]) from error
         changes = box_changes(
             (file["height"], file["width"]), pixels.shape[:2], (self.height, self.width), self.filling
         )
-        return Encoded(patches(pixels, self.patch), changes=changes + ("incomplete",) * file["incomplete"])
+        found = {**file, "bright": file["peak"] > self.white}
+        changes += tuple(name for name in ("incomplete", "bright", "colored", "several") if found[name])
+        return Encoded(patches(pixels, self.patch), changes=changes)
 
     def note(self) -> str:
         colors = "grey" if self.colors == 1 else "RGB"
         tokens = "single pixels" if self.patch == 1 else f"{self.patch}x{self.patch} patches"
         filling = "fitted and padded" if self.filling == "pad" else "stretched"
-        return f"{self.height}x{self.width} {colors}, {filling}, {tokens}"
+        bits = "" if self.white == WHITE else f", {self.white.bit_length()} of 16 bits"
+        return f"{self.height}x{self.width} {colors}{bits}, {filling}, {tokens}"
 
     def augmented(self, values: "Tensor", mask: "Tensor | None", settings: PictureAugmentation) -> "Tensor":
         return changed_pictures(values, mask, self.patch, settings)

@@ -33,10 +33,10 @@ _BEFORE: dict[str, tuple[int, int]] = {}  # limits that this process was started
 Answer = tuple[dict[str, Any], "np.ndarray"]
 
 
-def _image(source: bytes | Path, most: int, height: int, width: int, filling: str, colors: int) -> Answer:
-    picture = read_image(source, Box(height, width, filling), most)
-    facts = {"height": picture.height, "width": picture.width, "incomplete": picture.incomplete}
-    return facts, to_array(picture.image, colors)
+def _image(source: bytes | Path, most: int, box: dict[str, Any], colors: int, white: int) -> Answer:
+    picture = read_image(source, Box(**box), most, white)
+    facts = {name: getattr(picture, name) for name in ("height", "width", "peak", "incomplete", "several")}
+    return {**facts, "colored": colors == 1 and not picture.grey}, to_array(picture.image, colors)
 
 
 def _audio(source: bytes | Path, most: int, sample_rate: int, max_samples: int, channels: int) -> Answer:

@@ -25,7 +25,7 @@ from perceiver_pytorch.data.cell_memory import CELL_BYTES, claim
 from perceiver_pytorch.data.media import decoder_process, messages
 from perceiver_pytorch.data.media.audio_file import AudioFacts, NoSoundError
 from perceiver_pytorch.data.media.fitting import Box
-from perceiver_pytorch.data.media.image_file import ImageFacts
+from perceiver_pytorch.data.media.image_file import WHITE, ImageFacts
 from perceiver_pytorch.data.media.video_file import Clip, VideoFacts
 
 _SECONDS = 120.0  # of work on a file, without what its length adds
@@ -38,14 +38,18 @@ _WHAT = {"image": "the image", "audio": "the sound", "video": "the video"}
 _DTYPES = {"uint8": "uint8", "float32": "float32"}
 
 
-def image(source: bytes | Path, box: Box, colors: int, most: int = CELL_BYTES) -> "tuple[dict[str, Any], np.ndarray]":
-    """Of an image file `height`, `width` and whether it is `incomplete`; and the image, uint8 (height, width, colors).
+def image(
+    source: bytes | Path, box: Box, colors: int, most: int = CELL_BYTES, white: int = WHITE
+) -> "tuple[dict[str, Any], np.ndarray]":
+    """Of an image file what `Picture` says of it, and whether it is `colored` where one colour is asked for; and the
+    image, uint8 (height, width, colors).
 
     Args:
         source: the file's bytes, or its path.
         box: that it is fitted into.
         colors: 1 or 3.
         most: bytes that decoding may take.
+        white: see `read_image`.
 
     Raises:
         ValueError: it cannot be decoded, or takes too much memory or time.
@@ -53,7 +57,7 @@ def image(source: bytes | Path, box: Box, colors: int, most: int = CELL_BYTES) -
         ChildProcessError: no process can be started.
     """
     size = box.height * box.width * colors
-    return _decode("image", source, most, {**vars(box), "colors": colors}, size)
+    return _decode("image", source, most, {"box": vars(box), "colors": colors, "white": white}, size)
 
 
 def image_facts(source: bytes | Path, most: int = CELL_BYTES) -> ImageFacts:

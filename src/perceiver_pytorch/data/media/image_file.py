@@ -24,38 +24,54 @@ _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2
 _CORNER = 8  # pixels: a block of JPEG
 _END = 16  # bytes
 _WEBP = (1 << 14) - 1  # largest side of a WebP image
+_FRAMES = frozenset({"AVIF", "GIF", "PNG", "TIFF", "WEBP"})  # others keep previews and layers besides their image
+WHITE = 65535  # of 16 bits
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A decoded image, of mode L or RGB, the height and width that it had in its file (upright), and whether the file
-    is a JPEG without its end, in place of which there is grey."""
+    """A decoded image.
+
+    Attributes:
+        image: of mode L or RGB.
+        height, width: those that it had in its file (upright).
+        peak: the largest value of a 16-bit image; 0 of others.
+        incomplete: the file is a JPEG without its end, in place of which there is grey.
+        several: the file has further frames or pages.
+    """
 
     image: "Image"
     height: int
     width: int
+    peak: int = 0
     incomplete: bool = False
+    several: bool = False
+
+    @property
+    def grey(self) -> bool:
+        """Whether it has no colour."""
+        pixels = to_array(self.image, 3)
+        return self.image.mode == "L" or bool((pixels == pixels[..., :1]).all())
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What is to be known of an image before others are fitted to it: its size in pixels, and whether it has no
-    colour."""
+    """What is to be known of an image before others are fitted to it: its size in pixels, whether it has no colour, and
+    its largest value if it has 16 bits, else 0."""
 
     height: int
     width: int
     grey: bool
+    peak: int = 0
 
     @classmethod
     def look(cls, source: bytes | Path, most: int = CELL_BYTES) -> "ImageFacts":
         """Decode an image file; arguments and errors are those of `read_image`."""
         picture = read_image(source, lambda h, w: fitted(h, w, min(h, _LOOK), min(w, _LOOK), "pad"), most)
-        pixels = to_array(picture.image, 3)
-        grey = picture.image.mode == "L" or bool((pixels == pixels[..., :1]).all())
-        return cls(picture.height, picture.width, grey)
+        return cls(picture.height, picture.width, picture.grey, picture.peak)
 
 
-def read_image(source: bytes | Path, fit: Fit | None = None, most: int = CELL_BYTES) -> Picture:
+def read_image(source: bytes | Path, fit: Fit | None = None, most: int = CELL_BYTES, white: int = WHITE) -> Picture:
     """Decode an image file (the first frame), turned upright by its EXIF orientation.
 
     Alpha and transparent palette entries lie on white, 16 bits are scaled to 8. A large JPEG is decoded at an eighth to
@@ -65,6 +81,7 @@ def read_image(source: bytes | Path, fit: Fit | None = None, most: int = CELL_BY
         source: the file's bytes, or its path.
         fit: gives the size to resize to (averaging over the area when it shrinks); None: as it is.
         most: bytes that decoding may take.
+        white: the value of 16 bits that becomes 255 of 8 bits, as all above it do.
 
     Raises:
         ValueError: it is damaged, of a kind that is not supported, or takes more memory.
@@ -78,9 +95,10 @@ def read_image(source: bytes | Path, fit: Fit | None = None, most: int = CELL_BY
             _claim_webp(source, most)
             with pil.open(BytesIO(source) if isinstance(source, bytes) else source, formats=formats) as file:
                 is_jpeg = file.format in ("JPEG", "MPO")
-                picture = _upright(file, fit or (lambda height, width: (height, width)), most)
+                several = file.format in _FRAMES and _has_frames(file)
+                picture = _upright(file, fit or (lambda height, width: (height, width)), most, white)
             ends_early = picture.incomplete and not av_file.is_whole_jpeg(source)
-            return replace(picture, incomplete=is_jpeg and (ends_early or _never_arrived(source)))
+            return replace(picture, several=several, incomplete=is_jpeg and (ends_early or _never_arrived(source)))
         except (MemoryError, TooLargeError):
             raise
         except pil.UnidentifiedImageError as error:
@@ -89,13 +107,22 @@ def read_image(source: bytes | Path, fit: Fit | None = None, most: int = CELL_BY
             raise ValueError(f"the image cannot be decoded ({error})") from error
 
 
+def _has_frames(file: Any) -> bool:
+    """Whether there are more frames than the first; of a file that is damaged behind that, no."""
+    try:
+        return bool(file.is_animated)
+    except Exception:  # Pillow's plugins raise whatever their parsing runs into
+        file.seek(0)
+        return False
+
+
 def to_array(image: "Image", colors: int) -> "np.ndarray":
     """An L or RGB image as uint8 (height, width, colors), colors being 1 or 3."""
     pixels = np.asarray(image.convert("L" if colors == 1 else "RGB"))
     return pixels.reshape(image.height, image.width, colors)
 
 
-def _upright(file: Any, fit: Fit, most: int) -> Picture:
+def _upright(file: Any, fit: Fit, most: int, white: int) -> Picture:
     transpose = need("PIL.Image", "decode images").Transpose
     width, height = file.size
     side = 2 * max(fit(height, width))
@@ -108,7 +135,8 @@ def _upright(file: Any, fit: Fit, most: int) -> Picture:
     if sideways:
         height, width = width, height
     wanted = fit(height, width)
-    image = _on_white(_resized(_eight_bit(file), *(wanted[::-1] if sideways else wanted)))
+    peak = int(np.max(file.getextrema())) if file.mode.startswith("I") else 0
+    image = _on_white(_resized(_eight_bit(file, white), *(wanted[::-1] if sideways else wanted)))
     turns = {
         2: transpose.FLIP_LEFT_RIGHT,
         3: transpose.ROTATE_180,
@@ -118,7 +146,8 @@ def _upright(file: Any, fit: Fit, most: int) -> Picture:
         7: transpose.TRANSVERSE,
         8: transpose.ROTATE_90,
     }
-    return Picture(image.transpose(turns[orientation]) if orientation in turns else image, height, width, ends_grey)
+    image = image.transpose(turns[orientation]) if orientation in turns else image
+    return Picture(image, height, width, peak, ends_grey)
 
 
 def _claim_webp(source: bytes | Path, most: int) -> None:
@@ -172,10 +201,10 @@ def _resized(image: "Image", height: int, width: int) -> "Image":
     return image.resize((width, height), bilinear, reducing_gap=3.0)
 
 
-def _eight_bit(image: "Image") -> "Image":
+def _eight_bit(image: "Image", white: int) -> "Image":
     """As L, LA, RGB or RGBA."""
     if image.mode.startswith("I"):  # I;16 and its kin, or I: 16-bit grey that Pillow widened
-        return _grey(image, 257.0)
+        return _grey(image, white / 255)
     if image.mode == "F":
         low, high = np.ravel(image.getextrema())
         if not 0 <= low <= high <= 1:
