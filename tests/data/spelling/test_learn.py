@@ -212,3 +212,11 @@ def test_identifiers_and_splits_are_left_alone(tmp_path):
     table = table_of(tmp_path, **columns)
     learned = learn_spellings(table, Asked(SpecOptions()), split="part")
     assert not learned.warned + learned.said
+
+
+def test_a_format_that_few_cells_have_is_told(tmp_path):
+    own = {"column_options": {"d": {"date_format": "%d/%m/%Y"}}}
+    _, _, warned = learn(tmp_path, columns={"d": ["01/02/2020"] * 10 + ["2020/01/02"] * 50}, **own)
+    assert "d: 10 of 60 cells are dates; row 10 is '2020/01/02'" in warned
+    _, _, warned = learn(tmp_path, columns={"d": ["2020/01/02"] * 60}, **own)
+    assert "d: no cell that was looked at is a date of its date_format" in warned

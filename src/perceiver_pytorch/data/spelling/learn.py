@@ -91,14 +91,17 @@ class _Learner:
             if Column(self.table, name).identifier:
                 continue
             if self.asked.may_be(name, _NUMBER_KINDS):
-                numbers[name] = texts.number_ways(*self._least(name, "number"))
+                numbers[name] = texts.number_ways(self._least(name, "number", "decimal", "thousands"))
                 if texts.mixed_units and not numbers[name]:
                     self.warned.append(
                         f"{name}: its cells are amounts with {' and '.join(texts.mixed_units)}, so the column is not "
                         "read as numbers; give each unit a column of its own"
                     )
             if self.asked.may_be(name, _DATE_KINDS) and not numbers.get(name):
-                dates[name] = texts.date_ways(*self._least(name, "date"), compact=self.asked.kinds.get(name) == "date")
+                compact = self.asked.kinds.get(name) == "date"
+                dates[name] = texts.date_ways(self._least(name, "date", "date_format"), compact=compact)
+                if self._own(name).get("date_format") and not dates[name]:
+                    self.warned.append(f"{name}: no cell that was looked at is a date of its date_format")
         found = self._numbers({name: ways for name, ways in numbers.items() if ways})
         found |= self._dates({name: ways for name, ways in dates.items() if ways}, found)
         found |= self._compact_dates()
@@ -111,10 +114,14 @@ class _Learner:
                 spellings.append(Spelling(name, own, **found.get(name, {})))
         return Learned(Spellings(self.marks, tuple(spellings)), tuple(self.said), tuple(self.warned))
 
-    def _least(self, name: str, kind: str) -> tuple[float]:
-        """The share of cells that must fit: any where somebody says what the column is."""
+    def _least(self, name: str, kind: str, *settings: str) -> float:
+        """The share of cells that must fit: any where somebody says what the column is, or how it is written."""
         asked = self.asked.targets.get(name) if name in self.asked.targets else self.asked.kinds.get(name)
-        return (0.0 if asked == kind else NEARLY,)
+        return 0.0 if asked == kind or any(map(self._own(name).get, settings)) else NEARLY
+
+    def _own(self, name: str) -> Mapping[str, Any]:
+        """The settings of a column alone."""
+        return self.asked.options.column_options.get(name) or {}
 
     # -- numbers
 
@@ -199,10 +206,7 @@ class _Learner:
         for name, cells in zip(self.table.column_names, self.table.rows.columns, strict=True):
             if not types.is_integer(cells.type):
                 continue
-            given, kind = (
-                (self.asked.options.column_options.get(name) or {}).get("date_format"),
-                self.asked.kinds.get(name),
-            )
+            given, kind = self._own(name).get("date_format"), self.asked.kinds.get(name)
             if given is not None or (kind == "date" and self.asked.options.date_format):
                 found[name] = {"date_format": given or self.asked.options.date_format}
             elif kind in _DATE_KINDS and name not in self.asked.targets:
