@@ -134,7 +134,7 @@ def test_what_is_no_film_says_so(tmp_path):
         tmp_path, clip=[png(np.zeros((4, 4), np.uint8))] * 4, mute=[video(shades(4))] * 4, y=["a", "b"] * 2
     )
     with pytest.raises(
-        DataError, match=r"row 0, column 'clip': the video cannot be decoded \(it is in no format that is read\)"
+        DataError, match=r"row \d, column 'clip': the video cannot be decoded \(it is in no format that is read\)"
     ):
         fitted(table, "y", kinds={"clip": "video", "mute": "ignore"})
     with pytest.raises(ValueError, match=r"cannot be decoded \((?!it is in no format)"):  # a film, but a damaged one
