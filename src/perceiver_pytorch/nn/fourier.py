@@ -65,7 +65,7 @@ def position_table(
     Computed in torch's default dtype whatever the dtype of the data, as in release 1.4.0. A table is kept for the next
     call: not to be changed in place.
     """
-    device = torch.get_default_device() if device is None else device
+    device = torch.empty(0).device if device is None else device  # also within ``with torch.device``, in PyTorch 2.6
     arguments = length, max_freq, num_bands, base, scale, device, torch.get_default_dtype()
     if not is_eager() or length > KEPT_LENGTH:  # what a fake or transformed call makes is of no use to the next
         return _table(*arguments)
