@@ -17,7 +17,7 @@ from perceiver_pytorch.training.run.reporter import Reporter
 
 _WATCHED = 0.05  # share of the time whose steps are measured before the plan is made
 _FEWEST = 3  # steps, the first of which may take long
-_FOR_RESULT = 0.3  # share of the limit for measuring, where it can do with less
+_FOR_RESULT = 0.3  # share of the time left for measuring, where it can do with less
 
 
 class TimeLimit(pl.Callback):
@@ -58,7 +58,7 @@ class TimeLimit(pl.Callback):
             batch = _seconds_of_a_batch(trainer, pl_module, self.loaders.val)
             self.validation = batch * len(self.loaders.val)
             most, least = (batch * count for count in self.loaders.measured)
-            self.closing += max(least, min(most, _FOR_RESULT * self.deadline.limit))
+            self.closing += max(least, min(most, _FOR_RESULT * self.deadline.left()))
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         done = trainer.global_step - self._begun
