@@ -1,0 +1,128 @@
+"""Advice is followed to its end: what an error says to do is done word by word, and then there is no error.
+
+Every option that a message names is one of the command's, and stands below: it is obeyed here, or there is a reason.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli_helpers import perceiver
+from perceiver_pytorch._settings import all_settings
+from perceiver_pytorch.training.language.settings import LanguageConfig
+from perceiver_pytorch.training.table.settings import FitConfig
+from test_imports import MODULES, SOURCE
+
+HINT = re.compile(r"(--[a-z-]+) ([\w.=/-]*[\w/-])")
+SHORT = ("--epochs=1", "--set=model.depth=1", "--set=model.latent_dim=16")
+ROWS = [f"{i},{i % 7},{'uv'[i % 2]}" for i in range(40)]
+HEADER = "a,b,y"
+
+
+def table(*lines: str) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+TABLES = {
+    "a title": (table("My table", "made in May", HEADER, *ROWS), ["--skip-lines"]),
+    "another encoding": (table(HEADER, *ROWS).replace("u", "\u00fc"), ["--encoding"]),
+    "a long line": (table(HEADER, *ROWS, "1,2,u,4,5"), ["--on-error"]),
+    "a quote that is not closed": (table(HEADER, *ROWS[:5], '5,"5,v', *ROWS[6:]), ["--quoting", "--on-error"]),
+    "a missing file": (table("p,b,y", *(f"{i % 2}{'0' * (i == 39)}.png,{i},{'uv'[i % 2]}" for i in range(40))),
+                       ["--on-error"]),
+}  # fmt: skip
+"""{what is wrong: (a table, the options that the error advises)}."""
+
+
+def fit(folder: Path, *options: str) -> tuple[int, str]:
+    done = perceiver("fit", "t.csv", "--target=y", *SHORT, *options, cwd=folder, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("wrong", TABLES)
+def test_what_an_error_advises_helps(wrong: str, tmp_path: Path) -> None:
+    from PIL import Image
+
+    content, advised = TABLES[wrong]
+    (tmp_path / "t.csv").write_bytes(content.encode("latin-1"))
+    for i in range(2):
+        Image.new("L", (4, 4), 99 * i).save(tmp_path / f"{i}.png")
+    code, error = fit(tmp_path, "--run=first")
+    assert code == 2
+    hints = HINT.findall(error)
+    assert [option for option, _ in hints] == advised, error
+    for option, value in hints:
+        code, error = fit(tmp_path, f"--run=after{option}", option, value)
+        assert code == 0, error
+
+
+def test_a_folder_that_is_not_empty_is_gone_on_with(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(table(HEADER, *ROWS))
+    assert fit(tmp_path, "--run=r")[0] == 0
+    code, error = fit(tmp_path, "--run=r")
+    assert code == 2
+    (hint,) = HINT.findall(error)
+    assert hint == ("--resume", "r")
+    assert perceiver("fit", *hint, cwd=tmp_path).returncode == 0
+
+
+OBEYED = {option for _, options in TABLES.values() for option in options} | {"--resume"}
+ELSEWHERE = {
+    **dict.fromkeys(("--column", "--split"), "tests/training/table: a warning; the run goes on without it"),
+    **dict.fromkeys(("--target-kind", "--target"), "the message asks what the column is; only the user knows"),
+    **dict.fromkeys(
+        ("--from", "--freeze", "--lora"), "tests/training/start: the message names a folder or part, or says 'must'"
+    ),
+    **dict.fromkeys(
+        ("--batch-size", "--preset", "--workers", "--table-mb", "--cell-mb", "--stream"),
+        "too little memory, which a test does not bring about; tests/training/run and tests/data set such limits",
+    ),
+    "--lr": "tests/training/run/test_divergence.py: a smaller rate, after a run that diverged",
+    "--context": "tests/training/language: a text that is too short",
+    "--run": "another folder; tests/training/run/test_lock.py",
+    "--no-header": "tests/data/sources/test_delimited.py: a table without a header",
+    "--set": "its settings are looked up below",
+    **dict.fromkeys(("--config", "--objective", "--stop", "--sparse"), "no advice: names the option itself"),
+}
+"""{an option that messages name: why it is not obeyed here}."""
+
+
+def messages() -> Iterator[str]:
+    """Every text of the package with more than a word in it, docstrings left out; ``{}`` where values come in."""
+    for path in MODULES.values():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                text = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and not {id(node)} & (docs | inner):
+                text = node.value
+            else:
+                continue
+            if " " in text.strip():
+                yield text
+
+
+def test_every_option_that_a_message_names_is_obeyed_or_has_a_reason() -> None:
+    named = {option for text in messages() for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)}
+    assert named - OBEYED - set(ELSEWHERE) == set(), "obey them in a test, or say above why not"
+    assert set(ELSEWHERE) - named == set(), "no message names these any more"
+
+
+def test_every_setting_that_a_message_names_is_there() -> None:
+    known = {setting.path for config in (FitConfig, LanguageConfig) for setting in all_settings(config)}
+    groups = {path.partition(".")[0] for path in known}
+    named = {key for text in messages() for key in re.findall(r"--set ([a-z]+\.[a-z_]+)", text)}
+    assert named
+    assert {key for key in named if key.partition(".")[0] in groups} - known == set()
+
+
+def test_every_extra_that_a_message_names_is_there() -> None:
+    project = (SOURCE.parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    named = {extra for text in messages() for extra in re.findall(r"pytorch\[([a-z]+)\]", text)}
+    assert named
+    assert named <= set(re.findall(r"^(\w+) = \[", project, flags=re.MULTILINE))
