@@ -303,3 +303,13 @@ def test_positions_in_a_graph_have_the_bits_of_linspace(lengths: Any, monkeypatc
     for length in lengths:
         found = fourier._spread(length, torch.device("cpu"), torch.float32)
         assert torch.equal(found, torch.linspace(-1, 1, length)), length
+
+
+@pytest.mark.parametrize("name", ["Perceiver", "MultiModalityWithTextPerceiver"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_traced_model_gives_what_the_model_gives(name: str) -> None:
+    model, given = shallow(name).eval(), inputs(name)
+    traced = torch.jit.trace(model, (given,), check_trace=False)
+    for _ in range(2):
+        torch.testing.assert_close(traced(given), model(given))
+        given = inputs(name)
