@@ -7,8 +7,9 @@ READY := $(VENV)/.ready
 # Environments of their own, of about 5 GB each: PyPI's PyTorch for x86_64 comes with CUDA. CORE=tests runs everything.
 LOWEST := .venv-lowest
 NEWEST := .venv-newest
-CORE ?= tests/ops tests/nn tests/models/test_perceiver.py tests/models/test_perceiver_io.py tests/models/test_saving.py \
-	tests/models/test_coordinates.py tests/models/text tests/test_compile_and_export.py tests/tables/test_run.py tests/test__settings.py
+CORE ?= $(addprefix tests/, ops/test_backends.py ops/test_cross_attend.py ops/test_context.py nn/test_block.py \
+	nn/test_layer.py models/test_perceiver.py models/test_perceiver_io.py models/test_paper.py test_compile_and_export.py \
+	tables/test_run.py data/media/test_video_file.py cli/test_app.py)
 # Python 3.10, also where pyenv has it but does not put it on the path.
 PYTHON310 := $(shell for p in python3.10 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.10.*/bin/python3.10; do \
 	$$p --version > /dev/null 2>&1 && echo $$p && break; done)

@@ -95,12 +95,15 @@ def rows(results: list[dict[str, Any]]) -> Iterator[str]:
     yield "|---" * (len(sets) + 2) + "|"
     spent = {c: sum(r["seconds"] for r in results if r["candidate"] == c) for c in CANDIDATES}
     for candidate in CANDIDATES:
-        cells = []
-        for name in sets:
-            scores = [r["score"] for r in results if (r["set"], r["candidate"]) == (name, candidate)]
-            deviation = statistics.stdev(scores) if len(scores) > 1 else 0.0
-            cells.append(f"{statistics.mean(scores):.3f} ± {deviation:.3f}")
-        yield f"| {candidate} | {' | '.join(cells)} | {spent[candidate] / max(spent['paper'], 1e-9):.2f} |"
+        cells = [_cell([r["score"] for r in results if (r["set"], r["candidate"]) == (s, candidate)]) for s in sets]
+        time_spent = spent[candidate] / spent["paper"] if spent["paper"] else 0.0
+        yield f"| {candidate} | {' | '.join(cells)} | {time_spent:.2f} |"
+
+
+def _cell(scores: list[float]) -> str:
+    if len(scores) < 2:
+        return f"{scores[0]:.3f}" if scores else "–"
+    return f"{statistics.mean(scores):.3f} ± {statistics.stdev(scores):.3f}"
 
 
 def main() -> None:

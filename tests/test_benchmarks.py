@@ -11,7 +11,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ stands beside the package, not in it
 
-from benchmarks import choice, compare, kernel, peers, published, report, runner, worker
+from benchmarks import choice, compare, designs, kernel, peers, published, report, runner, worker
 from benchmarks.cases import FORWARD, GROUPS, PUBLISHED_GROUPS, TRAIN, Case, all_cases
 from benchmarks.contestants import MODULES, SAME_NUMBERS, contestant
 from benchmarks.contestants.dense import input_array
@@ -233,3 +233,15 @@ def test_factors_of_the_choice_are_fitted_to_what_was_measured() -> None:
         estimates = {way: factors[way] @ shape.numbers(way) for way in choice.WAYS}
         chosen = min(estimates, key=lambda way: estimates[way])
         assert shape.seconds[chosen] <= 1.2 * min(shape.seconds.values())
+
+
+def test_designs_are_compared_over_seeds(tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text("a,b\n1,x\n2,y\n3,z\n")
+    assert designs.part_of(tmp_path / "all.csv", 2, tmp_path).read_text().split() == ["a,b", "1,x", "3,z"]
+    one = {"set": "films", "candidate": "paper", "seed": 0, "score": 0.5, "seconds": 2.0}
+    results = [one, one | {"seed": 1, "score": 0.7}, one | {"candidate": "release", "seconds": 6.0}]
+    lines = list(designs.rows(results))
+    assert lines[0] == "| design | films | processor time |"
+    assert lines[2] == "| paper | 0.600 ± 0.141 | 1.00 |"
+    assert lines[3] == "| paper, 4 times as wide | – | 0.00 |"
+    assert lines[-1] == "| release | 0.500 | 1.50 |"
