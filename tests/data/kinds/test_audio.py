@@ -65,11 +65,11 @@ def sound(samples, kind, subtype=None, rate=8000):
 
 def test_stereo_is_kept_or_mixed():
     stereo = np.stack([TONE, np.zeros_like(TONE)], axis=1)
-    both, _ = read_audio(sound(stereo, "WAV", "FLOAT"), 8000, 8000, 2)
+    both = read_audio(sound(stereo, "WAV", "FLOAT"), 8000, 8000, 2).samples
     np.testing.assert_allclose(both, stereo, atol=1e-6)
-    mono, _ = read_audio(sound(stereo, "WAV", "FLOAT"), 8000, 8000, 1)
+    mono = read_audio(sound(stereo, "WAV", "FLOAT"), 8000, 8000, 1).samples
     np.testing.assert_allclose(mono[:, 0], TONE / 2, atol=1e-6)
-    spread, _ = read_audio(sound(TONE, "WAV", "FLOAT"), 8000, 8000, 2)
+    spread = read_audio(sound(TONE, "WAV", "FLOAT"), 8000, 8000, 2).samples
     np.testing.assert_allclose(spread, np.stack([TONE, TONE], axis=1), atol=1e-6)
     spec = AudioSpec("x", 8000, 8000, 100, sides=2)
     values = spec.encode({"x": sound(stereo, "WAV", "FLOAT")}, WHERE).values
@@ -93,3 +93,11 @@ def test_a_film_without_sound_is_named_unless_its_track_is_asked_for():
     with pytest.raises(DataError, match="row 17, column 'x': the file has no sound track"):
         AudioSpec("x", 8000, 64, 32).encode({"x": silent}, WHERE)
     assert AudioSpec("x.audio", 8000, 64, 32, track_of="x").encode({"x": silent}, WHERE) is None
+
+
+def test_a_file_that_was_cut_off_is_told_unless_what_is_read_is_there():
+    data = sound(TONE, "WAV")[:4044]  # 2000 samples of 8000
+    assert AudioSpec("x", 8000, 8000, 32).encode({"x": data}, WHERE).changes == ("incomplete",)
+    assert AudioSpec("x", 8000, 1984, 32).encode({"x": data}, WHERE).changes == ("cut",)
+    assert AudioSpec.changes["incomplete"].startswith("lack their end")
+    assert "incomplete" not in AudioSpec.harmless

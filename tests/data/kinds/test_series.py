@@ -189,7 +189,8 @@ def test_kinds_by_value(tmp_path):
     assert recognise_columns(load_table(path), target="y", split=None) == {
         **dict.fromkeys(("flat", "wide", "walk", "text", "file", "both"), "series"),
         **dict.fromkeys(("scan", "lidar_points"), "points"),
-        **dict.fromkeys(("names", "deep"), "ignore"),
+        "names": "set",
+        "deep": "ignore",
     }
 
 

@@ -52,7 +52,7 @@ def aac(samples, kind, rate=8000):
 def test_every_kind_of_file_is_the_same_sound(kind, subtype):
     rate = 48000 if subtype == "OPUS" else 8000
     samples = 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
-    decoded, _ = read_audio(sound(samples, kind, subtype, rate), 8000, 8000)
+    decoded = read_audio(sound(samples, kind, subtype, rate), 8000, 8000).samples
     assert decoded.shape[1] == 1
     assert abs(len(decoded) - 8000) < 200
     strength = np.abs(np.fft.rfft(decoded[1000:7000, 0]))
@@ -64,10 +64,10 @@ def test_every_kind_of_file_is_the_same_sound(kind, subtype):
 def test_what_libsndfile_cannot_read_ffmpegs_libraries_do(kind):
     data = aac(TONE, kind)
     assert AudioFacts.look(data).sample_rate == 8000
-    decoded, longer = read_audio(data, 8000, 8000)
+    decoded, longer = (found := read_audio(data, 8000, 8000)).samples, found.longer
     assert not longer
     assert decoded[2000:6000].std() == pytest.approx(0.5 / np.sqrt(2), rel=0.1)
-    assert read_audio(data, 8000, 3000)[1]
+    assert read_audio(data, 8000, 3000).longer
 
 
 @pytest.mark.parametrize("channels", [3, 8, 9, 24, 64])
@@ -82,8 +82,8 @@ def test_many_channels_are_the_same_sound_in_every_kind_of_file(channels):
                 packet.stream = stream
                 container.mux(packet)
     for sides in (1, 2):
-        wav_sound, _ = decoding.audio(data, 8000, 8000, sides)
-        mka_sound, _ = decoding.audio(buffer.getvalue(), 8000, 8000, sides)
+        wav_sound = decoding.audio(data, 8000, 8000, sides).samples
+        mka_sound = decoding.audio(buffer.getvalue(), 8000, 8000, sides).samples
         assert np.abs(wav_sound[:, 0] - samples.mean(1)).max() < 1e-4
         assert np.abs(wav_sound - mka_sound).max() < 1e-7
 
@@ -91,11 +91,57 @@ def test_many_channels_are_the_same_sound_in_every_kind_of_file(channels):
 def test_a_long_sound_of_many_channels_takes_little_memory():
     data = sound(np.zeros((100_000, 64), np.float32), "WAV", "PCM_16")
     tracemalloc.start()
-    assert read_audio(data, 8000, 100_000)[0].shape == (100_000, 1)
+    assert read_audio(data, 8000, 100_000).samples.shape == (100_000, 1)
     assert tracemalloc.get_traced_memory()[1] < 12 << 20
     tracemalloc.stop()
     with pytest.raises(ValueError, match=r"the sound takes 1 MB .*\(12 s at 8000 Hz\)"):
         read_audio(data, 8000, 100_000, most=1 << 19)
+
+
+CUT_OFF = {
+    **{kind: (kind, None) for kind in ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "SVX", "CAF", "MP3")},
+    "ULAW": ("WAV", "ULAW"),
+    "ADPCM": ("WAV", "IMA_ADPCM"),
+}
+
+
+@pytest.mark.parametrize("kind", CUT_OFF)
+def test_a_sound_of_fewer_samples_than_its_header_says_is_told(kind):
+    data = sound(np.tile(TONE, 4), *CUT_OFF[kind])
+    whole = read_audio(data, 8000, 40_000)
+    half = read_audio(data[: len(data) // 2], 8000, 40_000)
+    assert len(half.samples) < 0.6 * len(whole.samples)
+    assert (whole.incomplete, half.incomplete) == (False, True)
+    assert (whole.longer, half.longer) == (False, False)
+    beginning = read_audio(data[: len(data) // 2], 8000, 8000)  # all that is wanted is there
+    assert (beginning.longer, beginning.incomplete) == (True, False)
+
+
+def test_a_matroska_file_that_was_cut_off_is_told():
+    data = aac(np.tile(TONE, 4), "matroska")
+    assert not read_audio(data, 8000, 40_000).incomplete
+    half = read_audio(data[: len(data) // 2], 8000, 40_000)
+    assert len(half.samples) < 20_000
+    assert half.incomplete
+    assert decoding.audio(data[: len(data) // 2], 8000, 40_000, 1).incomplete
+
+
+PIPES = [(0x7FFEFFFF, True), (0x7FFF0000, False), (0x80000000, False), (0xFFFFFFFF, False)]
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [(999, False), (1000, False), (1001, False), (1002, True), *PIPES],
+)
+def test_a_header_of_who_wrote_into_a_pipe_claims_nothing(size, told):
+    data = bytearray(wav(TONE[:500]))
+    data[40:44] = size.to_bytes(4, "little")
+    assert read_audio(bytes(data), 8000, 8000).incomplete == told
+
+
+def test_the_length_of_an_mp3_file_that_does_not_say_it_is_what_is_there():
+    data = sound(np.tile(TONE, 4), "MP3").replace(b"Xing", b"none").replace(b"Info", b"none")
+    assert not read_audio(data[: len(data) // 2], 8000, 40_000).incomplete
 
 
 def test_absurd_rates_are_refused():

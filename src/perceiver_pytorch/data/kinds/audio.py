@@ -86,7 +86,10 @@ class AudioSpec(ColumnSpec):
     clock: float = 0.0
 
     kind: ClassVar[str] = "audio"
-    changes: ClassVar[Mapping[str, str]] = {"cut": CUT}
+    changes: ClassVar[Mapping[str, str]] = {
+        "cut": CUT,
+        "incomplete": "lack their end: their files were cut off, and have fewer samples than they say",
+    }
 
     def __post_init__(self) -> None:
         check_positive(self, "sample_rate", "num_samples", "patch", "std", *(["mel_window"] if self.mel_bands else []))
@@ -160,14 +163,15 @@ class AudioSpec(ColumnSpec):
         if source is None:
             return None
         try:
-            sound, longer = decoding.audio(source, self.sample_rate, self.num_samples, self.sides, where.cell_bytes)
+            sound = decoding.audio(source, self.sample_rate, self.num_samples, self.sides, where.cell_bytes)
         except NoSoundError as error:
             if self.track_of:
                 return None
             raise where.error(column, str(error), row[column]) from error
         except ValueError as error:
             raise where.error(column, str(error), row[column]) from error
-        return Encoded(self.standardised(self.features(sound)), changes=("cut",) if longer else ())
+        changes = tuple(name for name, told in (("cut", sound.longer), ("incomplete", sound.incomplete)) if told)
+        return Encoded(self.standardised(self.features(sound.samples)), changes=changes)
 
     def features(self, sound: "np.ndarray") -> "np.ndarray":
         """Samples (samples, sides) as tokens (tokens, channels), of a patch sample by sample, side by side."""
@@ -282,7 +286,7 @@ def _moments(spec: AudioSpec, clips: Iterable[bytes | Path], cell_bytes: int) ->
     count, total, squares = 0, 0.0, 0.0
     for clip in clips:
         with contextlib.suppress(ValueError):  # a broken clip is reported when its row is decoded
-            sound, _ = decoding.audio(clip, spec.sample_rate, spec.num_samples, spec.sides, cell_bytes)
+            sound = decoding.audio(clip, spec.sample_rate, spec.num_samples, spec.sides, cell_bytes).samples
             values = (spec.features(sound) if spec.mel_bands else sound).astype(np.float64)
             count, total, squares = count + values.size, total + values.sum(), squares + (values**2).sum()
     if not count:

@@ -1,6 +1,7 @@
 """Decode sound files with libsndfile, or FFmpeg's libraries where it cannot, mixed and resampled."""
 
 import math
+import re
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +17,12 @@ _MARGIN = 0.1  # seconds decoded behind a cut, so that the resampling filter see
 _FRAMES = 2500  # samples: two frames of AAC or MP3 and some
 _MAX_RATE = 1 << 20  # Hz; a header that says more is damaged
 _VALUES = 1 << 20  # samples of all channels together that are read at a time
+_CLAIM = re.compile(r"^ *(?:data|SSND|BODY|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+"""How libsndfile's notes on a file say that its header claims another number of bytes than there are."""
+_XING = re.compile(b"Xing|Info")  # begins the part of an MP3 file that says how long it is
+_TAGS = 1 << 20  # bytes of an MP3 file, with pictures and the like, before that
+_LENGTH = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+_UNKNOWN = 0x7FFF0000  # bytes: whoever writes into a pipe claims that many or more
 
 
 class NoSoundError(ValueError):
@@ -46,9 +53,19 @@ class AudioFacts:
             return cls(stream.rate, av_file.seconds(container, stream) or math.inf)
 
 
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """Samples float32 (samples, channels) in -1..1; whether the clip is longer, and whether its file was cut off: its
+    header says that there is more."""
+
+    samples: "np.ndarray"
+    longer: bool
+    incomplete: bool
+
+
 def read_audio(
     source: bytes | Path, sample_rate: int, max_samples: int, channels: int = 1, most: int = CELL_BYTES
-) -> "tuple[np.ndarray, bool]":
+) -> Sound:
     """Decode the start of a sound file, or of a video's sound track.
 
     Args:
@@ -58,9 +75,6 @@ def read_audio(
         channels: 1: the mean of all channels; 2: stereo as it is, anything else as its mean on both sides.
         most: bytes that decoding may take.
 
-    Returns:
-        float32 (samples, channels) in -1..1; and whether the clip was longer.
-
     Raises:
         NoSoundError: it has no sound track.
         ValueError: it is damaged or empty, has samples that are not finite, or takes more memory.
@@ -68,9 +82,9 @@ def read_audio(
     seconds = max_samples / sample_rate
     file = _libsndfile(source)
     if file is None:
-        sound, rate, longer = _read_av(source, seconds, channels, most)
+        sound, rate, longer, incomplete = _read_av(source, seconds, channels, most)
     else:
-        sound, rate, longer = _read_sndfile(file, seconds, channels, most)
+        sound, rate, longer, incomplete = _read_sndfile(file, seconds, channels, most)
     if not len(sound):
         raise ValueError("the sound has no samples")
     if not np.isfinite(sound).all():
@@ -82,7 +96,7 @@ def read_audio(
             raise ValueError(f"the sound cannot be resampled from {rate} to {sample_rate} Hz ({error})") from error
         if not len(sound):
             raise ValueError(f"the sound is shorter than one sample at {sample_rate} Hz")
-    return sound[:max_samples], longer
+    return Sound(sound[:max_samples], longer, incomplete)
 
 
 def _libsndfile(source: bytes | Path) -> Any:
@@ -99,15 +113,15 @@ def _libsndfile(source: bytes | Path) -> Any:
         return None
 
 
-def _beginning(source: bytes | Path) -> bytes:
+def _beginning(source: bytes | Path, size: int = 16) -> bytes:
     if isinstance(source, bytes):
-        return source[:16]
+        return source[:size]
     with source.open("rb") as file:
-        return file.read(16)
+        return file.read(size)
 
 
-def _read_sndfile(file: Any, seconds: float, channels: int, most: int) -> "tuple[np.ndarray, int, bool]":
-    """The sound's beginning, its rate, and whether it is longer than `seconds`."""
+def _read_sndfile(file: Any, seconds: float, channels: int, most: int) -> "tuple[np.ndarray, int, bool, bool]":
+    """The sound's beginning, its rate, whether it is longer than `seconds`, and whether it was cut off before them."""
     with file:
         rate = _checked_rate(file.samplerate)
         wanted = min(file.frames, math.ceil((seconds + _MARGIN) * rate))
@@ -123,17 +137,26 @@ def _read_sndfile(file: Any, seconds: float, channels: int, most: int) -> "tuple
                 length += len(part)
         except Exception as error:
             raise ValueError(f"the sound cannot be decoded ({error})") from error
-        return sound[:length], rate, file.frames / rate > seconds
+        longer = file.frames / rate > seconds
+        return sound[:length], rate, longer, length < wanted or (_is_cut_off(file) and not longer)
 
 
-def _read_av(source: bytes | Path, seconds: float, channels: int, most: int) -> "tuple[np.ndarray, int, bool]":
+def _is_cut_off(file: Any) -> bool:
+    """Whether the header claims at least one sample more than there are."""
+    sizes = _CLAIM.search(file.extra_info)
+    claimed, there = map(int, sizes.groups()) if sizes else (0, 0)
+    return there < claimed < _UNKNOWN and round(file.frames * claimed / max(1, there)) > file.frames
+
+
+def _read_av(source: bytes | Path, seconds: float, channels: int, most: int) -> "tuple[np.ndarray, int, bool, bool]":
     """The same; what a codec adds before and behind a sound to fill its frames does not make it longer."""
     av = need("av", "decode sound")
     parts: "list[np.ndarray]" = []
     with av_file.opened(source, "sound", most) as container:
         stream = _stream(container, most)
         rate, length = _checked_rate(stream.rate), 0
-        enough = math.ceil(seconds * rate) + max(_FRAMES, math.ceil(_MARGIN * rate))
+        margin = max(_FRAMES, math.ceil(_MARGIN * rate))
+        enough, claimed = math.ceil(seconds * rate) + margin, _claimed(container, stream, source) * rate
         resampler = av.AudioResampler(format="flt", rate=rate)  # PyAV reads what it should not of more than 8 planes
         for frame in container.decode(stream):
             if not parts:
@@ -147,7 +170,20 @@ def _read_av(source: bytes | Path, seconds: float, channels: int, most: int) -> 
             if length > enough:
                 break
     sound = np.concatenate(parts) if parts else np.zeros((0, channels), np.float32)
-    return sound[:enough], rate, length > enough
+    return sound[:enough], rate, length > enough, length < min(claimed, seconds * rate) - margin
+
+
+def _claimed(container: Any, stream: Any, source: bytes | Path) -> float:
+    """Seconds of sound by the header; 0 where it does not say: FFmpeg then goes by what there is."""
+    name = container.format.name
+    if name == "caf":
+        return float(max(av_file.seconds(container, stream) or 0, stream.frames / stream.rate))
+    if name == "mp3" and _XING.search(_beginning(source, _TAGS)):
+        return av_file.seconds(container, stream) or 0.0
+    if "matroska" in name and (length := _LENGTH.fullmatch(stream.metadata.get("DURATION", ""))):
+        hours, minutes, seconds = map(float, length.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    return 0.0
 
 
 def _lead(container: Any, frame: Any, at_most: float) -> float:

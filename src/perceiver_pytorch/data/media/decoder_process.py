@@ -40,8 +40,8 @@ def _image(source: bytes | Path, most: int, box: dict[str, Any], colors: int, wh
 
 
 def _audio(source: bytes | Path, most: int, sample_rate: int, max_samples: int, channels: int) -> Answer:
-    sound, longer = read_audio(source, sample_rate, max_samples, channels, most)
-    return {"longer": longer}, sound
+    sound = read_audio(source, sample_rate, max_samples, channels, most)
+    return {"longer": sound.longer, "incomplete": sound.incomplete}, sound.samples
 
 
 def _video(

@@ -23,7 +23,7 @@ from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._processes import DecodingMemoryError
 from perceiver_pytorch.data.cell_memory import CELL_BYTES, claim
 from perceiver_pytorch.data.media import decoder_process, messages
-from perceiver_pytorch.data.media.audio_file import AudioFacts, NoSoundError
+from perceiver_pytorch.data.media.audio_file import AudioFacts, NoSoundError, Sound
 from perceiver_pytorch.data.media.fitting import Box
 from perceiver_pytorch.data.media.image_file import WHITE, ImageFacts
 from perceiver_pytorch.data.media.video_file import Clip, VideoFacts
@@ -65,13 +65,11 @@ def image_facts(source: bytes | Path, most: int = CELL_BYTES) -> ImageFacts:
     return ImageFacts(**_decode("image facts", source, most)[0])
 
 
-def audio(
-    source: bytes | Path, sample_rate: int, max_samples: int, channels: int, most: int = CELL_BYTES
-) -> "tuple[np.ndarray, bool]":
+def audio(source: bytes | Path, sample_rate: int, max_samples: int, channels: int, most: int = CELL_BYTES) -> Sound:
     """What `read_audio` gives, with errors as of `image`; and `NoSoundError` where there is no sound track."""
     arguments = {"sample_rate": sample_rate, "max_samples": max_samples, "channels": channels}
-    facts, sound = _decode("audio", source, most, arguments, 4 * max_samples * channels, max_samples / sample_rate)
-    return sound, facts["longer"]
+    facts, samples = _decode("audio", source, most, arguments, 4 * max_samples * channels, max_samples / sample_rate)
+    return Sound(samples, **facts)
 
 
 def audio_facts(source: bytes | Path, most: int = CELL_BYTES) -> AudioFacts:
