@@ -41,8 +41,10 @@ def test_it_is_resumed_to_the_same_model(folder, same, name):
     same.weights(new.path / "model.safetensors", old.path / "model.safetensors")
     same.values(new.metrics(), old.metrics(), tolerance=0.05)
     same.values(read_history(new.history_file), read_history(old.history_file), tolerance=0.05)
-    for file in ("config.yaml", "config.json", "input_spec.json", "table.json"):
+    for file in ("config.yaml", "input_spec.json", "table.json"):
         assert (new.path / file).read_bytes() == (old.path / file).read_bytes()
+    model, before = (json.loads((run.path / "config.json").read_text()) for run in (new, old))
+    assert model == before | {"widening_factor": 4}  # which all models had when it was no option
     assert new.report_file.is_file()
     checkpoints = [read_checkpoint(run.last) for run in (new, old)]
     assert checkpoints[0].keys() == checkpoints[1].keys()
