@@ -1,4 +1,5 @@
 import math
+import pickle
 from types import SimpleNamespace
 
 import pytest
@@ -70,3 +71,38 @@ def test_weights_and_gradients():
 @pytest.mark.parametrize(("step", "words"), [(1, "No weight had changed yet"), (2, "smaller --lr, such as")])
 def test_at_the_first_step_the_rate_is_not_to_blame(step, words):
     assert words in Divergence("the loss is nan", step, 1.0, 1.0).remedy
+
+
+class Answers(nn.Module):
+    """Parts whose outputs are mappings and lists, some of them of whole numbers or empty."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.ReLU()
+
+    def forward(self, batch):
+        values = self.inner(batch)
+        return {"ids": torch.tensor([1000]), "none": values[:0], "parts": [values * 0.5, (values,)], "name": "text"}
+
+
+def test_activations_are_looked_for_in_mappings_and_lists_of_numbers():
+    module = Two()
+    module.model = nn.Sequential(Answers())
+    assert largest_activation(module, torch.tensor([0.25, math.nan, math.inf])) == (
+        "the largest activation is 0.25, of 0"
+    )
+    assert largest_activation(module, torch.zeros(1)) == ""
+
+
+def test_an_error_of_another_process_says_the_same():
+    divergence = Divergence("the loss is nan", 1234, 0.5, 0.5)
+    error = pickle.loads(pickle.dumps(DivergedError(divergence)))
+    assert error.divergence == divergence
+    assert "in step 1,234, at a learning rate of 0.5. Start" in str(error)
+    assert "0.5. It is kept. Start" in str(DivergedError(divergence, "It is kept."))
+
+
+def test_a_rate_without_a_schedule_is_its_own_peak():
+    module = Two()
+    module.trainer.optimizers[0].param_groups[0] = {"lr": 1e-4}
+    assert diverged(module, "a weight is nan", 7).divergence == Divergence("a weight is nan", 7, 1e-4, 1e-4)

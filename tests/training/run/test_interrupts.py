@@ -1,4 +1,5 @@
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -30,3 +31,29 @@ def test_asked_once_it_requests_and_twice_it_interrupts():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
     assert asked == [True]
+
+
+def test_outside_of_the_main_thread_nothing_is_handled():
+    before = signal.getsignal(signal.SIGTERM)
+
+    def work():
+        with handling(interrupt) as install:
+            install()
+            return signal.getsignal(signal.SIGTERM)
+
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(work).result() is before
+
+
+def test_a_handler_that_python_does_not_know_becomes_the_systems_own(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(signal, "getsignal", lambda number: None if number == signal.SIGTERM else before)
+            with handling(interrupt):
+                pass
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -5,25 +5,30 @@ import json
 import math
 import re
 import shutil
+import threading
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
+from torchmetrics import MeanMetric
 
 from perceiver_pytorch._files import write_json
 from perceiver_pytorch._settings import Settings, knob, load_config
 from perceiver_pytorch.models.saving import SavedModel
+from perceiver_pytorch.training.run import loop
 from perceiver_pytorch.training.run.callbacks import Stopper
 from perceiver_pytorch.training.run.checkpoints import Progress
 from perceiver_pytorch.training.run.divergence import DivergedError
 from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.run.history import read_history
-from perceiver_pytorch.training.run.job import INTERRUPTED, run_job
+from perceiver_pytorch.training.run.job import INTERRUPTED, Trained, run_job
 from perceiver_pytorch.training.run.loaders import Loaders
-from perceiver_pytorch.training.run.loop import Resumable
+from perceiver_pytorch.training.run.loop import Resumable, validate
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.run.sampler import EpochBatches
 from perceiver_pytorch.training.run.settings import TrainingSettings
@@ -130,7 +135,8 @@ class LineTask:
     def measure(self, trained, reporter):
         self.note("measure")
         weight = trained.module.model.layer.weight.item()
-        return {"slope": weight, "epochs": len(trained.history), "stopped": trained.stopped}
+        told = {"slope": weight, "epochs": len(trained.history), "stopped": trained.stopped}
+        return told | trained.facts()
 
     def write(self, run, trained, metrics):
         self.note("write")
@@ -163,6 +169,8 @@ def test_a_task_goes_through_its_steps(tmp_path):
     assert [row["step"] for row in history] == [6, 12, 18]
     best = min(history, key=lambda row: row["val_error"])
     assert abs(outcome.metrics["slope"] - 2.0) == pytest.approx(best["val_error"], rel=1e-4)
+    told = {name: outcome.metrics[name] for name in ("best_epoch", "steps", "passes")}
+    assert told == {"best_epoch": best["epoch"], "steps": best["step"], "passes": best["epoch"]}
     assert run.load(Line).layer.weight.item() == outcome.metrics["slope"]
     assert (run.path / "line.txt").is_file()
 
@@ -439,6 +447,11 @@ def test_where_steps_become_slow_the_limit_holds_and_the_end_is_measured(tmp_pat
     assert outcome.stopped == "the time limit of 10 s is reached"
     assert outcome.metrics["epochs"] == 0
     assert "the model is that of the last step" in said
+    assert {name: outcome.metrics[name] for name in ("best_epoch", "steps", "passes")} == {
+        "best_epoch": None,
+        "steps": 5,
+        "passes": 0.8333,
+    }
     assert Progress.of(torch.load(run.last, weights_only=True)).step == 5
     assert resumed(run).stopped is None
     assert state(run) == state(whole)
@@ -483,3 +496,140 @@ def test_a_limit_that_has_passed_leaves_one_step(tmp_path):
     assert outcome.stopped == "the time limit of 1e-09 s is reached"
     assert outcome.metrics["epochs"] == 0
     assert Progress.of(torch.load(run.last, weights_only=True)).step == 1
+
+
+@pytest.mark.parametrize("step", ["training_step", "validation_step"])
+def test_an_interruption_within_a_step_ends_the_job(tmp_path, monkeypatch, step):
+    def interrupted(self, batch, batch_idx):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LineModule, step, interrupted)
+    run = LineRun.create(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        run_job(LineTask(LineConfig()), run, reporter=SILENT)
+
+
+def test_a_validation_in_between_writes_and_says_nothing(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    task = LineTask(LineConfig())
+    module, loaders = task.module(SILENT), task.loaders()
+    score, loss = validate(module, loaders, TRAINING)
+    assert score == pytest.approx(abs(module.model.layer.weight.item() - 2.0))
+    assert math.isnan(loss)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr().out == ""
+
+    def interrupted(self, batch, batch_idx):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LineModule, "validation_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        validate(module, loaders, TRAINING)
+
+
+def module_of(**trainer):
+    module = LineModule(Line(width=1), TrainingSettings(seed=5))
+    module._trainer = SimpleNamespace(global_step=7, **trainer)
+    return module
+
+
+def test_random_numbers_of_a_step_depend_on_seed_and_step_alone():
+    module = module_of()
+    module.on_train_batch_start("a batch", 3)
+    assert torch.initial_seed() == 5 * 1_000_003 + 7
+    with pytest.raises(NotImplementedError):
+        Resumable(0).monitor  # noqa: B018
+
+
+@pytest.mark.parametrize(("done", "batches", "kept"), [(8, 6, 2), (6, 6, 0), (5, 6, 5), (3, 0, 0)])
+def test_a_checkpoint_says_which_batch_comes_next(done, batches, kept):
+    progress = SimpleNamespace(current=SimpleNamespace(completed=done))
+    epochs = SimpleNamespace(current=SimpleNamespace(processed=2))
+    fit_loop = SimpleNamespace(epoch_progress=epochs, epoch_loop=SimpleNamespace(batch_progress=progress))
+    checkpoint = {}
+    module_of(fit_loop=fit_loop, num_training_batches=batches).on_save_checkpoint(checkpoint)
+    assert checkpoint == {"order_epoch": 2, "batch_in_epoch": kept}
+
+
+@pytest.mark.parametrize("where", ["batch_sampler", "sampler"])
+def test_a_sampler_goes_on_where_the_saved_epoch_stopped(where):
+    sampler = EpochBatches(20, 4, seed=0)
+    loader = SimpleNamespace(**{where: sampler})
+    module = module_of(train_dataloader=None, current_epoch=3)
+    module._trainer.fit_loop = SimpleNamespace(_data_source=SimpleNamespace(instance=loader))
+    module.on_load_checkpoint({"order_epoch": 2, "batch_in_epoch": 4})
+    assert (sampler.epoch, sampler.skip) == (2, 4)
+    module.mean = MeanMetric()
+    module.mean.update(3.0)
+    module._trainer.train_dataloader = loader
+    module.on_train_epoch_start()
+    assert sampler.epoch == 3
+    assert not module.mean.update_called
+    module._trainer.train_dataloader = SimpleNamespace(sampler=range(3))  # of another kind: it is left alone
+    module.on_load_checkpoint({"order_epoch": 1, "batch_in_epoch": 1})
+    module.on_train_epoch_start()
+    assert (sampler.epoch, sampler.skip) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("scale", "gradient", "raises"),
+    [(None, math.nan, True), (1.0, math.nan, False), (0.5, math.nan, True), (0.5, 3.0, False), (None, 3.0, False)],
+)
+@pytest.mark.parametrize("clip", [0.0, 2.0])
+def test_a_gradient_is_clipped_and_must_be_finite_unless_it_was_scaled_up(scale, gradient, raises, clip):
+    scaler = {} if scale is None else {"scaler": SimpleNamespace(get_scale=lambda: scale)}
+    module = module_of(precision_plugin=SimpleNamespace(**scaler))
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    module._trainer.optimizers = [optimizer]
+    module.model.layer.weight.grad = torch.tensor([[gradient]])
+    module.on_before_backward(torch.tensor(1.0))
+    if raises:
+        with pytest.raises(DivergedError, match="the gradient is not finite in step 8"):
+            module.configure_gradient_clipping(optimizer, clip)
+    else:
+        module.configure_gradient_clipping(optimizer, clip)
+    if gradient == 3.0:
+        assert module.model.layer.weight.grad.item() == pytest.approx(clip or 3.0, rel=1e-5)
+    module.on_before_backward(torch.tensor(math.nan))
+    with pytest.raises(DivergedError, match="the loss is nan in step 8"):
+        module.configure_gradient_clipping(optimizer, clip)
+
+
+@pytest.mark.parametrize(("batches", "logged"), [(0, 1), (6, 6), (50, 50), (51, 50)])
+def test_what_lightning_is_asked_for(batches, logged):
+    loaders = Loaders(train=[0] * batches, val=[0], epochs=3)
+    logger = loop._logger(LineRun(Path("nowhere")), False, None)
+    trainer = loop._trainer(loaders, dataclasses.replace(TRAINING, gradient_clip=0.5), [], logger, bar=False)
+    assert (trainer.max_epochs, trainer.gradient_clip_val, trainer.log_every_n_steps) == (3, 0.5, logged)
+    assert (trainer.num_sanity_val_steps, trainer.num_devices, trainer.precision) == (0, 1, "32-true")
+    assert trainer.progress_bar_callback is None
+    assert not any("Summary" in type(callback).__name__ for callback in trainer.callbacks)
+    assert (logger.name, logger.version) == ("tensorboard", "")
+
+
+def test_tensorboard_hides_what_was_logged_after_the_checkpoint():
+    run = LineRun(Path("nowhere"))
+    kept = [loop._logger(run, *given)._kwargs for given in ((False, None), (True, None), (True, Progress(step=7)))]
+    assert [kwargs.get("purge_step") for kwargs in kept] == [None, 0, 7]
+
+
+def test_errors_of_writing_in_a_thread_are_told_once(monkeypatch):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    disk, other = (SimpleNamespace(exc_value=error) for error in (OSError("full"), ValueError("odd")))
+    with loop._told_once():
+        threading.excepthook(disk)
+        threading.excepthook(other)
+    assert told == [other]
+    threading.excepthook(disk)
+    assert told == [other, disk]
+
+
+def test_weights_before_the_first_epoch_are_of_no_pass():
+    """Without train batches there are no passes; the numbers are rounded for the file."""
+    task = LineTask(LineConfig())
+    loaders = dataclasses.replace(task.loaders(), train=[])
+    ended = loop.Ended("enough", Progress(step=3))
+    trained = Trained.of(task.module(SILENT), loaders, LineRun(Path("nowhere")), ended, None, None)
+    assert trained.facts() == {"steps": 3, "passes": 3.0, "best_epoch": None}
+    assert (trained.history, trained.plan, trained.deadline) == ([], None, None)

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 from torch import nn
@@ -42,3 +44,30 @@ def test_random_numbers_are_left_as_they_are():
 )
 def test_every_allocator_has_its_words(error, told):
     assert is_out_of_memory(error) == told
+
+
+def test_weights_that_just_fit_are_made(monkeypatch):
+    monkeypatch.setattr(memory, "_memory", lambda: 8 * 3 * 4)
+    checked_size(lambda: nn.Linear(8, 3, bias=False))
+    monkeypatch.setattr(memory, "_memory", lambda: 8 * 3 * 4 - 1)
+    with pytest.raises(ValueError, match="must fit into memory"):
+        checked_size(lambda: nn.Linear(8, 3, bias=False))
+    checked_size(lambda: nn.Linear(8, 3, bias=False, dtype=torch.float16))
+
+
+def test_other_errors_of_building_a_model_are_its_own():
+    def build():
+        raise RuntimeError("no such layer")
+
+    with pytest.raises(RuntimeError, match="no such layer"):
+        checked_size(build)
+
+
+def test_a_system_may_not_say_how_much_memory_it_has(monkeypatch):
+    assert memory._memory() == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") > 1 << 26
+
+    def unknown(name):
+        raise ValueError(name)
+
+    monkeypatch.setattr(os, "sysconf", unknown)
+    assert memory._memory() is None

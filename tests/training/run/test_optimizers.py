@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import pytest
 import torch
@@ -90,3 +91,71 @@ def test_a_plan_for_all_steps_leaves_the_schedule_as_it_is():
         schedule = build_schedule(optimizer, config, 100, lambda plan=plan: plan)
         rates.append([(optimizer.step(), schedule.step(), optimizer.param_groups[0]["lr"])[-1] for _ in range(100)])
     assert rates[0] == rates[1]
+
+
+def test_lamb_calls_a_closure_and_leaves_what_has_no_gradient():
+    weight, other = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimizer = Lamb([weight, other])
+
+    def closure():
+        loss = (weight * torch.tensor([1.0, 3.0])).sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == 4.0
+    assert optimizer.step() is None
+    # Both steps are as long as the weights, times the default rate of 0.001.
+    torch.testing.assert_close(weight.detach(), torch.full((2,), 0.999**2))
+    assert other.tolist() == [1.0, 1.0]
+    defaults = {name: optimizer.defaults[name] for name in ("lr", "betas", "eps", "weight_decay")}
+    assert defaults == {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.0}
+
+
+def test_frozen_weights_are_left_out_and_squares_have_a_short_memory():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    model[0].weight.requires_grad_(False)
+    adam = build_optimizer(model, TrainingSettings(), 4e-3)
+    assert [len(group["params"]) for group in adam.param_groups] == [1, 2]
+    assert {(group["lr"], group["betas"]) for group in adam.param_groups} == {(4e-3, (0.9, 0.98))}
+    lamb = build_optimizer(model, TrainingSettings(optimizer="lamb"), 4e-3)
+    assert {(group["lr"], group["betas"]) for group in lamb.param_groups} == {(4e-3, (0.9, 0.999))}
+
+
+def rates(config, steps, plan=lambda: None):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
+    (factor,) = build_schedule(optimizer, config, steps, plan).lr_lambdas
+    return factor
+
+
+def cosine(share, least=0.1):
+    return least + (1 - least) * (1 + math.cos(math.pi * share)) / 2
+
+
+CONFIG = TrainingSettings(warmup=0.2, min_lr=0.1)
+
+
+def test_the_schedule_step_by_step():
+    factor = rates(CONFIG, 20)
+    assert [factor(step) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
+    assert [factor(step) for step in range(4, 21)] == pytest.approx([cosine(i / 16) for i in range(17)])
+    assert factor(30) == pytest.approx(0.1)  # behind its end it stays
+    assert rates(TrainingSettings(warmup=0.0), 10)(0) == 1.0  # one step at least
+    assert [rates(TrainingSettings(warmup=1.0), 3)(step) for step in range(3)] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert rates(TrainingSettings(warmup=1.0, min_lr=0.5), 1)(2) == 0.5
+
+
+def test_a_plan_after_the_rise_ends_the_fall_sooner():
+    factor = rates(CONFIG, 20, lambda: Plan(12, 16, 20, 1.0, 0.0, 0.0, 0.0))
+    assert [factor(step) for step in range(4, 13)] == pytest.approx([cosine(i / 16) for i in range(9)])
+    assert [factor(step) for step in (13, 14, 16)] == pytest.approx([cosine(0.5 + 0.5 * i / 4) for i in (1, 2, 4)])
+    at_the_top = rates(CONFIG, 20, lambda: Plan(4, 12, 20, 1.0, 0.0, 0.0, 0.0))
+    assert at_the_top(5) == pytest.approx(cosine(1 / 8))
+
+
+def test_a_plan_within_the_rise_ends_that_sooner_too():
+    factor = rates(CONFIG, 20, lambda: Plan(2, 10, 20, 1.0, 0.0, 0.0, 0.0))  # two steps of ten rise
+    assert [factor(step) for step in range(5)] == [0.25, 0.5, 0.75, 0.875, 1.0]
+    assert [factor(step) for step in (4, 5, 7, 10)] == pytest.approx([cosine(i / 6) for i in (0, 1, 3, 6)])
+    short = rates(CONFIG, 20, lambda: Plan(3, 4, 20, 1.0, 0.0, 0.0, 0.0))
+    assert short(4) == 1.0
+    assert short(5) == pytest.approx(0.1)

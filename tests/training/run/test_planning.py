@@ -12,3 +12,10 @@ def test_a_plan_in_words():
     plan = Plan(3, 1200, 5000, 60.0, 0.01, 0.5, 4.2)
     assert str(plan) == "the time limit of 60 s leaves time for 1,200 of 5,000 steps, and 4 s for the result"
     assert "for all 1,200 steps" in str(Plan(3, 1200, 1200, 60.0, 0.01, 0.5, 4.2))
+    assert Plan(3, 1199, 1200, 60.0, 0.01, 0.5, 4.2).shorter
+    assert not Plan(3, 1200, 1200, 60.0, 0.01, 0.5, 4.2).shorter
+
+
+def test_steps_are_counted_exactly():
+    assert affordable_steps(100.0, step=1.0, validation=0.0, steps_per_epoch=10) == 90
+    assert affordable_steps(100.0, step=1.0, validation=20.0, steps_per_epoch=10) == 23  # (90 - 20) / 3

@@ -24,3 +24,12 @@ def test_lines_and_warnings_go_where_they_are_wanted(capsys):
     Reporter().say("a line")
     Reporter().warn("a warning")
     assert capsys.readouterr().out == "a line\na warning\n"
+
+
+def test_warnings_can_be_kept_as_well_as_told():
+    told, kept = [], []
+    reporter = Reporter(say=told.append, warn=told.append).keeping(kept)
+    reporter.say("a line")
+    reporter.warn("a warning")
+    assert (told, kept) == (["a line", "a warning"], ["a warning"])
+    assert not reporter.bar

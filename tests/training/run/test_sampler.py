@@ -1,4 +1,6 @@
+import numpy as np
 import pytest
+import torch
 
 from perceiver_pytorch.training.run.sampler import EpochBatches
 
@@ -27,3 +29,31 @@ def test_skipped_batches_are_skipped_once():
     batches.skip = 4
     assert list(batches) == whole[4:]
     assert list(batches) == whole
+    second, whole = EpochBatches(20, 3, seed=5), EpochBatches(20, 3, seed=5)
+    assert list(second) == list(whole)
+
+
+def drawn(size, seed):
+    return torch.randperm(size, generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+def test_the_order_is_the_one_that_runs_before_had():
+    batches = EpochBatches(7, 3, seed=5)
+    batches.set_epoch(2)
+    order = drawn(7, 5 * 1_000_003 + 2)
+    assert list(batches) == [order[:3], order[3:6], order[6:]]
+    assert len(batches) == 3
+    assert (EpochBatches(7, 3, seed=5).window, EpochBatches(7, 3, seed=5).epoch) == (4096, 0)
+
+
+@pytest.mark.parametrize("window", [4, 5, 100])
+def test_parts_come_in_a_random_order_and_are_mixed_in_windows(window):
+    batches = EpochBatches(11, 11, seed=3, parts=[0, 2, 7], window=window)
+    batches.set_epoch(1)
+    generator = torch.Generator().manual_seed(3 * 1_000_003 + 1)
+    parts = [np.arange(0, 2), np.arange(2, 7), np.arange(7, 11)]
+    order = np.concatenate([parts[i] for i in torch.randperm(3, generator=generator)])
+    for start in range(0, 11, window):
+        rows = order[start : start + window]
+        order[start : start + window] = rows[torch.randperm(len(rows), generator=generator)]
+    assert list(batches) == [order.tolist()]

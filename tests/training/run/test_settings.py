@@ -1,7 +1,9 @@
+import dataclasses
 import math
 
 import pytest
 
+from perceiver_pytorch._settings import all_settings
 from perceiver_pytorch.training.run.settings import TrainingSettings
 
 
@@ -28,3 +30,44 @@ def test_what_no_training_can_use_is_refused(given, message):
 @pytest.mark.parametrize("every", ["never", "5m", "1h30m", "200 steps", "1 step"])
 def test_checkpoints_are_due_after_a_time_or_some_steps(every):
     assert TrainingSettings(checkpoint_every=every).checkpoint_every == every
+
+
+def test_what_is_not_given():
+    assert dataclasses.asdict(TrainingSettings()) == {
+        "batch_size": 64,
+        "optimizer": "adamw",
+        "lr": None,
+        "weight_decay": 0.1,
+        "warmup": 0.05,
+        "min_lr": 0.01,
+        "gradient_clip": 1.0,
+        "patience": 15,
+        "checkpoint_every": "5m",
+        "seed": 0,
+        "precision": "32-true",
+    }
+    resumable = {setting.name for setting in all_settings(TrainingSettings) if setting.knob.resumable}
+    assert resumable == {"checkpoint_every"}
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most", "step"),
+    [
+        ("batch_size", 1, None, 1),
+        ("lr", 0.0, None, 0.01),
+        ("weight_decay", 0.0, None, 0.01),
+        ("warmup", 0.0, 1.0, 0.01),
+        ("min_lr", 0.0, 1.0, 0.01),
+        ("gradient_clip", 0.0, None, 0.01),
+        ("patience", 0, None, 1),
+        ("seed", 0, (1 << 32) - 1, 1),
+    ],
+)
+def test_limits_are_allowed_and_what_is_behind_them_is_not(name, least, most, step):
+    TrainingSettings(**{name: least})
+    with pytest.raises(ValueError, match=name):
+        TrainingSettings(**{name: least - step})
+    if most is not None:
+        TrainingSettings(**{name: most})
+        with pytest.raises(ValueError, match=name):
+            TrainingSettings(**{name: most + step})
