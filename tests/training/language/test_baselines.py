@@ -9,6 +9,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from perceiver_pytorch.training.language import baselines
 from perceiver_pytorch.training.language.baselines import compressors, neighbours, unigram
 
 
@@ -53,3 +54,16 @@ def test_compressors_are_measured_by_their_files():
     assert sizes["lzma"] == pytest.approx(8 * len(lzma.compress(TEXT, preset=9)) / len(TEXT))
     assert sizes["lzma after train"] < sizes["lzma"]
     assert set(compressors(of(TEXT))) == {"gzip", "lzma"}
+    after = len(lzma.compress(TRAIN + TEXT, preset=9)) - len(lzma.compress(TRAIN, preset=9))
+    assert compressors(of(TEXT), of(TRAIN))["lzma after train"] == 8 * after / len(TEXT)
+
+
+def test_of_a_long_text_the_end_is_read(monkeypatch):
+    assert baselines.KNOWN == 8 * 1024 * 1024
+    seen = of(bytes(range(256)))  # every byte there is
+    assert unigram(seen, seen) == pytest.approx(8.0)
+    before = "what came long before: ÄÖÜ".encode() * 3
+    expected = [unigram(of(TRAIN), of(TEXT)), neighbours(of(TRAIN), of(TEXT)), compressors(of(TEXT), of(TRAIN))]
+    monkeypatch.setattr(baselines, "KNOWN", len(TRAIN))
+    long = of(before + TRAIN)
+    assert [unigram(long, of(TEXT)), neighbours(long, of(TEXT)), compressors(of(TEXT), long)] == expected

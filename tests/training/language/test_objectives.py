@@ -8,7 +8,7 @@ import torch
 
 from perceiver_pytorch._settings import read_settings
 from perceiver_pytorch.models.text.byte_tokenizer import MASK
-from perceiver_pytorch.training.language.objectives import bits_per_byte, objective_of
+from perceiver_pytorch.training.language.objectives import CausalObjective, MaskedObjective, bits_per_byte, objective_of
 from perceiver_pytorch.training.language.settings import LanguageConfig, language_preset
 
 TINY = {"num_latents": 8, "latent_dim": 16, "embedding_dim": 16, "depth": 1, "heads": 2, "cross_heads": 2}
@@ -99,3 +99,54 @@ def test_presets_build(preset, objective):
     with torch.device("meta"):
         model = objective_of(config).build(config)
     assert model.max_length == config.data.context
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25])
+def test_the_share_of_short_contexts_is_the_one_asked_for(share):
+    objective, model = setup("causal", short_contexts=share)
+    short = []
+    model.register_forward_pre_hook(lambda module, arguments: short.append(arguments[0].shape[1] < 32))
+    ids = torch.from_numpy(text(33)).long()[None] + 6
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for _ in range(200):
+            objective.loss(model, ids)
+    assert sum(short) / 200 == pytest.approx(share, abs=0.07 if share else 0.0)
+
+
+def test_an_objective_says_what_a_window_has():
+    causal, _ = setup("causal")
+    assert isinstance(causal, CausalObjective)
+    assert (causal.name, causal.first_bits, causal.length, causal.predicted) == ("causal", 8.0, 33, 8)
+    masked, _ = setup("masked", mask_fraction=0.3)
+    assert isinstance(masked, MaskedObjective)
+    assert (masked.name, masked.first_bits, masked.length, masked.predicted) == ("masked", 0.0, 32, 10)
+    assert setup("masked", mask_fraction=0.001)[0].predicted == 1
+
+
+def test_a_model_has_the_sizes_of_its_configuration():
+    sizes = {"num_latents": 8, "latent_dim": 24, "embedding_dim": 12, "depth": 3, "heads": 2, "cross_heads": 3,
+             "num_cross_attends": 2, "widening_factor": 5, "activation": "geglu", "prefix_dropout": 0.25,
+             "attn_dropout": 0.125, "ff_dropout": 0.5, "rotary_fraction": 0.75, "tie_embeddings": False}  # fmt: skip
+    models = {}
+    for objective in ("causal", "masked"):
+        given = {"objective": objective, "data": {"context": 32}, "model": sizes}
+        config = read_settings(LanguageConfig, given)
+        models[objective] = objective_of(config).build(config).recorded_config
+    causal = {"max_length": 32, "dim_head": 12, "cross_dim_head": 8} | sizes
+    del causal["embedding_dim"]
+    assert models["causal"].items() >= causal.items()
+    masked = {name: sizes[name] for name in ("embedding_dim", "num_latents", "latent_dim", "depth", "heads")}
+    masked |= {"max_length": 32, "cross_heads": 3, "decoder_heads": 3, "qk_dim": 24, "v_dim": 24, "dropout": 0.5}
+    assert models["masked"].items() >= (masked | {"widening_factor": 5, "activation": "geglu"}).items()
+
+
+def test_progress_is_told_and_outputs_that_are_not_finite_have_no_bits():
+    objective, model = setup("causal")
+    told = []
+    bits_per_byte(model, objective, text(75), batch_size=4, progress=lambda *done: told.append(done))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    with pytest.raises(ValueError, match=r"are not finite, so it has no bits per byte \(got nan\)"):
+        bits_per_byte(model, objective, text(75))

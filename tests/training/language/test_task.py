@@ -1,14 +1,18 @@
 """Whole language runs: what they leave behind, that they learn, and that a stopped one goes on to the same result."""
 
 import json
+import math
 import re
 import warnings
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from perceiver_pytorch._settings import read_settings
+from perceiver_pytorch.training.language.module import LanguageModule
 from perceiver_pytorch.training.language.objectives import bits_per_byte, objective_of
 from perceiver_pytorch.training.language.run import LanguageRun
 from perceiver_pytorch.training.language.settings import LanguageConfig
@@ -17,6 +21,7 @@ from perceiver_pytorch.training.language.text_file import open_text
 from perceiver_pytorch.training.run.callbacks import Stopper
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.run.job import INTERRUPTED, run_job
+from perceiver_pytorch.training.run.reporter import Reporter
 from test_contracts import compare, what_a_run_tells
 from training_helpers import SILENT
 
@@ -132,3 +137,67 @@ def test_steps_are_about_those_asked_for():
     assert counts(steps=10, validate_every=20) == (1, 10)
     assert counts(steps=61, validate_every=20) == (4, 16)
     assert counts(epochs=2.0, validate_every=1000) == (1, 313)  # 2 x 10,000 bytes, 8 x 8 of them per step
+
+
+@pytest.mark.parametrize(("objective", "batches"), [("causal", 10), ("masked", 16)])
+def test_what_is_trained_and_validated_on(objective, batches):
+    """A step predicts 8 x 8 bytes, or 8 x 5 hidden ones; 500 test and 123 validation bytes are measured."""
+    task = LanguageTask(config("x", objective, validate_bytes=100, measure_bytes=500))
+    task.parts = {"train": np.zeros(2000, np.uint8), "val": np.zeros(123, np.uint8), "test": np.zeros(700, np.uint8)}
+    loaders = task.loaders()
+    assert loaders.measured == (batches, batches)
+    assert loaders.closing == 4.0 + 2000 / 1e6
+    assert loaders.epochs == 3
+    assert len(loaders.train.dataset) == 2000 - (33 if objective == "causal" else 32) + 1
+    assert [len(batch) for batch in loaders.train.batch_sampler] == [8] * 20
+    assert len(loaders.val.dataset) == (math.ceil(99 / 8) if objective == "causal" else 4 * 7)
+    assert loaders.val.batch_size == 8
+
+
+def test_a_text_is_told_of_and_kept_in_mind_once(file, tmp_path):
+    said, run = [], LanguageRun.create(tmp_path / "run")
+    task = LanguageTask(config(file, "causal"))
+    reporter = Reporter(said.append, said.append)
+    task.prepare(run, resume=False, reporter=reporter)
+    module = task.module(reporter)
+    count = sum(parameter.numel() for parameter in module.model.parameters())
+    assert said == ["train: 2,430 bytes, val: 135 bytes, test: 135 bytes", f"PerceiverAR: {count:,} parameters"]
+    task.begin(run)
+    kept = run.text_file.stat().st_mtime_ns
+    task.begin(run)
+    assert run.text_file.stat().st_mtime_ns == kept
+    task.write(run, SimpleNamespace(history=[]), {})
+    assert not run.curve_file.exists()
+
+
+def test_losses_are_means_over_bytes(monkeypatch):
+    sums = iter([(torch.tensor(8.0), torch.tensor(4)), (torch.tensor(3.0), torch.tensor(1))])
+    objective = SimpleNamespace(loss=lambda model, batch: batch.sum(), nats=lambda model, batch: next(sums))
+    module, logged = LanguageModule(torch.nn.Linear(1, 1), objective, config("x", "causal").training), []
+    monkeypatch.setattr(module, "log", lambda name, value, **how: logged.append((name, value, how)))
+    for batch in (1.0, 2.0):
+        assert module.training_step(torch.tensor([batch]), 0).item() == batch
+    assert [(name, how) for name, _, how in logged[:2]] == [
+        ("train_loss", {"prog_bar": True, "on_step": True, "on_epoch": False}),
+        ("train_loss_epoch", {"on_step": False, "on_epoch": True}),
+    ]
+    assert module.train_loss.compute().item() == 1.5
+    assert "train_loss.mean_value" in module.state_dict()
+    for _ in range(2):
+        module.validation_step(None, 0)
+    losses = {name: value.compute().item() for name, value, _ in logged[4:]}
+    assert losses == pytest.approx({"val_loss": 11 / 5, "val_bits_per_byte": 11 / 5 / math.log(2)})
+    assert all(how == {"prog_bar": True} for _, _, how in logged[4:])
+    assert (module.monitor, module.mode) == ("val_bits_per_byte", "min")
+
+
+def test_without_a_validation_the_steps_are_those_of_the_model(tmp_path, monkeypatch):
+    task = LanguageTask(config("x", "causal"))
+    task.parts = {}
+    monkeypatch.setattr("perceiver_pytorch.training.language.task._measured", lambda *_: {"objective": "causal"})
+    model = torch.nn.Linear(2, 3).train()
+    trained = SimpleNamespace(module=SimpleNamespace(model=model, global_step=7), stopped="enough", facts=dict)
+    told = task.measure(SimpleNamespace(**vars(trained), history=[]), SILENT)
+    assert told == {"objective": "causal", "steps": 7, "parameters": 9, "stopped": "enough", "trained": {}}
+    assert not model.training
+    assert task.measure(SimpleNamespace(**vars(trained), history=[{"step": 2.0}, {"step": 5.0}]), SILENT)["steps"] == 5

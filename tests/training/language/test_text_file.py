@@ -105,5 +105,65 @@ def test_texts_that_are_too_short_say_how_long_they_must_be(tmp_path, size, mess
 def test_what_is_no_file_is_refused(tmp_path):
     with pytest.raises(DataError, match="there is no file"):
         open_text(tmp_path / "nothing")
-    with pytest.raises(DataError, match="is not a file; a text file is needed"):
+    with pytest.raises(DataError, match="must be a file, is a folder; a text file is needed"):
         open_text(tmp_path)
+
+
+@pytest.mark.parametrize("size", [128, 129])
+def test_a_part_of_exactly_the_least_size_is_enough(size):
+    """Of 64 test bytes 64 are needed; the train part needs the context and the byte that follows."""
+    text = numbered(size + 128)
+    assert [len(part) for part in split_text(text, "x", 64 / len(text), 64 / len(text), size - 1).values()] == [
+        size,
+        64,
+        64,
+    ]
+    with pytest.raises(DataError, match=rf"of its {len(text)} bytes {size} are left to train on, which is less than"):
+        split_text(text, "x", 64 / len(text), 64 / len(text), size)
+    with pytest.raises(DataError, match=r"63 are left to test on, which is less than 64; use a text of at least"):
+        split_text(text, "x", 64 / len(text), 63.5 / len(text), 64)
+
+
+def test_a_text_may_be_asked_to_have_so_many_bytes(tmp_path):
+    file = tmp_path / "text"
+    file.write_bytes(b"abc")
+    assert open_text(file).tobytes() == open_text(file, at_least=3).tobytes() == b"abc"
+    with pytest.raises(DataError, match=r"text is too short: 3 bytes, at least 4 are needed"):
+        open_text(file, at_least=4)
+    file.write_bytes(b"a")
+    assert len(open_text(file)) == 1
+
+
+def test_the_places_are_those_that_runs_before_had():
+    starts = RandomStarts(1000, 4, 6, seed=3)
+    starts.set_epoch(2)
+    generator = torch.Generator().manual_seed(3 * 1_000_003 + 2)
+    expected = torch.randint(1000, (6, 4), generator=generator).tolist()
+    starts.skip = 2
+    assert list(starts) == expected[2:]
+    assert list(starts) == expected  # batches are skipped once
+    assert len(starts) == 6
+
+
+def test_causal_windows_one_by_one():
+    windows = CausalWindows(numbered(8), context=4, stride=3)
+    assert [(ids.tolist(), int(count)) for ids, count in items(windows)] == [
+        ([0, 6, 7, 8, 9], 3),
+        ([8, 9, 10, 11, 12], 3),
+        ([9, 10, 11, 12, 13], 1),
+    ]
+
+
+@pytest.mark.parametrize(("fraction", "groups"), [(0.25, 4), (0.15, 7), (0.9, 1), (0.4, 2)])
+def test_the_places_that_are_hidden_are_those_that_runs_before_had(fraction, groups):
+    windows = MaskedWindows(numbered(10), 6, fraction)
+    assert len(windows) == 2 * groups
+    for index, (ids, hidden) in enumerate(items(windows)):
+        window, group = divmod(index, groups)
+        mine = np.random.default_rng(window).permutation(6) % groups == group
+        if window == 1:  # the last window overlaps the one before by two bytes
+            mine[:2] = False
+        assert hidden.tolist() == mine.tolist()
+        assert ids.tolist() == (np.arange(6) + (6 if window == 0 else 10)).tolist()
+    ((ids, hidden), *_) = items(MaskedWindows(numbered(2), 4, 1.0))
+    assert (ids.tolist(), hidden.tolist()) == ([6, 7, 0, 0], [True, True, False, False])
