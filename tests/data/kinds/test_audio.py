@@ -1,19 +1,17 @@
 """Audio columns and sound tracks."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
-from data_helpers import video, wav
-from perceiver_pytorch.data import (
-    AudioSpec,
-    DataError,
-    SpecOptions,
-    Where,
-)
+from data_helpers import fitted, shades, table_of, video, wav
+from perceiver_pytorch.data import AudioSpec, DataError, Encoded, SpecOptions, Where, drawing
+from perceiver_pytorch.data.kinds.audio import AudioAugmentation, AudioSettings
 from perceiver_pytorch.data.media.audio_file import AudioFacts, read_audio
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
@@ -101,3 +99,166 @@ def test_a_file_that_was_cut_off_is_told_unless_what_is_read_is_there():
     assert AudioSpec("x", 8000, 1984, 32).encode({"x": data}, WHERE).changes == ("cut",)
     assert AudioSpec.changes["incomplete"].startswith("lack their end")
     assert "incomplete" not in AudioSpec.harmless
+
+
+MEL = AudioSpec("x", 8000, 8000, 80, mel_bands=16, mel_window=200, sides=2)
+RAW = AudioSpec("x", 8000, 64, 4, mean=0.25, std=0.5, sides=2)
+
+
+def learned(*facts, clips=(), **options):
+    return AudioSpec.fit("x", [AudioFacts(*fact) for fact in facts], list(clips), SpecOptions(**options))
+
+
+def test_rate_length_and_patch_are_learned():
+    assert learned((8000, 0.5), (8000, 0.1), (44100, 0.2)) == AudioSpec("x", 8000, 4000, 32)
+    assert learned((44100, 1.0)) == AudioSpec("x", 16000, 16000, 32)
+    assert learned((16001, 1.0)).sample_rate == 16000
+    assert learned((44100, 1.0), sample_rate=22050).sample_rate == 22050
+    assert learned((8000, 1000.0)).num_samples == 80_000
+    assert learned((8000, float("inf")), max_audio_seconds=0.01, audio_patch=20).num_samples == 80
+    assert learned((8000, 0.0)).num_samples == 32
+    assert learned((8000, 32 / 8000 + 1e-10)).num_samples == 32  # rounding adds no token
+    assert learned((8000, 33 / 8000)).num_samples == 64
+    stereo = learned((8000, 0.02), audio_channels=2, audio_features="logmel", mel_step=0.002, mel_window=1e-5)
+    assert stereo == AudioSpec("x", 8000, 160, 16, sides=2, mel_bands=64, mel_window=2)
+    assert learned((100, 1.0), audio_features="logmel", mel_step=0.001).patch == 1
+    track = AudioSpec.fit("x.audio", [AudioFacts(8000, 1.0)], [], SpecOptions(), track_of="x")
+    assert (track.track_of, track.columns, track.seconds) == ("x", ("x",), 1.0)
+
+
+def test_mean_and_deviation_are_those_of_all_samples():
+    clips = [wav(np.full(100, 0.5)), b"junk", wav(np.full(300, -0.5))]
+    spec = learned((8000, 1.0), clips=clips)
+    assert spec.mean == pytest.approx(-0.25, abs=1e-4)
+    assert spec.std == pytest.approx(np.sqrt(0.25 - 0.25**2), abs=1e-4)
+    silence = learned((8000, 1.0), clips=[wav(np.zeros(100))])
+    assert (silence.mean, silence.std) == (0.0, 1.0)
+    nothing = learned((8000, 1.0), clips=[b"junk"])
+    assert (nothing.mean, nothing.std) == (0.0, 1.0)
+    mel = learned((8000, 1.0), clips=[wav(TONE)], audio_features="logmel", mel_bands=8)
+    energies = replace(mel, mean=0.0, std=1.0).encode({"x": wav(TONE)}, WHERE).values
+    assert (mel.mean, mel.std) == (pytest.approx(energies.mean(), rel=1e-4), pytest.approx(energies.std(), rel=1e-4))
+
+
+def test_options_of_sounds():
+    options = AudioSettings()
+    assert (options.sample_rate, options.audio_channels, options.audio_patch, options.mel_bands) == (None, 1, 32, 64)
+    assert (options.mel_window, options.mel_step, options.max_audio_seconds) == (0.025, 0.010, 10.0)
+    changes = AudioAugmentation()
+    assert (changes.audio_shift, changes.audio_gain, changes.audio_noise) == (0.1, 6.0, 0.05)
+    assert (changes.spec_time, changes.spec_bands) == (0.1, 0.2)
+
+
+def test_numbers_of_a_spec():
+    assert (RAW.axes, RAW.channels, RAW.seconds, RAW.resolution, RAW.vocab_size) == ((16,), 8, 0.008, 16.0, 0)
+    assert (MEL.axes, MEL.channels, MEL.seconds, MEL.resolution) == ((100,), 32, 1.0, 100.0)
+    assert (RAW.file_columns, RAW.grid(0)) == (("x",), None)
+    assert RAW.layout() == {"sides": 2, "mean": 0.25, "std": 0.5}
+    assert RAW.token_options() == {"sample_rate": 8000, "audio_channels": 2, "audio_patch": 4}
+    assert MEL.token_options() == {
+        "sample_rate": 8000,
+        "audio_channels": 2,
+        "audio_features": "logmel",
+        "mel_bands": 16,
+        "mel_step": 0.01,
+        "mel_window": 0.025,
+    }
+    assert RAW.note() == "0.01 s at 8000 Hz, stereo, 4 samples a token"
+    assert replace(MEL, sides=1).note() == "1.00 s at 8000 Hz, mono, 16 log-mel bands every 80 samples"
+    np.testing.assert_allclose(replace(RAW, clock=0.016).grid(0)[:3], [-1, -15 / 16, -14 / 16])
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"sample_rate": 0}, "sample_rate must be"),
+        ({"num_samples": 0}, "num_samples must be"),
+        ({"patch": 0}, "patch must be"),
+        ({"std": 0.0}, "std must be"),
+        ({"mel_bands": 4}, "mel_window must be"),
+        ({"num_samples": 65}, "^num_samples must be a multiple of the patch 32, got 65$"),
+        ({"sides": 3}, "sides must be"),
+    ],
+)
+def test_wrong_numbers_are_named(fields, reason):
+    with pytest.raises(ValueError, match=reason):
+        AudioSpec(**{"name": "x", "sample_rate": 8000, "num_samples": 64, "patch": 32, **fields})
+
+
+def test_a_token_of_stereo_goes_sample_by_sample():
+    stereo = np.stack([np.linspace(0.1, 0.5, 5), -np.linspace(0.1, 0.5, 5)], axis=1)
+    encoded = RAW.encode({"x": wav(stereo, 8000, 2)}, WHERE)
+    assert encoded.values.shape == (2, 8)
+    np.testing.assert_allclose(encoded.values[0] * 0.5 + 0.25, stereo[:4].reshape(-1), atol=1e-4)
+    np.testing.assert_allclose(encoded.values[1, :2] * 0.5 + 0.25, stereo[4], atol=1e-4)
+    assert not encoded.values[1, 2:].any()
+
+
+def test_examples_are_a_sound_or_a_picture_with_low_bands_below(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(drawing, "wav", lambda sound, rate: drawn.append((sound, rate)) or "wav")
+    monkeypatch.setattr(drawing, "heat_map", lambda values: drawn.append(values) or "map")
+    tokens = np.arange(16, dtype=np.float32).reshape(2, 8)
+    assert RAW.example(Encoded(tokens), {}) == [{"kind": "audio", "name": "x", "value": "wav"}]
+    np.testing.assert_allclose(drawn[0][0], np.arange(16).reshape(8, 2) * 0.5 + 0.25)
+    assert drawn[0][1] == 8000
+    energies = np.arange(64, dtype=np.float32).reshape(2, 32)
+    assert MEL.example(Encoded(energies), {}) == [{"kind": "image", "name": "x", "value": "map"}]
+    np.testing.assert_array_equal(drawn[1], energies.T[::-1])
+
+
+def test_random_changes_leave_what_is_behind_the_end():
+    torch.manual_seed(0)
+    mask = torch.ones(400, 16, dtype=torch.bool)
+    mask[::2, 10:] = False
+    values = torch.randn(400, 16, 8)
+    quiet = AudioAugmentation(audio_shift=0.0, audio_gain=0.0, audio_noise=0.0, spec_time=0.0, spec_bands=0.0)
+    torch.testing.assert_close(RAW.augmented(values, mask, quiet), values)
+    for knob, value in (("audio_shift", 0.5), ("audio_gain", 6.0), ("audio_noise", 0.5)):
+        after = RAW.augmented(values, mask, replace(quiet, **{knob: value}))
+        assert torch.equal(after[::2, 10:], values[::2, 10:])
+        assert (after != values)[1::2].float().mean() > 0.5
+    loud = RAW.augmented(values, None, replace(quiet, audio_gain=6.0)) / values
+    assert 1.9 < loud.max() <= 10 ** (6 / 20) + 1e-4
+    assert 10 ** (-6 / 20) - 1e-4 <= loud.min() < 0.53
+    torch.testing.assert_close(loud.flatten(1).amax(1), loud.flatten(1).amin(1))  # a row at a time
+    noise = (RAW.augmented(values, None, replace(quiet, audio_noise=0.5)) - values).flatten(1).std(1)
+    assert noise.max() < 0.62
+    assert 0.2 < noise.mean() < 0.3
+    later = RAW.augmented(
+        torch.arange(1.0, 129.0).view(1, 16, 8).expand(400, 16, 8), None, replace(quiet, audio_shift=0.5)
+    )
+    first = later.reshape(400, 64, 2)[:, 32, 0]
+    assert (first % 2 == 1).all()  # whole samples, both sides
+    assert first.min() < 10
+    assert first.max() > 120
+
+
+def test_log_mel_energies_lose_a_stretch_and_a_range_of_both_sides():
+    torch.manual_seed(0)
+    values = torch.ones(500, 100, 32)
+    mask = torch.ones(500, 100, dtype=torch.bool)
+    mask[:, 50:] = False
+    settings = AudioAugmentation(spec_time=0.2, spec_bands=0.5)
+    blank = MEL.augmented(values, mask, settings).reshape(500, 100, 2, 16) == 0
+    assert torch.equal(blank[:, :, 0], blank[:, :, 1])
+    times, bands = blank.all(3)[:, :, 0], blank.all(1)[:, 0]
+    assert set(times.sum(1).tolist()) == set(range(11))
+    assert not times[:, 50:].any()
+    assert set(bands.sum(1).tolist()) == set(range(9))
+    assert torch.equal(blank[:, :, 0], times[:, :, None] | bands[:, None, :])
+
+
+def test_sound_tracks_are_learned_from_films_that_have_one(tmp_path):
+    tone = video(shades(5), 10, sound=TONE[:4000])
+    silent = video(shades(5), 10)
+    films = table_of(tmp_path, x=[tone, silent, None, tone] * 3, y=["a", "b"] * 6)
+    spec, _ = fitted(films, "y", kinds={"x": "video+audio"})
+    assert spec.modalities[1].track_of == "x"
+    sounds = table_of(tmp_path, x=[silent] * 12, y=["a", "b"] * 6)
+    with pytest.raises(DataError, match="the file has no sound track"):
+        fitted(sounds, "y", kinds={"x": "audio"})
+    with pytest.raises(
+        DataError, match=r"column 'x' has no file with sound in the train rows.*--column x=video goes on"
+    ):
+        fitted(sounds, "y", kinds={"x": "video+audio"})

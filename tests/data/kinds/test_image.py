@@ -3,19 +3,28 @@
 import io
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from einops import rearrange
 from PIL import Image
 
-from data_helpers import png
-from perceiver_pytorch.data import (
-    DataError,
-    ImageSpec,
-    SpecOptions,
-    Where,
+from data_helpers import png, table_of
+from perceiver_pytorch.data import DataError, ImageSpec, SpecOptions, Where, drawing
+from perceiver_pytorch.data.kinds.image import (
+    ImageFacts,
+    ImageKind,
+    ImageSettings,
+    PictureAugmentation,
+    box,
+    box_changes,
+    patch_for,
+    patches,
+    whole,
 )
-from perceiver_pytorch.data.kinds.image import ImageFacts
+from perceiver_pytorch.data.train_rows import TrainRows
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
 
@@ -156,3 +165,141 @@ class TestImage:
         with pytest.raises(DataError, match="takes 344 MB"):
             picture().encode({"x": data}, replace(WHERE, cell_bytes=64 << 20))
         assert picture().encode({"x": data}, replace(WHERE, cell_bytes=344 << 20)) is not None
+
+
+SPEC = ImageSpec("x", 10, 6, 3, 4)
+
+
+def test_numbers_of_a_spec():
+    assert (SPEC.axes, SPEC.channels, SPEC.resolution, SPEC.seconds, SPEC.file_columns) == (
+        (3, 2),
+        48,
+        3.0,
+        0.0,
+        ("x",),
+    )
+    assert (SPEC.layout(), SPEC.token_options()) == ({"patch": 4, "colors": 3}, {"image_patch": 4})
+    assert SPEC.note() == "10x6 RGB, fitted and padded, 4x4 patches"
+    assert ImageSpec("x", 8, 9, 1, 1, "stretch", 4095).note() == "8x9 grey, 12 of 16 bits, stretched, single pixels"
+    options, changes = ImageSettings(), PictureAugmentation()
+    assert (options.image_size, options.max_image_size) == (None, 64)
+    assert (options.image_patch, options.max_image_tokens) == (None, 1024)
+    assert (changes.image_shift, changes.image_flip, changes.image_color) == (0.1, 0.0, 0.2)
+    assert {"incomplete", "bright", "colored", "several"} == set(SPEC.changes) - SPEC.harmless
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"height": 0}, "height must be"),
+        ({"width": 0}, "width must be"),
+        ({"patch": 0}, "patch must be"),
+        ({"white": 0}, "white must be"),
+        ({"colors": 2}, "colors must be"),
+        ({"filling": "crop"}, "filling must be"),
+    ],
+)
+def test_wrong_numbers_are_named(fields, reason):
+    with pytest.raises(ValueError, match=reason):
+        ImageSpec(**{"name": "x", "height": 4, "width": 4, "colors": 1, "patch": 1, **fields})
+
+
+def test_the_box_has_the_most_common_proportions():
+    assert box([(10, 20), (10, 20), (30, 30)], None, 64) == (10, 20)
+    assert box([(64, 64)], None, 64) == (64, 64)
+    assert box([(65, 130)], None, 64) == (32, 64)
+    assert box([(130, 65)], 32, 64) == (32, 16)
+    assert box([(10, 20)], 40, 5) == (20, 40)  # what is asked for is made larger, too
+    assert box([(1, 1000)], None, 64) == (1, 64)
+    assert box([(1000, 1)], None, 64) == (64, 1)
+
+
+def test_patches_are_as_small_as_the_tokens_allow():
+    assert patch_for(32, 32, 1024) == 1
+    assert patch_for(32, 33, 1024) == 2
+    assert patch_for(5, 5, 9) == 2
+    assert patch_for(5, 5, 8) == 4
+    assert patch_for(500, 500, 1) == 16
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fit", "expected"),
+    [
+        ((4, 4), (4, 4), "pad", ()),
+        ((8, 8), (4, 4), "pad", ("resized",)),
+        ((4, 2), (4, 2), "pad", ("padded",)),
+        ((8, 4), (4, 2), "pad", ("resized", "padded")),
+        ((8, 4), (4, 4), "stretch", ("resized", "stretched")),
+        ((8, 8), (4, 4), "stretch", ("resized",)),
+    ],
+)
+def test_what_was_done_to_fit_into_the_box(before, after, fit, expected):
+    assert box_changes(before, after, (4, 4), fit) == expected
+
+
+def test_patches_are_put_together_again():
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 4, 3), np.uint8)
+    np.testing.assert_array_equal(whole(patches(pixels, 4), 4, 3), pixels)
+    grey = whole(patches(pixels[..., :1], 2), 2, 1)
+    np.testing.assert_array_equal(grey, pixels[..., 0])
+    odd = patches(pixels[:, :7, :3], 4)
+    assert odd.shape == (2, 2, 1, 48)
+    np.testing.assert_array_equal(whole(odd, 4, 3)[:, :7, :3], pixels[:, :7, :3])
+    assert not whole(odd, 4, 3)[:, 7:].any()
+    assert not whole(odd, 4, 3)[:, :, 3:].any()
+
+
+def test_files_are_shown_as_the_model_saw_them(monkeypatch):
+    shown = []
+    monkeypatch.setattr(drawing, "png", lambda pixels: shown.append(pixels) or "png")
+    pixels = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    spec = picture(4, 4, 1, 2)
+    assert spec.example(spec.encode({"x": png(pixels)}, WHERE), {}) == [{"kind": "image", "name": "x", "value": "png"}]
+    np.testing.assert_array_equal(shown[0], pixels)
+
+
+def test_empty_cells_are_missing():
+    assert all(picture().encode({"x": cell}, WHERE) is None for cell in (None, "", b"", {"bytes": None, "path": None}))
+
+
+def test_pictures_move_and_turn_within_their_own_size():
+    torch.manual_seed(0)
+    quiet = PictureAugmentation(image_shift=0.0, image_flip=0.0, image_color=0.0)
+    values = torch.randint(1, 256, (300, 3, 2, 48), dtype=torch.uint8)  # 12 x 8 pixels
+    mask = torch.ones(300, 3, 2, dtype=torch.bool)
+    mask[::2, 2:] = mask[::2, :, 1:] = False  # 8 x 4 pixels
+    values[~mask] = 0
+    assert torch.equal(SPEC.augmented(values, mask, quiet), values)
+
+    def pixels(tokens):
+        return rearrange(tokens, "b h w (p q c) -> b (h p) (w q) c", p=4, q=4)
+
+    before, flipped = pixels(values), pixels(SPEC.augmented(values, mask, replace(quiet, image_flip=1.0)))
+    assert torch.equal(flipped[1::2], before[1::2].flip(2))
+    assert torch.equal(flipped[::2, :, :4], before[::2, :, :4].flip(2))
+    assert torch.equal(flipped[::2, :, 4:], before[::2, :, 4:])
+    moved = pixels(SPEC.augmented(values, mask, replace(quiet, image_shift=0.25)))
+    assert torch.equal(moved[::2, 8:], before[::2, 8:])
+    assert torch.equal(moved[::2, :, 4:], before[::2, :, 4:])
+    assert (moved[::2, :8, :4] > 0).all()
+    offsets = {
+        (dy, dx)
+        for dy in range(-4, 5)
+        for dx in range(-3, 4)
+        if (moved[1::2, 5, 3] == before[1::2, 5 + dy, 3 + dx]).all(1).any()
+    }
+    assert {dy for dy, _ in offsets} == set(range(-3, 4))
+    assert {dx for _, dx in offsets} == set(range(-2, 3))
+    colored = SPEC.augmented(values, mask, replace(quiet, image_color=0.5))
+    assert not torch.equal(colored, values)
+    assert colored.dtype == torch.uint8
+
+
+def test_pictures_are_learned_from_files_that_can_be_read(tmp_path):
+    cells = [png(np.full((6, 9), 9, np.uint8)), b"\x89PNG\r\n\x1a\njunk", None, png(np.full((6, 9), 7, np.uint8))] * 3
+    table = table_of(tmp_path, x=cells, y=["a", "b"] * 6)
+    kind = ImageKind()
+    (spec,) = kind.learn(["x"], TrainRows(table, np.arange(12), SpecOptions(), allow_outside=False))
+    assert spec == ImageSpec("x", 6, 9, 1, 1)
+    assert kind.recognises(SimpleNamespace(media="image"))
+    assert not kind.recognises(SimpleNamespace(media="video"))

@@ -18,9 +18,11 @@ from perceiver_pytorch.data import (
     TableDataset,
     Where,
     collate,
+    drawing,
     load_table,
     recognise_columns,
 )
+from perceiver_pytorch.data.kinds.series import SeriesKind, SeriesSettings, SeriesSource
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
 PLAIN = SeriesSpec("x", 4, (0.0,), (1.0,))
@@ -225,3 +227,130 @@ def test_headers_and_archives_are_refused_without_being_unpacked(tmp_path):
     for cell in (archive, "bomb.npy"):
         with pytest.raises(DataError, match=r"must be one array \(.npy\), got an archive"):
             PLAIN.encode({"x": cell}, dataclasses.replace(WHERE, root=tmp_path))
+
+
+def long(**fields):
+    return SeriesSpec("x", 4, (0.0,), (1.0,), **fields)
+
+
+def test_what_lies_at_a_bound_is_kept():
+    clip = SeriesSpec("x", 4, (1.0,), (2.0,))
+    kept = clip.encode({"x": [21.0, -19.0, 0, 0]}, WHERE)
+    assert (kept.values[:2, 0].tolist(), kept.changes, kept.values.dtype) == ([10, -10], (), np.float32)
+    clipped = clip.encode({"x": [21.1, -99.0, 0, 0, 0]}, WHERE)
+    assert (clipped.values[:2, 0].tolist(), clipped.changes) == ([10, -10], ("cut", "clipped"))
+    assert clip.encode({"x": [None, 21.0]}, WHERE).changes == ()
+    assert clip.encode({"x": [None] * 4 + [5.0]}, WHERE) is None  # what is left after the cut is missing
+    last = TIMED.encode({"x": [1, 2, 3], "t": [0.0, 10.0, 10.0 + 1e-9]}, WHERE)
+    assert (len(last.values), last.changes) == (3, ())
+    assert TIMED.encode({"x": [1] * 5, "t": [0.0, 1, 2, 3, 4]}, WHERE).coordinates[0].shape == (4,)
+
+
+def test_time_stamps_that_count_from_zero():
+    spec = long(span=10.0, step=1.0, from_first=False, time="t", clock=20.0)
+    encoded = spec.encode({"x": [1, 2, 3], "t": [-1.0, 0.0, 5.0]}, WHERE)
+    assert (encoded.values.tolist(), encoded.changes) == ([[2], [3]], ("cut",))
+    np.testing.assert_allclose(encoded.coordinates[0], [-1, -0.5])
+    assert encoded.coordinates[0].dtype == np.float32
+
+
+def test_series_with_and_without_time_stamps_are_not_mixed():
+    with pytest.raises(DataError, match="must have time stamps, as in the train rows, got none"):
+        long(span=1.0, step=1.0).encode({"x": [1, 2]}, WHERE)
+    assert long().encode({"x": {"values": [1, 2], "time": [0, 1]}}, WHERE).coordinates is None
+
+
+def test_places_that_the_position_encoding_tells_apart():
+    assert (PLAIN.resolution, PLAIN.own_coordinates, PLAIN.seconds) == (4.0, (0,), 0.0)
+    assert (TIMED.resolution, TIMED.own_coordinates, TIMED.seconds) == (10.0, (1,), 10.0)
+    assert long(span=10.0, step=8.0).resolution == 2  # at least
+    assert long(span=10.0, step=0.1).resolution == 16  # at most four times the length
+    assert long(span=10.0, step=1.0, clock=15.0).resolution == 15
+    assert long(span=10.0, step=0.1, clock=20.0).resolution == 32
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"length": 0}, "length must be"),
+        ({"span": 1.0}, "step must be"),
+        ({"means": ()}, "means and stds must have one number per channel, and stds be above 0"),
+        ({"stds": (0.0,)}, "stds be above 0"),
+        ({"means": (), "stds": ()}, "one number per channel"),
+    ],
+)
+def test_wrong_numbers_are_named(fields, reason):
+    with pytest.raises(ValueError, match=reason):
+        SeriesSpec(**{"name": "x", "length": 4, "means": (0.0,), "stds": (1.0,), **fields})
+
+
+@pytest.mark.parametrize(
+    ("spec", "note"),
+    [
+        (PLAIN, "1 channel, equal steps"),
+        (WIDE, "2 channels, equal steps, missing values flagged"),
+        (TIMED, "1 channel, time stamps over 10 s"),
+        (long(span=179.9, step=1.0), "1 channel, time stamps over 180 s"),
+        (long(span=180.0, step=1.0), "1 channel, time stamps over 3 minutes"),
+        (long(span=10800.0, step=1.0), "1 channel, time stamps over 3 hours"),
+        (long(span=86400 * 3.5, step=1.0), "1 channel, time stamps over 3.5 days"),
+    ],
+)
+def test_notes_say_what_was_learned(spec, note):
+    assert spec.note() == note
+
+
+def learned(*samples, **options):
+    return SeriesSpec.fit(SeriesSource("x"), [(t, np.asarray(v, float)) for t, v in samples], SpecOptions(**options))
+
+
+def test_what_is_learned_of_times_and_values():
+    first = (np.array([5.0, 6.0, 8.0]), [[1.0], [2.0], [3.0]])
+    second = (np.array([3.0, 7.0]), [[4.0], [np.nan]])
+    spec = learned(first, second)
+    assert (spec.length, spec.means, spec.stds) == (3, (2.5,), (pytest.approx(np.std([1, 2, 3, 4])),))
+    assert (spec.span, spec.step, spec.from_first, spec.gaps) == (4.0, 2.75, True, False)  # medians 1.5 and 4
+    zero = learned(first, second, series_origin="zero")
+    assert (zero.span, zero.from_first) == (8.0, False)
+    assert learned(first, clock=True).from_first is False
+    assert learned(first, clock=True, series_origin="first").span == 3.0
+    one = learned((np.array([5.0]), [[1.0]]))
+    assert (one.span, one.step, one.stds) == (1e-9, 1e-9, (1.0,))
+    assert learned(first, max_series_length=2).length == 2
+    assert learned((None, [[1.0]]), (None, [[2.0]])).span == 0
+    assert learned((None, [[1.0]])).step == 0.0
+    assert learned((None, [[1.0, np.nan], [2.0, 3.0]])).gaps
+    assert not learned((None, [[np.nan, np.nan], [2.0, 3.0]])).gaps
+    few = learned((None, [[1.0, 2.0]]), (None, [[1.0]]), (None, [[3.0]]))
+    assert (few.means, few.channels, few.length) == ((2.0,), 1, 1)  # most have one channel
+    missing = learned((None, [[np.nan, 1.0], [np.nan, 3.0]]))
+    assert (missing.means, missing.stds) == ((0.0, 2.0), (1.0, 1.0))
+    with pytest.raises(DataError, match="column 'x': its numbers are too large to average"):
+        learned((None, [[1e200]]))
+
+
+def test_options_and_columns_of_a_series():
+    options = SeriesSettings()
+    assert (options.max_series_length, options.series_values) == (1024, [])
+    kind = SeriesKind()
+    assert kind.reads_beside("x", options) == ()
+    assert kind.reads_beside("x", SeriesSettings(series_time="t")) == ("t",)
+    assert kind.reads_beside("x", SeriesSettings(series_time="t", series_file="f.csv")) == ()
+    assert SeriesSource("x", "t").columns == ("x", "t")
+    assert SeriesSource("x").columns == ("x",)
+    assert SeriesSource("x", "t", "f.csv").columns == ("x",)
+    assert (TIMED.files, TIMED.file_columns, long(file="f.csv").files) == ((), ("x", "t"), ("f.csv",))
+
+
+def test_an_example_draws_a_line_per_channel_with_gaps(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(drawing, "lines", lambda times, values: drawn.append((times, values)) or "svg")
+    cell = {"x": [[1.0, 3.0], [None, 1.0], [None, None]]}
+    assert WIDE.example(WIDE.encode(cell, WHERE), cell) == [{"kind": "drawing", "name": "x", "value": "svg"}]
+    times, values = drawn[0]
+    np.testing.assert_allclose(times, [-1, -1 / 3, 1 / 3])
+    np.testing.assert_array_equal(values, [[1, 1], [np.nan, 0], [np.nan, np.nan]])
+    row = {"x": [1, None, 2], "t": [0.0, 5.0, 10.0]}
+    TIMED.example(TIMED.encode(row, WHERE), row)
+    np.testing.assert_array_equal(drawn[1][0], [-1, 0, 1])
+    np.testing.assert_array_equal(drawn[1][1], [[1], [np.nan], [2]])

@@ -1,13 +1,18 @@
 """Video columns."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
-from data_helpers import shades, video
-from perceiver_pytorch.data import DataError, SpecOptions, VideoSpec, Where
+from data_helpers import shades, table_of, video
+from perceiver_pytorch.data import DataError, Encoded, SpecOptions, VideoSpec, Where, drawing
+from perceiver_pytorch.data.kinds.image import PictureAugmentation, patches
+from perceiver_pytorch.data.kinds.video import VideoKind, VideoSettings
 from perceiver_pytorch.data.media.video_file import VideoFacts
+from perceiver_pytorch.data.train_rows import TrainRows
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
 
@@ -55,3 +60,77 @@ def test_damage_is_named_with_its_row(data):
     with pytest.raises(DataError, match=r"here.csv: row 17, column 'x': the (video|file)") as caught:
         VideoSpec("x", 10, 4, 32, 48, 8).encode({"x": data}, WHERE)
     assert (caught.value.row, caught.value.column) == (17, "x")
+
+
+SPEC = VideoSpec("x", 5.0, 10, 10, 6, 4)
+
+
+def test_numbers_of_a_spec():
+    assert (SPEC.axes, SPEC.channels, SPEC.seconds, SPEC.resolution) == ((10, 3, 2), 48, 2.0, 10.0)
+    assert (SPEC.layout(), SPEC.token_options(), SPEC.file_columns) == (
+        {"patch": 4, "colors": 3},
+        {"video_patch": 4},
+        ("x",),
+    )
+    assert SPEC.note() == "10 frames, 5 a second, 10x6 RGB, 4x4 patches"
+    assert (SPEC.grid(0), SPEC.by_last_frame, set(SPEC.changes) - SPEC.harmless) == (None, False, {"cut"})
+    timed = VideoSpec("x", 5.0, 10, 10, 6, 4, clock=4.0)
+    np.testing.assert_allclose(timed.grid(0), 2 * np.arange(10) / 20 - 1, atol=1e-6)
+    assert (timed.grid(1), timed.resolution) == (None, 20.0)
+    options = VideoSettings()
+    assert (options.video_rate, options.video_size, options.max_video_size) == (5.0, None, 64)
+    assert (options.video_patch, options.max_video_tokens, options.max_video_seconds) == (None, 4096, 10.0)
+
+
+@pytest.mark.parametrize("field", ["rate", "num_frames", "height", "width", "patch", "filling"])
+def test_wrong_numbers_are_named(field):
+    given = {"name": "x", "rate": 5.0, "num_frames": 10, "height": 10, "width": 6, "patch": 4}
+    with pytest.raises(ValueError, match=f"{field} must be"):
+        VideoSpec(**{**given, field: 0})
+
+
+def test_length_and_patch_at_their_bounds():
+    def learned(seconds, height=32, width=32, **options):
+        return VideoSpec.fit("x", [VideoFacts(height, width, seconds, False)], SpecOptions(**options))
+
+    assert learned(0.0).num_frames == 1
+    assert learned(2.0).num_frames == 10
+    assert learned(2.0 + 1e-8).num_frames == 10  # rounding adds no frame
+    assert learned(2.01).num_frames == 11
+    assert learned(99.0).num_frames == 50
+    assert learned(0.8).patch == 1  # 4 frames of 1024 tokens
+    assert learned(1.0).patch == 2
+    assert learned(10.0, max_video_tokens=49).patch == 16
+    assert learned(1.0, image_fit="stretch").filling == "stretch"
+
+
+def test_frames_are_shown_as_a_film(monkeypatch):
+    shown = []
+    monkeypatch.setattr(drawing, "animation", lambda frames, rate: shown.append((frames, rate)) or "film")
+    frames = np.random.default_rng(0).integers(0, 256, (3, 12, 8, 3), np.uint8)
+    assert SPEC.example(Encoded(patches(frames, 4)), {}) == [{"kind": "image", "name": "x", "value": "film"}]
+    np.testing.assert_array_equal(shown[0][0], frames)
+    assert shown[0][1] == 5.0
+
+
+def test_all_frames_of_a_film_move_alike():
+    torch.manual_seed(0)
+    values = torch.randint(1, 256, (50, 1, 3, 2, 48), dtype=torch.uint8).expand(50, 4, 3, 2, 48)
+    after = SPEC.augmented(values, None, PictureAugmentation(image_flip=0.5))
+    assert torch.equal(after, after[:, :1].expand_as(after))
+    assert not torch.equal(after, values)
+
+
+def test_sound_that_is_not_read_is_hinted_at(tmp_path):
+    kind = VideoKind()
+    loud, silent = video(shades(3), 10, sound=np.zeros(3000)), video(shades(3), 10)
+    hint = "column 'x' has sound too, which is not read; --column x=video+audio reads it"
+    cases = [([silent] * 3, None), ([silent, b"junk", None, loud], hint), ([silent] * 99 + [loud], hint)]
+    for cells, expected in [*cases, ([silent, loud] + [silent] * 98, None)]:
+        table = table_of(tmp_path, x=cells)
+        rows = TrainRows(table, np.arange(len(cells)), SpecOptions(), allow_outside=False)
+        assert kind.left_unread("x", rows) == expected
+    assert kind.recognises(SimpleNamespace(media="video"))
+    assert not kind.recognises(SimpleNamespace(media="image"))
+    (spec,) = kind.learn(["x"], rows)
+    assert (spec.num_frames, spec.height, spec.width, spec.by_last_frame) == (2, 32, 48, True)
