@@ -9,7 +9,7 @@ LOWEST := .venv-lowest
 NEWEST := .venv-newest
 CORE ?= $(addprefix tests/, ops/test_backends.py ops/test_cross_attend.py ops/test_context.py nn/test_block.py \
 	nn/test_layer.py models/test_perceiver.py models/test_perceiver_io.py models/test_paper.py test_compile_and_export.py \
-	tables/test_run.py data/media/test_video_file.py cli/test_app.py)
+	tables/test_run.py data/media/test_video_file.py)
 # Python 3.10, also where pyenv has it but does not put it on the path.
 PYTHON310 := $(shell for p in python3.10 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.10.*/bin/python3.10; do \
 	$$p --version > /dev/null 2>&1 && echo $$p && break; done)

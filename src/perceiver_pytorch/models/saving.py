@@ -94,6 +94,8 @@ class SavedModel(
         force_download: object,
         local_files_only: object,
         token: object,
+        proxies: object = None,  # these two from huggingface_hub before 1.0
+        resume_download: object = None,
         **arguments: Any,
     ) -> Any:
         """Strict unless asked otherwise: weights that a file lacks would stay random, unseen."""
