@@ -4,6 +4,7 @@ import wave
 import numpy as np
 import pytest
 
+from perceiver_pytorch.data.builtin import dtmf
 from perceiver_pytorch.data.builtin.digits import digits_rows, digits_tones
 from perceiver_pytorch.data.builtin.dtmf import (
     HIGH,
@@ -70,3 +71,38 @@ def test_the_rows_of_digits_have_the_tones_of_their_digits():
         assert heard(clips[row.tone]) == frequencies(row.dialled)
     tones = {split: {row.tone for row in rows if row.split == split} for split in ("train", "val", "test")}
     assert not (tones["train"] & tones["val"] | tones["train"] & tones["test"] | tones["val"] & tones["test"])
+
+
+def test_a_set_that_keeps_its_version_keeps_its_sounds():
+    """Else the set's version in store.py counts up."""
+    places = np.arange(NUM_SAMPLES)
+    expected = {
+        0: (-0.5029690530809063, 3.019499889423958, -105.25733327289606, 0.21301015446904314),
+        1: (-0.5573611596906815, 4.579208517097005, -276.11150926808506, 0.5253805104147993),
+        2: (0.29713138911749953, 48.40862846488359, -1071.9608647333919, 0.5719318301431229),
+    }
+    for seed, values in expected.items():
+        rng = np.random.default_rng(seed)
+        clip = dialled(7, rng)
+        found = (clip @ np.cos(places), (clip**2).sum(), places @ clip, rng.random())
+        assert found == pytest.approx(values, rel=1e-6), seed
+
+
+def test_a_tone_may_end_with_its_clip_and_is_not_louder_than_the_file(monkeypatch):
+    class Last:
+        """Draws the last of all places, and the loudest noise."""
+
+        def __getattr__(self, name):
+            return getattr(np.random.default_rng(0), name)
+
+        def integers(self, below):
+            return below - 1
+
+        def normal(self, mean, spread, size):
+            return np.full(size, mean)
+
+    clip = dialled(3, Last())
+    assert abs(clip[-20:]).max() > 0
+    monkeypatch.setattr(dtmf, "_LEVEL_DB", (20.0, 20.0))
+    loud = dialled(3, np.random.default_rng(0))
+    assert (loud.min(), loud.max()) == (-1.0, 1.0)

@@ -1,11 +1,15 @@
+import hashlib
 from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from perceiver_pytorch.data import DataError, builtin_names, builtin_table, load_table, recognise_columns
-from perceiver_pytorch.data.builtin import store
-from perceiver_pytorch.data.builtin.digits import digits_rows
+from perceiver_pytorch.data.builtin import digits, easy_vqa, store
+from perceiver_pytorch.data.builtin.digits import digits_rows, digits_tones
+from perceiver_pytorch.data.errors import need
 
 pytest.importorskip("sklearn")
 
@@ -92,3 +96,49 @@ def test_unknown_sets_are_named():
     assert builtin_names() == ["digits", "easy-vqa"]
     with pytest.raises(DataError, match="did you mean 'easy-vqa'"):
         builtin_table("easy_vqa")
+
+
+def test_a_set_that_keeps_its_version_keeps_its_rows():
+    """Else its version in store.py counts up."""
+    rows = list(digits_rows(np.arange(1797) % 10))
+    lines = [" ".join(map(str, vars(row).values())) for row in rows]
+    assert hashlib.sha256("\n".join(lines).encode()).hexdigest().startswith("ebfb967265a3bd0d")
+    clips = digits_tones()
+    assert len(clips) == 2900
+    assert [clips[i][800] for i in (0, 1999, 2000, 2899)] == pytest.approx(
+        [0.015828387394468343, -0.11023533501002075, -0.136081125411425, 0.14917551982758526]
+    )
+    with pytest.raises(ValueError, match="no split 'dev'"):
+        digits._first_tone("dev", 0)
+
+
+def test_equal_cells_are_written_once(cache):
+    rows = load_table("digits").rows
+    assert len(rows.column("image").combine_chunks().dictionary) == 1797
+    assert builtin_table("digits").stat().st_size < 12 << 20
+
+
+def test_the_sets_are_kept_at_home_by_default(monkeypatch, tmp_path):
+    monkeypatch.delenv("PERCEIVER_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert store._cache() == tmp_path / ".cache" / "perceiver_pytorch"
+
+
+def test_questions_of_easy_vqa_are_those_of_its_images(tmp_path, monkeypatch):
+    """On a few images: the last tenth of the train images is val, equal images are kept once."""
+    paths = {number: tmp_path / f"{number}.png" for number in range(21)}
+    for number, path in paths.items():
+        path.write_bytes(b"same" if number in (0, 1) else b"png %d" % number)
+    package = SimpleNamespace(
+        get_train_questions=lambda: (["q"] * 21, [f"a{i}" for i in range(21)], list(range(20, -1, -1))),
+        get_train_image_paths=lambda: dict(reversed(paths.items())),
+        get_test_questions=lambda: (["t"], ["b"], [20]),
+        get_test_image_paths=lambda: {20: paths[20]},
+    )
+    monkeypatch.setattr(easy_vqa, "need", lambda name, *_, **__: package if name == "easy_vqa" else need(name, ""))
+    table = easy_vqa.easy_vqa_table()
+    assert table.column_names == ["image", "question", "answer", "split"]
+    assert table.column("split").to_pylist() == ["val", "val", *["train"] * 19, "test"]
+    assert table.column("answer").to_pylist() == [*(f"a{i}" for i in range(21)), "b"]
+    assert table.column("image").to_pylist()[-3:] == [b"same", b"same", b"png 20"]
+    assert len(table.column("image").combine_chunks().dictionary) == 20

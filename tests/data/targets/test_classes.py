@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from sklearn import metrics as sk
 
 from perceiver_pytorch.data import ClassTarget
-from perceiver_pytorch.data.targets import Answer
+from perceiver_pytorch.data.targets import Answer, intervals
 from perceiver_pytorch.data.targets.base import Baseline
 
 CLASSES = ClassTarget("c", ("a", "b", "z"), (6, 3, 1))
@@ -71,6 +71,9 @@ def test_the_confusion_matrix_is_drawn_if_it_can_be_read():
 def test_too_many_classes_are_doubted():
     with pytest.raises(ValueError, match="has 30 different values in 40 train rows, too many for classes"):
         ClassTarget.fit("c", [str(i % 30) for i in range(40)])
+    with pytest.raises(ValueError, match="has 21 different values in 41 train rows"):
+        ClassTarget.fit("c", [str(i % 21) for i in range(41)])
+    assert ClassTarget.fit("c", [str(i % 21) for i in range(42)]).size == 21
     assert ClassTarget.fit("c", [str(i % 30) for i in range(60)]).size == 30
     assert ClassTarget.fit("c", [str(i % 20) for i in range(25)]).size == 20
 
@@ -158,3 +161,46 @@ def test_a_matrix_of_classes_is_drawn_as_large_as_it_needs():
     assert len(drawn(30)[1].texts) > 0
     assert len(drawn(31)[1].texts) == 0
     assert drawn(60)[0].drawing.width == 10
+
+
+def test_every_score_has_its_interval():
+    """Of the rows of a and b alone: no row has z, or is taken for it."""
+    outputs = torch.tensor([[2.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 3, 0], [1, 0, 0], [0, 2, 0], [0, 1, 0]])
+    encoded = torch.tensor([0, 0, 0, 1, 1, 1, 1])
+    metrics = CLASSES.measured(outputs, encoded)
+    found = CLASSES.intervals(metrics, outputs, encoded)
+    assert metrics["confusion"] == [[2, 1, 0], [1, 3, 0], [0, 0, 0]]
+    p = outputs.softmax(-1).numpy()
+    areas = [sk.roc_auc_score(encoded.numpy() == i, p[:, i]) for i in range(2)]
+    joined = "for each class, joined by MOVER"
+    assert found == {
+        "accuracy": stated(intervals.wilson(5 / 7, 7), "Wilson"),
+        "balanced_accuracy": stated(
+            intervals.mean([2 / 3, 3 / 4], [intervals.wilson(2 / 3, 3), intervals.wilson(3 / 4, 4)]), f"Wilson {joined}"
+        ),
+        "macro_f1": stated(
+            intervals.mean([2 / 3, 3 / 4], [intervals.f1(2, 2), intervals.f1(3, 2)]), f"Wilson {joined}"
+        ),
+        "auroc": stated(
+            intervals.mean(areas, [intervals.auroc(areas[0], 3, 4), intervals.auroc(areas[1], 4, 3)]),
+            f"Newcombe {joined}",
+        ),
+    }
+    assert CLASSES.absent(encoded) == ["z"]
+    # A class that no row has counts for F1 where it is predicted, as it does in the score itself.
+    outputs[0, 2] = 9
+    found = CLASSES.intervals(CLASSES.measured(outputs, encoded), outputs, encoded)
+    three = intervals.mean([2 / 5, 3 / 4, 0], [intervals.f1(1, 3), intervals.f1(3, 2), intervals.f1(0, 1)])
+    assert found["macro_f1"] == stated(three, f"Wilson {joined}")
+
+
+def test_two_classes_have_one_area():
+    target = ClassTarget("c", ("no", "yes"), (1, 1))
+    outputs, encoded = torch.tensor([[0.0, 1], [0, 2], [0, 0], [0, 3]]), torch.tensor([0, 0, 0, 1])
+    metrics = target.measured(outputs, encoded)
+    assert target.intervals(metrics, outputs, encoded)["auroc"] == stated(intervals.auroc(1.0, 1, 3), "Newcombe")
+
+
+def stated(interval, method):
+    low, high = interval
+    return {"low": pytest.approx(low), "high": pytest.approx(high), "level": 0.95, "method": method}

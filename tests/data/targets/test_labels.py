@@ -5,7 +5,7 @@ import torch
 from sklearn import metrics as sk
 
 from perceiver_pytorch.data import LabelsTarget
-from perceiver_pytorch.data.targets import Answer
+from perceiver_pytorch.data.targets import Answer, intervals
 
 LABELS = LabelsTarget("g", ("x", "y", "w"), (4, 1, 2), 8, "|")
 
@@ -125,3 +125,22 @@ def test_half_a_probability_is_a_label():
 def test_no_label_at_all_is_no_score(generator):
     values = LABELS.measured(torch.randn(4, 3, generator=generator), torch.zeros(4, 3))
     assert (values["map"], values["macro_f1"], values["baseline_map"]) == (None, None, None)
+
+
+def test_every_score_has_its_interval():
+    outputs = torch.tensor([[1.0, -1, -1], [1, 1, 0], [-1, -1, -1], [1, 1, -1], [-1, 2, -1]])
+    encoded = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0, 0], [1, 1, 0], [0, 0, 0]])
+    metrics = LABELS.measured(outputs, encoded)
+    found = LABELS.intervals(metrics, outputs, encoded)
+    x, y = metrics["per_label"][0]["average_precision"], metrics["per_label"][1]["average_precision"]
+    joined = "Wilson for each label, joined by MOVER"
+    expected = {
+        "map": (intervals.mean([x, y], [intervals.wilson(x, 3), intervals.wilson(y, 2)]), joined),
+        "micro_f1": (intervals.f1(4, 4), "Wilson"),  # 0.5 is a label: w is given once
+        "macro_f1": (intervals.mean([2 / 3, 4 / 5], [intervals.f1(2, 2), intervals.f1(2, 1)]), joined),
+    }
+    assert found.keys() == expected.keys()
+    for name, (interval, method) in expected.items():
+        assert (found[name]["low"], found[name]["high"]) == pytest.approx(interval, abs=1e-6), name
+        assert (found[name]["level"], found[name]["method"]) == (0.95, method)
+    assert LABELS.absent(encoded) == ["w"]

@@ -23,7 +23,7 @@ def generator():
 
 @given(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=30))
 def test_numbers_are_standardised_by_the_train_rows(cells):
-    if np.std(cells) <= 1e-12 * max(1, abs(np.mean(cells))):
+    if np.std(cells) <= 1e-12 * abs(np.mean(cells)):
         with pytest.raises(ValueError, match="one value only"):
             NumberTarget.fit("n", cells)
         return
@@ -110,6 +110,8 @@ def test_what_cannot_be_learned_is_refused():
         NumberTarget.fit("n", [7, 7])
     with pytest.raises(ValueError, match="one value only"):
         NumberTarget.fit("n", [1e12, 1e12 + 1e-1])
+    assert NumberTarget.fit("n", [1e12, 1e12 + 10]).std == 5
+    assert NumberTarget.fit("n", [1e-15, 3e-15]).std == pytest.approx(1e-15)  # a unit may be as small as it likes
     for std in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="std must be positive"):
             NumberTarget("n", 0.0, std)
@@ -159,3 +161,28 @@ def test_points_are_drawn_true_against_predicted():
     many = Figure().subplots()
     NUMBER.sections({}, NUMBER.values(torch.zeros(800, 1)), torch.linspace(-1, 1, 800), "")[0].drawing.draw(many)
     assert many.collections[0].get_alpha() == 0.25
+
+
+def test_every_score_has_an_interval_from_rows_drawn_anew():
+    torch.manual_seed(0)
+    encoded = torch.randn(200)
+    outputs = (encoded + 0.5 * torch.randn(200))[:, None]
+    metrics = NUMBER.measured(outputs, encoded)
+    found = NUMBER.intervals(metrics, outputs, encoded)
+    assert {name: interval["method"] for name, interval in found.items()} == dict.fromkeys(
+        ("mae", "rmse", "r2"), "bootstrap"
+    )
+    rng, truth, given = np.random.default_rng(1), encoded.numpy() * 20.0 + 100, outputs[:, 0].numpy() * 20.0 + 100
+    draws = [rng.integers(200, size=200) for _ in range(400)]
+    for name, score in (
+        ("mae", sk.mean_absolute_error),
+        ("rmse", sk.root_mean_squared_error),
+        ("r2", sk.r2_score),
+    ):
+        low, high = np.quantile([score(truth[rows], given[rows]) for rows in draws], [0.025, 0.975])
+        assert found[name]["low"] < metrics[name] < found[name]["high"]
+        assert (found[name]["low"], found[name]["high"]) == pytest.approx((low, high), abs=0.25 * (high - low)), name
+    same = torch.ones(4)
+    metrics = NUMBER.measured(torch.tensor([[1.0], [2], [3], [4]]), same)
+    assert metrics["r2"] is None
+    assert NUMBER.intervals(metrics, torch.tensor([[1.0], [2], [3], [4]]), same).keys() == {"mae", "rmse"}

@@ -69,7 +69,7 @@ class NumberTarget(Target):
             mean, std = float(values.mean()), float(values.std())
         if not (math.isfinite(mean) and math.isfinite(std)):
             raise ValueError("has numbers that are too large to average")
-        if std <= 1e-12 * max(1.0, abs(mean)):
+        if std <= 1e-12 * abs(mean):
             raise ValueError(f"has one value only in the train rows ({mean:g}); there is nothing to learn")
         dates = all(isinstance(cell, datetime.date) for cell in cells)
         timed = any(isinstance(cell, datetime.datetime) for cell in cells)
