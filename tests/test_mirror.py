@@ -25,7 +25,6 @@ ELSEWHERE = {
     ),
     "data.long_table": "data/kinds/test_series.py: series in long format",
     "data.loading": "training/table/test_streaming.py: batches of workers, seen through whole runs",
-    "data.train_rows": "data/test_input_spec.py: what is learned from them, and from no others",
     "data.media.decoder_process": "data/media/test_decoding.py: the other side of what is asked there",
     "data.media.fitting": "data/kinds/test_image.py: boxes of images",
     "data.media.av_file": "data/media/test_video_file.py: opened for films and sounds",

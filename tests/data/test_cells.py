@@ -4,6 +4,7 @@ import base64
 import errno
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from perceiver_pytorch.data import (
     VideoSpec,
     Where,
 )
+from perceiver_pytorch.data.cells import cell_key, media_cell, media_source, of_the_cell, reason_of
 
 
 def picture(height=8, width=8, colors=1, patch=1):
@@ -138,3 +140,59 @@ class TestQueriesAndTexts:
         with pytest.raises(DataError) as caught:
             picture().encode({"x": f"data:image/png;base64,{text[:64]}"}, where)
         assert text[:40] not in str(caught.value)
+
+
+def test_a_file_may_be_missing_bytes_a_path_or_both():
+    text = base64.b64encode(png(np.zeros((8, 8), np.uint8))).decode()
+    assert [media_cell(cell) for cell in (None, "", b"", {"bytes": None}, {"path": ""})] == [None] * 5
+    assert media_cell({"bytes": b"1", "path": "a.png"}) == b"1"
+    assert media_cell({"bytes": None, "path": "a.png"}) == media_cell("a.png") == "a.png"
+    assert media_cell(text).startswith(b"\x89PNG")
+    for wrong, name in (({"other": 1}, "dict"), (3, "int")):
+        with pytest.raises(TypeError, match=rf"must be a file \(bytes, a path, .*\), got a value of type {name}$"):
+            media_cell(wrong)
+
+
+def test_equal_cells_have_one_key():
+    assert cell_key("a") == "a"
+    assert cell_key({"bytes": b"1", "path": "a"}) == cell_key(b"1") != cell_key(b"2")
+    assert cell_key({"bytes": None, "path": "a"}) == cell_key({"bytes": b"", "path": "a"}) == "a"
+    assert len(cell_key(b"1")) == 16
+    assert cell_key("x" * 4096) == "x" * 4096
+    assert cell_key("x" * 4097) == cell_key(b"x" * 4097)
+    assert cell_key("\ud800" * 4097) != cell_key("\ud801" * 4097)
+    assert cell_key([1, 2]) == "[1, 2]"
+
+
+def test_an_error_says_where_and_which_file():
+    where = Where("t.csv", Path("/t"), 3)
+    for cell, behind in (
+        (None, ""),
+        ("a.png", ", file 'a.png'"),
+        ({"bytes": None, "path": "a.png"}, ", file 'a.png'"),
+        ({"bytes": b"1", "path": "a.png"}, ""),
+        ("x" * 201, f", file {'x' * 200!r}"),
+        ("data:image/png;base64,AAAA", ""),
+    ):
+        error = where.error("x", "bad", cell)
+        assert (str(error), error.reason) == (f"t.csv: row 3, column 'x': bad{behind}", f"bad{behind}")
+        assert (error.row, error.column) == (3, "x")
+
+
+def test_some_errors_are_the_computers():
+    assert of_the_cell(OSError(errno.ENOENT, ""))
+    assert not any(of_the_cell(OSError(number, "")) for number in (errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+    assert (of_the_cell(ValueError("x")), of_the_cell(ChildProcessError("x"))) == (True, False)
+    assert (reason_of(OSError(2, "gone", "/a/path")), reason_of(ValueError("why"))) == ("gone", "why")
+
+
+def test_a_path_that_cannot_be_resolved_is_bad_or_the_computers_fault(tmp_path, monkeypatch):
+    where = Where("t.csv", tmp_path, 0)
+    number = [errno.ELOOP]
+    monkeypatch.setattr(Path, "resolve", lambda self: (_ for _ in ()).throw(OSError(number[0], "it goes round")))
+    with pytest.raises(DataError, match=r"row 0, column 'x': 'a\.png' is not a usable path \(.*it goes round\)"):
+        media_source("a.png", "x", where)
+    number[0] = errno.ENOMEM
+    with pytest.raises(OSError, match="it goes round") as caught:
+        media_source("a.png", "x", where)
+    assert not isinstance(caught.value, DataError)

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from perceiver_pytorch.data.errors import DataError, listed, need
+from perceiver_pytorch.data.errors import DataError, listed, near_column, need
 
 
 def test_a_missing_library_names_the_extra(monkeypatch, tmp_path):
@@ -33,3 +33,13 @@ def test_as_many_names_are_listed_as_one_reads():
     assert listed([*names, "c20"]) == ", ".join(names) + " .. and 1 more"
     assert listed(["a", "", "b"], most=2) == "a, (unnamed) .. and 1 more"
     assert listed(["x"] * 1003, most=3).endswith(" .. and 1,000 more")
+
+
+def test_a_column_that_is_not_there_resembles_one_or_has_become_several():
+    known = ["users", "user.age", "user.home.city", "userage", *(f"many.{i}" for i in range(6))]
+    assert (
+        near_column("user", known) == " (the values of its objects are columns of their own: user.age, user.home.city)"
+    )
+    assert near_column("many", known).endswith("many.3, many.4 .. and 1 more)")
+    assert near_column("usrs", known) == " (did you mean 'users'?)"
+    assert near_column("quite another", known) == ""

@@ -5,11 +5,14 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import pyarrow
 import pytest
 
 from data_helpers import write_table
-from perceiver_pytorch.data import DataError, ReadOptions, load_table, recognise_columns
+from perceiver_pytorch.data import DataError, ReadOptions, Table, load_table, recognise_columns
+from perceiver_pytorch.data.readers import checked_table
 
 
 def test_other_formats_hold_the_same_rows(tmp_path):
@@ -111,8 +114,53 @@ def test_values_of_objects_are_columns(tmp_path):
     assert table.column_names == ["user.age", "user.home.city", "n", "file"]
     assert table.column("user.age") == [0, 1, 2, None]
     assert table.row(0)["file"]["path"] == "a.png"
+    parts = r"no column 'user' \(the values of its objects are columns of their own: user\.age, user\.home\.city\)"
+    with pytest.raises(DataError, match=parts):
+        recognise_columns(table, target=None, split=None, overrides={"user": "number"})
+    with pytest.raises(DataError, match=parts):
+        recognise_columns(table, target="user", split=None)
 
 
 def test_objects_stay_where_their_columns_have_names_of_others(tmp_path):
     (tmp_path / "t.jsonl").write_text("\n".join(['{"a": {"b": 1}, "a.b": 2}'] * 2))
     assert load_table(tmp_path / "t.jsonl").column_names == ["a", "a.b"]
+
+
+def test_objects_of_very_many_values_or_deep_ones_stay(tmp_path):
+    wide = [{"w": {f"v{i}": i for i in range(count)}} for count in (256, 257)]
+    for row, columns in zip(wide, (256, 1), strict=True):
+        (tmp_path / "t.jsonl").write_text("\n".join([json.dumps(row)] * 2))
+        assert len(load_table(tmp_path / "t.jsonl").column_names) == columns
+    deep = 1
+    for _ in range(10):
+        deep = {"a": deep}
+    (tmp_path / "t.jsonl").write_text("\n".join([json.dumps(deep)] * 2))
+    assert load_table(tmp_path / "t.jsonl").column_names == [".".join("a" * 9)]
+    (tmp_path / "t.jsonl").write_text('{"a": {"b": 1}}')
+    assert load_table(tmp_path / "t.jsonl").column_names == ["a"]
+
+
+def test_a_table_needs_rows_and_names_that_differ():
+    rows = pyarrow.table([[1], [2]], names=["a", "a"])
+    with pytest.raises(DataError, match="t: more than one column is called 'a'; every column needs its own name"):
+        checked_table(Table("t", Path(), rows))
+    with pytest.raises(DataError, match="t: the table has no rows"):
+        checked_table(Table("t", Path(), rows.slice(0, 0).select([0])))
+    late = pyarrow.array([1 << 60], pyarrow.timestamp("s"))
+    with pytest.raises(DataError, match="column 'when' has a date outside the years 1 to 9999") as caught:
+        checked_table(Table("t", Path(), pyarrow.table({"when": late})))
+    assert caught.value.column == "when"
+
+
+def test_a_folder_or_pattern_that_nobody_reads_says_why(tmp_path):
+    with pytest.raises(
+        DataError, match=r"is a folder without files of images, sounds or videos \(class/name\.jpg\), and"
+    ):
+        load_table(tmp_path)
+    for name in "abcdef":
+        (tmp_path / f"{name}.csv").touch()
+    with pytest.raises(DataError, match=r"it holds a\.csv, b\.csv, c\.csv, d\.csv, e\.csv$"):
+        load_table(tmp_path)
+    (tmp_path / "b.TSV").touch()
+    with pytest.raises(DataError, match=r"shards must be Parquet or tar files, all of one kind, got \.csv, \.tsv"):
+        load_table(f"{tmp_path}/b.*")

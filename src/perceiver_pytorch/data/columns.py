@@ -11,7 +11,7 @@ import numpy as np
 from perceiver_pytorch._checks import did_you_mean
 from perceiver_pytorch.data.cells import file_path
 from perceiver_pytorch.data.column import Column
-from perceiver_pytorch.data.errors import DataError, listed, need
+from perceiver_pytorch.data.errors import DataError, listed, near_column, need
 from perceiver_pytorch.data.kinds import IGNORE, kind_names, kinds, recognised
 from perceiver_pytorch.data.splits import SPLIT_NAMES, split_column
 from perceiver_pytorch.data.table import Table, arrow_array
@@ -57,7 +57,7 @@ def recognise_columns(
     for name, kind in overrides.items():
         if name not in names:
             why = f"{name!r} is the target or split column" if name in left_out else f"no column {name!r}"
-            raise DataError(f"{table.source}: {why}{did_you_mean(name, names)}; kinds can be given for {listed(names)}")
+            raise DataError(f"{table.source}: {why}{near_column(name, names)}; kinds can be given for {listed(names)}")
         if kind not in kind_names():
             raise DataError(
                 f"column {name!r}: unknown kind {kind!r}{did_you_mean(str(kind), list(kind_names()))}; "

@@ -4,6 +4,8 @@ import importlib
 from collections.abc import Sequence
 from types import ModuleType
 
+from perceiver_pytorch._checks import did_you_mean
+
 
 class DataError(ValueError):
     """A table, or one of its cells, is not as expected.
@@ -35,6 +37,15 @@ def need(module: str, purpose: str, *, extra: str = "data") -> ModuleType:
     except ImportError as error:
         remedy = f'pip install "perceiver-multi-modality-pytorch[{extra}]"'
         raise ImportError(f"{module} is needed to {purpose} and could not be imported ({error}): {remedy}") from error
+
+
+def near_column(name: str, known: Sequence[str]) -> str:
+    """Words for the end of a message about a column that is not there: the columns that its objects became, or the one
+    that its name resembles."""
+    parts = [other for other in known if other.startswith(f"{name}.")]
+    if parts:
+        return f" (the values of its objects are columns of their own: {listed(parts, 5)})"
+    return did_you_mean(name, known)
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:

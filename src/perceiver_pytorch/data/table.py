@@ -6,9 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from perceiver_pytorch._checks import did_you_mean
 from perceiver_pytorch._lazy import numpy as np
-from perceiver_pytorch.data.errors import DataError, listed, need
+from perceiver_pytorch.data.errors import DataError, listed, near_column, need
 
 if TYPE_CHECKING:
     import pyarrow
@@ -84,7 +83,7 @@ class Table:
         if name not in self._known:
             known = self.column_names
             raise DataError(
-                f"{self.source}: no column {name!r}{did_you_mean(name, known)}; its columns are {listed(known)}",
+                f"{self.source}: no column {name!r}{near_column(name, known)}; its columns are {listed(known)}",
                 column=name,
             )
 

@@ -73,3 +73,59 @@ def test_a_format_that_is_none(format):
 def test_only_day_and_month_change_places():
     assert DateText("%d/%m/%Y %H:%M").other_order == DateText("%m/%d/%Y %H:%M")
     assert DateText("%Y/%m/%d").other_order is DateText("%d %b %Y").other_order is None
+
+
+def test_a_format_as_people_and_as_iso_have_it():
+    texts = pyarrow.array
+    day, clock = DateText("%d/%m/%Y"), DateText("%d/%m/%Y %H:%M")
+    assert (day.what, str(day), day.timed, clock.timed, DateText("%Y %I").timed) == (
+        "dates", "%d/%m/%Y", False, True, True
+    )  # fmt: skip
+    assert day.shown(texts(["5/1/2020"])) == "2020-01-05 (%d/%m/%Y)"
+    assert clock.shown(texts(["5/1/2020 7:08"])) == "2020-01-05 07:08:00 (%d/%m/%Y %H:%M)"
+    assert (day.tells("31/1/2020"), day.tells(" 5/1/2020 "), DateText("%Y").tells("2020")) == (True, False, False)
+    iso = DateText("%Y-%m-%d")
+    assert iso.as_it_is(texts([" 2020-01-05", "2021-12-31"]))
+    assert not iso.as_it_is(texts(["2020-01-05", "2020-1-05"]))
+    assert not iso.as_it_is(texts(["2020-01-05", "2020-02-31"]))
+    assert DateText("%Y-%m-%dT%H:%M").as_it_is(texts(["2020-01-05T07:08"]))
+    assert day.plain("2020-01-05") == datetime.datetime(2020, 1, 5)
+    with pytest.raises(ValueError, match="must be a date"):
+        day.plain("5/1/2020")
+
+
+def test_directives_have_their_parts_of_a_date():
+    assert read("%d.%m.%Y %I %p", "5.1.2020 12 a.m.", "5.1.2020 11 PM", "5.1.2020 13 PM") == [
+        "2020-01-05T00:00:00", "2020-01-05T23:00:00", None
+    ]  # fmt: skip
+    assert read("%d.%m.%Y %I", "5.1.2020 12", "5.1.2020 1") == ["2020-01-05T12:00:00", "2020-01-05T01:00:00"]
+    assert read("%Y", "2020", "0001") == ["2020-01-01T00:00:00", "0001-01-01T00:00:00"]
+    assert read("%m/%Y", "12/1969", "13/1969") == ["1969-12-01T00:00:00", None]
+    zone = "%Y-%m-%d %H:%M:%S %z"
+    assert read(zone, *(f"2020-01-05 10:00:30 {at}" for at in ("Z", "utc", "+01:30", "-0100"))) == [
+        "2020-01-05T10:00:30", None, "2020-01-05T08:30:30", "2020-01-05T11:00:30"
+    ]  # fmt: skip
+    assert read("%A, %B %d, %Y 100%%", "Sunday, January 05, 2020 100%") == ["2020-01-05T00:00:00"]
+    assert read("%d/%m/%Y %S", "5/1/2020 07,5") == ["2020-01-05T00:00:07"]
+    assert read("%d %b %Y", "1 feb 2019", "30 Feb 2019", "1 Dec 1999") == [
+        "2019-02-01T00:00:00", None, "1999-12-01T00:00:00"
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match=r"it has '%q'; it must be made of %d, %m, %Y, %y, %b, %a, %H"):
+        DateText("%q")
+    with pytest.raises(ValueError, match=r"it has no year \(%Y or %y\)"):
+        DateText("%d/%m")
+    with pytest.raises(ValueError, match=r"it has a day without a month \(%m or %b\)"):
+        DateText("%d %Y")
+
+
+def test_possible_formats_are_those_of_any_text():
+    def found(*texts):
+        return [date.format for date in possible_formats(texts)]
+
+    assert found("5/1/2020") == ["%d/%m/%Y", "%m/%d/%Y"]
+    assert found("31/1/2020") == ["%d/%m/%Y"]
+    assert found(" 2020-01-31 ", "31.12.20") == ["%Y-%m-%d", "%d.%m.%y"]
+    assert found("2020/01/31T10:00") == ["%Y/%m/%dT%H:%M"]
+    assert found("2020/01/31, 10:00:00 +0100") == ["%Y/%m/%d, %H:%M:%S %z"]
+    assert found("Jan 2020", "Jan", "x" * 65) == ["%b %Y"]
+    assert found("2020/01/31" + " " * 54 + "1") == found("1" * 65) == []

@@ -79,3 +79,33 @@ def test_codes_have_one_length():
     assert may_be_a_code(pyarrow.array([f"555 123 {i:03d}" for i in range(9)]), way)
     assert not may_be_a_code(pyarrow.array(["1 000 000", "25 000 000", "3 000"]), way)
     assert not may_be_a_code(pyarrow.array([f"555,123,{i:03d}" for i in range(9)]), NumberText(".", ","))
+
+
+def test_a_way_as_people_and_as_python_have_it():
+    texts = pyarrow.array
+    assert [str(way) for way in (NumberText(), NumberText(",", ".", "€"), NumberText(".", ",", "%"))] == [
+        "1234.5",
+        "€1.234,5",
+        "1,234.5%",
+    ]
+    assert NumberText(",", ".").shown(texts(["1.234,5"])) == "1234.5"
+    assert (NumberText().what, NumberText().tells("12345")) == ("numbers", 5)
+    assert NumberText().as_it_is(texts([" 5", "1.5"]))
+    assert not NumberText().as_it_is(texts(["5", "x"]))
+    assert not NumberText(".", ",").as_it_is(texts(["5", "1,000"]))
+    assert NumberText(".", ",").as_it_is(texts(["5", "1000"]))
+    assert (NumberText().plain("1.5"), NumberText().plain("")) == (1.5, None)
+    with pytest.raises(ValueError, match=r"^must be written as 1\.234,5, got '1\.5'$"):
+        NumberText(",", ".").plain("1.5")
+    with pytest.raises(ValueError, match="must be a number"):
+        NumberText().plain("x")
+
+
+def test_a_code_has_seven_digits_at_least_and_groups():
+    way = NumberText(".", " ")
+    assert may_be_a_code(pyarrow.array(["1 234 567", "9 876 543", "2 345 678"]), way)
+    assert may_be_a_code(pyarrow.array(["1.234.567", "9.876.543", "2.345.678"]), NumberText(",", "."))
+    assert not may_be_a_code(pyarrow.array(["1 234 567", "9 876 543"]), way)
+    assert not may_be_a_code(pyarrow.array(["123 456", "987 654", "234 567"]), way)
+    assert not may_be_a_code(pyarrow.array(["1 234 567", "9 876 543", "2 345 67x"]), way)
+    assert not may_be_a_code(pyarrow.array(["1 234 567", "9 876 543", "2 345 678"]), NumberText(".", " ", "$"))

@@ -91,3 +91,33 @@ def test_settings_are_checked():
         SpellingSettings(decimal=",", thousands=",")
     with pytest.raises(ValueError, match="date_format must be a format such as %d/%m/%Y, got 'day'"):
         SpellingSettings(date_format="day")
+
+
+def test_what_is_read_again_as_text():
+    assert EUROPE.as_written == ("price", "day")
+
+
+def test_dates_with_a_time_are_timestamps():
+    spellings = Spellings(
+        columns=(Spelling("day", date_format="%d/%m/%Y %H:%M"), Spelling("d", date_format="%d/%m/%Y"))
+    )
+    assert read("day", "31/01/2020 10:30", spellings=spellings) == [datetime.datetime(2020, 1, 31, 10, 30)]
+    assert read("day", "31/01/2020 10:30", "x", spellings=spellings) == [
+        "2020-01-31T10:30:00.000000", "x (written otherwise than %d/%m/%Y %H:%M)"
+    ]  # fmt: skip
+    assert read("d", "31/01/2020", "x", spellings=spellings)[0] == "2020-01-31"
+
+
+def test_a_mark_is_a_short_text():
+    mark = "x" * 32
+    spellings = Spellings(missing=("", mark, f"{mark}x"))
+    assert read("other", mark.upper(), f"{mark}x", spellings=spellings) == [None, f"{mark}x"]
+    assert Spellings(missing=()).read("other", pyarrow.array(["", "NA"])).to_pylist() == ["", "NA"]
+
+
+def test_a_separator_of_thousands_may_be_none_at_all():
+    assert SpellingSettings(thousands="", decimal=".").thousands == ""
+    assert (Spelling("x").number, Spelling("x").date, Spelling("x", thousands=",").number) == (None, None, None)
+    for wrong in ({"thousands": ";"}, {"decimal": "'"}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be one of"):
+            Spelling("x", **wrong)

@@ -7,8 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from perceiver_pytorch._checks import did_you_mean
-from perceiver_pytorch.data.errors import DataError, listed, need
+from perceiver_pytorch.data.errors import DataError, listed, near_column, need
 from perceiver_pytorch.data.splits import SPLIT_NAMES
 from perceiver_pytorch.data.table import Spelled, Table
 from perceiver_pytorch.data.values import is_missing
@@ -97,7 +96,7 @@ class ShardedTable:
         """Raise a `DataError` that lists the known columns if `name` is none of them."""
         if name not in self._known:
             raise DataError(
-                f"{self.source}: no column {name!r}{did_you_mean(name, self._names)}; "
+                f"{self.source}: no column {name!r}{near_column(name, self._names)}; "
                 f"its columns are {listed(self._names)}",
                 column=name,
             )

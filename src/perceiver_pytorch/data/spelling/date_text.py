@@ -169,8 +169,10 @@ def _times(parts: "dict[str, pyarrow.StringArray]") -> "np.ndarray":
     zero = np.zeros(len(next(iter(parts.values()))), dtype=np.int64)
     hours = _numbers(parts["hour"]) if "hour" in parts else zero
     if "half" in parts:
+        hours = _numbers(parts["half"])
+    if "half" in parts and "noon" in parts:
         late = compute.starts_with(compute.ascii_lower(parts["noon"]), "p").to_numpy(zero_copy_only=False)
-        hours = _numbers(parts["half"]) % 12 + 12 * late if "noon" in parts else _numbers(parts["half"])
+        hours = hours % 12 + 12 * late
     minutes = _numbers(parts["minute"]) if "minute" in parts else zero
     minutes = hours * 60 + minutes - (_offsets(parts["zone"]) if "zone" in parts else 0)
     seconds = 0.0
