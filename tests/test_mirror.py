@@ -37,7 +37,6 @@ ELSEWHERE = {
     **dict.fromkeys([f"models.multi_modality_{name}" for name in ("perceiver", "with_text_perceiver")], FAMILY),
     **dict.fromkeys(("models.text.ar_cache", "models.text.generation"), GENERATES),
     "nn.linear": "ops/test_linear.py: the operator that it calls",
-    "nn.tokens": "nn/test_plain.py: what is read where a module is called",
     "training.run.accelerator": "tables/test_run.py: what a run's model is moved by",
     "training.language.module": "training/language/test_task.py: seen through whole runs",
     "training.run.loaders": "training/run/test_job.py: what its task gives",
@@ -48,9 +47,7 @@ ELSEWHERE = {
         "training/start/test_finetune_published.py: held against the published models",
     ),
     "ops.backends": "ops/test_backends.py: one suite for all backends",
-    "ops.dense": "ops/test_backends.py: the reference backend",
     "ops.precision": "models/test_precision.py: autocast, as the models meet it",
-    "ops.projected": "ops/test_choose.py: keys and values are one of the ways that it chooses",
     "cli.convert": "interop/test_any_checkpoint.py: beside what is loaded there",
 }
 """{module, or package for all its modules: "file of its tests: why there"}."""

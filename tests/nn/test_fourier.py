@@ -7,7 +7,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from perceiver_pytorch.nn import fourier_encode, position_table
-from perceiver_pytorch.nn.fourier import _kept_table, frequencies
+from perceiver_pytorch.nn.fourier import KEPT_LENGTH, _kept_table, _spread, frequencies
 from release import release_names
 
 
@@ -73,6 +73,33 @@ def test_a_fake_table_is_not_kept() -> None:
     assert type(table) is torch.Tensor
     assert torch.equal(table, fourier_encode(torch.linspace(-1, 1, 11), 7.0, 5))
     assert position_table(11, 7.0, 5) is table
+
+
+def test_long_tables_are_made_anew() -> None:
+    """A sound's at 44 kHz; a shorter one is kept, sixteen of them at most."""
+    assert KEPT_LENGTH == 65_536
+    _kept_table.cache_clear()
+    position_table(KEPT_LENGTH + 1, 10.0, 1)
+    assert _kept_table.cache_info().currsize == 0
+    kept = position_table(KEPT_LENGTH, 10.0, 1)
+    assert position_table(KEPT_LENGTH, 10.0, 1) is kept
+    for length in range(1, 16):
+        position_table(length, 10.0, 1)
+    assert position_table(KEPT_LENGTH, 10.0, 1) is kept
+    for length in range(1, 17):
+        position_table(length, 11.0, 1)
+    assert position_table(KEPT_LENGTH, 10.0, 1) is not kept
+
+
+def test_a_graph_makes_the_coordinates_of_linspace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the last bit in float32; by formula, since the length may be a symbol there."""
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    for length in (0, *range(1, 400), 1023, 1024, 1025, 4096, 44_100, KEPT_LENGTH, KEPT_LENGTH + 1):
+        expected = torch.linspace(-1, 1, length)
+        assert torch.equal(_spread(length, cpu, torch.float32), expected), length
+        double = torch.linspace(-1, 1, length, dtype=torch.float64)
+        torch.testing.assert_close(_spread(length, cpu, torch.float64), double, rtol=0, atol=3e-16)
 
 
 def test_a_table_made_while_gradients_are_transformed_is_of_use_afterwards() -> None:

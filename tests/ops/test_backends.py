@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ops.problems import Problem, Spec, dense_attention, pixels
+from ops.test_cost import costs
 from perceiver_pytorch.ops import Context, attend, backend_names, cross_attend, use_backend
 from perceiver_pytorch.ops.backends import chunked, grid
+from test_contracts import compare
 
 IMAGE, SERIES, VIDEO = Spec(), Spec((7,), channels=1, code=2), Spec((2, 3, 4), channels=2)
 
@@ -439,6 +441,11 @@ def test_tensors_need_not_be_contiguous() -> None:
     for changed in (strided, expanded):
         q = replace(p, contexts=[changed])
         torch.testing.assert_close(cross_attend(**q.arguments()), dense_attention(**q.arguments()))
+
+
+def test_costs_are_what_they_were() -> None:
+    """The choice of a backend rests on them; see `ops.cost` for how they were measured."""
+    compare("costs.txt", costs())
 
 
 @st.composite

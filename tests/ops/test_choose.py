@@ -10,8 +10,8 @@ import torch
 
 from ops.problems import Problem, Spec
 from perceiver_pytorch.ops import Context, attend, backend_names, choose, cost, cross_attend, projected, use_backend
-from perceiver_pytorch.ops.backend import Backend
-from perceiver_pytorch.ops.backends import BACKENDS, chunked, compiled
+from perceiver_pytorch.ops.backend import Backend, Rows
+from perceiver_pytorch.ops.backends import BACKENDS, chunked, compiled, reference
 from perceiver_pytorch.ops.cost import Count
 
 
@@ -95,6 +95,85 @@ def test_unknown_backend_is_refused() -> None:
         use_backend("cuda"),
     ):
         pass
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What the reference backend is asked with, and what ways are ranked for; none but it is used."""
+    noted: list[object] = []
+
+    def note(rows: Rows, context: Context) -> None:
+        noted.append(rows)
+
+    def rank(ways: dict[str, object], context: Context, rows: int, inner: int, *, training: bool) -> tuple[str, ...]:
+        noted.append((rows, inner, training, "projected" in ways))
+        return ("reference",)
+
+    backend_names()
+    monkeypatch.setitem(choose._registered, "reference", replace(reference.BACKEND, unsupported=note))
+    monkeypatch.setattr(cost, "ranking", rank)
+    return noted
+
+
+def test_ways_are_ranked_once_for_all_layers_of_a_kind(asked: list[object]) -> None:
+    """By rows (latents times heads), channels of keys, and whether gradients follow."""
+    p = Problem.of(Spec((2, 3)), batch=5, latents=3, heads=2, dim_head=4, value_dim_head=7)
+    channels = p.contexts[0].num_channels
+    rows = Rows((5, 6, channels), torch.float64, torch.device("cpu"))
+    for _ in range(2):
+        cross_attend(**p.arguments())
+    assert asked == [(6, 8, True, True), rows, rows]
+    asked.clear()
+    with torch.no_grad():
+        cross_attend(**p.arguments())
+        attend(torch.zeros(5, 6, channels), p.contexts[0])
+    assert asked == [(6, 8, False, True), rows, (6, 0, False, False), rows._replace(dtype=torch.float32)]
+    asked.clear()
+    for latents, heads in ((4, 2), (4, 4)):
+        wider = replace(p, queries=torch.zeros(5, latents, 8, dtype=torch.float64), heads=heads)
+        wider.weights["value_weight"] = wider.weights["value_weight"][:8]
+        cross_attend(**wider.arguments())
+    assert [entry for entry in asked if not isinstance(entry, Rows)] == [(8, 8, True, True), (16, 8, True, True)]
+
+
+def test_nothing_is_ranked_where_costs_are_not_known(asked: list[object]) -> None:
+    for rows, tokens in (
+        (Rows((1, 4, 18), torch.float32, torch.device("cuda")), context((5,), 2)),
+        (Rows((1, 4, 18), torch.float32, torch.device("cpu")), context((5,), 0)),
+    ):
+        assert choose._in_order(rows, tokens, 4) == choose._names()
+    assert asked == []
+
+
+def test_a_wide_array_alone_is_read_by_keys_and_values(asked: list[object]) -> None:
+    """Latents that a decoder reads: known by widths alone, without a ranking."""
+    wide = Spec((9,), channels=70, features=None, code=0)
+
+    def way(*specs: Spec, key: int, value: int) -> list[bool]:
+        p = Problem.of(*specs, heads=2, dim_head=key, value_dim_head=value)
+        weights = (p.weights[name].unflatten(0, (2, -1)) for name in ("key_weight", "value_weight"))
+        query = p.queries.unflatten(-1, (2, -1)).transpose(1, 2)
+        return [found is None for found in choose.plan(query, p.contexts, *weights)]
+
+    assert way(wide, key=70, value=70) == [True]  # keys and values are four times as wide as the array
+    assert asked == []
+    assert way(wide, key=70, value=71) == way(wide, key=71, value=70) == [False]
+    assert way(wide, wide, key=4, value=4) == [False, False]
+    assert projected.is_wide(Context(torch.zeros(1, 2, 65)), 260)
+    for other in (
+        Context(torch.zeros(1, 2, 64)),
+        Context(torch.zeros(1, 1, 2, 65)),
+        Context(torch.zeros(1, 2, 65), code=torch.zeros(1)),
+        Context(torch.zeros(1, 2, 65), (torch.zeros(2, 1),)),
+    ):
+        assert not projected.is_wide(other, 1)
+    assert not projected.is_wide(Context(torch.zeros(1, 2, 65)), 261)
+
+
+def test_an_empty_batch_is_read_by_keys_and_values(used: list[str]) -> None:
+    with use_backend("reference"):
+        cross_attend(**Problem.of(Spec(), Spec((7,)), batch=0).arguments())
+    assert set(used) == {"projected"}
 
 
 def context(axes: tuple[int, ...], channels: int, features: int = 13) -> Context:

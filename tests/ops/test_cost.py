@@ -5,11 +5,34 @@ import math
 import pytest
 import torch
 
-from ops.test_choose import WAYS, context
+from ops.test_choose import SHAPES, WAYS, context
 from perceiver_pytorch.ops import Context, cost
 from perceiver_pytorch.ops.cost import Count
+from test_contracts import compare
 
 ON_A_CPU = [name for name in WAYS if name != "triton"]
+
+
+def costs() -> str:
+    """Microseconds of every way over some shapes, without and with a backward pass."""
+    shapes = {name: (tokens, rows) for name, (tokens, rows, _) in SHAPES.items()}
+    shapes |= {
+        "16 channels, 9 features": (context((1000,), 16, 9), 32),
+        "17 channels, 8 features": (context((1000,), 17, 8), 32),
+        "a series of many channels": (context((1000,), 40, 65), 32),
+        "no positions": (Context(torch.zeros(4, 900, 20), padding=3), 7),
+    }
+    lines = []
+    for name, (tokens, rows) in shapes.items():
+        lines.append(f"{name}: {tuple(tokens.data.shape)}, {rows} rows")
+        for way in ON_A_CPU:
+            both = (cost.estimate(WAYS[way], tokens, rows, 64, training=training) for training in (False, True))
+            lines.append(f"  {way}: " + ", ".join(f"{microseconds:.6g}" for microseconds in both))
+    return "\n".join(lines) + "\n"
+
+
+def test_estimates_are_what_they_were() -> None:
+    compare("costs.txt", costs())
 
 
 @pytest.mark.parametrize("way", ON_A_CPU)
@@ -37,6 +60,13 @@ def test_an_input_array_beyond_the_limit_is_not_formed() -> None:
     for way in ("reference", "projected"):
         assert cost.estimate(WAYS[way], large, 4, 8, training=False) == math.inf
         assert cost.estimate(WAYS[way], large, 3, 8, training=False) < math.inf
+
+
+def test_sizes_are_counted_for_the_whole_batch() -> None:
+    tokens = Context(torch.zeros(3, 4, 5, 2), (torch.zeros(4, 6), torch.zeros(5, 7)), torch.zeros(9))
+    assert cost.Size.of(tokens, 8) == (60, 24, 480, 2, 7)
+    assert cost.Size.of(Context(torch.zeros(3, 4, 2)), 8) == (12, 24, 96, 2, 0)
+    assert cost.DENSE_LIMIT * 4 == 64 << 20  # bytes
 
 
 def test_estimate_multiplies_and_adds_up_and_ranking_sorts() -> None:

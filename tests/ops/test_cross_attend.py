@@ -1,12 +1,125 @@
-"""The calls that a cross-attend refuses."""
+"""Cross-attend against keys and values of the whole input array, small and exact; and the calls that it refuses."""
 
 from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from ops.problems import Problem, Spec
-from perceiver_pytorch.ops import attend, cross_attend
+from ops.problems import Problem, Spec, dense_attention, dense_tokens
+from perceiver_pytorch.ops import attend, cross_attend, use_backend
+from perceiver_pytorch.ops.cross_attend import _join
+
+IMAGE, SERIES, WIDE = Spec(), Spec((7,), channels=1), Spec((5,), channels=70, features=None, code=0)
+PROBLEMS = {
+    "one context, heads": ((IMAGE,), {"heads": 3}),
+    "two contexts, wider values": ((IMAGE, SERIES), {"heads": 2, "value_dim_head": 7}),
+    "masks, a sample without tokens": (
+        (replace(IMAGE, mask="first sample"), replace(SERIES, mask="first sample")),
+        {"heads": 2, "value_bias": True},
+    ),
+    "one mask, a sample without tokens": ((replace(IMAGE, mask="first sample"),), {"value_bias": True}),
+    "a context without tokens": ((replace(IMAGE, mask="none"), SERIES), {"value_bias": True}),
+    "an order of channels, scaled": ((replace(IMAGE, ordered=True, affine=True),), {"heads": 2}),
+    "a wide array": ((WIDE,), {"heads": 2, "value_dim_head": 3, "value_bias": True}),
+}
+
+
+def results(attention: object, p: Problem, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    output = attention(**p.arguments())
+    found = torch.autograd.grad((output**3).sum(), list(inputs.values()), allow_unused=True)
+    grads = {n: torch.zeros_like(t) if g is None else g for (n, t), g in zip(inputs.items(), found, strict=True)}
+    return {"output": output} | grads
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference", "chunked", "projected"])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_equals_keys_and_values_of_the_whole_array(name: str, backend: str) -> None:
+    specs, options = PROBLEMS[name]
+    p = Problem.of(*specs, **options)
+    inputs = p.requires_grad()
+    expected = results(dense_attention, p, inputs)
+    with use_backend(backend):
+        found = results(cross_attend, p, inputs)
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-9, atol=1e-9, msg=lambda m, k=key: f"{k}: {m}")
+
+
+@pytest.mark.parametrize("backend", ["reference", "chunked", "projected"])
+@pytest.mark.parametrize("given", [(), ("norm_weight",), ("norm_bias",), ("value_bias",), ("norm_bias", "value_bias")])
+def test_weights_that_may_be_left_out(given: tuple[str, ...], backend: str) -> None:
+    for contexts in ((IMAGE,), (IMAGE, replace(SERIES, mask="first sample"))):
+        p = Problem.of(*contexts, heads=2, value_bias=True)
+        for name in {"norm_weight", "norm_bias", "value_bias"} - {*given}:
+            p.weights[name] = None
+        expected = dense_attention(**p.arguments(), eps=0.3)
+        with use_backend(backend):
+            torch.testing.assert_close(cross_attend(**p.arguments(), eps=0.3), expected)
+
+
+def test_some_contexts_go_by_rows_and_some_by_keys() -> None:
+    p = Problem.of(Spec((60, 80)), Spec((20,), channels=300, features=2, mask="first sample"), latents=40, heads=2)
+    p.requires_grad()
+    expected = dense_attention(**p.arguments())
+    torch.testing.assert_close(cross_attend(**p.arguments()), expected)
+
+
+def test_heads_and_epsilon_have_defaults() -> None:
+    p = Problem.of(replace(IMAGE, values=lambda data: data * 1e-2, features=None, code=0))
+    arguments = {name: value for name, value in p.arguments().items() if name != "heads"}
+    torch.testing.assert_close(cross_attend(**arguments), dense_attention(**arguments, eps=1e-5), rtol=1e-9, atol=0)
+    rows = torch.randn(2, 4, 3, dtype=torch.float64)
+    tokens = F.layer_norm(dense_tokens(p.contexts[0], torch.float64), (3,), eps=1e-5)
+    mixed, lse = attend(rows, p.contexts[0])
+    torch.testing.assert_close(mixed, (rows @ tokens.mT).softmax(-1) @ tokens, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(lse, (rows @ tokens.mT).logsumexp(-1), rtol=1e-9, atol=0)
+
+
+def test_rows_attend_to_channels_in_their_own_order() -> None:
+    (context,) = Problem.of(replace(IMAGE, ordered=True)).contexts
+    rows = torch.randn(2, 4, context.num_channels, dtype=torch.float64)
+    tokens = F.layer_norm(dense_tokens(context, torch.float64), (context.num_channels,))
+    torch.testing.assert_close(attend(rows, context)[0], (rows @ tokens.mT).softmax(-1) @ tokens)
+
+
+def test_it_computes_in_the_widest_dtype_and_answers_in_that_of_the_queries() -> None:
+    exact = Problem.of(IMAGE, SERIES, heads=2)
+    expected = cross_attend(**exact.arguments())
+    for queries, weights in ((torch.float32, torch.float64), (torch.float64, torch.float32)):
+        mixed = replace(
+            exact, queries=exact.queries.to(queries), weights={n: w.to(weights) for n, w in exact.weights.items()}
+        )
+        got = cross_attend(**mixed.arguments())
+        assert got.dtype == queries
+        torch.testing.assert_close(got.double(), expected, rtol=1e-5, atol=1e-5)
+    single = exact.to(torch.float32)
+    half = replace(
+        single, queries=single.queries.bfloat16(), weights={n: w.bfloat16() for n, w in single.weights.items()}
+    )
+    got = cross_attend(**half.arguments())
+    assert got.dtype == torch.bfloat16
+    rounded = replace(single, queries=half.queries.float(), weights={n: w.float() for n, w in half.weights.items()})
+    assert torch.equal(got, cross_attend(**rounded.arguments()).bfloat16())
+    plain = cross_attend(**single.arguments())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(cross_attend(**single.arguments()), plain)
+
+
+def test_parts_are_joined_by_their_log_sum_exps() -> None:
+    scores, values = torch.randn(2, 3, 9, dtype=torch.float64) * 400, torch.randn(2, 9, 4, dtype=torch.float64)
+    scores[0, 0, :4] = scores[1, 2] = float("-inf")  # no token in the first part; none at all
+
+    def part(places: slice) -> tuple[Tensor, Tensor]:
+        some = scores[..., places]
+        return some.softmax(-1).nan_to_num() @ values[:, places], some.logsumexp(-1)
+
+    expected = part(slice(None))
+    assert _join([expected]) == expected
+    for parts in ([slice(4), slice(4, 9)], [slice(4), slice(4, 5), slice(5, 9)]):
+        joined, lse = _join([part(places) for places in parts])
+        torch.testing.assert_close(joined, expected[0])
+        torch.testing.assert_close(lse, expected[1])
 
 
 @pytest.fixture
@@ -22,11 +135,14 @@ def test_arguments_that_do_not_fit_are_refused(problem: Problem) -> None:
     wider = [problem.contexts[0], replace(problem.contexts[1], padding=problem.contexts[1].padding + 1)]
     with pytest.raises(ValueError, match="2 and the weights' 11 channels, got 2 and 12 in context 1"):
         cross_attend(**{**arguments, "contexts": wider})
-    with pytest.raises(ValueError, match="heads must divide"):
+    with pytest.raises(ValueError, match="heads must divide the 8 channels of the queries, got 3"):
         cross_attend(**{**arguments, "heads": 3})
-    with pytest.raises(ValueError, match="queries must be"):
+    with pytest.raises(ValueError, match="heads must divide the 7 channels of the values, got 2"):
+        cross_attend(**{**arguments, "value_weight": problem.weights["value_weight"][:7]})
+    with pytest.raises(ValueError, match=r"queries must be \(batch, latents, 8\), got \(2, 3, 4\)"):
         cross_attend(**{**arguments, "queries": problem.queries[..., :4]})
     with pytest.raises(ValueError, match=r"queries' batch size 1 and .* got 2 and 11 in context 0"):
         cross_attend(**{**arguments, "queries": problem.queries[:1]})
-    with pytest.raises(ValueError, match="rows must be"):
-        attend(torch.zeros(2, 3, 5), problem.contexts[0])
+    for rows in (torch.zeros(2, 3, 5), torch.zeros(1, 3, 11)):
+        with pytest.raises(ValueError, match=r"rows must be \(batch=2, rows, channels=11\), got \("):
+            attend(rows, problem.contexts[0])
