@@ -5,6 +5,7 @@ import pytest
 
 from perceiver_pytorch.data import InputSpec, load_table, recognise_columns
 from perceiver_pytorch.training.run.durations import Deadline
+from perceiver_pytorch.training.table import datasets
 from perceiver_pytorch.training.table.datasets import decode_where_it_fits, make_dataset, read_options
 from perceiver_pytorch.training.table.settings import DataConfig
 from training_helpers import SILENT, write_mixed_table
@@ -35,6 +36,16 @@ def test_without_time_rows_are_decoded_when_they_are_needed(read, left, on_error
     decode_where_it_fits(dataset, "decoding", SILENT, Deadline(left))
     assert dataset.prepared == prepared
     assert [dataset[i].row for i in range(12)] == list(range(12))
+
+
+@pytest.mark.parametrize(
+    ("many", "on_error", "prepared"), [(11, "raise", False), (12, "raise", True), (11, "skip", True)]
+)
+def test_many_rows_are_decoded_when_they_are_needed(read, monkeypatch, many, on_error, prepared):
+    monkeypatch.setattr(datasets, "MANY_ROWS", many)
+    dataset = make_dataset(read[0], np.arange(12), read[1], dataclasses.replace(DATA, on_error=on_error), workers=0)
+    decode_where_it_fits(dataset, "decoding", SILENT)
+    assert dataset.prepared == prepared
 
 
 def test_the_configuration_says_how_tables_are_read():

@@ -14,6 +14,8 @@ from perceiver_pytorch.training.table.settings import DataConfig
 
 DECODING = 0.3
 """Share of the time left that decoding the rows of a split beforehand may take."""
+MANY_ROWS = 250_000
+"""Of more rows than these none is decoded beforehand: even short ones would take longer than people wait."""
 
 
 def read_options(data: DataConfig, spec: InputSpec | None = None) -> ReadOptions:
@@ -82,13 +84,14 @@ def decode_where_it_fits(
     """Decodes all rows once and keeps them; or none, where they would not fit or are to stay on the disk: then a row is
     decoded, and found to be bad, when it is needed.
 
-    With a ``deadline`` it stops after a share of the time that is left, unless rows may be skipped: which ones are left
-    then says what is trained on.
+    Unless rows may be skipped (which ones are left then says what is trained on), neither are `MANY_ROWS` decoded, and
+    with a ``deadline`` it stops after a share of the time that is left.
     """
-    if isinstance(dataset.table, ShardedTable) or not dataset.fits():
+    may_wait = dataset.on_error == "raise"
+    if isinstance(dataset.table, ShardedTable) or not dataset.fits() or (may_wait and len(dataset) > MANY_ROWS):
         return
     until = None
-    if deadline is not None and dataset.on_error == "raise":
+    if deadline is not None and may_wait:
         until = Deadline(DECODING * deadline.left())
     with suppress(_NoTimeError), worded_deaths(), reporter.step(title) as progress:
         dataset.prepare(progress if until is None else _until(until, progress))
