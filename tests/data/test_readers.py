@@ -136,8 +136,10 @@ def test_objects_of_very_many_values_or_deep_ones_stay(tmp_path):
         deep = {"a": deep}
     (tmp_path / "t.jsonl").write_text("\n".join([json.dumps(deep)] * 2))
     assert load_table(tmp_path / "t.jsonl").column_names == [".".join("a" * 9)]
-    (tmp_path / "t.jsonl").write_text('{"a": {"b": 1}}')
-    assert load_table(tmp_path / "t.jsonl").column_names == ["a"]
+    (tmp_path / "t.jsonl").write_text('{"a": {"b": 1}, "c": [1, 2]}')  # of one row: it may hold columns
+    assert load_table(tmp_path / "t.jsonl").column_names == ["a", "c"]
+    (tmp_path / "t.jsonl").write_text('{"a": {"b": 1}, "c": 1}')
+    assert load_table(tmp_path / "t.jsonl").column_names == ["a.b", "c"]
 
 
 def test_a_table_needs_rows_and_names_that_differ():

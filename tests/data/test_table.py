@@ -5,6 +5,7 @@ import pytest
 
 from data_helpers import write_table
 from perceiver_pytorch.data import DataError
+from perceiver_pytorch.data.spelling.spellings import Spelling, Spellings
 from perceiver_pytorch.data.table import arrow_array
 
 
@@ -60,3 +61,12 @@ def test_numbers_and_texts_go_to_arrow():
     assert arrow_array(np.array([3, 1, 2, 0])[::2]).equals(pyarrow.array([3, 2]))
     assert arrow_array(np.array([0.5])).equals(pyarrow.array([0.5]))
     assert arrow_array(["a", "", "äö"]).equals(pyarrow.array(["a", "", "äö"]))
+
+
+def test_texts_are_read_as_they_are_meant_and_a_table_without_any_stays_itself(tmp_path):
+    table = write_table(tmp_path, 'a,b\n"1,5",x\n"2,5",y\n')
+    read = table.spelled(Spellings(missing=(), columns=(Spelling("a", decimal=","),)))
+    assert (read.column("a"), read.column("b"), table.column("a")) == ([1.5, 2.5], ["x", "y"], ["1,5", "2,5"])
+    assert (read.source, read.root) == (table.source, table.root)
+    assert table.spelled(Spellings(missing=())) is table
+    assert table.with_empty([]) is table

@@ -99,7 +99,7 @@ def _with_fields(rows: "pyarrow.Table") -> "pyarrow.Table":
     """Rows with a column for each value of objects, called OBJECT.FIELD.
 
     Files with their paths, values with their times, and objects of very many fields stay as they are. So does a table
-    of one row, which JSON of columns looks like.
+    of one row that has nothing else, which JSON of columns looks like.
     """
     arrow, types = need("pyarrow", "read tables"), need("pyarrow.types", "read tables")
     columns = dict(zip(rows.column_names, rows.columns, strict=True))
@@ -113,7 +113,8 @@ def _with_fields(rows: "pyarrow.Table") -> "pyarrow.Table":
         parts = zip(inner, column.flatten(), strict=True)
         return {place: cells for part, values in parts for place, cells in parted(part, values).items()}
 
-    if len(rows) == 1 or not any(types.is_struct(column.type) for column in rows.columns):
+    alone = len(rows) == 1 and all(types.is_nested(column.type) for column in rows.columns)
+    if alone or not any(types.is_struct(column.type) for column in rows.columns):
         return rows
     return arrow.table(
         {place: cells for name, column in columns.items() for place, cells in parted(name, column).items()}

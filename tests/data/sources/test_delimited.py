@@ -98,3 +98,34 @@ def test_a_first_line_that_tells_the_delimiter_is_obeyed(tmp_path, first):
 def test_a_column_may_be_called_sep(tmp_path):
     (tmp_path / "t.csv").write_text("sep,a\n1,2\n")
     assert load_table(tmp_path / "t.csv").column_names == ["sep", "a"]
+
+
+def test_the_usual_delimiter_stays_where_several_others_part_the_lines_alike(tmp_path):
+    def names(text, name="t.csv", **options):
+        (tmp_path / name).write_bytes(text.encode() if isinstance(text, str) else text)
+        return load_table(tmp_path / name, ReadOptions(**options)).column_names
+
+    assert names("a;b|c\n1;2|3\n") == ["a;b|c"]
+    assert names("a;b\n1;2\n1;2;3\n", skip_bad=True) == ["a", "b"]
+    assert names("a;b,c\n1;2,3\n") == ["a;b", "c"]
+    assert names("t\na;b\n1;2\n", skip_lines=1) == ["a", "b"]
+    assert names("a,b\n1,2\n", "t.tsv") == ["a", "b"]
+    assert names("sep=;\na;b\n1;2\n", skip_lines=1) == ["a", "b"]
+    assert names("sep=;\na;b,c\n1;2,3\n", delimiter=",", skip_bad=True) == ["a;b", "c"]
+    assert names("a;é\n1;2\n".encode("latin-1"), encoding="latin-1") == ["a", "é"]
+    with pytest.raises(DataError):
+        names("a;é\n1;2\n".encode("latin-1"), encoding="ascii")
+
+
+def test_lines_left_out_say_how_many_lines_of_text_they_have(tmp_path):
+    (tmp_path / "t.csv").write_text('a,b\n1,2\n"x\ny",2,3\n4,5\n')
+    table = load_table(tmp_path / "t.csv", ReadOptions(skip_bad=True))
+    assert table.column("a") == [1, 4]
+    assert table.notes[-1].endswith("line 3 has 3 cells instead of 2, in 2 lines (a stray quote?)")
+
+
+def test_columns_named_as_text_stay_text_without_a_header(tmp_path):
+    (tmp_path / "t.csv").write_text("1,2\n3,4\n")
+    table = load_table(tmp_path / "t.csv", ReadOptions(header=False, as_written=("x1",)))
+    assert {name: table.column(name) for name in table.column_names} == {"x0": [1, 3], "x1": ["2", "4"]}
+    assert load_table(tmp_path / "t.csv", ReadOptions(as_written=("2",))).column("2") == ["4"]

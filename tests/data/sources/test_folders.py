@@ -1,5 +1,6 @@
 """Folders of media files."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from perceiver_pytorch.data import (
     recognise_columns,
     split_rows,
 )
+from perceiver_pytorch.data.sources import folders
 
 
 def picture(value):
@@ -63,3 +65,47 @@ def test_an_empty_folder_says_what_is_expected(tmp_path):
     (tmp_path / "a").mkdir()
     with pytest.raises(DataError, match=r"class/name\.jpg"):
         load_table(tmp_path)
+
+
+def test_a_folder_with_a_table_in_it_is_that_table(tmp_path):
+    write_files(tmp_path, ["a/1.png", "b/2.png"])
+    (tmp_path / "t.csv").write_text("x\n1\n")
+    with pytest.raises(DataError, match=r"give the table in it: it holds t\.csv"):
+        load_table(tmp_path)
+
+
+def test_some_folders_and_files_are_left_out_and_told(tmp_path):
+    write_files(tmp_path, ["a/1.png", "b/2.png", "c.png", ".x/3.png"])
+    for name in ("r.one", "r.two", "r.two2", "r", "r.a", "r.b", "s.A", "s.b"):
+        (tmp_path / "a" / name).write_bytes(b"x")
+    table = load_table(tmp_path)
+    assert sorted(table.column("image")) == ["a/1.png", "b/2.png", "c.png"]
+    assert dict(zip(table.column("image"), table.column("label"), strict=True))["c.png"] is None
+    (note,) = table.notes
+    assert note.startswith(f"{tmp_path}: files that are no image, sound, video or array are left out (")
+    assert "2 of .a, 2 of .b" in note
+    assert note.count(" of ") == 5
+    write_files(tmp_path, ["train/a/1.png"])
+    assert "split" not in load_table(tmp_path).column_names  # not all lie in one
+
+
+def test_what_lies_in_splits_alone_has_no_label(tmp_path):
+    write_files(tmp_path, ["train/1.png", "dev/2.png"])
+    table = load_table(tmp_path)
+    assert table.column_names == ["image", "split"]
+    assert table.column("split") == ["val", "train"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="POSIX")
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    write_files(tmp_path, ["a/1.png"])
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("a"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError, match=r"a: cannot be read \(Permission denied\)"):
+        list(folders._files(tmp_path))

@@ -6,11 +6,13 @@ import pyarrow.parquet
 import pytest
 
 from perceiver_pytorch.data import (
+    DataError,
     ReadOptions,
     ShardedTable,
     Table,
     load_table,
 )
+from perceiver_pytorch.data.sources import parquet
 
 STREAM = ReadOptions(stream=True)
 
@@ -44,3 +46,60 @@ def test_what_is_kept_of_row_groups_is_bounded(tmp_path):
     for row in np.random.default_rng(0).permutation(1000):
         assert shard.read(np.array([row]), ["x"]) == [{"x": float(row)}]
         assert kept._size <= 3000
+
+
+def test_large_files_stay_on_the_disk(tmp_path, monkeypatch):
+    parquet_shards(tmp_path)
+    paths = sorted(tmp_path.glob("*.parquet"))
+    size = sum(
+        metadata.row_group(i).total_byte_size
+        for metadata in map(pyarrow.parquet.read_metadata, paths)
+        for i in range(metadata.num_row_groups)
+    )
+    for limit, table in ((size, Table), (size - 1, ShardedTable)):
+        monkeypatch.setattr(parquet, "_IN_MEMORY", limit)
+        assert type(load_table(tmp_path)) is table
+        assert type(load_table(tmp_path, ReadOptions(stream=False))) is Table
+    paths[0].write_bytes(b"PAR1")
+    for stream in (None, True, False):
+        with pytest.raises(DataError, match=rf"{paths[0].name}: cannot be read as parquet"):
+            load_table(tmp_path, ReadOptions(stream=stream))
+
+
+def test_row_groups_are_forgotten_in_the_order_in_which_they_were_asked_for(tmp_path):
+    parquet_shards(tmp_path, shards=1, rows=40, group=10)
+    kept = parquet.RowGroups()
+    shard = parquet.ParquetShard(next(tmp_path.glob("*.parquet")), kept)
+    assert kept.limit == 256 << 20
+    kept.limit = 2 * shard.unpack(0, ("x",)).nbytes
+    assert (shard.num_rows, shard.column_names) == (40, ("x", "label"))
+    assert shard.place(3) == "train-00000-of-00001.parquet, its row 3"
+    asked = []
+    unpack = shard.unpack
+    shard.unpack = lambda group, columns: asked.append(group) or unpack(group, columns)
+    for row in (0, 10, 1, 20, 2, 11):
+        shard.read(np.array([row]), ["x"])
+    assert asked == [0, 1, 2, 1]
+    assert kept._size == kept.limit
+    small = parquet.RowGroups(limit=1)
+    shard = parquet.ParquetShard(shard.path, small)
+    assert shard.read(np.array([39, 0, 9]), ["x", "gone"]) == [{"x": x, "gone": None} for x in (39.0, 0.0, 9.0)]
+    assert len(small._kept) == 1
+    assert shard.read(np.array([5]), ["gone"]) == [{"gone": None}]
+
+
+def test_files_of_different_columns(tmp_path):
+    for name, columns in (("train", {"x": [1]}), ("test", {"x": [1.5], "y": ["a"]})):
+        pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / f"{name}.parquet")
+    table = load_table(tmp_path)
+    assert [table.row(i) for i in range(2)] == [
+        {"x": 1.5, "y": "a", "split": "test"},
+        {"x": 1.0, "y": None, "split": "train"},
+    ]
+    assert "split" not in load_table(tmp_path / "train.parquet").column_names
+    pyarrow.parquet.write_table(pyarrow.table({"x": ["a"]}), tmp_path / "other.parquet")
+    with pytest.raises(DataError, match="the files have different columns"):
+        load_table(tmp_path)
+    (tmp_path / "other.parquet").unlink()
+    pyarrow.parquet.write_table(pyarrow.table({"x": [2], "split": ["own"]}), tmp_path / "val.parquet")
+    assert load_table(tmp_path).column("split") == ["test", "train", "own"]

@@ -130,3 +130,47 @@ def test_a_pipe_among_shards_is_refused_at_once(tmp_path, suffix):
     os.mkfifo(tmp_path / f"a.{suffix}")
     with pytest.raises(DataError, match=f"a.{suffix}: must be a regular file, is a pipe; save what it gives to a file"):
         load_table(tmp_path)
+
+
+def test_members_are_texts_classes_or_bytes_by_their_extensions(tmp_path):
+    members = {"txt": b" a ", "CLS": b" 1\n", "label": b" x ", "bin": b" b ", "caption": b"c", "a.b": b"two"}
+    write_tar(tmp_path / "t.tar", [("x.y/k", members), ("k2", {"txt": b"\xff"})])
+    with tarfile.open(tmp_path / "t.tar", "a") as tar:
+        for name in (".hidden.txt", "folder/plain"):
+            tar.addfile(tarfile.TarInfo(name))
+    table = load_table(tmp_path / "t.tar")
+    assert table.row(0) == {
+        "txt": " a ", "cls": "1", "label": "x", "bin": b" b ", "caption": "c", "a.b": b"two", "file": None
+    }  # fmt: skip
+    assert table.row(2)["file"] == b""
+    assert (len(table), table.bytes_per_row) == (3, (sum(map(len, members.values())) + 1) / 3)
+    with pytest.raises(DataError, match=r"t\.tar, its sample 1, its \.txt member: is not UTF-8 text \("):
+        table.row(1)
+
+
+def test_fields_are_columns_unless_a_member_is_called_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(tars, "_LOOKED_AT", 2)
+    rows = [b'{"x": 1, "cls": "field"}', b"no", b'{"late": 2}', b"[1]"]
+    write_tar(tmp_path / "t.tar", [(str(i), {"cls": b"c", "json": row}) for i, row in enumerate(rows)])
+    table = load_table(tmp_path / "t.tar")
+    assert table.column_names == ["cls", "x"]
+    assert table.row(0) == {"cls": "c", "x": 1}
+    assert table.row(2) == {"cls": "c", "x": None}
+    assert table.column("cls") == ["c"] * 4  # no other member is read for it
+    with pytest.raises(DataError, match=r"its \.json member: must be an object of fields"):
+        table.row(3)
+
+
+def test_a_file_that_is_cut_off_or_gone_after_it_was_opened(tmp_path):
+    write_tar(tmp_path / "t.tar", [("a", {"bin": b"x" * 600}), ("b", {"bin": b"y" * 600})])
+    table = load_table(tmp_path / "t.tar")
+    assert table.row(0)["bin"] == b"x" * 600
+    os.truncate(tmp_path / "t.tar", 512 + 599)
+    with pytest.raises(DataError, match=r"its sample 0, its \.bin member: the file ends within it"):
+        table.row(0)
+    (tmp_path / "t.tar").unlink()
+    with pytest.raises(DataError, match=r"t\.tar: cannot be read \(No such file"):
+        table.row(0)
+    (tmp_path / "t.tar").write_bytes(b"x" * 600)
+    with pytest.raises(DataError, match=r"cannot be read as tar \([^;]*$"):
+        load_table(tmp_path / "t.tar")

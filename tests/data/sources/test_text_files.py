@@ -1,14 +1,17 @@
 """Files of text and their encodings."""
 
+import codecs
 import gzip
 import os
+from pathlib import Path
 
+import pyarrow
 import pytest
 
-from perceiver_pytorch.data import DataError, ReadOptions, load_table
+from perceiver_pytorch.data import DataError, Place, ReadOptions, load_table
 from perceiver_pytorch.data.budget import Budget
 from perceiver_pytorch.data.sources import text_files
-from perceiver_pytorch.data.sources.text_files import TextFile
+from perceiver_pytorch.data.sources.text_files import TextFile, encoding_of, in_utf8, left_out, one_block, text_table
 
 
 @pytest.mark.parametrize(
@@ -111,3 +114,77 @@ def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path, monkeypatch, na
     monkeypatch.setattr(TextFile, "text", growing)
     with pytest.raises(DataError, match=f"{name}: changes while it is read; try again when nothing writes to it"):
         load_table(path)
+
+
+def file_of(folder, content, name="t.csv"):
+    (folder / name).write_bytes(content)
+    return TextFile.of(folder / name, ReadOptions().budget)
+
+
+def test_a_file_is_the_one_that_was_opened(tmp_path):
+    file = file_of(tmp_path, b"a\n1\n")
+    assert (file.size, file.data, in_utf8(file, "utf-8")) == (4, None, b"a\n1\n")
+    file.check_unchanged()
+    packed = file_of(tmp_path, gzip.compress(b"a\n1\n"), "t.csv.GZ")
+    assert (packed.size, packed.data, packed.open().read()) == (4, b"a\n1\n", b"a\n1\n")
+    assert in_utf8(file_of(tmp_path, "é".encode("latin-1")), "latin-1") == "é".encode()
+    (tmp_path / "t.csv").write_bytes(b"a\n1\n2\n")
+    for read in (file.open, file.check_unchanged):
+        with pytest.raises(DataError, match=r"t\.csv: changes while it is read; try again when nothing writes to it"):
+            read()
+
+
+def test_encodings_are_seen(tmp_path):
+    def seen(content, **options):
+        return encoding_of(file_of(tmp_path, content), ReadOptions(**options))
+
+    text = "a\n1\n"
+    for encoding, name in (("utf-8", "utf-8"), ("utf-8-sig", "utf-8"), ("utf-16", "utf-16"), ("utf-32", "utf-32")):
+        assert seen(text.encode(encoding)) == name
+    assert seen(codecs.BOM_UTF16_BE + text.encode("utf-16-be")) == "utf-16"
+    assert seen(codecs.BOM_UTF32_BE + text.encode("utf-32-be")) == "utf-32"
+    assert seen(b"\xff", encoding="Latin1") == "iso8859-1"
+    with pytest.raises(DataError, match=r"t\.csv: the file is empty"):
+        seen(b"")
+    with pytest.raises(DataError, match=r"holds zero bytes, so it is not UTF-8 text \(UTF-16\?\); name its encoding"):
+        seen(b"a\0")
+    long = b"a\n" * (1 << 20) + b"\xff"
+    for content, line in ((b"\xff", 1), (b"a\n\xff\n", 2), (b"a\nb\n\xc3", 3), (long, 1048577)):
+        with pytest.raises(DataError, match=f"line {line} is not UTF-8 text"):
+            seen(content)
+
+
+def test_lines_that_are_left_out_are_named_up_to_a_few():
+    assert left_out(Path("t"), []) == []
+    assert left_out(Path("t"), ["x"] * 20) == ["t: 20 lines are left out: " + "; ".join(["x"] * 20)]
+    assert left_out(Path("t"), ["x"] * 23) == ["t: 23 lines are left out: " + "; ".join(["x"] * 20) + ", and 3 more"]
+
+
+def test_a_block_holds_all_of_a_file():
+    sizes = {0: 1 << 20, (1 << 19) - 1: 1 << 20, 1 << 19: (1 << 20) + 1, 1 << 30: (1 << 31) - 1}
+    assert {size: one_block(TextFile(Path("t"), (size, 0))) for size in sizes} == sizes
+
+
+def test_a_table_of_text_that_cannot_be_read_says_what_helps(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a\n")
+    place = Place(str(path))
+
+    def refusing(message):
+        def read(file, options):
+            raise pyarrow.ArrowInvalid(message)
+
+        return read
+
+    skip = "; --on-error skip leaves such lines out"
+    quote = "; a quote that is not closed? --quoting none reads quotes as text"
+    for message, hint in (("bad", ""), ("Expected 3 columns", skip), ("Expected 3 columns\nx", quote + skip)):
+        with pytest.raises(DataError) as caught:
+            text_table(place, ReadOptions(), refusing(message))
+        assert str(caught.value) == f"{path}: cannot be read as csv: {message}{hint}"
+    rows = pyarrow.table({"a": [1]})
+    table = text_table(place, ReadOptions(), lambda file, options: (rows, ["note"], ",", ("a",)))
+    assert (table.rows, table.notes, table.decimal, table.as_written) == (rows, ("note",), ",", ("a",))
+    assert (table.source, table.root) == (str(path), tmp_path.resolve())
+    with pytest.raises(DataError, match=r"only Parquet and tar files can be streamed; a \.csv file is read whole"):
+        text_table(place, ReadOptions(stream=True), refusing(""))
