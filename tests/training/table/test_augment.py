@@ -185,3 +185,13 @@ def test_mixed_rows_are_the_sum_of_both_by_their_shares(batch):
 def test_wrong_knobs_are_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         AugmentConfig(**wrong)
+
+
+def test_two_rows_are_mixed_and_one_alone_is_not(batch):
+    def rows(count):
+        parts = {name: {key: x[:count] for key, x in getattr(batch, name).items()} for name in ("inputs", "masks")}
+        return dataclasses.replace(batch, rows=batch.rows[:count], **parts)
+
+    assert mixed(rows(2), config(mixup=1.0))[1] is not None
+    assert mixed(rows(1), config(mixup=1.0))[1] is None
+    assert mixed(batch, config(mixup=1.0, enabled=False))[1] is None

@@ -1,9 +1,18 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from perceiver_pytorch.data import ClassTarget, InputSpec, TableDataset, collate, load_table, recognise_columns
-from perceiver_pytorch.training.table.build import build_model, model_name, run_model
+from perceiver_pytorch.training.table.build import (
+    build_model,
+    check_fits,
+    model_name,
+    run_model,
+    table_modality,
+    token_shapes,
+)
 from perceiver_pytorch.training.table.evaluation import predict
 from training_helpers import tiny_config, write_mixed_table
 
@@ -69,3 +78,63 @@ def test_any_column_name_becomes_a_modality_name(column):
 
 def test_different_columns_keep_different_names():
     assert len({model_name(name) for name in ("a.b", "a b", "a_b", "a-b")}) == 4
+
+
+def test_other_letters_are_written_as_their_numbers():
+    assert model_name("a.b c_9Z") == "in_a_2e_b_20_c_9Z"
+    assert model_name("ö") == "in__f6_"
+
+
+def test_tokens_are_all_axes_but_the_channels(dataset):
+    batch = collate([dataset[i] for i in range(9)], dataset.spec)
+    shapes = token_shapes(batch)
+    assert shapes["note"] == batch.inputs["note"].shape
+    assert shapes["picture"] == batch.inputs["picture"].shape[:-1]
+    assert shapes["numbers"] == batch.inputs["numbers"].shape[:-1]
+
+
+def test_a_modality_of_ids_has_an_embedding_and_another_has_none(dataset):
+    sizes = dataclasses.replace(tiny_config("unused").model, depth=3, embedding_dim=8, num_freq_bands=4)
+    specs = {modality.name: modality for modality in dataset.spec.modalities}
+    split = dataclasses.replace(sizes, split_embedding=True)
+    read = specs["note"].model_input()
+    for config, width in ((sizes, 8), (split, 24)):
+        text = table_modality(specs["note"], config)
+        assert text.embedding.weight.shape == (read.vocab_size, width)
+        assert (text.input_channels, text.input_axis, text.split_embedding) == (1, 1, width == 24)
+    for name in specs:
+        read, made = specs[name].model_input(), table_modality(specs[name], sizes)
+        assert made.name == model_name(name)
+        assert made.input_axis == read.num_axes
+        assert made.num_freq_bands == min(4, int(read.resolution) // 2)
+        assert made.max_freq == max(2.0, read.resolution)
+        if not read.vocab_size:
+            assert (made.input_channels, made.scale, made.offset) == (read.channels, read.scale, read.offset)
+            assert list(made.coordinates_per_axis or ()) == list(read.coordinates_per_axis)
+
+
+def test_a_saved_model_must_fit_what_is_read_and_asked(dataset):
+    spec, config = dataset.spec, tiny_config("unused").model
+    model = build_model(spec, config)
+    check_fits(spec, model)
+    assert model.recorded_config["num_classes"] == 2
+    with pytest.raises(ValueError, match=r"the model \(in_picture, .*\), got in_sound, in_note, in_numbers, in_"):
+        check_fits(dataclasses.replace(spec, modalities=spec.modalities[1:]), model)
+    other = ClassTarget("label", ("dark", "light", "grey"), (1, 1, 1))
+    with pytest.raises(ValueError, match=r"targets must be \{'label': 2\} as in the model, got \{'label': 3\}"):
+        check_fits(dataclasses.replace(spec, targets=(other,)), model)
+    numbers = next(modality for modality in spec.modalities if modality.name == "numbers")
+    model.modalities["in_numbers"].input_channels += 1
+    channels = numbers.model_input().channels
+    wrong = rf"ids of 'numbers' must be \(1, {channels + 1}, 0\) as in the model, got \(1, {channels}, 0\)"
+    with pytest.raises(ValueError, match=wrong):
+        check_fits(spec, model)
+    several = dataclasses.replace(spec, targets=(*spec.targets, dataclasses.replace(other, name="tone")))
+    both = build_model(several, config)
+    check_fits(several, both)
+    assert both.tasks == {"label": 2, "tone": 3}
+    batch = collate([dataset[i] for i in range(3)], spec)
+    assert {name: values.shape for name, values in run_model(both, batch, several.targets).items()} == {
+        "label": (3, 2),
+        "tone": (3, 3),
+    }

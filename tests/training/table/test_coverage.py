@@ -1,4 +1,7 @@
+from collections import Counter
+
 import numpy as np
+import pytest
 import torch
 
 from data_helpers import table_of
@@ -11,6 +14,7 @@ from perceiver_pytorch.data import (
     Splits,
     recognise_columns,
 )
+from perceiver_pytorch.training.table import coverage
 from perceiver_pytorch.training.table.coverage import absence_warnings, coverage_warnings
 
 
@@ -68,3 +72,32 @@ def test_what_a_table_that_is_evaluated_lacks_is_told():
     ]
     unknown = {name: torch.full_like(values, -1 if name == "y" else torch.nan) for name, values in encoded.items()}
     assert absence_warnings(Predictions(torch.arange(3), (classes, labels, number), {}, unknown, {})) == []
+
+
+@pytest.mark.parametrize(("names", "shown"), [("abcde", ""), ("abcdef", " .. and 1 more")])
+def test_five_classes_are_named_the_rarest_first(names, shown):
+    groups = {("y", name): 1000 * (len(names) - i) for i, name in enumerate(names)} | {("y", "z"): 1}
+    del groups["y", names[0]]
+    counts = {name: f"{count:,} rows in all" for (_, name), count in groups.items()}
+    first = ", ".join(f"'{name}' ({counts[name]})" for name in names[:0:-1][:4])
+    assert coverage._counted(groups, "classes") == (f"{len(names)} of the classes: 'z' (1 row in all), {first}{shown}")
+    assert coverage._counted({("y", "b"): 2, ("y", "a"): 2}, "labels") == (
+        "2 of the labels: 'a' (2 rows in all), 'b' (2 rows in all)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rare", "common", "told"),
+    [
+        (9, 500, True),  # fewer than ten
+        (10, 500, False),
+        (4, 96, True),  # fewer than a tenth of what a class has on the average: 50 rows
+        (5, 95, False),
+    ],
+)
+def test_few_rows_are_fewer_than_ten_and_than_a_tenth_of_the_mean(rare, common, told):
+    counts = {"train": Counter({("y", "a"): common, ("y", "b"): rare, ("other", "c"): 1})}
+    texts = coverage._warnings("y", "classes", counts)
+    assert len(texts) == told
+    assert all(text.startswith(f"y: hardly any row has 1 of the classes: 'b' ({rare} rows") for text in texts)
+    assert coverage._warnings("number", "classes", counts) == []

@@ -1,13 +1,16 @@
 """A model that has learned nothing on rows of a table: outputs in order, with and without modalities."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from data_helpers import table_of
-from perceiver_pytorch.data import DataError, InputSpec, TableDataset, recognise_columns
+from perceiver_pytorch.data import DataError, InputSpec, TableDataset, in_order, recognise_columns
 from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.training.run.durations import Deadline
+from perceiver_pytorch.training.table import evaluation
 from perceiver_pytorch.training.table.build import build_model
 from perceiver_pytorch.training.table.evaluation import (
     combinations_left_out,
@@ -114,3 +117,59 @@ def test_without_time_the_whole_model_alone_is_measured(dataset, model):
     assert combinations_left_out(dataset, whole) == ""
     expected = "the time limit left time for 1 of 3 combinations of modalities"
     assert combinations_left_out(dataset, cut) == expected
+
+
+@pytest.mark.parametrize(("left", "expected"), [(100.0, 3), (8.0, 2), (7.9, 1), (0.0, 1)])
+def test_what_the_time_is_enough_for_is_judged_by_the_first_batch(dataset, model, monkeypatch, left, expected):
+    """Eight rows take 6 seconds three times; the 16 others then 4 seconds each time."""
+    times = iter([10.0, 16.0])
+    monkeypatch.setattr(evaluation, "now", lambda: next(times))
+    limited = SimpleNamespace(left=lambda: left)
+    found = predict_without(model, dataset, [[], ["note"], ["numbers"]], batch_size=8, deadline=limited)
+    assert len(found) == expected
+    assert all(len(predictions.rows) == ROWS for predictions in found)
+
+
+def test_a_single_batch_is_enough_for_all(dataset, model):
+    found = predict_without(model, dataset, [[], ["note"]], batch_size=ROWS, deadline=SimpleNamespace(left=lambda: 1.0))
+    assert len(found) == 2
+
+
+def test_rows_come_in_batches_of_256_unless_another_size_is_given(dataset, model, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(evaluation, "in_order", lambda data, size: sizes.append(size) or in_order(data, size))
+    predict(model, dataset)
+    predict_without(model, dataset, [[]])
+    measure(model, dataset, choice=Choice("plain"))
+    measure(model, dataset, choice=Choice("plain"), batch_size=5)
+    assert sizes == [256, 256, 256, 5]
+
+
+def test_of_outputs_that_are_not_finite_the_first_row_is_named():
+    outputs = torch.zeros(3, 2)
+    outputs[1, 1] = outputs[2, 0] = torch.inf
+    rows = torch.tensor([7, 40, 41])
+    evaluation._check_finite([{"y": torch.zeros(3, 2)}], rows)
+    with pytest.raises(ValueError, match="for 2 of 3 rows, the first of them row 40: its training diverged"):
+        evaluation._check_finite([{"y": torch.zeros(3, 2)}, {"y": outputs}], rows)
+    many = torch.full((1200, 1), torch.nan)
+    with pytest.raises(ValueError, match="for 1,200 of 1,200 rows"):
+        evaluation._check_finite([{"y": many}], torch.arange(1200))
+
+
+def test_of_several_targets_each_has_its_metrics_and_scores(tmp_path):
+    rng = np.random.default_rng(0)
+    table = table_of(tmp_path, x=rng.normal(size=ROWS).tolist(), c=["a", "b"] * 12, n=[i / 7 for i in range(ROWS)])
+    kinds = recognise_columns(table, target=["c", "n"], split=None)
+    spec = InputSpec.fit(table, kinds, target=["c", "n"], rows=np.arange(ROWS))
+    several = TableDataset(table, np.arange(ROWS), spec)
+    predictions, metrics = measure(build_model(spec, tiny_config("unused").model), several, choice=Choice("plain"))
+    found = predictions.metrics()
+    assert set(metrics["tasks"]) == {"c", "n"}
+    (entry,) = metrics["combinations"]
+    assert entry["scores"] == {"c": found["c"]["accuracy"], "n": found["n"]["r2"]}
+    assert metrics["score"] == entry["score"]
+    assert metrics["score_name"] == "score"
+    assert metrics["modalities"] == {}
+    assert metrics["tasks"]["c"]["accuracy"] == found["c"]["accuracy"]
+    assert set(metrics["tasks"]["c"]["intervals"]) >= {"accuracy"}

@@ -49,6 +49,22 @@ def test_fine_tuning_takes_smaller_steps_than_training_adapters_or_a_head():
     assert rate(whole, {}) == pytest.approx(1.25e-4)
     assert rate(adapted, {"lora": 2}) == pytest.approx(5e-4)
     assert rate(head, {"freeze": ["encoder"]}) == pytest.approx(1e-3)
+    narrow = of_width(64)
+    freeze(narrow, ["encoder"])
+    assert rate(narrow, {"freeze": ["encoder"]}) == 4e-3
+    assert rate(whole, {}, optimizer="lamb") == 1e-3
+
+
+def test_why_is_told():
+    def why(model, **start):
+        return peak_learning_rate(model, TrainingConfig(), StartConfig(**start))[1]
+
+    assert why(of_width(64)) == "for fresh weights"
+    assert why(of_width(64), checkpoint="a") == "for fine-tuning"
+    assert why(of_width(64), checkpoint="a", lora=1) == "for adapters"
+    head = of_width(64)
+    freeze(head, ["encoder"])
+    assert why(head, checkpoint="a") == "for a head on a frozen model"
 
 
 def test_several_targets_have_the_rate_of_their_encoder():

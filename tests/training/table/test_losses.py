@@ -53,3 +53,11 @@ def test_losses_are_weighted_by_task():
     assert weighted_mean(losses, [CLASSES, NUMBER], {}).item() == 2.5
     assert weighted_mean(losses, [CLASSES, NUMBER], {"n": 0.0}).item() == 1.0
     assert weighted_mean(losses, [CLASSES, NUMBER], {"c": 3.0}).item() == pytest.approx(1.75)
+    assert weighted_mean(losses, [CLASSES, NUMBER], {"c": 3.0, "other": 9.0}).item() == pytest.approx(1.75)
+
+
+def test_smoothing_moves_a_share_of_the_answer_to_all_classes(generator):
+    outputs, truth = torch.randn(3, 3, generator=generator), torch.tensor([0, 1, 2])
+    expected = F.cross_entropy(outputs, truth, label_smoothing=0.3)
+    torch.testing.assert_close(target_loss(CLASSES, outputs, truth, label_smoothing=0.3), expected)
+    assert not torch.isclose(target_loss(CLASSES, outputs, truth), expected)

@@ -1,10 +1,14 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from data_helpers import table_of
 from perceiver_pytorch.data import InputSpec, TableDataset, collate, recognise_columns
+from perceiver_pytorch.training.table.augment import Mixture
 from perceiver_pytorch.training.table.build import build_model
+from perceiver_pytorch.training.table.losses import target_loss, weighted_mean
 from perceiver_pytorch.training.table.module import TableModule
 from perceiver_pytorch.training.table.settings import AugmentConfig
 from training_helpers import tiny_config
@@ -66,3 +70,77 @@ def test_validation_is_measured_over_all_rows_at_once(spec_and_batch, monkeypatc
     parts = [target.score(metrics, target.score_name()) for target, metrics in zip(spec.targets, measured, strict=True)]
     assert [logged["val_accuracy/c"], logged["val_r2/n"]] == pytest.approx(parts)
     assert not trained._seen
+
+
+def logging(trained, monkeypatch):
+    logged = {}
+    monkeypatch.setattr(trained, "log", lambda name, value, **how: logged.update({name: (value, how)}))
+    return logged
+
+
+def test_a_step_logs_its_loss_and_the_mean_over_rows(spec_and_batch, monkeypatch):
+    spec, batch = spec_and_batch
+    trained, losses = module(spec, label_smoothing=0.25), iter([1.0, 4.0])
+    logged, seen = logging(trained, monkeypatch), []
+    monkeypatch.setattr(
+        trained, "_loss", lambda outputs, encoded, smoothing: seen.append(smoothing) or torch.tensor(next(losses))
+    )
+    trained.training_step(batch, 0)
+    few = dataclasses.replace(
+        batch, rows=batch.rows[:8], inputs={name: values[:8] for name, values in batch.inputs.items()},
+        masks={name: values[:8] for name, values in batch.masks.items()},
+        coordinates={name: values[:8] for name, values in batch.coordinates.items()},
+    )  # fmt: skip
+    assert trained.training_step(few, 1).item() == 4.0
+    assert seen == [0.25, 0.25]
+    assert logged["train_loss"][1] == {"prog_bar": True, "on_step": True, "on_epoch": False}
+    assert logged["train_loss_epoch"][1] == {"on_step": False, "on_epoch": True}
+    assert trained.train_loss.compute().item() == (24 * 1.0 + 8 * 4.0) / 32
+    assert {"train_loss.mean_value", "train_loss.weight"} <= set(trained.state_dict())
+
+
+def test_a_mixture_has_its_share_of_both_losses(spec_and_batch, monkeypatch):
+    spec, batch = spec_and_batch
+    trained, losses = module(spec, mixup=0.3), iter([1.0, 3.0])
+    logging(trained, monkeypatch)
+    monkeypatch.setattr(trained, "_loss", lambda *_: torch.tensor(next(losses)))
+    mixture = Mixture(torch.arange(ROWS).flip(0), 0.75)
+    monkeypatch.setattr("perceiver_pytorch.training.table.module.mixed", lambda batch, config: (batch, mixture))
+    assert trained.training_step(batch, 0).item() == 0.75 * 1.0 + 0.25 * 3.0
+
+
+@pytest.mark.parametrize("weights", [{}, {"n": 3.0}])
+def test_a_validation_is_without_smoothing_and_of_the_chosen_score(spec_and_batch, monkeypatch, weights):
+    spec, batch = spec_and_batch
+    trained = module(spec, label_smoothing=0.5, task_weights=weights, choose_by="macro_f1").eval()
+    logged = logging(trained, monkeypatch)
+    with torch.no_grad():
+        trained.validation_step(batch, 0)
+        trained.on_validation_epoch_end()
+        outputs = trained(batch)
+        losses = {
+            target.name: target_loss(target, outputs[target.name], batch.targets[target.name])
+            for target in spec.targets
+        }
+    assert logged["val_loss"][0].item() == pytest.approx(weighted_mean(losses, spec.targets, weights).item(), rel=1e-5)
+    assert set(logged) == {"val_loss", "val_score", "val_macro_f1/c", "val_r2/n"}
+    assert logged["val_loss"][1] == logged["val_score"][1] == {"prog_bar": True}
+    assert trained.ties_by_loss
+    assert not module(spec, choose_by="plain").ties_by_loss
+
+
+def test_one_target_has_one_score_and_one_that_is_unknown_has_none(spec_and_batch, monkeypatch):
+    spec, batch = spec_and_batch
+    one = module(InputSpec(spec.targets[:1], spec.modalities, spec.kinds)).eval()
+    logged = logging(one, monkeypatch)
+    with torch.no_grad():
+        one.validation_step(batch, 0)
+        one.on_validation_epoch_end()
+    assert set(logged) == {"val_loss", "val_accuracy"}
+    both = module(spec).eval()
+    logged = logging(both, monkeypatch)
+    unknown = {**batch.targets, "n": torch.full_like(batch.targets["n"], torch.nan)}
+    with torch.no_grad():
+        both.validation_step(dataclasses.replace(batch, targets=unknown), 0)
+        both.on_validation_epoch_end()
+    assert set(logged) == {"val_loss", "val_score", "val_accuracy/c"}

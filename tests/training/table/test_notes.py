@@ -1,10 +1,19 @@
 import dataclasses
 from types import SimpleNamespace
 
+from perceiver_pytorch.data import ShardedTable
 from perceiver_pytorch.data.loading import Waiting
 from perceiver_pytorch.data.losses import Change, Losses
+from perceiver_pytorch.data.spelling.spellings import Spelling, Spellings
 from perceiver_pytorch.training.run.planning import Plan
-from perceiver_pytorch.training.table.notes import change_notes, loss_lines, reading_notes, result_notes, waiting_note
+from perceiver_pytorch.training.table.notes import (
+    change_notes,
+    loss_lines,
+    reading_notes,
+    result_notes,
+    waiting_note,
+    written_notes,
+)
 
 
 class Rows(SimpleNamespace):
@@ -48,3 +57,29 @@ def test_a_time_limit_that_shortened_training_is_told():
     (text,) = result_notes("test", None, plan)
     assert text == "The time limit of 60 s left time for 1,200 of 5,000 steps; the learning rate ended with them."
     assert result_notes("test", None, dataclasses.replace(plan, steps=5000)) == []
+
+
+def test_how_shards_were_read_is_told():
+    class Shards(ShardedTable):
+        shards, window = range(1200), 4096
+
+        def __init__(self):
+            pass
+
+    (note,) = reading_notes(Shards(), {"train": Rows(prepared=True)})
+    assert note == (
+        "The rows stay in 1,200 shards. Column statistics come from a sample of the rows, spread over the shards, with "
+        "at least one row of each class. Rows are mixed within 4,096 at a time."
+    )
+    assert len(reading_notes(Shards(), {"train": Rows(prepared=False)})) == 2
+
+
+def test_numbers_and_dates_of_another_spelling_are_told():
+    day = Spelling("day", date_format="%d.%m.%Y")
+    columns = (Spelling("price", decimal=","), Spelling("note", missing=("-",)), day)
+    (note,) = written_notes(SimpleNamespace(spellings=Spellings(columns=columns)))
+    assert note.startswith("Numbers and dates are read as they are written: price as ")
+    assert ", day as " in note
+    assert "note" not in note
+    assert written_notes(SimpleNamespace(spellings=None)) == []
+    assert written_notes(SimpleNamespace(spellings=Spellings(columns=columns[1:2]))) == []

@@ -1,8 +1,13 @@
 import dataclasses
+import json
 
+import numpy as np
 import pytest
 
+from data_helpers import fitted, table_of
 from perceiver_pytorch._settings import dump_config
+from perceiver_pytorch.data import ClassTarget
+from perceiver_pytorch.training.table.build import build_model
 from perceiver_pytorch.training.table.run import TableRun
 from training_helpers import tiny_config
 
@@ -43,6 +48,45 @@ def test_what_is_not_there_yet_is_named(tmp_path):
 
 def test_a_run_with_a_setting_of_a_kind_that_is_not_installed_says_so(tmp_path):
     run = TableRun.create(tmp_path / "run")
-    run.config_file.write_text("data:\n  max_dna_length: 3\n")
+    run.config_file.write_text("data:\n  max_dna_length: 3\nmodel: {}\ntraining: {}\n")
     with pytest.raises(ValueError, match=r"config.yaml: data has no 'max_dna_length'.*install that package"):
         run.config()
+
+
+def test_what_was_doubtful_is_read_back_and_nothing_of_early_versions(tmp_path):
+    run = TableRun.create(tmp_path / "run")
+    assert run.warnings() == []
+    run.write_warnings(("one", "two"))
+    assert run.warnings() == ["one", "two"]
+    run.warnings_file.write_text('{"warnings": [1]}')
+    with pytest.raises(ValueError, match="warnings must be"):
+        run.warnings()
+    run.table_file.touch()
+    run.report_file.touch()
+    names = [path.name for path in run.needed_to_predict]
+    assert names == ["config.yaml", "input_spec.json", "config.json", "model.safetensors"]
+    run.discard()
+    assert list(run.path.iterdir()) == []
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_its_model_is_read_back_if_it_fits_what_was_learned(tmp_path, several):
+    table = table_of(tmp_path, x=np.linspace(0, 1, 12).tolist(), y=["a", "b"] * 6)
+    spec, _ = fitted(table, "y")
+    if several:
+        spec = dataclasses.replace(spec, targets=(*spec.targets, ClassTarget("z", ("u", "v", "w"), (1, 1, 1))))
+    run, model = TableRun.create(tmp_path / "run"), build_model(spec, tiny_config("unused").model)
+    run.write_model(model)
+    with pytest.raises(ValueError, match=r"has no input_spec\.json"):
+        run.model()
+    run.write_spec(spec)
+    assert run.spec() == spec
+    assert type(run.model()) is type(model)
+    assert not run.model().training
+    other = dataclasses.replace(spec, targets=(ClassTarget("y", ("a", "b", "c"), (1, 1, 1)), *spec.targets[1:]))
+    run.write_spec(other)
+    with pytest.raises(ValueError, match=r"input_spec\.json.*targets must be"):
+        run.model()
+    run.spec_file.write_text(json.dumps({"targets": 3}))
+    with pytest.raises(ValueError, match=r"input_spec\.json"):
+        run.spec()

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -5,9 +6,17 @@ import yaml
 
 from perceiver_pytorch._settings import all_settings, dump_config, load_config, read_settings, with_keywords
 from perceiver_pytorch.cli.options import PANELS
+from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.training.language.settings import LanguageTraining
 from perceiver_pytorch.training.run.settings import TrainingSettings
-from perceiver_pytorch.training.table.settings import PRESETS, FitConfig, TrainingConfig, preset
+from perceiver_pytorch.training.table.settings import (
+    PRESETS,
+    FitConfig,
+    StartConfig,
+    TableSettings,
+    TrainingConfig,
+    preset,
+)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -80,3 +89,137 @@ def test_what_is_not_given_stays():
     base = preset("small")
     config = read_settings(FitConfig, {"model": {"depth": 5}}, base=base)
     assert (config.model.depth, config.model.latent_dim) == (5, base.model.latent_dim)
+
+
+MODEL = {
+    "depth": 2,
+    "num_latents": 16,
+    "latent_dim": 64,
+    "cross_heads": 4,
+    "cross_dim_head": 16,
+    "latent_heads": 4,
+    "latent_dim_head": 16,
+    "num_latent_blocks_per_layer": 2,
+    "widening_factor": 4,
+    "weight_tie_layers": False,
+    "num_freq_bands": 8,
+    "embedding_dim": 32,
+    "split_embedding": False,
+    "modality_code_dim": None,
+    "style": "paper",
+}
+SMALL = {"depth": 3, "num_latents": 64, "latent_dim": 128, "latent_heads": 8, "num_latent_blocks_per_layer": 3}
+BASE = {"depth": 4, "num_latents": 256, "latent_dim": 512, "cross_heads": 1, "cross_dim_head": 64, "latent_heads": 8,
+        "latent_dim_head": 64, "num_latent_blocks_per_layer": 6, "weight_tie_layers": True, "num_freq_bands": 32,
+        "embedding_dim": 128}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("tiny", {}), ("small", SMALL | {"num_freq_bands": 16, "embedding_dim": 64}), ("base", BASE)],
+)
+def test_sizes_of_presets(name, changes):
+    config = preset(name)
+    found = dataclasses.asdict(config)
+    assert found["model"] | MODEL | changes == found["model"]
+    base = name == "base"
+    assert config.training == TrainingConfig(optimizer="lamb" if base else "adamw", weight_decay=0.1)
+    images = config.data.max_image_size, config.data.max_image_tokens, config.data.max_text_bytes
+    plain = FitConfig().data
+    assert images == (
+        (224, 4096, 2048) if base else (plain.max_image_size, plain.max_image_tokens, plain.max_text_bytes)
+    )
+
+
+def test_what_is_not_given():
+    assert dataclasses.asdict(TableSettings()) == {
+        **dict.fromkeys(("label_separator", "split", "encoding", "delimiter", "quoting", "stream", "table_mb")),
+        "table": "",
+        "target": "",
+        "target_kinds": {},
+        "columns": {},
+        "val_fraction": 0.1,
+        "val_draw": "covering",
+        "on_error": "raise",
+        "skip_lines": 0,
+        "header": True,
+        "allow_outside": False,
+        "cache_mb": 2048,
+        "cell_mb": 512,
+    }
+    assert dataclasses.asdict(TrainingConfig()) == {
+        **dataclasses.asdict(TrainingSettings()),
+        "epochs": 30,
+        "token_dropout": 0.0,
+        "modality_dropout": 0.0,
+        "label_smoothing": 0.05,
+        "class_weights": "none",
+        "choose_by": "suited",
+        "task_weights": {},
+        "num_workers": None,
+    }
+    whole = FitConfig()
+    assert (whole.augment.enabled, whole.augment.mixup) == (True, 0.0)
+    assert dataclasses.asdict(whole.start) == {"checkpoint": "", "freeze": [], "lora": 0}
+    assert [preset("tiny", table).training.epochs for table in ("digits", "easy-vqa", "mine.csv", None)] == [
+        5,
+        8,
+        30,
+        30,
+    ]
+    assert [preset("tiny", table).data.target for table in ("digits", "easy-vqa", "mine.csv")] == ["answer"] * 2 + [""]
+    with pytest.raises(ValueError, match="preset must be one of 'tiny', 'small', 'base'; got 'huge'"):
+        preset("huge")
+
+
+def test_what_may_change_about_a_run_that_goes_on():
+    unless_skipped = "data.on_error=raise"
+    assert {setting.path: setting.knob.resumable for setting in all_settings(FitConfig) if setting.knob.resumable} == {
+        "data.table": True,
+        "data.table_mb": True,
+        "training.checkpoint_every": True,
+        "training.num_workers": True,
+        **{f"data.{name}": unless_skipped for name in ("allow_outside", "cache_mb", "cell_mb")},
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed", "refused"),
+    [
+        ("data.skip_lines", [0], [-1]),
+        ("data.table_mb", [1], [0]),
+        ("data.cache_mb", [0], [-1]),
+        ("data.cell_mb", [1], [0]),
+        ("data.quoting", ["doubled", "backslash", "none"], ["single"]),
+        ("data.on_error", ["raise", "skip"], ["stop"]),
+        ("data.val_draw", ["covering", "proportional"], ["all"]),
+        ("model.embedding_dim", [1], [0]),
+        ("model.style", ["paper", "release"], ["new"]),
+        ("training.epochs", [1], [0]),
+        *((f"training.{name}", [0.0, 1.0], [-0.01, 1.01]) for name in ("token_dropout", "modality_dropout")),
+        ("training.label_smoothing", [0.0, 1.0], [-0.01, 1.01]),
+        ("training.class_weights", ["none", "balanced"], ["even"]),
+        ("training.choose_by", ["suited", "plain", "auroc"], ["loss"]),
+        ("training.num_workers", [0], [-1]),
+        ("augment.mixup", [0.0], [-0.01]),
+    ],
+)
+def test_limits_are_allowed_and_what_is_behind_them_is_not(path, allowed, refused):
+    group, name = path.split(".")
+    for value in allowed:
+        read_settings(FitConfig, {group: {name: value}})
+    for value in refused:
+        with pytest.raises(ValueError, match=name):
+            read_settings(FitConfig, {group: {name: value}})
+
+
+def test_fine_tuning_needs_something_to_start_from():
+    StartConfig(checkpoint="runs/many", freeze=["encoder"], lora=1)
+    for given in ({"freeze": ["encoder"]}, {"lora": 1}):
+        with pytest.raises(ValueError, match=r"freeze and lora need a checkpoint to start from \(--from\)"):
+            StartConfig(**given)
+
+
+def test_the_choice_knows_whether_classes_count_alike():
+    assert TrainingConfig().choice == Choice("suited", balanced=False)
+    assert TrainingConfig(choose_by="plain", class_weights="balanced").choice == Choice("plain", balanced=True)

@@ -45,3 +45,12 @@ def test_a_row_without_anything_stays_without(batch):
     empty = Batch(batch.inputs, masks, batch.targets, batch.rows)
     hidden = thinned(empty, TrainingConfig(modality_dropout=0.5, token_dropout=0.5)).masks
     assert not any(mask.any() for mask in hidden.values())
+
+
+def test_all_or_none_of_the_tokens(batch):
+    assert not thinned(batch, TrainingConfig(token_dropout=1.0)).masks["image"].any()
+    kept = thinned(batch, TrainingConfig(modality_dropout=1.0)).masks
+    there = torch.stack([kept["image"].flatten(1).any(1), kept["text"].any(1)])
+    assert (there.sum(0) == 1).all()  # one of two stays, whichever it is
+    assert 0.2 < there[1].float().mean() < 0.55
+    assert torch.equal(thinned(batch, TrainingConfig(modality_dropout=1e-9)).masks["text"], batch.masks["text"])

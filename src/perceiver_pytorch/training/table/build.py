@@ -65,8 +65,8 @@ def check_fits(spec: InputSpec, model: Any) -> None:
     """
     declared = model.modalities if hasattr(model, "modalities") else model.encoder.modalities
     published = {column["name"] for column in getattr(model, "reads", {}).values()}
-    names = {model_name(modality.name) for modality in spec.modalities}
-    if names != {*declared, *published}:
+    names = [model_name(modality.name) for modality in spec.modalities]
+    if {*names} != {*declared, *published}:
         raise ValueError(f"modalities must be those of the model ({', '.join(declared)}), got {', '.join(names)}")
     for modality in spec.modalities:
         if (other := declared.get(model_name(modality.name))) is None:
