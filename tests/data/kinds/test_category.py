@@ -54,7 +54,7 @@ def test_ids_notes_and_meanings_of_several_columns():
     ],
 )
 def test_wrong_values_are_named(columns, values, reason):
-    with pytest.raises(ValueError, match=f"^{reason}$"):
+    with pytest.raises(ValueError, match=rf"^{reason}$"):
         CategoriesSpec("c", columns, values)
 
 

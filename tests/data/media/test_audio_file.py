@@ -3,6 +3,7 @@
 import contextlib
 import io
 import tracemalloc
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,10 +13,10 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_helpers import wav
+from data_helpers import shades, video, wav
 from perceiver_pytorch.data import AudioSpec, DataError, Where
 from perceiver_pytorch.data.media import decoding
-from perceiver_pytorch.data.media.audio_file import AudioFacts, read_audio
+from perceiver_pytorch.data.media.audio_file import AudioFacts, NoSoundError, read_audio
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
 
@@ -186,3 +187,107 @@ def test_mutated_files_are_read_or_refused(kind, changes, data):
         return
     assert encoded.values.shape[1] == 32
     assert np.isfinite(encoded.values).all()
+
+
+def test_facts_are_those_of_the_header(tmp_path):
+    assert AudioFacts.look(wav(np.zeros(4000), 16000)) == AudioFacts(16000, 0.25)
+    (tmp_path / "a.flac").write_bytes(sound(TONE[:2000], "FLAC"))
+    assert AudioFacts.look(tmp_path / "a.flac") == AudioFacts(8000, 0.25)
+    film = AudioFacts.look(aac(TONE, "matroska"))
+    assert (film.sample_rate, film.seconds) == (8000, pytest.approx(1.1, abs=0.1))
+    assert AudioFacts.look(sound(TONE, "MP3")) == AudioFacts(8000, pytest.approx(1.0, abs=0.01))
+    with pytest.raises(NoSoundError, match=r"^the file has no sound track$"):
+        AudioFacts.look(video(shades(3)))
+    with pytest.raises(NoSoundError, match=r"^the file has no sound track$"):
+        read_audio(video(shades(3)), 8000, 100)
+    with pytest.raises(ValueError, match="the sound cannot be decoded"):
+        AudioFacts.look(b"junk")
+
+
+def test_sounds_that_cannot_be_used_say_why():
+    with pytest.raises(ValueError, match=r"^the sound has no samples$"):
+        read_audio(wav(np.zeros(0)), 8000, 100)
+    odd = TONE[:50].copy()
+    odd[7] = np.nan
+    with pytest.raises(ValueError, match=r"^the sound has samples that are not finite numbers$"):
+        read_audio(sound(odd, "WAV", "FLOAT"), 8000, 100)
+    with pytest.raises(ValueError, match=r"^the sound is shorter than one sample at 10 Hz$"):
+        read_audio(wav(np.zeros(3)), 10, 100)
+    with pytest.raises(ValueError, match=r"^the sound cannot be decoded \(Error : flac decoder lost sync"):
+        read_audio(sound(TONE, "FLAC")[:2000], 8000, 8000)
+
+
+@pytest.mark.parametrize("rate", [1 << 20, (1 << 20) + 1])
+def test_the_highest_rate(rate):
+    data = wav(np.zeros(100), rate)
+    if rate == 1 << 20:
+        assert len(read_audio(data, rate, 100).samples) == 100
+    else:
+        with pytest.raises(ValueError, match=rf"^the sound cannot be decoded \(a rate of {rate} Hz\)$"):
+            read_audio(data, rate, 100)
+
+
+def test_a_cut_sees_the_samples_behind_it_and_keeps_as_many_as_are_wanted():
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 16000)
+    whole = read_audio(sound(noise, "WAV", "FLOAT", 16000), 8000, 8000).samples
+    for wanted in (1000, 4000):
+        part = read_audio(sound(noise, "WAV", "FLOAT", 16000), 8000, wanted)
+        assert part.samples.shape == (wanted, 1)
+        assert part.longer
+        np.testing.assert_allclose(part.samples, whole[:wanted], atol=1e-4)
+    exact = read_audio(sound(noise, "WAV", "FLOAT", 16000), 16000, 16000)
+    assert (len(exact.samples), exact.longer) == (16000, False)
+    assert read_audio(sound(noise, "WAV", "FLOAT", 16000), 16000, 15999).longer
+    np.testing.assert_allclose(exact.samples[:, 0], noise, atol=1e-6)
+
+
+def test_memory_is_claimed_for_what_is_read_and_resampled():
+    data = wav(np.zeros(80_000))
+    needed = 8 * 8800  # the wanted second, a tenth of one more, twice
+    assert len(read_audio(data, 8000, 8000, most=needed).samples) == 8000
+    with pytest.raises(ValueError, match=r"^the sound takes 1 MB .*\(1 s at 8000 Hz\)"):
+        read_audio(data, 8000, 8000, most=needed - 1)
+    assert len(read_audio(data, 8000, 8000, 2, most=2 * needed).samples) == 8000
+    with pytest.raises(ValueError, match="the sound takes"):
+        read_audio(data, 8000, 8000, 2, most=2 * needed - 1)
+    mp3 = sound(np.tile(TONE, 10), "MP3")
+    with pytest.raises(ValueError, match=r"the sound takes 1 MB .*\(1 channels\)"):
+        read_audio(mp3, 8000, 8000, most=4 * 8000 - 1)
+    with pytest.raises(ValueError, match=r"the sound takes 1 MB .*\(\d s at 8000 Hz\)"):
+        read_audio(mp3, 8000, 80_000, most=8 * 40_000)
+
+
+def test_a_track_that_begins_after_its_picture_has_silence_before_it():
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="matroska") as container:
+        picture = container.add_stream("mpeg4", rate=10)
+        picture.width, picture.height, picture.pix_fmt = 16, 16, "yuv420p"
+        track = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        for _ in range(10):
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")))
+        container.mux(picture.encode())
+        samples = np.full((1, 4000), 8192, np.int16)
+        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 8000, 4000, Fraction(1, 8000)
+        container.mux(track.encode(frame))
+        container.mux(track.encode())
+    found = read_audio(buffer.getvalue(), 8000, 8000).samples[:, 0]
+    assert len(found) == 8000
+    assert not found[:4000].any()
+    np.testing.assert_allclose(found[4000:], 0.25)
+    assert not read_audio(buffer.getvalue(), 8000, 1000).samples.any()
+
+
+def test_silence_that_fills_a_codecs_frames_makes_no_sound_longer():
+    data = aac(TONE, "mp4")
+    length = len(read_audio(data, 8000, 80_000).samples)
+    assert 8000 < length < 8000 + 2500
+    assert not read_audio(data, 8000, length - 2500).longer
+    assert read_audio(data, 8000, length - 2501).longer
+    assert read_audio(data, 8000, 1000).samples.shape == (1000, 1)
+
+
+def test_mp3_is_left_to_ffmpeg(monkeypatch, tmp_path):
+    (tmp_path / "a.mp3").write_bytes(sound(TONE, "MP3"))
+    monkeypatch.setattr(soundfile, "SoundFile", lambda *_: pytest.fail("libsndfile"))
+    assert len(read_audio(tmp_path / "a.mp3", 8000, 8000).samples) == 8000
