@@ -19,9 +19,12 @@ from perceiver_pytorch.data import (
     LabelsTarget,
     NumbersSpec,
     NumberTarget,
+    PointsSpec,
     Sample,
+    SeriesSpec,
     TableDataset,
     TextSpec,
+    VideoSpec,
     collate,
 )
 
@@ -110,3 +113,38 @@ def test_batches_from_a_loader_move_to_a_device(av_table):
 def test_no_sample_is_an_error():
     with pytest.raises(DataError, match="got none"):
         collate([], SPEC)
+
+
+def test_places_are_padded_with_zeros_and_cut_as_the_batch():
+    series = SeriesSpec("s", 4, (0.0,), (1.0,), span=10.0, step=1.0)
+    cloud = PointsSpec("p", 4, (0.0, 0.0), 1.0, (), ())
+    film = VideoSpec("v", 5.0, 4, 4, 4, 4, clock=2.0)
+    spec = InputSpec((ClassTarget("y", ("a", "b"), (1, 1)),), (series, cloud, film), {})
+    ones = [np.ones((steps, 1), np.float32) for steps in (2, 3)]
+    places = [np.array(values, np.float32) for values in ([-1, 1], [-1, 0, 1], [[1, 2]])]
+    frames = Encoded(np.ones((3, 1, 1, 48), np.uint8))
+    rows = [
+        Sample({"s": Encoded(ones[0], None, (places[0],)), "p": None, "v": frames}, {"y": np.int64(0)}, 5),
+        Sample({"s": Encoded(ones[1], None, (places[1],)), "p": Encoded(places[2], None, (places[2],)), "v": None},
+               {"y": np.int64(0)}, 7),
+        Sample({"s": None, "p": None, "v": None}, {"y": np.int64(0)}, 9),
+    ]  # fmt: skip
+    batch = collate(rows, spec)
+    assert batch.coordinates["s"][0].tolist() == [[-1, 1, 0], [-1, 0, 1], [0, 0, 0]]
+    assert batch.coordinates["p"][0].tolist() == [[[0, 0]], [[1, 2]], [[0, 0]]]
+    time, *others = batch.coordinates["v"]
+    np.testing.assert_allclose(time, [-1, -0.8, -0.6], atol=1e-6)
+    assert others == [None, None]
+    assert batch.inputs["s"].shape == (3, 3, 1)
+    assert batch.masks["s"].tolist() == [[True, True, False], [True] * 3, [False] * 3]
+    assert batch.coordinates["s"][0].dtype == torch.float32
+    nothing = collate(rows[2:], spec)
+    assert {name: tuple(values.shape) for name, values in nothing.inputs.items()} == {
+        "s": (1, 1, 1),
+        "p": (1, 1, 2),
+        "v": (1, 1, 1, 1, 48),
+    }
+    moved = batch.to("meta")
+    assert moved.coordinates["v"][1] is None
+    assert moved.coordinates["s"][0].device.type == "meta"
+    assert list(moved.coordinates) == ["s", "p", "v"]

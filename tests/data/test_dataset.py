@@ -6,7 +6,8 @@ import pytest
 
 from data_helpers import fitted, png, table_of, write_table
 from perceiver_pytorch._processes import DecodingMemoryError
-from perceiver_pytorch.data import DataError, ImageSpec, InputSpec, Table, TableDataset, dataset
+from perceiver_pytorch.data import DataError, Encoded, ImageSpec, InputSpec, Sample, Table, TableDataset, dataset
+from perceiver_pytorch.data.losses import Change
 
 
 def test_samples_are_those_of_the_rows(av_table):
@@ -235,3 +236,133 @@ def test_what_a_file_does_is_a_bad_row_and_what_the_computer_lacks_is_not(av_tab
     else:
         with pytest.raises(expected, match=r"no process|Too many|too little memory to decode row .*no room"):
             data.samples([0])
+
+
+def numbers(tmp_path, count=20, **options):
+    table = table_of(tmp_path, y=["a", "b"] * (count // 2), x=[float(i) for i in range(count)])
+    spec = InputSpec.fit(table, {"x": "number"}, target="y", rows=np.arange(count))
+    return TableDataset(table, np.arange(count), spec, **options)
+
+
+def test_by_default_a_bad_row_stops_and_a_gigabyte_is_kept(tmp_path):
+    data = numbers(tmp_path)
+    assert (data.on_error, data.allow_outside, data.require_target, data.workers) == ("raise", False, True, None)
+    assert (data._free_bytes, data.cell_bytes, data.prepared, data.bad) == (1 << 30, 512 << 20, False, {})
+    data.prepare()
+    assert data.prepared
+    assert data.losses.rows == 20
+
+
+def test_a_sample_is_kept_if_all_of_it_fits(tmp_path):
+    each = 600 + 4  # Python's objects around the row and its array; a float32
+    for room, kept in ((each - 1, 0), (each, 1), (2 * each - 1, 1), (2 * each, 2)):
+        data = numbers(tmp_path, cache_bytes=room)
+        data.prepare()
+        assert list(data._samples) == list(range(kept))
+        assert data._free_bytes == room - kept * each
+        data[0]  # a row that is kept takes its place once
+        assert data._free_bytes == room - kept * each
+    assert numbers(tmp_path, cache_bytes=20 * each).fits()
+    assert not numbers(tmp_path, cache_bytes=20 * each - 1).fits()
+    shared = numbers(tmp_path, cache_bytes=99)
+    shared.share_cache(2)
+    assert shared._free_bytes == 49
+
+
+def test_what_rows_cost_is_judged_by_some_that_can_be_read(tmp_path):
+    table = table_of(tmp_path, y=["a", "b"] * 20, x=["1", *["oops"] * 4, *(str(i) for i in range(35))])
+    spec = InputSpec.fit(table, {"x": "number"}, target="y", rows=np.arange(5, 40))
+    data = TableDataset(table, np.arange(40), spec)
+    assert data._usual_row.nbytes == 604
+    assert 0 <= data._usual_row.seconds < 1
+    nothing = TableDataset(table, np.arange(1, 5), spec)
+    assert nothing._usual_row.nbytes == 0
+
+
+def test_cells_that_lead_to_nothing_count_as_missing_and_are_told(tmp_path):
+    table = table_of(tmp_path, y=["a", "b"] * 4, x=[[1.0, 2.0], [None], [], None] * 2)
+    spec = InputSpec.fit(table, {"x": "series"}, target="y", rows=np.arange(8))
+    data = TableDataset(table, np.arange(8), spec)
+    assert [data[i].emptied for i in range(4)] == [(), ("x",), (), ()]
+    (change,) = data[1].changes
+    assert change == ("x", Change("empty"))
+    data.prepare()
+    assert data.losses.lines() == [
+        "2 of 8 rows (rows 1, 5): cells of 'x' hold or lead to nothing that can be read, and count as missing"
+    ]
+
+
+def test_changes_name_their_modality():
+    inputs = {"a": Encoded(np.zeros(1), changes=("cut", Change("clipped", "c", "9"))), "b": None}
+    sample = Sample(inputs, {}, 3, ("b",))
+    assert sample.changes == [("b", Change("empty")), ("a", Change("cut")), ("a", Change("clipped", "c", "9"))]
+
+
+def test_several_targets_may_be_missing_but_not_all(tmp_path):
+    table = table_of(tmp_path, y=["a", "b", None, None], z=["p", None, "q", None], x=[1.0, 2, 3, 4])
+    spec = InputSpec.fit(table, {"x": "number"}, target=["y", "z"], rows=np.arange(3))
+    data = TableDataset(table, np.arange(4), spec)
+    assert [int(data[i].targets["y"]) for i in range(3)] == [0, 1, -1]
+    with pytest.raises(DataError, match=r"row 3, column 'y': all targets are missing \(y, z\)"):
+        data[3]
+    without = table_of(tmp_path, y=["a", "b"], x=[1.0, 2.0])
+    assert int(TableDataset(without, np.arange(2), spec)[1].targets["z"]) == -1
+    neither = table_of(tmp_path, x=[1.0, 2.0])
+    with pytest.raises(DataError, match="no column 'y'"):
+        TableDataset(neither, np.arange(2), spec)
+    assert TableDataset(neither, np.arange(2), spec, require_target=False)[0].row == 0
+
+
+def test_processes_are_started_where_it_pays(tmp_path, monkeypatch):
+    def asked(count=20, seconds=1.0, cores=4, **options):
+        monkeypatch.setattr(dataset.os, "cpu_count", lambda: cores)
+        data = numbers(tmp_path, count, **options)
+        data.__dict__["_usual_row"] = dataset.UsualRow(604.0, seconds)
+        return data._preparing_workers()
+
+    assert asked() == 4
+    assert asked(cores=99) == 8
+    assert asked(cores=2) == 2
+    assert asked(cores=1) == asked(cores=None) == 0
+    assert asked(workers=1) == 1
+    assert asked(workers=0) == 0
+    assert asked(count=16) == 0
+    assert asked(count=18) == 4
+    assert asked(seconds=0.1) == 0  # two seconds in all
+    assert asked(seconds=0.101) == 4
+
+
+def test_portions_hold_a_few_megabytes_and_256_rows_at_most(tmp_path, monkeypatch):
+    portions = []
+
+    def in_workers(decode, parts, workers):
+        portions.append((list(map(len, parts)), workers))
+        yield from map(decode, parts)
+
+    monkeypatch.setattr(dataset, "in_workers", in_workers)
+    data = numbers(tmp_path, 600)
+    for nbytes in (1.0, (4 << 20) / 250, 9 << 20):
+        data.__dict__["_usual_row"] = dataset.UsualRow(nbytes, 1.0)
+        assert [row for row, _ in data._read_in_workers(3)] == list(range(600))
+    assert portions == [([256, 256, 88], 3), ([250, 250, 100], 3), ([1] * 600, 3)]
+    there = data._for_worker()
+    assert (there._free_bytes, there._samples, there._decoded) == (64 << 20, {}, {})
+    assert numbers(tmp_path, cache_bytes=5)._for_worker()._free_bytes == 5
+
+
+def test_progress_is_told_now_and_then(tmp_path, monkeypatch):
+    clock = iter(np.arange(1000) * 0.15)
+    monkeypatch.setattr(dataset.time, "monotonic", lambda: next(clock))
+    seen = []
+    numbers(tmp_path, 10, workers=0).prepare(lambda done, total: seen.append(done))
+    assert seen == [0, 2, 4, 6, 8, 10]
+
+
+def test_a_bad_row_says_what_would_leave_it_out(tmp_path):
+    data = numbers(tmp_path)
+    bad = dataset.BadRow(3, "x", "it is odd")
+    assert str(data.error(bad)).endswith("row 3, column 'x': it is odd; --on-error skip leaves such rows out")
+    skipping = numbers(tmp_path, on_error="skip")
+    error = skipping.error(dataset.BadRow(3, None, "it is odd"))
+    assert str(error).endswith("row 3: it is odd")
+    assert (error.row, error.column, error.reason) == (3, None, "it is odd")
