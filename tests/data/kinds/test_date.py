@@ -99,3 +99,42 @@ def test_a_date_that_python_has_not_is_named(tmp_path):
     pyarrow.parquet.write_table(pa.table({"when": pa.array([0, 2**62], pa.timestamp("us")), "y": ["a", "b"]}), path)
     with pytest.raises(DataError, match="column 'when' has a date outside the years 1 to 9999"):
         load_table(path)
+
+
+def test_all_parts_of_a_date():
+    spec = DatesSpec("dates", ("day",), (18262.0,), (10.0,))  # 2020-01-01
+    values = spec.encode({"day": datetime.datetime(2020, 7, 2, 6, 30, 15, 500_000)}, WHERE).values[0]
+    day = (6 * 3600 + 30 * 60 + 15.5) / 86400
+    shares = [(183 + day) / 366, 6 / 12, 1 / 31, 3 / 7, day]
+    expected = [f(2 * math.pi * share) for share in shares for f in (math.sin, math.cos)]
+    np.testing.assert_allclose(values[2:], expected, atol=1e-6)
+    assert values[0] == 10  # 183 days later
+    assert values[1] == pytest.approx(50 - 18262 / 365.2425, abs=1e-4)
+    odd = spec.encode({"day": datetime.datetime(2021, 12, 31)}, WHERE).values[0]
+    np.testing.assert_allclose(
+        odd[2:4], [math.sin(2 * math.pi * 364 / 365), math.cos(2 * math.pi * 364 / 365)], atol=1e-6
+    )
+    wide = DatesSpec("dates", ("day",), (0.0,), (3652.425,)).encode({"day": "1990-01-01"}, WHERE).values[0]
+    assert wide[1] == pytest.approx(2)
+    assert wide[0] == pytest.approx(7305 / 3652.425)
+
+
+def test_moments_of_dates():
+    first, second = datetime.datetime(2020, 1, 1), datetime.datetime(2020, 1, 3)
+    spec = DatesSpec.fit("dates", {"a": [first, None, second], "b": [None], "c": [first, first]})
+    assert (spec.means, spec.stds) == ((18263.0, 0.0, 18262.0), (1.0, 1.0, 1.0))
+    assert (spec.channels, spec.axes, spec.name, spec.columns) == (12, (3,), "dates", ("a", "b", "c"))
+    near = DatesSpec.fit("dates", {"a": [first, first + datetime.timedelta(seconds=1)]})
+    assert near.stds[0] == pytest.approx(0.5 / 86400, rel=1e-3)
+    assert spec.note() == ("mostly 2020-01-01 to 2020-01-03, 1969-12-31 to 1970-01-02, 2019-12-31 to 2020-01-02")
+    assert DatesSpec("dates", ("a",), (1e9,), (1.0,)).note() == "mostly ? to ?"
+
+
+def test_ten_deviations_are_kept():
+    spec = DatesSpec("dates", ("a", "b"), (0.0, 0.0), (1.0, 1.0))
+    assert spec.encode({"a": "1970-01-11", "b": None}, WHERE).changes == ()
+    late = spec.encode({"a": "1970-01-11T00:00:01", "b": "1969-12-01"}, WHERE)
+    assert [change.column for change in late.changes] == ["a", "b"]
+    assert late.values[:, 0].tolist() == [10, -10]
+    assert late.mask is None
+    assert late.values.dtype == np.float32

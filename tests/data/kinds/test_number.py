@@ -11,6 +11,7 @@ from perceiver_pytorch.data import (
     NumbersSpec,
     Where,
 )
+from perceiver_pytorch.data.kinds.number import NumberKind
 from perceiver_pytorch.data.losses import Change
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
@@ -59,3 +60,50 @@ class TestNumbers:
     def test_what_is_no_number_is_named(self, cell):
         with pytest.raises(DataError, match=r"row 17, column 'a': must be a .*number"):
             self.spec.encode({"a": cell, "b": 1, "c": 1}, WHERE)
+
+
+def test_numbers_of_a_spec():
+    spec = NumbersSpec("n", ("a", "b"), (0.0, 1.0), (1.0, 2.0))
+    assert (spec.axes, spec.channels, spec.shared, spec.vocab_size, spec.dtype) == ((2,), 1, False, 0, "float32")
+    assert spec.note() == "standardised by the train rows"
+    assert set(spec.changes) == {"clipped", "digits"}
+    assert (NumberKind().together, NumberKind().plain, NumberKind().name) == (True, True, "number")
+
+
+def test_ten_deviations_are_kept_and_marks_have_no_digits_to_lose():
+    spec = NumbersSpec("n", ("a",), (1.0,), (2.0,))
+    for cell, value, clipped in ((21, 10, False), (-19, -10, False), (21.001, 10, True), (-99, -10, True)):
+        encoded = spec.encode({"a": cell}, WHERE)
+        assert encoded.values[0, 0] == value
+        assert bool(encoded.changes) == clipped
+    huge = spec.encode({"a": np.float32(1e20)}, WHERE)  # no decimal number of Python's
+    assert [change.what for change in huge.changes] == ["clipped"]
+    assert spec.encode({"a": "9007199254740991"}, WHERE).changes[1:] == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "mean", "std"),
+    [
+        ([], 0.0, 1.0),
+        ([7.0], 7.0, 1.0),
+        ([1.0, 3.0], 2.0, 1.0),
+        ([-5.0, -5.0], -5.0, 1.0),
+        ([1e15, 1e15 + 2], 1e15 + 1, 1.0),
+        ([0.0, 2e-200], 1e-200, 1e-200),
+    ],
+)
+def test_moments(values, mean, std):
+    spec = NumbersSpec.fit("n", {"a": [*values, None]})
+    assert (spec.means, spec.stds) == ((mean,), (pytest.approx(std),))
+
+
+def test_numbers_that_cannot_be_averaged_are_named():
+    with pytest.raises(DataError, match="column 'a': its numbers are too large to average"):
+        NumbersSpec.fit("n", {"a": [1e308, 1e308, -1e308]})
+    for means, stds in (((0.0,), (1.0,)), ((0.0, 0.0), (1.0,))):
+        with pytest.raises(ValueError, match=r"^means and stds must have one number per column$"):
+            NumbersSpec("n", ("a", "b"), means, stds)
+    with pytest.raises(ValueError, match="one number per column"):
+        NumbersSpec("n", (), (), ())
+    with pytest.raises(ValueError, match="each of stds must be"):
+        NumbersSpec("n", ("a",), (0.0,), (0.0,))

@@ -7,7 +7,7 @@ import pytest
 
 from data_helpers import fitted, table_of
 from perceiver_pytorch.data import DataError, InputSpec, SpecOptions, TableDataset, Where
-from perceiver_pytorch.data.kinds.set import SetSpec
+from perceiver_pytorch.data.kinds.set import SetSettings, SetSpec
 
 TAGS = [["blue"], ["red", "big"], ["red", None], [], None, ["big", "red", "red"]]
 
@@ -54,3 +54,27 @@ def test_every_id_says_what_it_means():
     assert SetSpec("tags", ("a",), 1).id_meanings() == [("tags", "a"), ("tags", None)]
     with pytest.raises(ValueError, match="must differ"):
         SetSpec("tags", ("a", "a"), 1)
+
+
+def test_the_most_common_names_and_the_largest_set_are_learned():
+    cells = [["a", "b", "c"], ["c", "b"], ["c"], None, "[1, {}]"]
+    spec = SetSpec.fit("t", cells, SetSettings())
+    assert spec == SetSpec("t", ("a", "b", "c"), 3)
+    assert SetSpec.fit("t", cells, SetSettings(max_set_names=2, max_set_size=2)) == SetSpec("t", ("b", "c"), 2)
+    assert SetSpec.fit("t", [None, []], SetSettings()) == SetSpec("t", (), 1)
+    assert (SetSettings().max_set_names, SetSettings().max_set_size) == (1000, 64)
+    assert (spec.vocab_size, spec.axes, spec.channels, spec.shape) == (4, (3,), 1, (3,))
+    assert spec.note() == "at most 3 of 3 names"
+    assert SetSpec("t", tuple(map(str, range(1000))), 2).note() == "at most 2 of 1,000 names"
+    with pytest.raises(ValueError, match="length must be"):
+        SetSpec("t", ("a",), 0)
+
+
+def test_a_set_of_the_models_length_is_whole():
+    spec = SetSpec("t", ("a", "b", "c"), 2)
+    full = spec.encode({"t": ["c", "a"]}, Where("t", None, 0))
+    assert (full.values.tolist(), full.changes, full.values.dtype, full.mask) == ([0, 2], (), np.int64, None)
+    unseen = spec.encode({"t": ["x", "y"]}, Where("t", None, 0))
+    assert unseen.values.tolist() == [3]
+    assert [(change.what, change.value) for change in unseen.changes] == [("unseen", "x")]
+    assert spec.encode({"t": None}, Where("t", None, 0)) is None

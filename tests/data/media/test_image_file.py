@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from perceiver_pytorch.data import DataError, ImageSpec, Where
-from perceiver_pytorch.data.media.image_file import read_image, to_array
+from perceiver_pytorch.data.media import image_file
+from perceiver_pytorch.data.media.image_file import ImageFacts, read_image, to_array
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
 COLORS = np.zeros((12, 16, 3), np.uint8)
@@ -156,3 +157,97 @@ def test_mutated_files_are_read_or_refused(kind, changes, data):
         except DataError:
             return
     assert encoded.values.shape[-1] == 48
+
+
+def test_a_picture_is_grey_where_all_its_pixels_are():
+    pixels = np.full((4, 5, 3), 9, np.uint8)
+    assert read_image(saved(Image.fromarray(pixels), "PNG")).grey
+    assert read_image(saved(Image.fromarray(pixels[..., 0]), "PNG")).grey
+    pixels[3, 4, 1] = 10
+    picture = read_image(saved(Image.fromarray(pixels), "PNG"))
+    assert (picture.grey, picture.peak, picture.several, picture.incomplete) == (False, 0, False, False)
+    assert to_array(picture.image, 3).shape == (4, 5, 3)
+    assert to_array(picture.image, 1).shape == (4, 5, 1)
+
+
+def test_facts_of_large_images_are_looked_at_small():
+    pixels = np.zeros((600, 1200, 3), np.uint8)
+    pixels[:, :600, 0] = 255
+    assert ImageFacts.look(saved(Image.fromarray(pixels), "PNG")) == ImageFacts(600, 1200, False)
+    seen = []
+    real = image_file._upright
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image_file, "_upright", lambda *args: seen.append(real(*args)) or seen[-1])
+        ImageFacts.look(saved(Image.fromarray(pixels), "PNG"))
+        ImageFacts.look(saved(Image.fromarray(pixels[:512, :512]), "PNG"))
+    assert [picture.image.size for picture in seen] == [(512, 256), (512, 512)]
+
+
+@pytest.mark.parametrize(
+    ("image", "kind", "options", "each"),
+    [
+        (Image.new("L", (64, 64)), "PNG", {}, 1),
+        (Image.new("1", (64, 64)), "PNG", {}, 2),
+        (Image.new("RGB", (64, 64)), "PNG", {}, 4),
+        (Image.new("P", (64, 64)), "PNG", {}, 5),
+        (Image.new("LA", (64, 64)), "PNG", {}, 8),
+        (Image.new("RGBA", (64, 64)), "PNG", {}, 8),
+        (Image.new("CMYK", (64, 64)), "TIFF", {}, 8),
+        (Image.fromarray(np.zeros((64, 64), np.uint16)), "PNG", {}, 3),
+        (Image.fromarray(np.zeros((64, 64), np.float32)), "TIFF", {}, 5),
+        (Image.new("RGB", (64, 64)), "JPEG", {}, 4),
+        (Image.new("RGB", (64, 64)), "JPEG", {"progressive": True}, 10),
+        (Image.new("L", (64, 64)), "JPEG", {"progressive": True}, 3),
+    ],
+)
+def test_bytes_that_a_pixel_takes(image, kind, options, each):
+    data = saved(image, kind, **options)
+    assert read_image(data, most=each * 64 * 64).image.size == (64, 64)
+    with pytest.raises(ValueError, match=r"the image takes 1 MB .*\(64x64 pixels\)"):
+        read_image(data, most=each * 64 * 64 - 1)
+
+
+def test_a_large_jpeg_takes_what_it_is_decoded_to():
+    data = saved(Image.new("RGB", (640, 640)), "JPEG")
+    quarter = 4 * 160 * 160
+    assert read_image(data, lambda *_: (80, 80), quarter).image.size == (80, 80)
+    with pytest.raises(ValueError, match=r"\(640x640 pixels\)"):
+        read_image(data, lambda *_: (80, 80), quarter - 1)
+    assert read_image(data, lambda *_: (80, 81), 4 * quarter).height == 640
+    with pytest.raises(ValueError, match="takes"):
+        read_image(data, lambda *_: (80, 81), 4 * quarter - 1)  # a quarter is less than twice what is wanted
+
+
+def test_16_bits_may_end_at_another_white_and_rows_are_read_in_parts():
+    ramp = np.linspace(0, 4095, 600 * 2).reshape(600, 2).astype(np.uint16)
+    data = saved(Image.fromarray(ramp), "PNG")
+    picture = read_image(data, white=4095)
+    np.testing.assert_array_equal(to_array(picture.image, 1)[..., 0], np.round(ramp / (4095 / 255)))
+    assert picture.peak == 4095
+    bright = to_array(read_image(data, white=1023).image, 1)
+    assert bright[ramp > 1023].min() == 255
+    assert to_array(read_image(data).image, 1).max() == 16
+
+
+def test_transparency_in_every_form_lies_on_white():
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([0, 0, 0, 255, 0, 0])
+    palette.putpixel((1, 0), 1)
+    assert to_array(read_image(saved(palette, "PNG", transparency=0)).image, 3).tolist() == [[[255] * 3, [255, 0, 0]]]
+    alpha = Image.fromarray(np.array([[[0, 255], [0, 0], [100, 128]]], np.uint8))
+    assert alpha.mode == "LA"
+    picture = read_image(saved(alpha, "PNG"))
+    assert picture.image.mode == "L"
+    assert to_array(picture.image, 1)[0, :, 0].tolist() == [0, 255, pytest.approx(177, abs=1)]
+    grey = Image.fromarray(np.array([[7, 9]], np.uint8))
+    assert to_array(read_image(saved(grey, "PNG", transparency=7)).image, 1)[0, :, 0].tolist() == [255, 9]
+
+
+def test_a_jpeg_whose_corner_is_of_one_grey_of_its_own():
+    whole = np.full((64, 64, 3), 128, np.uint8)
+    assert not read_image(saved(Image.fromarray(whole), "JPEG")).incomplete
+    assert not read_image(saved(Image.fromarray(whole), "PNG")).incomplete
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    data = saved(Image.fromarray(noise), "JPEG")
+    assert not read_image(data + bytes(20)).incomplete  # zeros behind its end
+    assert not read_image(data).incomplete
