@@ -1,3 +1,4 @@
+import dataclasses
 import datetime
 
 import numpy as np
@@ -213,3 +214,62 @@ def test_cells_that_leave_the_others_alike(tmp_path):
     found = outlying(table, kinds, np.arange(100))
     assert found == {"sentinel": [(3, 9999999999999999), (50, 9999999999999999)], "text": [(7, "1e30")]}
     assert outlying(table, kinds, np.arange(10, 40)) == {}
+
+
+def test_evidence_that_a_column_is_the_answer(tmp_path):
+    def found(x, y):
+        return leaks(table_of(tmp_path, x=x, y=y), {"x": "category"}, "y", np.arange(len(y)))
+
+    answers = ["u", "v", "w"] * 3
+    assert found(["a", "b", "c"] * 3, answers) == ["x"]  # three values in nine rows
+    assert found(["a", "b", "c"] * 2 + ["a", "b", "d"], answers) == []  # four
+    assert found(["a", "b", None] * 3, answers) == ["x"]
+    assert found([*"ab", None, *"ab", None, "a", None, None], answers) == ["x"]  # five cells of nine
+    assert found([*"ab", None, *"ab", None, None, None, None], answers) == []
+    assert found(["a"] * 9, answers) == []
+    assert found(["a", "b", "c"] * 3, ["u"] * 9) == []
+    assert found(["a", "a", "c"] * 3, answers) == []
+
+
+def test_numbers_go_with_the_target_in_ten_rows_and_half_of_them(tmp_path):
+    y = [float(i * i) for i in range(30)]
+
+    def found(x, rows=30):
+        return proportional(table_of(tmp_path, x=x, y=y), {"x": "number"}, "y", np.arange(rows))
+
+    assert found([-value for value in y]) == ["x"]
+    assert found([2 * value if i < 15 else None for i, value in enumerate(y)]) == ["x"]
+    assert found([2 * value if i < 14 else None for i, value in enumerate(y)]) == []
+    assert (found(y, 10), found(y, 9)) == (["x"], [])
+    assert found([value if i else float("inf") for i, value in enumerate(y)]) == ["x"]
+    rng = np.random.default_rng(0)
+    assert found((np.array(y) + rng.normal(0, 2, 30)).tolist()) == ["x"]
+    assert found((np.array(y) + rng.normal(0, 9, 30)).tolist()) == []
+    assert found([str(value) if i else "none" for i, value in enumerate(y)]) == ["x"]
+
+
+def test_cells_far_out_are_those_a_thousand_times_the_spread_away(tmp_path):
+    numbers = [float(i % 10) for i in range(100)]
+
+    def found(far, rows=100):
+        cells = [far if i == 5 else value for i, value in enumerate(numbers)]
+        return outlying(table_of(tmp_path, x=cells), {"x": "number"}, np.arange(rows))
+
+    assert found(1e6) == {"x": [(5, 1e6)]}
+    assert found(5e4) == {}
+    assert found(None) == {}
+    assert list(found(1e9, 10)) == []  # one cell of ten is more than a twentieth
+    assert outlying(table_of(tmp_path, x=numbers), {"x": "text"}, np.arange(100)) == {}
+
+
+def test_indices_are_those_that_the_file_tells_of(tmp_path):
+    for told, found in (
+        ({b"pandas": b'{"index_columns": ["i", {"kind": "range"}]}'}, ["i"]),
+        ({b"pandas": b'{"index_columns": "i"}'}, []),
+        ({b"pandas": b"no JSON"}, []),
+        ({b"pandas": b"[]"}, []),
+        ({}, []),
+    ):
+        table = table_of(tmp_path, i=[1], x=[1])
+        table = dataclasses.replace(table, rows=table.rows.replace_schema_metadata(told))
+        assert pandas_indices(table) == found, told

@@ -60,3 +60,14 @@ def test_what_one_row_has_alone_stays(groups, fraction, seed):
 def test_a_draw_is_never_empty():
     assert len(draw_covering([["a"], ["b"], ["c"]], 0.1, np.random.default_rng(0))) == 1
     assert len(draw_covering([[], [], []], 0.1, np.random.default_rng(0))) == 1
+
+
+def test_a_seed_draws_the_same_rows_in_every_version():
+    """Runs that go on draw their validation rows anew."""
+    groups = [["a", "x"], ["a"], ["b"], ["b", "y"], ["a"], ["c"], ["a"], ["a", "x"], [], ["b"]] * 3
+    for seed, rows in ((0, [2, 3, 4, 6, 8, 15, 17]), (1, [3, 4, 5, 11, 17, 19, 28])):
+        assert draw_covering(groups, 0.2, np.random.default_rng(seed)).tolist() == rows
+    labels = ["a"] * 7 + ["b"] * 5 + ["c"] * 3
+    for seed, rows in ((0, [4, 6, 7, 14]), (1, [3, 6, 8, 13])):
+        assert draw_in_proportion(labels, 0.3, np.random.default_rng(seed)).tolist() == rows
+    assert draw_in_proportion(["a", "b", "c"], 0.9, np.random.default_rng(2)).tolist() == [1]

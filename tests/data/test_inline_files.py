@@ -60,3 +60,21 @@ def test_a_drawing_is_a_file_that_is_not_read():
 def test_damage_is_told(text):
     with pytest.raises(ValueError, match="holds base64 that is damaged"):
         inline_file(text)
+
+
+def test_a_text_is_base64_from_64_signs_on():
+    start = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(90)).decode()
+    assert inline_media(start[:64]) == "image"
+    assert inline_media(start[:63]) is None
+    assert inline_file(start[:64]) == b"\x89PNG\r\n\x1a\n" + bytes(40)
+    assert inline_media("\n".join(start)) == "image"
+    assert inline_media(start[:96] + "*") == "image"  # which is told when it is read
+
+
+def test_what_a_data_uri_says_and_holds():
+    assert inline_media("data:image/png;base64,!!!!") == "other"
+    assert inline_media("data:video/x,words") == inline_media("data:AUDIO/x,words") == "other"
+    assert inline_media("data:,words") is inline_media("data:application/x,words") is None
+    assert inline_file("data:,a%20b") == b"a b"
+    assert inline_file("data:text/plain;base64,YWI") == b"ab"
+    assert inline_file("data:text/plain;base64;x,YWI") == b"YWI"

@@ -6,7 +6,7 @@ import numpy as np
 
 from data_helpers import table_of
 from perceiver_pytorch.data import InputSpec, TableDataset, in_order
-from perceiver_pytorch.data.losses import Change, Losses, told
+from perceiver_pytorch.data.losses import EMPTY, Change, Losses, told
 
 MODALITY = SimpleNamespace(name="m", changes={"cut": "lost their end", "fit": "were resized"}, harmless={"fit"})
 
@@ -90,3 +90,24 @@ def test_cells_that_hold_nothing_to_read(tmp_path):
         list(in_order(data, 4))
         (line,) = data.losses.lines()
         assert line.startswith("3 of 12 rows (rows 1, 5, 9): cells of 'cloud' hold or lead to nothing that can be read")
+
+
+def test_values_are_shown_in_short_and_once():
+    losses = Losses([MODALITY], 20)
+    for row, value in enumerate(["", " ", "x", "x", *"abcdefg"]):
+        losses.count(row, [("m", Change("unheard of", "a", value))])
+    (count,) = losses.counts()
+    assert (count.text, count.rows, count.values) == ("unheard of", 11, ["x", *"abcde"])
+    assert losses.lines() == ["11 of 11 rows: cells of 'a' unheard of: x, a, b, c, d .."]
+    losses.count(19, [("m", Change("cut", "b")), ("m", Change(EMPTY))])
+    assert [(count.column, count.rows) for count in losses.counts()] == [("a", 11), ("b", 1), ("m", 1)]
+    assert losses.lines("val")[2] == (
+        "1 of 12 val rows (row 19): cells of 'm' hold or lead to nothing that can be read, and count as missing"
+    )
+    assert losses.lines()[0].startswith("11 of 12 rows (rows 0, 1, 2, 3, 4 ..): cells of")
+    assert told([], " there") == []
+    assert told(["a", "b", "c"], " there", most=1) == ["a", ".. and 2 more warnings of this kind there"]
+    again = Losses([MODALITY], 20)
+    again.load(losses.state())
+    assert (again.rows, again.lines()) == (12, losses.lines())
+    assert losses.state()["seen"].dtype == np.uint8

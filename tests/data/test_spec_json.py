@@ -35,3 +35,21 @@ def test_tuples_are_lists_and_back():
 def test_what_does_not_fit_is_named(given, message):
     with pytest.raises(DataError, match=message):
         from_json(Learned, given, "here")
+
+
+def test_a_spec_that_refuses_its_values_says_where():
+    @dataclass(frozen=True)
+    class Positive:
+        size: float
+
+        def __post_init__(self):
+            if self.size <= 0:
+                raise ValueError("size must be positive")
+
+    assert from_json(Positive, {"size": 2}, "here") == Positive(2)
+    with pytest.raises(DataError, match=r"^here: size must be positive$"):
+        from_json(Positive, {"size": -1.0}, "here")
+    with pytest.raises(DataError, match=r"^here.size must be finite, got nan$"):
+        from_json(Positive, {"size": float("nan")}, "here")
+    with pytest.raises(DataError, match=r"^here must have the fields \['size'\], got \['a', 'b'\]; 'a' does not fit$"):
+        from_json(Positive, {"b": 1, "a": 1}, "here")

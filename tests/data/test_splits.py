@@ -109,3 +109,20 @@ def test_classes_of_all_targets_and_labels_are_validated(tmp_path):
         assert {95, 96, 97} & set(splits.val.tolist())
         assert {97, 98, 99} & set(splits.val.tolist())
         assert {95, 96, 97} & set(splits.train.tolist())
+
+
+def test_a_covering_draw_is_the_default_and_its_groups_are_those_asked_for(tmp_path):
+    table = table_of(tmp_path, y=["a;b", "a", "b", "c", "a;c", "b;c"] * 5)
+    assert np.array_equal(split(table).val, split(table, draw="covering").val)
+    as_classes = split(table, kinds_of_targets={"y": "class"}).val
+    assert {table.column("y")[row] for row in as_classes} == set(table.column("y"))
+
+
+def test_splits_without_a_value_or_with_another_name_tell_the_row(tmp_path):
+    table = table_of(tmp_path, y=[0, 1, 0], split=["train", "val", "holdout"])
+    with pytest.raises(DataError, match=r"row 2: .*says 'holdout'") as caught:
+        split(table)
+    assert (caught.value.row, caught.value.column) == (2, "split")
+    lone = table_of(tmp_path, y=[0, 1], split=["train", "test"])
+    with pytest.raises(DataError, match=r"one train row only, so that no val row can be drawn from it$"):
+        split(lone)

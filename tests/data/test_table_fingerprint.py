@@ -2,6 +2,7 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow
@@ -190,3 +191,85 @@ def test_what_another_version_took_is_not_compared(tmp_path):
     table = table_of(tmp_path, x=list(range(16)), label=LABELS)
     spec, _ = fitted(table, "label")
     assert not differences({"version": 0}, taken(table, spec))
+
+
+def test_run_folders_keep_what_was_taken_of_their_tables(tmp_path):
+    """Another value for the same table would refuse to resume every run that has begun."""
+    for i in (0, 2):
+        (tmp_path / f"{i}.npy").write_bytes(b"\x93NUMPY" + bytes([i]) * 2000)
+    table = table_of(
+        tmp_path,
+        x=[1.5, None, 2.0],
+        n=[1, 2, 3],
+        w=["a", None, "b"],
+        l=[[1.0], [], None],
+        b=[b"x" * 600, b"y", None],
+        p=["0.npy", "gone.npy", "2.npy"],
+        y=["a", "b", "a"],
+    )
+    leading, further = {"file_columns": ["p", "b"], "files": []}, {"file_columns": [], "files": ["0.npy", "no"]}
+    modalities = [SimpleNamespace(**leading), SimpleNamespace(**further)]
+    spec = SimpleNamespace(columns=[*"xnwlbp", "gone"], targets=[SimpleNamespace(name="y")], modalities=modalities)
+    splits = Splits(np.array([0, 1]), np.array([2]), np.array([], dtype=np.int64))
+    none = "cae66941d9efbd404e4d88758ea67670"
+    assert fingerprint(table, splits, spec) == {
+        "version": 2,
+        "rows": 3,
+        "splits": {
+            "train": {"rows": 2, "digest": "844eff2a9399f540c125495c39f16618"},
+            "val": {"rows": 1, "digest": "fc069c24352798859c017ce862813d3b"},
+            "test": {"rows": 0, "digest": none},
+        },
+        "columns": {
+            "x": "ae48dacd549f0ed229b5cbe1fd14826e",
+            "n": "b8daaef19edd10f7bc3f4075045cfea1",
+            "w": "3dcd1ae19b0df04ec88325c9e585d60e",
+            "l": "c5d26786c8b2e4c57036cd5777a1b5df",
+            "b": "95d2f79c5a422eaa247ef44ecfcf42d4",
+            "p": "48486d963bd88f7df784c47bedcda385",
+            "y": "3b1993e332d58701e12901b066f6f54a",
+        },
+        "files": {
+            "p": "2ce4a3c6c4d2b5745312b42ad9c50292",
+            "b": none,
+            "0.npy": "02ba6a79980f3312c1e37c42b05d28ba",
+            "no": "",
+        },
+    }
+    path = tmp_path / "0.npy"
+    assert table_fingerprint._shard(path) == [2006, table_fingerprint._hex(path.read_bytes() + path.read_bytes())]
+    assert table_fingerprint.file_ends(path, 7) == b"\x93NUMPY\0" + bytes(7)
+    assert (table_fingerprint.file_ends(tmp_path / "no", 7), table_fingerprint.file_size(tmp_path / "no")) == (b"", -1)
+    assert (table_fingerprint.file_size(path), table_fingerprint.file_size(tmp_path)) == (2006, -1)
+    assert table_fingerprint._name(tmp_path / "a/b", tmp_path) == "a/b"
+    assert table_fingerprint._name(tmp_path, tmp_path / "a") == str(tmp_path)
+
+
+def test_shards_that_differ_are_named_up_to_three():
+    def told(before, now):
+        made = [{"version": 2, "rows": 1, "splits": {}, "shards": shards} for shards in (before, now)]
+        return differences(*made)
+
+    old = [[f"{i}.x", 1, "d"] for i in range(5)]
+    assert told(old, old) == []
+    assert told(old, old[:2]) == ["shards are gone: 2.x, 3.x, 4.x"]
+    assert told(old, old[:1]) == ["shards are gone: 1.x, 2.x, 3.x and 1 more"]
+    assert told(old[:3], old) == ["shards are new: 3.x, 4.x"]
+    assert told(old, [[name, 2, "d"] for name, *_ in old]) == ["shards hold something else: 0.x, 1.x, 2.x and 2 more"]
+    assert told(old, old[::-1]) == ["its shards are in another order"]
+    for before, now in ((old, None), (None, old)):
+        assert told(before, now) == ["its rows were in memory and now stay on the disk, or the other way round"]
+
+
+def test_everything_that_differs_is_told():
+    before = {"version": 2, "rows": 3, "splits": {"a": 1}, "files": {"f": 1, "g": 1}}
+    before["columns"] = {"x": 1, "y": 1, "z": 1}
+    now = {**before, "splits": {"a": 2}, "columns": {"y": 2, "z": 2, "new": 1}, "files": {"f": 2}}
+    assert differences(before, now) == [
+        "it has no column 'x' any more",
+        "the cells of 'y', 'z' have changed",
+        "the files of 'f' have changed",
+        "other rows are train, validation and test rows",
+    ]
+    assert differences(before, {**now, "version": 3}) == []
+    assert differences(before, {**now, "rows": 1234}) == ["it has 1,234 rows, and had 3"]

@@ -70,7 +70,7 @@ def _contradictions(keys: np.ndarray, answers: np.ndarray, rows: np.ndarray) -> 
     count = int(mixed[group].sum())
     if not count:
         return []
-    some = ", ".join(map(str, sorted(rows[order][mixed[group]][:_NAMED].tolist())))
+    some = ", ".join(map(str, np.sort(rows[order][mixed[group]])[:_NAMED]))
     return [
         f"{count:,} of {len(rows):,} train rows have the inputs of others and another target (rows {some}"
         f"{' ..' * (count > _NAMED)}): no model can tell them apart"

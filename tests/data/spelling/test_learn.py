@@ -220,3 +220,208 @@ def test_a_format_that_few_cells_have_is_told(tmp_path):
     assert "d: 10 of 60 cells are dates; row 10 is '2020/01/02'" in warned
     _, _, warned = learn(tmp_path, columns={"d": ["2020/01/02"] * 60}, **own)
     assert "d: no cell that was looked at is a date of its date_format" in warned
+
+
+SIXTY = [*map(str, range(60))]
+EITHER, SETTLED = ["01/02/2020", "03/04/2020"] * 9, ["13/02/2020", "03/04/2020"] * 9
+OTHERWISE = "--set \"data.column_options.d.date_format='{}'\" reads them the other way"
+MONTH_FIRST = "are read with the month first (%m/%d/%Y), which its cells do not settle; " + OTHERWISE.format("%d/%m/%Y")
+WHOLE, PART = {}, {"whole": False}
+TARGET = 'so these rows have no target; if it is a class, --set "data.column_options.y.missing=[]" keeps it'
+
+
+@pytest.mark.parametrize(
+    ("columns", "asked", "said", "warned"),
+    [
+        (
+            {"p": [*SIXTY, "Total"]},
+            PART,
+            [],
+            [
+                "p: 60 of 61 cells are numbers; one is 'Total', so the column is not read as numbers; "
+                '--set "data.column_options.p.missing=[Total]" counts them as missing'
+            ],
+        ),
+        (
+            {"p": [*SIXTY, "NA", "a", "b"]},
+            WHOLE,
+            [],
+            [
+                "p: 60 of 62 cells are numbers; row 61 is 'a', so the column is not read as numbers; "
+                '--set "data.column_options.p.missing=[NA, a, b]" counts them as missing'
+            ],
+        ),
+        (
+            {"p": [*SIXTY, "a", "b", "c", "d"]},
+            WHOLE,
+            [],
+            [
+                "p: 60 of 64 cells are numbers; row 60 is 'a', so the column is not read as numbers; "
+                "--column p=number --on-error skip leaves out the rows of the others"
+            ],
+        ),
+        (
+            {"p": ["1,5"] * 60 + ["2.5"]},
+            WHOLE,
+            [],
+            [
+                "p: 60 of 61 cells are numbers; row 60 is '2.5', so the column is not read as numbers; "
+                "write all of them alike"
+            ],
+        ),
+        (
+            {"p": [*SIXTY, "x" * 50]},
+            {"kinds": {"p": "number"}},
+            ["p: numbers such as '10' are read as 10"],
+            [f"p: 60 of 61 cells are numbers; row 60 is '{'x' * 40}'"],
+        ),
+        (
+            {"d": ["31/01/2020"] * 3 + ["x"] * 9},
+            {"kinds": {"d": "date"}},
+            ["d: dates such as '31/01/2020' are read as 2020-01-31 (%d/%m/%Y)"],
+            ["d: 3 of 12 cells are dates; row 3 is 'x'"],
+        ),
+        (
+            {"y": ["a", "NA", "b", "n/a"] * 5},
+            {"targets": {"y": None}},
+            [],
+            [f"y: 'NA' in 5 cells, 'n/a' in 5 cells means missing, first in row 1, {TARGET}"],
+        ),
+        (
+            {"y": ["a", "b", "NA"]},
+            {"targets": {"y": None}, **PART},
+            [],
+            [f"y: 'NA' in 1 cell means missing, {TARGET}"],
+        ),
+        (
+            {"y": ["a", "none"] * 5},
+            {"targets": {"y": None}},
+            [
+                "y: 'none' in 5 cells is a class; if it means missing, give "
+                '--set "data.column_options.y.missing=[none]"'
+            ],
+            [],
+        ),
+        (
+            {"w": ["a", "NA", "?"], "v": ["-", "b", "b"], "n": ["1", "2", "NA"]},
+            WHOLE,
+            [
+                "read as missing: 'NA' in 1 cell, '?' in 1 cell of 'w'; '-' in 1 cell of 'v'; "
+                "--set data.missing=[] reads them as they are"
+            ],
+            [],
+        ),
+        (
+            {"d": EITHER},
+            WHOLE,
+            ["d: dates such as '01/02/2020' are read as 2020-01-02 (%m/%d/%Y)"],
+            [f"d: dates such as '01/02/2020' {MONTH_FIRST}"],
+        ),
+        (
+            {"d": [date.replace("/", ".") for date in EITHER]},
+            WHOLE,
+            ["d: dates such as '01.02.2020' are read as 2020-02-01 (%d.%m.%Y)"],
+            [
+                "d: dates such as '01.02.2020' are read with the day first (%d.%m.%Y), which its cells do not settle; "
+                + OTHERWISE.format("%m.%d.%Y")
+            ],
+        ),
+        (
+            {"d": EITHER, "n": ["0,5", "1,25"] * 9},
+            WHOLE,
+            [
+                "n: numbers such as '1,25' are read as 1.25",
+                "d: dates such as '01/02/2020' are read as 2020-02-01 (%d/%m/%Y)",
+            ],
+            [
+                "d: dates such as '01/02/2020' are read with the day first (%d/%m/%Y), which its cells do not settle; "
+                + OTHERWISE.format("%m/%d/%Y")
+            ],
+        ),
+        (
+            {"d": ["01/02/20", "03/04/20"] * 9},
+            WHOLE,
+            [],
+            [
+                "d: cells such as '01/02/20' may be dates, and are not read as such; "
+                "--set \"data.column_options.d.date_format='%m/%d/%y'\" or %d/%m/%y reads them"
+            ],
+        ),
+        (
+            {"d": ["01/02/20", "03/04/20"] * 9, "e": SETTLED},
+            WHOLE,
+            [
+                "d: dates such as '01/02/20' are read as 2020-02-01 (%d/%m/%y)",
+                "e: dates such as '13/02/2020' are read as 2020-02-13 (%d/%m/%Y)",
+            ],
+            [
+                "d: dates such as '01/02/20' are read with the day first (%d/%m/%y), as in other columns; "
+                + OTHERWISE.format("%m/%d/%y")
+            ],
+        ),
+        ({"d": [20200101, 20200131]}, {"targets": {"d": None}}, [], []),
+        ({"d": [20200101, 20200131]}, {"kinds": {"d": "number"}}, [], []),
+        ({"d": [20200101, 20200101]}, WHOLE, [], []),
+        ({"d": [19000100, 21001231]}, WHOLE, [], []),
+        ({"d": [19000101, 21001232]}, WHOLE, [], []),
+        (
+            {"d": [19000101, 21001231]},
+            WHOLE,
+            [],
+            [
+                "all cells of 'd' may be dates, such as 19000101, and are read as numbers; "
+                "--set \"data.column_options.d.date_format='%Y%m%d'\" reads dates"
+            ],
+        ),
+        ({"d": [20200101, 20200230]}, WHOLE, [], []),
+        (
+            {"x": ["$5", "€7"] * 30},
+            WHOLE,
+            [],
+            [
+                "x: its cells are amounts with '$' and '€', so the column is not read as numbers; "
+                "give each unit a column of its own"
+            ],
+        ),
+        ({"d": ["2020-01-31", "2020-02-01"]}, WHOLE, [], []),
+        (
+            {"d": ["2020-01-31", "2020-02-01"]},
+            {"targets": {"d": None}},
+            ["d: dates such as '2020-01-31' are read as 2020-01-31 (%Y-%m-%d)"],
+            [],
+        ),
+        ({"a": ["1,000", "12,345,678", "2"]}, WHOLE, ["a: numbers such as '12,345,678' are read as 12345678"], []),
+    ],
+)
+def test_what_is_told_word_by_word(tmp_path, columns, asked, said, warned):
+    asked = dict(asked)
+    whole = asked.pop("whole", True)
+    learned = learn_spellings(table_of(tmp_path, **columns), Asked(SpecOptions(), **asked), whole=whole)
+    assert [*learned.said] == said
+    assert [*learned.warned] == warned
+
+
+def test_a_column_that_may_be_either_is_what_most_others_are(tmp_path):
+    columns = {
+        "a": ["1.234", "2.345"] * 9,
+        "b": ["1,5", "2,5"] * 9,
+        "c": ["3,5", "2,75"] * 9,
+        "d": ["1.5", "2.25"] * 9,
+    }
+    learned = learn_spellings(table_of(tmp_path, **columns), Asked(SpecOptions()))
+    found = {one.column: (one.decimal, one.thousands) for one in learned.spellings.columns}
+    assert found == {"a": (",", "."), "b": (",", ""), "c": (",", "")}
+    assert len(learned.said) == 3
+    formats = SpecOptions(date_format="%Y%d%m", column_options={"e": {"date_format": "%Y%m%d"}})
+    days = {"d": [20200113, 20201401], "e": [20200113, 20200114], "f": [20200113, 20200114]}
+    learned = learn_spellings(table_of(tmp_path, **days), Asked(formats, {"d": "date"}))
+    assert {one.column: one.date_format for one in learned.spellings.columns} == {"d": "%Y%d%m", "e": "%Y%m%d"}
+
+
+def test_marks_are_kept_as_they_are_compared(tmp_path):
+    table = table_of(tmp_path, x=["A", " none given ", ""], z=["q", "r", "s"])
+    options = SpecOptions(missing=[" None Given", "Q", "q"], column_options={"z": {"missing": []}})
+    spellings = learn_spellings(table, Asked(options)).spellings
+    assert spellings.missing == ("", "none given", "q")
+    assert [(one.column, one.missing) for one in spellings.columns] == [("z", ("",))]
+    assert table.spelled(spellings).rows.to_pydict() == {"x": ["A", None, None], "z": ["q", "r", "s"]}
