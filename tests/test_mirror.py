@@ -40,7 +40,6 @@ ELSEWHERE = {
     "training.language.module": "training/language/test_task.py: seen through whole runs",
     "training.run.loaders": "training/run/test_job.py: what its task gives",
     "training.run.loop": "training/run/test_job.py: run by jobs alone",
-    "training.start.freezing": "training/start/test_finetune.py: seen through whole runs",
     **dict.fromkeys(
         ("training.start.published", "training.start.published_inputs"),
         "training/start/test_finetune_published.py: held against the published models",
