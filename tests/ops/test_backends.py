@@ -16,7 +16,8 @@ from torch import Tensor
 from ops.problems import Problem, Spec, dense_attention, pixels
 from ops.test_cost import costs
 from perceiver_pytorch.ops import Context, attend, backend_names, cross_attend, use_backend
-from perceiver_pytorch.ops.backends import chunked, grid
+from perceiver_pytorch.ops.backend import Rows
+from perceiver_pytorch.ops.backends import chunked, compiled, grid
 from test_contracts import compare
 
 IMAGE, SERIES, VIDEO = Spec(), Spec((7,), channels=1, code=2), Spec((2, 3, 4), channels=2)
@@ -441,6 +442,48 @@ def test_tensors_need_not_be_contiguous() -> None:
     for changed in (strided, expanded):
         q = replace(p, contexts=[changed])
         torch.testing.assert_close(cross_attend(**q.arguments()), dense_attention(**q.arguments()))
+
+
+BOXES = {
+    # batch and axes, rows: boxes, the last one; samples, lines by the outer axes, by the inner one, tokens of a line
+    ((2, 7), 3): (1, ((0, 2), (0, 7)), (2, 1, 1, 7), (2, 1, 1, 7)),
+    ((2, 1300), 3): (2, ((0, 2), (1024, 1300)), (2, 1, 2, 512), (2, 1, 1, 276)),
+    ((2, 40, 31), 12): (2, ((0, 2), (32, 40), (0, 31)), (2, 1, 2, 496), (2, 1, 1, 248)),
+    ((2, 40, 32), 12): (1, ((0, 2), (0, 40), (0, 32)), (2, 40, 1, 32), (2, 40, 1, 32)),
+    ((1, 500, 700), 12): (10, ((0, 1), (496, 500), (512, 700)), (1, 124, 1, 512), (1, 4, 1, 188)),
+    ((3, 5, 4, 6), 7): (1, ((0, 3), (0, 5), (0, 4), (0, 6)), (3, 1, 1, 120), (3, 1, 1, 120)),
+    ((1, 100_000), 64): (8, ((0, 1), (99_840, 100_000)), (1, 1, 32, 512), (1, 1, 1, 160)),
+    ((1, 300, 300), 4096): (600, ((0, 1), (299, 300), (256, 300)), (1, 1, 1, 256), (1, 1, 1, 44)),
+}
+
+
+@pytest.mark.parametrize(("shape", "rows"), BOXES, ids=str)
+def test_boxes_of_some_shapes(shape: tuple[int, ...], rows: int) -> None:
+    tokens = chunked._Tokens(Context(torch.zeros(*shape, 1)), torch.float32, 1e-5)
+    boxes = list(tokens.boxes(rows))
+    last = tuple((part.start, part.stop) for part in boxes[-1])
+    assert (len(boxes), last, tokens.shape(boxes[0]), tokens.shape(boxes[-1])) == BOXES[shape, rows]
+
+
+def test_what_the_compiled_loops_refuse() -> None:
+    def reason(
+        channels: int = 3, tokens: int = 5, rows: int = 4, dtype: torch.dtype = torch.float32, device: str = "cpu"
+    ) -> str | None:
+        data = torch.zeros(1, tokens, channels, dtype=dtype if dtype != torch.float64 else torch.float32)
+        single = torch.float64 if dtype == torch.float64 else torch.float32
+        return compiled.BACKEND.unsupported(Rows((1, rows, channels), single, torch.device(device)), Context(data))
+
+    pytest.importorskip("numba")
+    for channels in (1, 64):
+        assert reason(channels) is None
+    assert reason(0) == "it takes 1 to 64 raw channels, not 0"
+    assert reason(65) == "it takes 1 to 64 raw channels, not 65"
+    assert reason(device="cuda") == "it runs on the CPU only"
+    assert reason(dtype=torch.float64) == "it computes in float32, not torch.float64"
+    assert reason(dtype=torch.int64) == "it does not read torch.int64"
+    assert reason(tokens=0) == reason(rows=0) == "there is nothing to attend to"
+    for dtype in (torch.uint8, torch.bool, torch.bfloat16, torch.float16):
+        assert reason(dtype=dtype) is None
 
 
 def test_costs_are_what_they_were() -> None:
