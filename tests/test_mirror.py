@@ -45,7 +45,6 @@ ELSEWHERE = {
         "training/start/test_finetune_published.py: held against the published models",
     ),
     "ops.backends": "ops/test_backends.py: one suite for all backends",
-    "ops.precision": "models/test_precision.py: autocast, as the models meet it",
     "cli.convert": "interop/test_any_checkpoint.py: beside what is loaded there",
 }
 """{module, or package for all its modules: "file of its tests: why there"}."""

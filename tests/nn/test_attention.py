@@ -2,9 +2,12 @@
 
 import pytest
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from ops.problems import Spec, dense_tokens
 from perceiver_pytorch.nn import Attention
+from perceiver_pytorch.nn.tokens import Tokens
 from release import release_names, running_release
 
 
@@ -65,3 +68,29 @@ def test_dropout_acts_in_training_alone() -> None:
     assert not torch.equal(module(x), module(x))
     module.eval()
     assert torch.equal(module(x), module(x))
+
+
+@pytest.mark.parametrize("mask", [None, "first sample"])
+@pytest.mark.parametrize("called", ["nothing", "keys and values", "the norm", "a bias"])
+def test_reads_structured_contexts_through_their_norm(called: str, mask: str | None) -> None:
+    """Weights are read, or modules called where somebody follows a call of them or there is more than a weight."""
+    contexts = [spec.context(2, 11) for spec in (Spec(mask=mask), Spec((7,), channels=1, mask=mask))]
+    module, norm = Attention(8, 11, heads=2, dim_head=3).double(), nn.LayerNorm(11, eps=0.1).double()
+    if called == "a bias":
+        module.to_kv = nn.Linear(11, 12).double()
+    for parameter in [*norm.parameters(), *module.parameters()]:
+        nn.init.normal_(parameter)
+    calls = []
+    if called in ("keys and values", "the norm"):
+        part = norm if called == "the norm" else module.to_kv
+        part.register_forward_hook(lambda module, given, output: calls.append(1))
+    x = torch.randn(2, 3, 8, dtype=torch.float64)
+    found = module(x, Tokens(contexts, norm))
+    tokens = torch.cat([dense_tokens(context, torch.float64) for context in contexts], 1)
+    tokens = F.layer_norm(tokens, (11,), norm.weight, norm.bias, eps=0.1)
+    seen = None if mask is None else torch.cat([context.mask.flatten(1) for context in contexts], 1)
+    expected = defined(module, x, tokens, seen)
+    if mask is not None:
+        expected[0] = module.to_out[0].bias  # a sample without tokens gets zeros
+    torch.testing.assert_close(found, expected)
+    assert bool(calls) is (called in ("keys and values", "the norm"))

@@ -90,6 +90,21 @@ def test_reads_structured_contexts(options: dict[str, Any], masks: str | None, b
         assert_same_with_gradients(block, block(x, contexts), by_hand(block, x, tokens, mask), x, data, code)
 
 
+@pytest.mark.parametrize("part", ["to_k", "to_v", "norm_context"])
+@pytest.mark.parametrize("masks", [None, "first sample"])
+def test_parts_that_somebody_follows_are_called(part: str, masks: str | None) -> None:
+    block = random_block(6, WIDTH, heads=2, v_dim=4)
+    calls: list[str] = []
+    block.get_submodule(part).register_forward_hook(lambda module, given, output: calls.append(part))
+    contexts = [replace(spec, mask=masks).context(2, WIDTH) for spec in (IMAGE, SOUND)]
+    x = torch.randn(1, 3, 6).double()  # the same queries for both samples
+    found = block(x, contexts)
+    assert calls == [part]
+    tokens = torch.cat([dense_tokens(context, torch.float64) for context in contexts], 1)
+    mask = None if masks is None else torch.cat([context.mask.flatten(1) for context in contexts], 1)
+    torch.testing.assert_close(found, by_hand(block, x.expand(2, -1, -1), tokens, mask))
+
+
 @pytest.mark.parametrize("channels", [5, 80])  # 80: read by keys and values, whatever the cost
 @pytest.mark.parametrize("masked", [False, True])
 def test_reads_a_dense_context(options: dict[str, Any], masked: bool, channels: int) -> None:
@@ -161,6 +176,7 @@ def test_bfloat16_parameters_read_bytes() -> None:
             ),
             "a structured context carries its own",
         ),
+        (lambda: AttentionBlock(6, 5)(torch.zeros(1, 2, 6), []), "the block needs at least one context"),
     ],
 )
 def test_wrong_calls_are_refused(call: Callable[[], object], message: str) -> None:

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrizations, parametrize, prune
 
 from perceiver_pytorch.nn import Attention, AttentionBlock, CrossAttend, PreNorm
 from perceiver_pytorch.nn.linear import Linear
-from perceiver_pytorch.nn.plain import is_plain, weight_of
+from perceiver_pytorch.nn.plain import held, is_plain, weight_of
 from perceiver_pytorch.ops import Context
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
@@ -203,3 +203,17 @@ def test_a_tied_weight_is_read_or_refused() -> None:
         weight_of("embedding", embedding)
     with pytest.raises(TypeError, match=r"got Doubled. Leave it out \(peft: exclude_modules"):
         weight_of("embedding", Doubled(embedding))
+
+
+def test_a_parameter_of_a_list_has_to_be_there() -> None:
+    here, nowhere = torch.ones(2), torch.ones(2, device="meta")
+    parameter = nn.Parameter(torch.ones(2))
+    assert held("code", parameter, here) is parameter
+    assert held("code", parameter, nowhere) is parameter
+    assert held("code", nn.Parameter(nowhere), nowhere).is_meta
+    with pytest.raises(TypeError, match="code must be whole and on the device of the data, got it on the meta device"):
+        held("code", nn.Parameter(nowhere), here)
+    with pytest.raises(
+        TypeError, match=r"got it on a Own: lists of parameters are never called.*FSDP: shard the model"
+    ):
+        held("code", torch.ones(2).as_subclass(Own), here)

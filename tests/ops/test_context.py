@@ -80,6 +80,16 @@ def test_parts_that_do_not_fit_are_refused(changes: dict, message: str) -> None:
         Context(**{**fitting, **changes})
 
 
+def test_channels_are_put_in_the_order_of_the_parts_once() -> None:
+    (context,) = Problem.of(Spec((3, 4), mask="random", affine=True, ordered=True), extra_padding=2).contexts
+    parts = context.in_parts_order()
+    assert context.in_parts_order() is parts
+    assert parts.in_parts_order() is parts
+    for name in ("data", "tables", "code", "padding", "mask", "scale", "offset"):
+        assert getattr(parts, name) is getattr(context, name)
+    assert torch.equal(parts.dense(), context.dense()[..., context.order])
+
+
 def test_context_is_an_immutable_value_compared_by_identity() -> None:
     context = Context(torch.zeros(1, 2, 3))
     assert len({context, context, Context(torch.zeros(1, 2, 3))}) == 2

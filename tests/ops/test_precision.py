@@ -1,0 +1,24 @@
+"""Autocast is off inside an operator, on devices that have it."""
+
+import contextlib
+
+import pytest
+import torch
+
+from perceiver_pytorch.ops.precision import full_precision
+
+
+def test_autocast_is_off_within_and_on_again_afterwards() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with full_precision(torch.device("cpu")):
+            assert not torch.is_autocast_enabled("cpu")
+        assert torch.is_autocast_enabled("cpu")
+
+
+def test_devices_without_autocast_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(full_precision(torch.device("meta")), contextlib.nullcontext)
+    monkeypatch.setattr(torch.amp, "is_autocast_available", lambda device: False)
+    assert isinstance(full_precision(torch.device("cpu")), contextlib.nullcontext)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)  # there PyTorch 2.6 cannot be asked
+    assert isinstance(full_precision(torch.device("cpu")), torch.autocast)
+    assert isinstance(full_precision(torch.device("meta")), contextlib.nullcontext)
