@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from perceiver_pytorch.data import InputSpec, Table, load_table, recognise_columns, split_rows
 
@@ -85,3 +86,22 @@ def npy(array):
     buffer = io.BytesIO()
     np.save(buffer, array)
     return buffer.getvalue()
+
+
+WHOLE, POSITIVE, SHARE = ((1,), (0, -1)), ((1e-3,), (0.0,)), ((0.0, 1.0), (-0.1, 1.1))
+
+
+def check_bounds(settings, **knobs):
+    """Each knob takes the values inside its bounds and refuses those outside: ``knob=(inside, outside)``."""
+    for name, (inside, outside) in knobs.items():
+        for value in inside:
+            assert getattr(settings(**{name: value}), name) == value
+        for value in outside:
+            with pytest.raises(ValueError, match=name):
+                settings(**{name: value})
+
+
+def declared(kind):
+    """What a kind says of itself, and its spec's kind and dtype."""
+    spec = kind.spec and (kind.spec, kind.spec.kind, kind.spec.dtype)
+    return kind.name, spec, kind.settings, kind.augmentation, kind.together, kind.plain

@@ -3,15 +3,16 @@
 import io
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
-from data_helpers import fitted, shades, table_of, video, wav
+from data_helpers import POSITIVE, SHARE, WHOLE, check_bounds, declared, fitted, shades, table_of, video, wav
 from perceiver_pytorch.data import AudioSpec, DataError, Encoded, SpecOptions, Where, drawing
-from perceiver_pytorch.data.kinds.audio import AudioAugmentation, AudioSettings
+from perceiver_pytorch.data.kinds.audio import AudioAugmentation, AudioKind, AudioSettings
 from perceiver_pytorch.data.media.audio_file import AudioFacts, read_audio
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
@@ -262,3 +263,15 @@ def test_sound_tracks_are_learned_from_films_that_have_one(tmp_path):
         DataError, match=r"column 'x' has no file with sound in the train rows.*--column x=video goes on"
     ):
         fitted(sounds, "y", kinds={"x": "video+audio"})
+
+
+def test_what_the_kind_declares():
+    spec = (AudioSpec, "audio", "float32")
+    assert declared(AudioKind()) == ("audio", spec, AudioSettings, AudioAugmentation, False, False)
+    assert AudioKind().recognises(SimpleNamespace(media="audio"))
+    assert not AudioKind().recognises(SimpleNamespace(media="image"))
+    check_bounds(AudioSettings, sample_rate=WHOLE, audio_patch=WHOLE, mel_bands=WHOLE)
+    check_bounds(AudioSettings, mel_window=POSITIVE, mel_step=POSITIVE, max_audio_seconds=POSITIVE)
+    check_bounds(AudioSettings, audio_channels=((1, 2), (0, 3)), audio_features=(("raw", "logmel"), ("mfcc",)))
+    check_bounds(AudioAugmentation, audio_shift=SHARE, spec_time=SHARE, spec_bands=SHARE)
+    check_bounds(AudioAugmentation, audio_gain=((0.0, 9.0), (-0.1,)), audio_noise=((0.0, 9.0), (-0.1,)))

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_helpers import fitted, table_of
+from data_helpers import declared, fitted, table_of
+from perceiver_pytorch._settings import Settings
 from perceiver_pytorch.data import CategoriesSpec, Where
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.kinds.category import CategoryKind
@@ -83,3 +84,8 @@ def test_all_columns_are_learned_together(tmp_path):
     table = table_of(tmp_path, x=["p", "q"] * 6, z=[True, False] * 6, y=["a", "b"] * 6)
     spec, _ = fitted(table, "y", kinds={"x": "category", "z": "category"})
     assert spec.modalities == (CategoriesSpec("categories", ("x", "z"), (("p", "q"), ("false", "true"))),)
+
+
+def test_what_the_kind_declares():
+    spec = (CategoriesSpec, "category", "int64")
+    assert declared(CategoryKind()) == ("category", spec, Settings, Settings, True, True)

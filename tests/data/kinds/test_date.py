@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_helpers import fitted, table_of, write_table
+from data_helpers import declared, fitted, table_of, write_table
+from perceiver_pytorch._settings import Settings
 from perceiver_pytorch.data import DataError, DatesSpec, Where, load_table, recognise_columns
+from perceiver_pytorch.data.kinds.date import DateKind
 from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.values import as_date
 
@@ -138,3 +140,7 @@ def test_ten_deviations_are_kept():
     assert late.values[:, 0].tolist() == [10, -10]
     assert late.mask is None
     assert late.values.dtype == np.float32
+
+
+def test_what_the_kind_declares():
+    assert declared(DateKind()) == ("date", (DatesSpec, "date", "float32"), Settings, Settings, True, True)

@@ -11,7 +11,7 @@ import torch
 from einops import rearrange
 from PIL import Image
 
-from data_helpers import png, table_of
+from data_helpers import SHARE, WHOLE, check_bounds, declared, png, table_of
 from perceiver_pytorch.data import DataError, ImageSpec, SpecOptions, Where, drawing
 from perceiver_pytorch.data.kinds.image import (
     ImageFacts,
@@ -303,3 +303,11 @@ def test_pictures_are_learned_from_files_that_can_be_read(tmp_path):
     assert spec == ImageSpec("x", 6, 9, 1, 1)
     assert kind.recognises(SimpleNamespace(media="image"))
     assert not kind.recognises(SimpleNamespace(media="video"))
+
+
+def test_what_the_kind_declares():
+    spec = (ImageSpec, "image", "uint8")
+    assert declared(ImageKind()) == ("image", spec, ImageSettings, PictureAugmentation, False, False)
+    check_bounds(ImageSettings, image_size=WHOLE, max_image_size=WHOLE, image_patch=WHOLE, max_image_tokens=WHOLE)
+    check_bounds(ImageSettings, image_fit=(("pad", "stretch"), ("crop",)))
+    check_bounds(PictureAugmentation, image_shift=SHARE, image_flip=SHARE, image_color=SHARE)

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_helpers import declared
+from perceiver_pytorch._settings import Settings
 from perceiver_pytorch.data import (
     DataError,
     NumbersSpec,
@@ -107,3 +109,7 @@ def test_numbers_that_cannot_be_averaged_are_named():
         NumbersSpec("n", (), (), ())
     with pytest.raises(ValueError, match="each of stds must be"):
         NumbersSpec("n", ("a",), (0.0,), (0.0,))
+
+
+def test_what_the_kind_declares():
+    assert declared(NumberKind()) == ("number", (NumbersSpec, "number", "float32"), Settings, Settings, True, True)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_helpers import fitted, npy, table_of
+from data_helpers import WHOLE, check_bounds, declared, fitted, npy, table_of
+from perceiver_pytorch._settings import Settings
 from perceiver_pytorch.data import DataError, PointsSpec, SpecOptions, TableDataset, Where, collate
 from perceiver_pytorch.data.kinds.points import PointsKind, PointsSettings, are_points
 
@@ -168,3 +169,15 @@ def test_an_example_shows_the_places():
     (part,) = SPEC.example(SPEC.encode({"x": [[0, 0, 1], [2, -2, 3]]}, WHERE), {})
     assert (part["kind"], part["name"]) == ("drawing", "x")
     assert part["value"].count("<circle") == 4  # two views
+
+
+def test_what_the_kind_declares():
+    assert declared(PointsKind()) == (
+        "points",
+        (PointsSpec, "points", "float32"),
+        PointsSettings,
+        Settings,
+        False,
+        False,
+    )
+    check_bounds(PointsSettings, max_points=WHOLE)

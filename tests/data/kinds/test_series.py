@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_helpers import fitted, npy, table_of, write_table
+from data_helpers import WHOLE, check_bounds, declared, fitted, npy, table_of, write_table
+from perceiver_pytorch._settings import Settings
 from perceiver_pytorch.data import (
     DataError,
     SeriesSpec,
@@ -354,3 +355,15 @@ def test_an_example_draws_a_line_per_channel_with_gaps(monkeypatch):
     TIMED.example(TIMED.encode(row, WHERE), row)
     np.testing.assert_array_equal(drawn[1][0], [-1, 0, 1])
     np.testing.assert_array_equal(drawn[1][1], [[1], [np.nan], [2]])
+
+
+def test_what_the_kind_declares():
+    assert declared(SeriesKind()) == (
+        "series",
+        (SeriesSpec, "series", "float32"),
+        SeriesSettings,
+        Settings,
+        False,
+        False,
+    )
+    check_bounds(SeriesSettings, max_series_length=WHOLE, series_origin=(("first", "zero", None), ("last",)))

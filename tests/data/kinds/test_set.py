@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from data_helpers import fitted, table_of
+from data_helpers import WHOLE, check_bounds, declared, fitted, table_of
+from perceiver_pytorch._settings import Settings
 from perceiver_pytorch.data import DataError, InputSpec, SpecOptions, TableDataset, Where
-from perceiver_pytorch.data.kinds.set import SetSettings, SetSpec
+from perceiver_pytorch.data.kinds.set import SetKind, SetSettings, SetSpec
 
 TAGS = [["blue"], ["red", "big"], ["red", None], [], None, ["big", "red", "red"]]
 
@@ -78,3 +79,9 @@ def test_a_set_of_the_models_length_is_whole():
     assert unseen.values.tolist() == [3]
     assert [(change.what, change.value) for change in unseen.changes] == [("unseen", "x")]
     assert spec.encode({"t": None}, Where("t", None, 0)) is None
+
+
+def test_what_the_kind_declares():
+    assert declared(SetKind()) == ("set", (SetSpec, "set", "int64"), SetSettings, Settings, False, False)
+    check_bounds(SetSettings, max_set_names=WHOLE, max_set_size=WHOLE)
+    assert set(SetSpec.changes) == {"cut", "unseen"}

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from data_helpers import fitted, table_of, write_table
+from data_helpers import WHOLE, check_bounds, declared, fitted, table_of, write_table
+from perceiver_pytorch._settings import Settings
 from perceiver_pytorch.data import (
     DataError,
     SpecOptions,
@@ -176,3 +177,8 @@ def test_texts_are_words_that_are_no_categories(tmp_path):
     few = Column(table_of(tmp_path, x=["a", "b"] * 10), "x")
     numbers = Column(table_of(tmp_path, x=[1, 2] * 10), "x")
     assert [TextKind().recognises(column) for column in (many, few, numbers)] == [True, False, False]
+
+
+def test_what_the_kind_declares():
+    assert declared(TextKind()) == ("text", (TextSpec, "text", "int64"), TextSettings, Settings, False, True)
+    check_bounds(TextSettings, max_text_bytes=WHOLE, max_text_tokens=WHOLE)

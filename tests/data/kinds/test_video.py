@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_helpers import shades, table_of, video
+from data_helpers import POSITIVE, WHOLE, check_bounds, declared, shades, table_of, video
 from perceiver_pytorch.data import DataError, Encoded, SpecOptions, VideoSpec, Where, drawing
 from perceiver_pytorch.data.kinds.image import PictureAugmentation, patches
 from perceiver_pytorch.data.kinds.video import VideoKind, VideoSettings
@@ -134,3 +134,10 @@ def test_sound_that_is_not_read_is_hinted_at(tmp_path):
     assert not kind.recognises(SimpleNamespace(media="image"))
     (spec,) = kind.learn(["x"], rows)
     assert (spec.num_frames, spec.height, spec.width, spec.by_last_frame) == (2, 32, 48, True)
+
+
+def test_what_the_kind_declares():
+    spec = (VideoSpec, "video", "uint8")
+    assert declared(VideoKind()) == ("video", spec, VideoSettings, PictureAugmentation, False, False)
+    check_bounds(VideoSettings, video_size=WHOLE, max_video_size=WHOLE, video_patch=WHOLE, max_video_tokens=WHOLE)
+    check_bounds(VideoSettings, video_rate=POSITIVE, max_video_seconds=POSITIVE)

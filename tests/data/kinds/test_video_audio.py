@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_helpers import fitted, shades, table_of, video
+from data_helpers import declared, fitted, shades, table_of, video
+from perceiver_pytorch._settings import Settings
 from perceiver_pytorch.data import Where
+from perceiver_pytorch.data.kinds.video_audio import VideoAudioKind
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
 
@@ -30,3 +32,8 @@ def test_sound_tracks_are_a_modality_of_their_own_on_the_same_clock(tmp_path):
     assert film.grid(0)[5] == pytest.approx(track.grid(0)[250]) == pytest.approx(2 / film.clock - 1)
     values = with_sound[1].values.reshape(-1) * track.std + track.mean
     np.testing.assert_allclose(values[2000:6000].std(), 0.5 / np.sqrt(2), atol=0.03)
+
+
+def test_what_the_kind_declares():
+    assert declared(VideoAudioKind()) == ("video+audio", None, Settings, Settings, False, False)
+    assert not VideoAudioKind().recognises(None)

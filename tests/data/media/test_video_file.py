@@ -4,6 +4,7 @@ import io
 import tracemalloc
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_helpers import fitted, png, shades, table_of, video
+from data_helpers import fitted, png, shades, table_of, video, wav
 from perceiver_pytorch.data import DataError, VideoSpec, Where
+from perceiver_pytorch.data.media import av_file, video_file
 from perceiver_pytorch.data.media.video_file import VideoFacts, read_video
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
@@ -169,3 +171,155 @@ def test_frames_that_take_more_memory_than_a_cell_may_are_refused():
     with pytest.raises(ValueError, match=r"the video takes 1 MB .*\(512x256 pixels\)"):
         read_video(data, 5, 3, unchanged, most=1 << 19)
     assert len(read_video(data, 5, 3, unchanged, most=1 << 20).frames)
+
+
+def test_facts_are_those_of_header_and_first_frame(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(video(shades(5), 10, sound=np.zeros(4000)))
+    assert VideoFacts.look(tmp_path / "a.mp4") == VideoFacts(32, 48, pytest.approx(0.5, abs=0.02), True)
+    assert VideoFacts.look(video(shades(5), 10)).has_sound is False
+    with pytest.raises(ValueError, match=r"^the file has no pictures$"):
+        VideoFacts.look(wav(np.zeros(100)))
+    with pytest.raises(ValueError, match=r"^the video takes 1 MB .*\(48x32 pixels\)"):
+        VideoFacts.look(video(shades(5), 10), most=8 * 32 * 48 - 1)
+    assert VideoFacts.look(video(shades(5), 10), most=8 * 32 * 48).height == 32
+
+
+def test_one_frame_at_least_is_shown_however_short_the_video_is():
+    data = video(shades(1), 10)
+    for rate in (0.1, 1, 5):
+        clip = read_video(data, rate, 9, unchanged)
+        assert (len(clip.frames), clip.longer) == (1, False)
+    assert len(read_video(video(shades(11), 10), 1, 9, unchanged).frames) == 2  # 1.1 s
+    assert len(read_video(video(shades(10), 10), 1, 9, unchanged).frames) == 1
+
+
+def film(pixels, aspect):
+    """A frame of pixels that are not square."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="matroska") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.height, stream.width, stream.pix_fmt = *pixels.shape[:2], "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("aspect", "width"), [(Fraction(2), 96), (Fraction(1, 2), 24), (Fraction(1), 48)])
+def test_pixels_are_made_square(aspect, width):
+    data = film(np.zeros((32, 48, 3), np.uint8), aspect)
+    assert (VideoFacts.look(data).height, VideoFacts.look(data).width) == (32, width)
+    clip = read_video(data, 5, 1, unchanged)
+    assert clip.frames.shape == (1, 32, width, 3)
+    assert (clip.height, clip.width) == (32, width)
+
+
+class Stream:
+    """What is asked of PyAV's streams."""
+
+    def __init__(self, **fields):
+        self.__dict__.update({"duration": None, "time_base": None, "start_time": None, "average_rate": None, **fields})
+
+
+def test_lengths_and_beginnings_by_the_header():
+    tenth = Fraction(1, 10)
+    container = SimpleNamespace(duration=None, start_time=None)
+    assert av_file.seconds(container, Stream()) is None
+    assert av_file.seconds(container, Stream(duration=25, time_base=tenth)) == 2.5
+    assert av_file.seconds(container, Stream(duration=25)) is None
+    assert av_file.seconds(SimpleNamespace(duration=3_000_000), Stream(time_base=tenth)) == 3.0
+    assert av_file.start(container) == 0
+    assert av_file.start(SimpleNamespace(start_time=1_500_000)) == 1.5
+    last = video_file._last_moment
+    assert last(container, Stream()) == float("inf")
+    assert last(container, Stream(duration=25, time_base=tenth)) == 2.5
+    assert last(container, Stream(duration=25, time_base=tenth, start_time=5)) == 3.0
+    late = SimpleNamespace(duration=None, start_time=200_000)
+    assert last(late, Stream(duration=25, time_base=tenth, start_time=5)) == pytest.approx(2.8)
+    assert last(late, Stream(duration=25, time_base=tenth, start_time=1)) == 2.5  # never before it begins
+
+
+def test_how_long_and_how_a_frame_is_shown():
+    frame = SimpleNamespace(duration=3, time_base=Fraction(1, 10))
+    assert video_file._duration(frame, Stream()) == pytest.approx(0.3)
+    assert video_file._duration(SimpleNamespace(duration=3, time_base=None), Stream(average_rate=4)) == 0.25
+    assert video_file._duration(SimpleNamespace(duration=0, time_base=Fraction(1, 10)), Stream()) == 0.0
+    turns = {0: 0, 90: 1, -90: 3, 180: 2, 44: 0, 46: 1, 360: 0, None: 0}
+    assert {angle: video_file._quarters(SimpleNamespace(rotation=angle)) for angle in turns} == turns
+    for aspect, width in ((9.9, 99), (10, 10), (0.11, 1), (0.1, 10), (0.01, 10), (None, 10)):
+        stream = SimpleNamespace(sample_aspect_ratio=aspect, codec_context=SimpleNamespace(sample_aspect_ratio=None))
+        shape = SimpleNamespace(height=20, width=10, rotation=0)
+        assert video_file._size(shape, stream, 1 << 20) == (20, width)
+        assert video_file._size(SimpleNamespace(height=20, width=10, rotation=90), stream, 1 << 20) == (width, 20)
+    codec = SimpleNamespace(sample_aspect_ratio=None, codec_context=SimpleNamespace(sample_aspect_ratio=3))
+    assert video_file._size(shape, codec, 1 << 20) == (20, 30)
+
+
+def timed(frames, rate, taken=0, beginning=0, sought=None, seekable=True, **stream):
+    """The times that `_timed` gives to decoded frames, `taken` of which are said to be there already."""
+
+    def seek(place, stream):
+        if not seekable:
+            raise OSError
+        sought.append(place)
+
+    container = SimpleNamespace(start_time=beginning, decode=lambda _: iter(frames), seek=seek)
+    return [time for _, time in video_file._timed(container, Stream(**stream), rate, [0] * taken)]
+
+
+def test_times_of_frames():
+    def frame(time):
+        return SimpleNamespace(time=time, duration=2, time_base=Fraction(1, 10))
+
+    assert timed([frame(1.0), frame(1.5)], 5, beginning=1_000_000) == [0.0, 0.5]
+    assert timed([frame(0.5)], 5, beginning=1_000_000) == [0.0]
+    assert timed([frame(None), frame(None), frame(None)], 5) == [0.0, pytest.approx(0.2), pytest.approx(0.4)]
+    frames, base = [frame(0.0), frame(1.0)], {"time_base": Fraction(1, 100)}
+    for rate, taken, seeks in ((1 / 10, 2, True), (1 / 9.9, 3, False), (1 / 10, 1, False)):
+        sought = []
+        timed(frames, rate, taken, sought=sought, **base)
+        assert sought == ([2000] if seeks else [])  # once a frame that is wanted
+    sought = []
+    timed(frames, 1 / 10, 2, beginning=500_000, sought=sought, **base)
+    assert sought == [2050]
+    timed(frames, 1 / 10, 2, sought=sought)
+    assert len(sought) == 1  # without a time base nothing is sought
+    assert timed(frames, 1 / 10, 2, seekable=False, **base) == [0.0, 1.0]
+
+
+def test_what_libraries_raise_is_said_of_the_file():
+    for error, reason in (
+        (OSError(5, "odd"), r"^the video cannot be decoded \(odd\)$"),
+        (EOFError("gone"), r"^the video cannot be decoded \(gone\)$"),
+        (OverflowError("huge"), r"^the video cannot be decoded \(huge\)$"),
+        (av.error.MemoryError(12, "none"), r"^the video takes more memory to decode than the 3 MB"),
+        (av.error.InvalidDataError(1094995529, "odd"), r"^the video cannot be decoded \(odd\)$"),
+        (ValueError("ours"), r"^ours$"),
+    ):
+        with pytest.raises(ValueError, match=reason), av_file.opened(WHOLE["mp4"], "video", 3 << 20):
+            raise error
+    with pytest.raises(MemoryError), av_file.opened(WHOLE["mp4"], "video", 3 << 20):
+        raise MemoryError
+    with pytest.raises(ValueError, match=r"^the sound cannot be decoded \(its codec is unknown\)$"):
+        av_file.check_codec(SimpleNamespace(codec_context=None), "sound")
+    for size in ((0, 1), (1, 0)):
+        with pytest.raises(ValueError, match=r"^the video has no picture size$"):
+            av_file.check_pixels(*size, 1 << 20)
+    av_file.check_pixels(1, 1, 8)
+    for most, pixels in ((8, 2 + (1 << 20)), (1 << 60, (1 << 31) - 1)):
+        stream = SimpleNamespace(codec_context=SimpleNamespace())
+        av_file.limit_pixels(stream, most)
+        assert stream.codec_context.options == {"max_pixels": str(pixels)}
+
+
+def test_a_whole_jpeg_is_told_from_half_of_one(tmp_path):
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(buffer, "JPEG")
+    data = buffer.getvalue()
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert av_file.is_whole_jpeg(data)
+    assert av_file.is_whole_jpeg(tmp_path / "a.jpg")
+    assert not av_file.is_whole_jpeg(data[: len(data) // 2] + b"\xff\xd9")
+    assert not av_file.is_whole_jpeg(b"junk")
