@@ -23,7 +23,6 @@ ELSEWHERE = {
         ),
         f"test_contracts.py: {HANDED_ON}",
     ),
-    "data.long_table": "data/kinds/test_series.py: series in long format",
     "data.media.decoder_process": "data/media/test_decoding.py: the other side of what is asked there",
     "data.media.fitting": "data/kinds/test_image.py: boxes of images",
     "data.media.av_file": "data/media/test_video_file.py: opened for films and sounds",

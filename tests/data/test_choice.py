@@ -34,3 +34,12 @@ def test_all_scores_of_all_kinds_can_be_given():
     kinds = (ClassTarget, LabelsTarget, NumberTarget)
     assert {name for kind in kinds for name in kind.scores} == set(SCORES)
     assert all(set(kind.scores) <= kind.titles.keys() for kind in kinds)
+
+
+def test_the_suited_score_is_the_default():
+    assert (Choice().by, Choice().balanced) == ("suited", False)
+    Choice("plain").check([NUMBER])
+    Choice("no score").check([NUMBER])
+    scores = "accuracy, balanced_accuracy, macro_f1, auroc, r2"
+    with pytest.raises(ValueError, match=rf"got 'map'; y, n can be chosen by {scores}$"):
+        Choice("map").check([EVEN, NUMBER])

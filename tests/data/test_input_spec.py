@@ -170,3 +170,50 @@ def test_a_file_from_before_a_field_was_there_is_read(av_table):
     del given["modalities"][0]["height"]
     with pytest.raises(DataError, match="'height' does not fit"):
         InputSpec.from_dict(given)
+
+
+def test_what_is_used_and_what_is_not(tmp_path):
+    n = 20
+    table = table_of(tmp_path, y=[0, 1] * 10, a=[i % 7 for i in range(n)], b=["same"] * n, c=[i % 3 for i in range(n)])
+    spec, _ = fitted(table, "y")
+    assert spec.columns == ["a", "c"]
+    assert spec.unused == ["b"]
+    with pytest.raises(DataError, match=r"no modality 'x'; there are numbers"):
+        spec.modality("x")
+    assert spec.describe()[0][:4] == ("numbers", "number", "a, c", "2 tokens of 1 value")
+    assert spec.describe(1)[0][2] == "a .. and 1 more"
+    alone, _ = fitted(table_of(tmp_path, y=[0, 1] * 10, a=[i % 7 for i in range(n)]), "y")
+    assert alone.describe()[0][3] == "1 token of 1 value"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("kinds"), r"must have the fields \['kinds', 'modalities', 'targets', 'version'\], got \["),
+        (_set(["more"], 1), "input spec must have the fields .*'more'"),
+        (_set(["kinds"], []), r"input spec\.kinds must be an object of column: kind, got \[\]"),
+        (_set(["modalities", 0], 3), r"modalities\[0\] must be an object with a kind of .*, got 3; if a package adds"),
+        (_set(["modalities", 0, "kind"], ["image"]), r"modalities\[0\] must be an object with a kind"),
+        (
+            _set(["modalities", 1, "num_samples"], (1 << 28) + 32),
+            r"at most 268,435,456 values a row, got 268,435,488",
+        ),
+        (_set(["spellings"], 3), r"input spec\.spellings must be an object"),
+    ],
+)
+def test_what_is_missing_or_too_much_is_named(av_table, change, message):
+    given = fitted(av_table, "label")[0].to_dict()
+    change(given)
+    with pytest.raises(DataError, match=message):
+        InputSpec.from_dict(given)
+
+
+def test_a_spec_that_is_no_object_is_refused():
+    with pytest.raises(DataError, match=r"input spec must have the fields .*, got list"):
+        InputSpec.from_dict([])
+
+
+def test_the_largest_row_is_let_in(av_table):
+    given = fitted(av_table, "label")[0].to_dict()
+    given["modalities"][1]["num_samples"] = 1 << 28
+    assert InputSpec.from_dict(given).modality("audio").shape == (1 << 23, 32)

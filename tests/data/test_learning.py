@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_helpers import shades, table_of, video
-from perceiver_pytorch.data import DataError, InputSpec, recognise_columns, unread_parts
+from perceiver_pytorch.data import DataError, InputSpec, SpecOptions, recognise_columns, unread_parts
 
 
 def kinds_of(table, **overrides):
@@ -43,3 +43,24 @@ def test_a_table_of_its_target_alone_says_so(tmp_path):
     table = table_of(tmp_path, label=["a", "b", "a", "b"])
     with pytest.raises(DataError, match="to learn from: there is none besides the target and the split; add"):
         InputSpec.fit(table, {}, target="label", rows=np.arange(4))
+
+
+def test_options_are_for_columns_that_there_are(tmp_path):
+    table = table_of(tmp_path, x=[1.0, 2.0] * 3, y=["a", "b"] * 3)
+    options = SpecOptions(column_options={"z": {"decimal": ","}})
+    with pytest.raises(DataError, match="no column 'z'; its columns are x, y"):
+        InputSpec.fit(table, {"x": "number"}, target="y", rows=np.arange(6), options=options)
+
+
+def test_columns_of_a_kind_that_share_a_modality_come_last_in_their_order(tmp_path):
+    columns = {"a": [1.0, 2.0], "w": ["p", "q"], "b": [3.0, 4.0], "s": [[1.0], [2.0]], "gone": [None] * 2, "y": [1, 2]}
+    table = table_of(tmp_path, **{name: cells * 3 for name, cells in columns.items()})
+    kinds = {"a": "number", "w": "category", "b": "number", "s": "series", "gone": "ignore", "other": "unheard of"}
+    spec = InputSpec.fit(table, kinds, target="y", rows=np.arange(6))
+    assert [(m.name, m.columns) for m in spec.modalities] == [
+        ("s", ("s",)),
+        ("numbers", ("a", "b")),
+        ("categories", ("w",)),
+    ]
+    with pytest.raises(DataError, match="gone look like identifiers, or are empty, constant or of no known kind"):
+        InputSpec.fit(table, {"gone": "ignore"}, target="y", rows=np.arange(6))

@@ -5,14 +5,21 @@ import re
 import pytest
 
 from perceiver_pytorch.data import DataError, ReadOptions, load_table
+from perceiver_pytorch.data.sources import csv_lines
+from perceiver_pytorch.data.sources.csv_lines import check_header
+from perceiver_pytorch.data.sources.text_files import TextFile
 
 ROWS = "".join(f"{i},{i % 2},{'ab'[i % 2]}\n" for i in range(60))
 
 
-def loaded(folder, text, **options):
+def write(folder, text):
     path = folder / "t.csv"
     path.write_text(text, encoding="utf-8", newline="")
-    return load_table(path, ReadOptions(**options))
+    return path
+
+
+def loaded(folder, text, **options):
+    return load_table(write(folder, text), ReadOptions(**options))
 
 
 def notes(table):
@@ -138,3 +145,65 @@ def test_quotes_of_both_kinds_are_told(tmp_path):
     assert table.column("a") == ['say "hi" now', 'say "hi"']
     (note,) = notes(loaded(tmp_path, 'a,b\n"say \\"hi\\" now",1\n"5" disk",2\n'))
     assert note.startswith(r"some cells have \", yet not all rows can be read so; --quoting")
+
+
+def test_four_of_five_lines_show_how_many_cells_a_row_has(tmp_path):
+    def told(text):
+        try:
+            check_header(TextFile.of(write(tmp_path, text), ReadOptions().budget), "utf-8", ",", 0)
+        except DataError as error:
+            return str(error).partition(": ")[2]
+        return ""
+
+    rows = "a,b,y\n" + "1,2,3\n" * 7
+    title = "line 1 has 1 cell, the lines below have 3; if it is a title, --skip-lines 1 begins at line 2"
+    assert told(f"Export\n{rows}1,2\n1,2\n") == title
+    assert told(f"Export\n{rows}1,2\n1,2\n1,2\n") == ""
+    assert told("Export\n" * 10 + rows + "1,2,3\n" * 3).endswith("--skip-lines 10 begins at line 11")
+    assert told("Export\n" * 50 + rows) == ""  # all that is looked at is titles
+    assert told(f"a,b\n{rows[6:]}").endswith(
+        "if it has the names, there must be one for each column, also for names of rows"
+    )
+    assert told(f"a\n{rows[6:]}").endswith("begins at line 2")
+    assert told(f"a,\n{rows}").startswith("line 1 has 2 cells, ")
+    assert told(f"a,,\n{rows}").startswith("line 1 has 1 cell, ")
+    assert told(f"a,b,\n{rows[6:]}") == ""  # a name is missing
+
+
+def test_names_that_look_like_cells(tmp_path):
+    def told(text):
+        return notes(loaded(tmp_path, text))
+
+    assert told("1.5,7,2\n1,2,3\n") == [
+        "the first line (1.5, 7, 2) looks like a row; if it names no columns, give --no-header"
+    ]
+    assert told("5,3,8,1,9\n1,2,3,4,5\n")[0].startswith("the first line (5, 3, 8, 1 .. and 1 more) looks")
+    for header in ("1,3,5", "-1,0,1", "2020,2021,2022", "7,a,9", "7"):
+        assert told(f"{header}\n" + ",".join(["1"] * (header.count(",") + 1)) + "\n") == [], header
+    assert told("a,b\na,x\ny,b\n") != []
+    assert told("a,b\na,x\ny,z\n") == []
+    assert told("a\na\nb\n") == []
+
+
+def test_numbers_that_lose_digits_are_between_two_bounds(tmp_path):
+    def told(*cells):
+        return len(notes(loaded(tmp_path, "x,w\n" + "".join(f"{cell},a\n" for cell in cells))))
+
+    assert told(2**63, 2**64) == 1
+    assert told(2**63 - 1, 5) == 0
+    assert told(2**63, 5.5) == 0
+    assert told("9e39", "-1e30") == 1
+    assert told("1e40", "1e30") == 0
+    assert told(2**63, "") == 1
+
+
+def test_pieces_of_rows_have_as_many_signs_as_rows():
+    look = csv_lines._look_like_rows
+    assert look(["a", "b,1", "c,2"], ",", 1, 2)
+    assert look(["a,1", "b,2", "c"], ",", 0, 2)
+    assert look(["a,1", "b"], ",", 0, 2)
+    assert not look(["a,1"], ",", 0, 2)
+    assert not look(["a", "b"], ",", 0, 2)
+    assert not look(["a,1", "x", "y", "z", "c"], ",", 0, 2)
+    assert look(["a,1", "x", *["b,2"] * 3], ",", 0, 2)
+    assert not look(["a,1", "x", *["b,2"] * 2], ",", 0, 2)

@@ -87,3 +87,39 @@ def test_files_that_are_too_large_together_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"b\.parquet: takes at least 1. MB of memory.*leave its rows on the disk"):
         load_table(tmp_path, ReadOptions(table_mb=15, stream=False))
     assert len(load_table(tmp_path, ReadOptions(table_mb=15, stream=True)).column("a")) == 2000
+
+
+@pytest.mark.parametrize(
+    ("cells", "bytes_of_one"),
+    [
+        (pyarrow.array([True] * 100), 1),
+        (pyarrow.array([1] * 100, pyarrow.int8()), 4),
+        (pyarrow.array([1] * 100, pyarrow.int64()), 8),
+        (pyarrow.array([1.0] * 100, pyarrow.float32()), 4),
+        (pyarrow.array([1.0] * 100), 8),
+        (pyarrow.array([b"12345"] * 100, pyarrow.binary(5)), 5),
+        (pyarrow.array([[1.0, 2.0]] * 100), 16),
+    ],
+)
+def test_values_of_one_width_take_that_and_rows_their_numbers(tmp_path, cells, bytes_of_one):
+    path = written(tmp_path / "t.parquet", {"a": cells})
+    with pyarrow.parquet.ParquetFile(path) as file:
+        assert parquet_size.largest_size(file, 0, None) == 100 * (32 + bytes_of_one)
+        assert parquet_size.unpacked_size(file, path, 0, None, 1 << 30) == 100 * (32 + bytes_of_one)
+        assert parquet_size.largest_size(file, 0, []) == 100 * 32
+
+
+def test_texts_take_their_bytes_and_an_end_each(tmp_path):
+    texts = ["abc", None, "de", "abc"] * 25
+    for dictionary in (True, False):
+        path = written(tmp_path / "t.parquet", {"a": texts}, use_dictionary=dictionary)
+        with pyarrow.parquet.ParquetFile(path) as file:
+            stored = file.metadata.row_group(0).column(0).total_uncompressed_size
+            largest = parquet_size.largest_size(file, 0, ["a"])
+            size = parquet_size.unpacked_size(file, path, 0, ["a"], 9999)
+        assert size == 100 * 36 + (25 * 8 if dictionary else stored)
+        assert largest == 100 * 36 + (100 if dictionary else 1) * stored
+    path = written(tmp_path / "t.parquet", {"a": [{"x": "abc", "y": "de"}] * 10})
+    assert size_of(path, 9999, ["a"]) == 10 * (32 + 4 + 3 + 4 + 2)
+    path = written(tmp_path / "t.parquet", {"a": [None] * 10, "b": [["x", "yz"], []] * 5})
+    assert size_of(path, 9999, ["b"]) == 10 * 32 + 15 * 4 + 5 * 3

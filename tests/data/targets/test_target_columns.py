@@ -16,7 +16,7 @@ from perceiver_pytorch.data import (
     target_kinds,
     target_names,
 )
-from perceiver_pytorch.data.targets.target_columns import fit_targets
+from perceiver_pytorch.data.targets.target_columns import check_unique, fit_targets, groups, require_targets, strata
 
 GENRES = ["Drama, Crime", "Drama", "Crime", "Comedy, Drama", "Comedy"]
 
@@ -160,3 +160,44 @@ def test_val_rows_are_drawn_in_proportion_from_the_classes_of_a_later_target(tmp
 def test_val_rows_of_numbers_are_drawn_by_share(tmp_path):
     table = table_of(tmp_path, n=[i / 7 for i in range(80)])
     assert len(split_rows(table, target="n", split=None, val_fraction=0.25, seed=0).val) == 20
+
+
+def test_rows_without_targets_are_named_and_counted(tmp_path):
+    table = table_of(tmp_path, y=[1, None, 2, None], z=[None, None, 1, 1])
+    require_targets(table, "y", np.array([0, 2]))
+    require_targets(table, ["y", "z"], np.array([0, 2, 3]))
+    end = "; fill it in, leave the row out, or skip such rows with --on-error skip"
+    with pytest.raises(DataError) as caught:
+        require_targets(table, "y", np.array([0, 3, 1]))
+    assert str(caught.value) == f"{table.source}: row 3: the target 'y' is missing (2 such rows in all){end}"
+    assert (caught.value.row, caught.value.column, caught.value.reason) == (3, "y", "the target 'y' is missing")
+    with pytest.raises(DataError) as caught:
+        require_targets(table, "y,z", np.arange(4))
+    assert str(caught.value) == f"{table.source}: row 1: all of the targets y, z are missing{end}"
+
+
+def test_groups_and_strata_are_those_of_the_targets_kinds(tmp_path):
+    table = table_of(tmp_path, n=[i / 7 for i in range(30)], c=["a", None, "b"] * 10, g=["x|y", "x", None] * 10)
+    rows = np.array([1, 3])
+    assert strata(table, ["n", "c"], np.arange(30))[:3] == ["a", "None", "b"]
+    assert strata(table, "n", np.arange(30)) == [""] * 30
+    found = groups(table, {"c": "class", "g": "labels", "n": "number"}, rows, "|")
+    assert found == [[("g", "x")], [("c", "a"), ("g", "x"), ("g", "y")]]
+
+
+def test_targets_have_names_of_their_own():
+    with pytest.raises(DataError, match="targets must hold one or more of different names, got \\[\\]"):
+        check_unique([])
+    with pytest.raises(DataError, match="got \\['n', 'n'\\]"):
+        check_unique([NumberTarget("n", 0.0, 1.0)] * 2)
+    check_unique([NumberTarget("n", 0.0, 1.0)])
+
+
+def test_an_unlearned_target_says_where(tmp_path):
+    table = table_of(tmp_path, y=[None, None, 3])
+    with pytest.raises(DataError) as caught:
+        fit_targets(table, {"y": "number"}, np.arange(2))
+    assert str(caught.value) == f"{table.source}: target 'y' is missing in all 2 train rows"
+    assert caught.value.column == "y"
+    with pytest.raises(DataError, match=r"one or more different target columns must be given, got \[\]"):
+        target_names(table, " , ")
