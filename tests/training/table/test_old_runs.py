@@ -44,7 +44,8 @@ def test_it_is_resumed_to_the_same_model(folder, same, name):
     for file in ("config.yaml", "input_spec.json", "table.json"):
         assert (new.path / file).read_bytes() == (old.path / file).read_bytes()
     model, before = (json.loads((run.path / "config.json").read_text()) for run in (new, old))
-    assert model == before | {"widening_factor": 4}  # which all models had when it was no option
+    width = {"widening_factor": 4}  # which all models had when it was no option
+    assert model == before | width | {"style": before["style"] | width}
     assert new.report_file.is_file()
     checkpoints = [read_checkpoint(run.last) for run in (new, old)]
     assert checkpoints[0].keys() == checkpoints[1].keys()
