@@ -4,6 +4,7 @@ import io
 import tracemalloc
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -251,3 +252,77 @@ def test_a_jpeg_whose_corner_is_of_one_grey_of_its_own():
     data = saved(Image.fromarray(noise), "JPEG")
     assert not read_image(data + bytes(20)).incomplete  # zeros behind its end
     assert not read_image(data).incomplete
+
+
+def test_modes_of_8_bits_that_images_go_on_in():
+    modes = {"L": "L", "1": "L", "F": "L", "I": "L", "I;16": "L", "LA": "LA", "La": "LA", "PA": "RGBA", "RGBA": "RGBA"}
+    for mode, goes_on in {**modes, "RGBa": "RGBA", "RGB": "RGB", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}.items():
+        assert image_file._mode(SimpleNamespace(mode=mode, info={})) == goes_on
+    assert image_file._mode(SimpleNamespace(mode="L", info={"transparency": 0})) == "RGBA"
+
+
+def test_frames_of_a_file_that_is_damaged_behind_the_first_are_none():
+    class Damaged:
+        is_animated = property(lambda self: 1 / 0)
+
+        def seek(self, frame):
+            self.frame = frame
+
+    damaged = Damaged()
+    assert image_file._has_frames(damaged) is False
+    assert damaged.frame == 0
+    assert image_file._has_frames(SimpleNamespace(is_animated=True)) is True
+    assert image_file._has_frames(SimpleNamespace(is_animated=False)) is False
+
+
+def test_an_end_of_zeros_after_the_last_scan_never_arrived(tmp_path):
+    scan, end = b"\xff\xda", b"\xff\xd9"
+    never = image_file._never_arrived
+    assert never(b"\1" + scan + b"\1" + bytes(16))
+    assert not never(b"\1" + scan + b"\1" + bytes(15))
+    assert not never(scan + b"\1" + end + bytes(16))
+    assert never(end + scan + b"\1" + bytes(16))
+    assert not never(bytes(16))  # no scan begins
+    assert never(scan) is False
+    (tmp_path / "a.jpg").write_bytes(scan + b"\1" + bytes(99))
+    assert never(tmp_path / "a.jpg")
+
+
+def test_a_corner_of_one_block_tells_a_grey_end():
+    def ends(width, height, shade, corner, mode="L"):
+        image = Image.new(mode, (width, height), (shade,) * 3 if mode == "RGB" else shade)
+        image.paste((128,) * 3 if mode == "RGB" else 128, (width - corner, height - corner, width, height))
+        return image_file._ends_grey(image)
+
+    assert ends(20, 20, 9, 8)
+    assert not ends(20, 20, 9, 7)
+    assert ends(20, 20, 9, 8, "RGB")
+    assert ends(4, 4, 128, 4)  # smaller than a block
+    assert not image_file._ends_grey(Image.new("CMYK", (8, 8), (128,) * 4))
+    assert not image_file._ends_grey(Image.new("RGB", (8, 8), (128, 128, 129)))
+
+
+def test_sizes_of_webp_files_are_read_from_their_headers():
+    def claimed(kind, rest):
+        data = (b"RIFF0000WEBP" + kind + rest).ljust(30, b"\0")
+        with pytest.raises(ValueError, match=r"pixels") as told:
+            image_file._claim_webp(data, 0)
+        return str(told.value).partition("(")[2].partition(" ")[0]
+
+    assert claimed(b"VP8X", bytes(8) + b"\x00\x01\x00\x02\x00\x01") == "257x65539"
+    assert claimed(b"VP8L", bytes(5) + ((300 - 1) | (200 - 1) << 14 | 3 << 28).to_bytes(4, "little")) == "300x200"
+    assert (
+        claimed(b"VP8 ", bytes(10) + (300 | 1 << 14).to_bytes(2, "little") + (200).to_bytes(2, "little")) == "300x200"
+    )
+    image_file._claim_webp(b"RIFF0000WAVE" + bytes(20), 0)
+    pixels = (b"RIFF0000WEBPVP8L" + bytes(5) + ((300 - 1) | (200 - 1) << 14).to_bytes(4, "little")).ljust(30, b"\0")
+    image_file._claim_webp(pixels, 8 * 300 * 200)
+    with pytest.raises(ValueError, match=r"\(300x200 pixels\)"):
+        image_file._claim_webp(pixels, 8 * 300 * 200 - 1)
+
+
+def test_sizes_that_are_as_wanted_are_left_alone():
+    image = Image.new("L", (6, 4))
+    assert image_file._resized(image, 4, 6) is image
+    assert image_file._resized(image, 6, 4).size == (4, 6)
+    assert image_file._on_white(image) is image

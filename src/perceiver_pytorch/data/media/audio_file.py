@@ -145,7 +145,7 @@ def _is_cut_off(file: Any) -> bool:
     """Whether the header claims at least one sample more than there are."""
     sizes = _CLAIM.search(file.extra_info)
     claimed, there = map(int, sizes.groups()) if sizes else (0, 0)
-    return there < claimed < _UNKNOWN and round(file.frames * claimed / max(1, there)) > file.frames
+    return claimed < _UNKNOWN and 2 * file.frames * (claimed - there) > there  # more than half a sample
 
 
 def _read_av(source: bytes | Path, seconds: float, channels: int, most: int) -> "tuple[np.ndarray, int, bool, bool]":
