@@ -5,9 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+
+from perceiver_pytorch.data import workers
 
 SCRIPT = """
 import multiprocessing, warnings
@@ -36,15 +41,42 @@ def test_workers_end_with_a_main_process_that_is_killed():
     assert main.stdin is not None
     assert main.stdout is not None
     with main.stdin, main.stdout:
-        workers = main.stdout.readline().split()
-        assert len(workers) == 2
-        assert all(map(runs, workers))
+        children = main.stdout.readline().split()
+        assert len(children) == 2
+        assert all(map(runs, children))
         main.kill()
         main.wait()
     deadline = time.monotonic() + 20
-    while any(map(runs, workers)) and time.monotonic() < deadline:
+    while any(map(runs, children)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    left = [int(pid) for pid in workers if runs(pid)]
+    left = [int(pid) for pid in children if runs(pid)]
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert not left
+
+
+def test_portions_come_in_order_whoever_decoded_them(monkeypatch):
+    closed = []
+    monkeypatch.setattr(workers.decoding, "close", lambda: closed.append(1))
+    portions = [np.arange(i, i + 2) for i in range(9)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # about forking where there are threads
+        found = list(workers.in_workers(lambda rows: (os.getpid(), rows.tolist()), portions, 2))
+    assert [rows for _, rows in found] == [portion.tolist() for portion in portions]
+    assert len({pid for pid, _ in found}) == 2
+    assert os.getpid() not in {pid for pid, _ in found}
+    assert closed == [1]
+    assert workers.MAX_WORKERS == 8
+
+
+def test_a_worker_leaves_signals_to_the_main_process(monkeypatch):
+    begun, ends = [], []
+    monkeypatch.setattr(workers.signal, "signal", lambda *given: begun.append(given))
+    monkeypatch.setattr(workers, "end_with_parent", ends.append)
+    for main in (None, SimpleNamespace(pid=None), SimpleNamespace(pid=77)):
+        monkeypatch.setattr(workers.multiprocessing, "parent_process", lambda main=main: main)
+        workers.begin(0)
+    assert begun[:2] == [(signal.SIGINT, signal.SIG_IGN), (signal.SIGTERM, signal.SIG_IGN)]
+    assert (len(begun), ends) == (6, [77])
+    read = object()
+    assert workers.as_it_is(read) is read

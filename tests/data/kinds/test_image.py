@@ -24,6 +24,7 @@ from perceiver_pytorch.data.kinds.image import (
     patches,
     whole,
 )
+from perceiver_pytorch.data.media.fitting import Box, fitted
 from perceiver_pytorch.data.train_rows import TrainRows
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
@@ -311,3 +312,14 @@ def test_what_the_kind_declares():
     check_bounds(ImageSettings, image_size=WHOLE, max_image_size=WHOLE, image_patch=WHOLE, max_image_tokens=WHOLE)
     check_bounds(ImageSettings, image_fit=(("pad", "stretch"), ("crop",)))
     check_bounds(PictureAugmentation, image_shift=SHARE, image_flip=SHARE, image_color=SHARE)
+
+
+def test_sizes_that_fit_into_a_box():
+    assert fitted(10, 20, 8, 8, "pad") == (4, 8)
+    assert fitted(20, 10, 8, 8, "pad") == (8, 4)
+    assert fitted(2, 4, 8, 12, "pad") == (6, 12)  # small ones grow
+    assert fitted(1000, 1, 8, 8, "pad") == (8, 1)
+    assert fitted(1, 1000, 8, 8, "pad") == (1, 8)
+    assert fitted(1000, 1, 8, 9, "stretch") == (8, 9)
+    assert Box(8, 9, "stretch")(5, 5) == (8, 9)
+    assert Box(8, 9, "pad")(5, 5) == (8, 8)

@@ -32,3 +32,32 @@ def test_mel_bands_cover_the_spectrum_once():
     np.testing.assert_allclose(middle, 1, atol=0.1)
     assert (filters.sum(1) > 0).all()
     assert (mel_filters(8000, 64, 100).sum(1) > 0).all()  # bands narrower than a frequency step
+
+
+def test_silence_is_the_floor_and_long_sounds_are_computed_in_parts():
+    assert (log_mel(np.zeros((90, 1), np.float32), 800, 4, 20, 10) == np.float32(np.log(1e-10))).all()
+    sound = np.random.default_rng(0).normal(size=(2100 * 4, 1)).astype(np.float32)
+    whole = log_mel(sound, 800, 4, 20, 4)
+    assert whole.shape == (2100, 1, 4)
+    for start in (0, 1000, 1020, 1024, 2040, 2048):
+        part = log_mel(sound[start * 4 : start * 4 + 60], 800, 4, 20, 4)
+        np.testing.assert_allclose(whole[start : start + 10], part[:10], rtol=1e-4)
+    wide = log_mel(sound[:10], 800, 4, 20, 30)  # a step that is longer than the window
+    assert wide.shape == (1, 1, 4)
+
+
+def test_corners_of_the_bands():
+    filters = mel_filters(8000, 3, 256)
+    mel = np.linspace(0, 2595 * np.log10(1 + 4000 / 700), 5)
+    corners = 700 * (10 ** (mel / 2595) - 1)
+    frequencies = np.arange(129) * 8000 / 256
+    for band in range(3):
+        low, middle, high = corners[band : band + 3]
+        expected = np.interp(frequencies, [low, middle, high], [0, 1, 0])
+        np.testing.assert_allclose(filters[band], expected, atol=1e-9)
+    narrow = mel_filters(8000, 40, 32)
+    empty = (np.count_nonzero(narrow, axis=1) == 1) & (narrow.max(1) == 1)
+    assert empty.any()
+    centres = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + 4000 / 700), 42)[1:-1] / 2595) - 1)
+    for band in np.flatnonzero(empty):
+        assert np.abs(np.arange(17) * 250 - centres[band]).argmin() == narrow[band].argmax()

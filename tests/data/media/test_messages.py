@@ -37,3 +37,25 @@ def test_what_is_no_message_is_refused_before_memory_is_taken(pipe, said):
     outlet.write(said)
     with pytest.raises(ValueError, match="a message"):
         messages.receive(inlet, 2)
+
+
+def test_the_json_of_a_message_is_no_longer_than_a_megabyte(pipe):
+    inlet, outlet = pipe
+    outlet.write((1 << 20).to_bytes(4, "little") + bytes(8))
+    outlet.close()
+    with pytest.raises(EOFError):  # its text is waited for
+        messages.receive(inlet, 0)
+
+
+def test_longer_json_is_refused(pipe):
+    inlet, outlet = pipe
+    outlet.write(((1 << 20) + 1).to_bytes(4, "little") + bytes(8))
+    with pytest.raises(ValueError, match=r"^a message of 1048577 bytes$"):
+        messages.receive(inlet, 0)
+
+
+def test_more_data_than_was_asked_for_is_refused(pipe):
+    inlet, outlet = pipe
+    messages.send(outlet, {}, b"123")
+    with pytest.raises(ValueError, match=r"^a message of 5 bytes$"):
+        messages.receive(inlet, 2)
