@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from data_helpers import table_of
 from perceiver_pytorch import (
     HierarchicalConfigurator,
     HierarchicalMultiModalityPerceiver,
     InputModality,
+    InputModalityWithEmbedding,
     LearnedQueries,
     MultiModalityPerceiver,
     MultiModalityPerceiverNoPooling,
@@ -22,13 +25,13 @@ from perceiver_pytorch import (
     Perceiver,
     PerceiverIO,
 )
-from perceiver_pytorch.data import CategoriesSpec
+from perceiver_pytorch.data import CategoriesSpec, InputSpec, SpecOptions, recognise_columns
 from perceiver_pytorch.models.modalities import modality_from_config
 from perceiver_pytorch.training.run.callbacks import Stopper
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.start import finetune
-from perceiver_pytorch.training.start.finetune import load_source, start_from
+from perceiver_pytorch.training.start.finetune import Source, adopt, load_source, start_from
 from perceiver_pytorch.training.start.freezing import add_lora, freeze, merge_lora
 from perceiver_pytorch.training.start.transfer import match_modalities, move_weights
 from perceiver_pytorch.training.table.build import build_model
@@ -314,3 +317,131 @@ def test_a_model_that_no_table_can_be_read_by_is_refused(tmp_path):
     ).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"HierarchicalMultiModalityPerceiver cannot be fine-tuned .* PerceiverIO"):
         load_source(str(tmp_path))
+
+
+def spec_of(folder, target="y", **columns):
+    """Of twelve rows with numbers, words of two kinds, and two targets."""
+    columns = columns or {"x": np.linspace(0, 1, 12).tolist(), "kind": ["u", "v", "w"] * 4}
+    table = table_of(folder, **columns, y=["a", "b"] * 6, z=["c", "d", "e"] * 4)
+    kinds = recognise_columns(table, target=target, split=None, overrides={"z": "ignore"} if target == "y" else {})
+    return InputSpec.fit(table, kinds, target=target, rows=np.arange(12))
+
+
+CONFIG = tiny_config("unused").model
+
+
+def test_lines_say_what_became_of_each_part(tmp_path):
+    spec = spec_of(tmp_path)
+    old = build_model(spec, CONFIG)
+    source = Source("there", old, spec)
+    total = sum(p.numel() for p in old.parameters())
+    head = sum(p.numel() for p in old.to_logits.parameters())
+    first = f"from there: {total - head:,} of {total:,} weights are taken over, {head:,} are fresh"
+    parts = ["  numbers: taken over", "  categories: taken over", "  head: fresh"]
+    assert start_from(source, spec, CONFIG, StartConfig())[1] == [first, *parts]
+    model, lines = start_from(source, spec, CONFIG, StartConfig(checkpoint="there", freeze=["latents"]))
+    frozen = old.latents.numel()
+    assert lines == [first, *parts, f"  frozen: {frozen:,} weights; {total - frozen:,} are trained"]
+    assert not model.latents.requires_grad
+    adapted, lines = start_from(source, spec, CONFIG, StartConfig(checkpoint="there", lora=2))
+    adapters = sum(p.numel() for name, p in adapted.named_parameters() if "lora_" in name)
+    trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    assert lines[-1].endswith(f"; {trained:,} are trained, {adapters:,} of them LoRA adapters of rank 2")
+    renamed = spec_of(tmp_path, note=["u", "v", "w"] * 4, x=np.linspace(0, 1, 12).tolist())
+    assert start_from(source, renamed, CONFIG, StartConfig())[1][1:] == parts
+    without = Source("there", build_model(spec_of(tmp_path, x=np.linspace(0, 1, 12).tolist()), CONFIG))
+    assert start_from(without, spec, CONFIG, StartConfig())[1][1:] == [parts[0], "  categories: fresh", parts[2]]
+    other = Source("there", MultiModalityPerceiver(modalities=[InputModality("shape", 3, 1, 0, 2.0)], **SIZES))
+    lines = start_from(
+        other, spec_of(tmp_path, **{n: np.linspace(0, 1, 12).tolist() for n in "abc"}), CONFIG, StartConfig()
+    )[1]
+    assert all("taken over from shape" in line or ": fresh" in line for line in lines[1:])
+
+
+def test_with_several_targets_what_is_fresh_is_named_as_in_the_model(tmp_path):
+    one, two = spec_of(tmp_path), spec_of(tmp_path, ["y", "z"])
+    model, matches, transfer = finetune._from_own(Source("there", build_model(one, CONFIG), one), two, CONFIG)
+    assert isinstance(model, MultiTaskPerceiver)
+    assert transfer.fresh <= {name for name, _ in model.named_parameters()}
+    assert matches == {"in_numbers": "in_numbers", "in_categories": "in_categories"}
+    again = finetune._from_own(Source("there", model.encoder, two), one, CONFIG)[2].fresh
+    assert all(name.startswith("to_logits.") for name in again)
+
+
+def test_options_of_columns_are_those_of_the_run(tmp_path):
+    def modality(name, kind, **options):
+        return SimpleNamespace(name=name, kind=kind, token_options=lambda: options)
+
+    spec = SimpleNamespace(
+        modalities=[
+            modality("photo", "image", image_patch=5),
+            modality("sound", "audio", audio_patch=7),
+            modality("plain", "image"),
+            modality("gone", "image", image_patch=3),
+        ]
+    )
+    kinds = {"photo": "image", "sound": "text", "plain": "image"}
+    assert adopt(SpecOptions(), spec, kinds).column_options == {"photo": {"image_patch": 5}}
+    given = SpecOptions(column_options={"photo": {"image_patch": 2}, "x": {"clock": False}})
+    assert adopt(given, spec, kinds).column_options == given.column_options
+    assert adopt(SpecOptions(image_patch=9), spec, kinds).column_options == {}
+
+
+def test_a_modality_is_read_as_the_one_was_whose_weights_it_gets():
+    numbers = InputModality("a", 2, 1, num_freq_bands=1, max_freq=2.0)
+    finetune._read_as(
+        numbers, InputModality("b", 2, 1, num_freq_bands=5, max_freq=7.0, freq_base=3, scale=0.5, offset=1.0)
+    )
+    assert (numbers.num_freq_bands, numbers.max_freq, numbers.freq_base) == (5, 7.0, 3)
+    assert (numbers.scale, numbers.offset) == (0.5, 1.0)
+    finetune._read_as(numbers, InputModality("b", 2, 1, num_freq_bands=1, max_freq=2.0))
+    assert (numbers.scale, numbers.offset) == (0.5, 1.0)  # its range is not known
+    for changed in ({"scale": 2.0}, {"offset": 3.0}):
+        finetune._read_as(numbers, InputModality("b", 2, 1, num_freq_bands=1, max_freq=2.0, **changed))
+        assert (numbers.scale, numbers.offset) == (changed.get("scale", 1.0), changed.get("offset", 0.0))
+
+    def ids(rows, width, split):
+        return InputModalityWithEmbedding("t", 1, 1, 1, 2.0, embedding=nn.Embedding(rows, width), split_embedding=split)
+
+    words = ids(9, 4, False)
+    finetune._read_as(words, ids(7, 6, True))
+    assert (words.embedding.num_embeddings, words.embedding.embedding_dim, words.split_embedding) == (9, 6, True)
+
+
+def test_rows_of_embeddings_are_found_by_their_meaning(tmp_path):
+    old, new = spec_of(tmp_path), spec_of(tmp_path, kind=["w", "t", "u"] * 4)
+    rows = finetune._embedding_rows(new, old, {"in_categories": "in_categories"})
+    before, after = (next(m for m in spec.modalities if m.kind == "category").id_meanings() for spec in (old, new))
+    assert rows["in_categories"].tolist() == [before.index(one) if one in before else -1 for one in after]
+    assert -1 in rows["in_categories"].tolist()
+    assert finetune._embedding_rows(new, old, {}) == {}
+    assert finetune._embedding_rows(new, None, {"in_categories": "in_categories"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("multi", {"use_gelu": False, "depth": 2, "num_latents": 4}),
+        ("bare", {"use_gelu": True, "weight_tie_layers": True}),
+        ("single", {"num_latent_blocks_per_layer": 1, "weight_tie_layers": False, "use_gelu": False}),
+    ],
+)
+def test_a_model_has_the_sizes_of_the_one_that_it_starts_from(tmp_path, kind, expected):
+    old = other_models()[kind]()
+    model = finetune._assembled(old, spec_of(tmp_path), [image()])
+    assert {name: model.recorded_config[name] for name in expected} == expected
+    assert model.recorded_config["num_classes"] == 2
+    assert model.style.double_residual == (old.style.double_residual and kind != "single")
+    assert list(model.modalities) == ["image"]
+
+
+def test_a_name_of_a_hub_repository_is_one_that_is_no_folder(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(finetune.huggingface, "load", lambda name: asked.append(name) or nn.Linear(1, 1))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    assert load_source("deepmind/perceiver").place == "deepmind/perceiver"
+    for name in ("perceiver", "a/b/c", "runs/gone", "/deepmind"):
+        with pytest.raises(ValueError, match=f"--from {name}: there is no such folder"):
+            load_source(name)
+    assert asked == ["deepmind/perceiver"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from perceiver_pytorch.data import (
     ClassTarget,
     ImageSpec,
     InputSpec,
+    SpecOptions,
     TableDataset,
+    TextSpec,
     VideoSpec,
     collate,
     load_table,
@@ -26,8 +29,9 @@ from perceiver_pytorch.interop.flow import frame_patches
 from perceiver_pytorch.interop.huggingface import load, state_dict_of
 from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
 from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.start import published_inputs
 from perceiver_pytorch.training.start.finetune import load_source, start_from
-from perceiver_pytorch.training.start.published_inputs import published_contexts
+from perceiver_pytorch.training.start.published_inputs import adopt_rates, columns_read, published_contexts
 from perceiver_pytorch.training.table.build import run_model
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import ModelConfig, StartConfig
@@ -264,3 +268,134 @@ def test_a_table_of_clips_is_fitted_from_a_multimodal_checkpoint(tmp_path):
     model = run.model()
     assert model.task == "multimodal-autoencoding"
     assert not torch.equal(model.encoder.latents, load(folder).encoder.latents)
+
+
+def of_task(task, **preprocessing):
+    config = SimpleNamespace(max_position_embeddings=66, audio_samples_per_frame=32, samples_per_patch=4)
+    return SimpleNamespace(task=task, config=config, preprocessing=preprocessing)
+
+
+def test_the_first_columns_of_the_kinds_that_it_knows_are_read():
+    words, tokens = TextSpec("words", 64), SimpleNamespace(name="tokens", kind="text", tokenizer="{}")
+    picture, other = ImageSpec("picture", 6, 4, 3, 2), ImageSpec("other", 6, 4, 3, 2)
+    film, sound = VideoSpec("film", 25.0, 3, 8, 8, 4), AudioSpec("sound", 800, 96, 4, mean=0.1, std=0.5, sides=2)
+    mel = AudioSpec("mel", 800, 400, 40, mel_bands=5, mel_window=80)
+    spec = spec_of(tokens, words, picture, other, mel, sound, film)
+    assert columns_read(of_task("masked-lm"), spec, "there") == {"text": {"name": "in_words"}}
+    with pytest.raises(ValueError, match="it reads 64 bytes of text"):
+        columns_read(of_task("masked-lm"), spec_of(TextSpec("words", 65)), "there")
+    with pytest.raises(ValueError, match="--from there: this model reads text, but"):
+        columns_read(of_task("text-classification"), spec_of(tokens), "there")
+    (image,) = columns_read(of_task("image-learned"), spec, "there").values()
+    assert image == {"name": "in_picture", "axes": [3, 2], **picture.layout(), "mean": [0.485, 0.456, 0.406],
+                     "std": [0.229, 0.224, 0.225]}  # fmt: skip
+    (image,) = columns_read(of_task("image-conv", image_mean=[0.5] * 3, image_std=(0.25,) * 3), spec, "there").values()
+    assert (image["mean"], image["std"]) == ([0.5] * 3, [0.25] * 3)
+    with pytest.raises(ValueError, match="this model reads images, but the table has no column of images"):
+        columns_read(of_task("image-fourier"), spec_of(words), "there")
+    flow = columns_read(of_task("optical-flow"), spec_of(picture, other, ImageSpec("third", 3, 3, 3, 1)), "there")
+    assert {role: column["name"] for role, column in flow.items()} == {"first": "in_picture", "second": "in_other"}
+    for size in ({"height": 4}, {"width": 2}):
+        with pytest.raises(ValueError, match="both frames must have one size, but picture has 6x4 and other"):
+            columns_read(of_task("optical-flow"), spec_of(picture, dataclasses.replace(other, **size)), "there")
+    clip = columns_read(of_task("multimodal-autoencoding"), spec, "there")
+    assert {role: column["name"] for role, column in clip.items()} == {"audio": "in_sound", "image": "in_film"}
+    assert clip["audio"] == {"name": "in_sound", "axes": [24], **sound.layout()}
+    assert list(columns_read(of_task("multimodal-autoencoding"), spec_of(picture), "there")) == ["image"]
+    assert list(columns_read(of_task("multimodal-autoencoding"), spec_of(sound), "there")) == ["audio"]
+    with pytest.raises(ValueError, match=r"no column of videos, images or sounds as samples \(data.audio_fea"):
+        columns_read(of_task("multimodal-autoencoding"), spec_of(mel), "there")
+
+
+def test_rates_are_those_of_the_checkpoint_unless_others_are_asked_for():
+    assert adopt_rates(SpecOptions(), of_task("optical-flow")) == SpecOptions()
+    found = adopt_rates(SpecOptions(), of_task("multimodal-autoencoding"))
+    assert (found.sample_rate, found.audio_patch, found.video_rate, found.video_patch) == (25 * 32, 4, 25.0, 4)
+    found = adopt_rates(SpecOptions(audio_patch=7, video_rate=3.0), of_task("multimodal-autoencoding"))
+    assert (found.sample_rate, found.audio_patch, found.video_rate, found.video_patch) == (25 * 32, 7, 3.0, 4)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_texts_stand_between_two_tokens(masked):
+    ids = torch.tensor([[1, 256, 3], [2, 0, 0], [0, 0, 0]])
+    framed, there = published_inputs._text(ids, ids > 0 if masked else None)
+    assert framed[:2].tolist() == [[4, 6, 261, 8, 5], [4, 7, 5, 0, 0]]
+    assert there.tolist() == [[True] * 5, [True] * 3 + [False] * 2, [False] * 5]
+
+
+def test_the_end_that_a_batch_lacks_is_filled_up():
+    tokens, mask = torch.ones(2, 3, 4, 5), torch.ones(2, 3, 4, dtype=torch.bool)
+    assert published_inputs._filled([3, 4], tokens, None) == (tokens, None)
+    filled, there = published_inputs._filled([5, 4], tokens, None)
+    assert filled.shape == (2, 5, 4, 5)
+    assert filled[:, :3].all()
+    assert not filled[:, 3:].any()
+    assert torch.equal(there, filled[..., 0] > 0)
+    mask[1] = False
+    filled, there = published_inputs._filled([3, 6], tokens, mask)
+    assert filled.shape == (2, 3, 6, 5)
+    assert there.sum((1, 2)).tolist() == [12, 0]
+
+
+def test_pixels_are_those_of_the_patches_and_grey_has_three_colours():
+    patches = torch.arange(2 * 1 * 2 * 4).reshape(2, 1, 2, 4)  # one row of two patches of 2 x 2 grey pixels
+    column = {"axes": [1, 2], "patch": 2}
+    pixels, there = published_inputs._pixels(column, patches, torch.ones(2, 1, 2, dtype=torch.bool))
+    assert there is None
+    assert pixels.shape == (2, 3, 2, 4)
+    assert pixels[0, 2].tolist() == [[0, 1, 4, 5], [2, 3, 6, 7]]
+    mask = torch.tensor([[[True, False]], [[True, True]]])
+    there = published_inputs._pixels(column, patches, mask)[1]
+    assert there[0].tolist() == [[True, True, False, False]] * 2
+    assert there[1].all()
+    both = published_inputs._both([None, torch.tensor([True, True, False]), torch.tensor([True, False, False])])
+    assert both.tolist() == [True, False, False]
+
+
+def test_frames_and_pictures_are_cut_into_patches_of_four():
+    column = {"axes": [5, 6], "patch": 1}
+    patches = torch.randint(256, (2, 5, 6, 3), dtype=torch.uint8)
+    tokens, there = published_inputs._video(column, patches, None)
+    assert tokens.shape == (2, 1, 2, 2, 48)
+    assert there is None
+    torch.testing.assert_close(tokens[:, 0, 0, 1, :6], patches[:, 0, 4:].flatten(1).float() / 255)
+    assert not tokens[:, 0, 1, 1, 12:].any()  # below the last row
+    mask = torch.ones(2, 5, 6, dtype=torch.bool)
+    mask[0, 4:] = False
+    there = published_inputs._video(column, patches, mask)[1]
+    assert there.tolist() == [[True, True, False, False], [True] * 4]
+
+
+def test_sounds_are_the_mean_of_their_sides_as_they_were():
+    column = {"axes": [3], "sides": 2, "mean": 1.0, "std": 2.0}
+    patches = torch.tensor([[[0.0, 1.0], [2.0, 2.0], [3.0, 5.0]]])  # one sample a token
+    flat, there = published_inputs._sound(column, 2, patches, None)
+    assert flat.tolist() == [[[2.0, 5.0], [9.0, 0.0]]]  # 2 x + 1, and silence behind the end
+    assert there is None
+    flat, there = published_inputs._sound(column, 2, patches, torch.tensor([[True, False, False]]))
+    assert flat.tolist() == [[[2.0, 0.0], [0.0, 0.0]]]
+    assert there.tolist() == [[True, False]]
+    assert published_inputs._sound(column, 3, patches, None)[0].shape == (1, 1, 3)
+    assert published_inputs._sound(column, 2, patches[:, :2], None)[1].tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize("task", ["image-fourier", "image-learned", "image-conv"])
+def test_parts_of_a_picture_that_are_not_there_are_masked(task):
+    seen = []
+    column = {"name": "in_picture", "axes": [10, 10], "patch": 2, "mean": [0.5, 0.0, 0.0], "std": [0.25, 1.0, 1.0]}
+    data = {"in_picture": torch.full((2, 10, 10, 12), 255, dtype=torch.uint8)}
+    mask = torch.ones(2, 10, 10, dtype=torch.bool)
+    mask[0, 5:] = False
+    reader = lambda pixels, there, **options: seen.append((pixels, there, options)) or []  # noqa: E731
+    for masks in ({}, {"in_picture": mask}):
+        published_contexts(task, reader, {"image": column}, data, masks)
+    (pixels, whole, options), (_, there, _) = seen
+    assert pixels.shape == (2, 3, 20, 20)
+    assert pixels[0, :, 0, 0].tolist() == [2.0, 1.0, 1.0]
+    assert whole is None
+    assert options == ({"interpolate": True} if task == "image-learned" else {})
+    side = 5 if task == "image-conv" else 20  # half of it, and of that what a window of three leaves, halved
+    assert there.shape == (2, side**2) if task != "image-conv" else there.shape == (2, 4**2)
+    assert there[1].all()
+    assert 0.3 < there[0].float().mean() < 0.7
+    assert published_contexts(task, reader, {"image": column}, {}, {}) == []
