@@ -6,7 +6,15 @@ import torch.nn.functional as F
 from torch.autograd import forward_ad
 
 from perceiver_pytorch.ops import linear as module
-from perceiver_pytorch.ops.linear import FEWEST_OPERATIONS, linear, product, product_times, takes
+from perceiver_pytorch.ops.linear import (
+    FEWEST_OPERATIONS,
+    as_autocast,
+    linear,
+    needs_gradients,
+    product,
+    product_times,
+    takes,
+)
 
 pytestmark = pytest.mark.skipif(not module._available(), reason="PyTorch has no oneDNN here")
 
@@ -90,3 +98,62 @@ def test_a_wrong_shape_has_pytorchs_error() -> None:
     x, weight, bias = arguments()
     with pytest.raises(RuntimeError, match="shapes"):
         linear(x, weight[:, :-1], bias)
+
+
+def test_takes_large_layers_of_its_dtypes_and_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sized(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        return torch.zeros(1, dtype=dtype).expand(shape)
+
+    single, half = torch.float32, torch.bfloat16
+    assert FEWEST_OPERATIONS == 2**25
+    assert takes(sized(2**7, 2**9), sized(2**9, 2**9), None)
+    assert not takes(sized(2**7, 2**9), sized(2**9 - 1, 2**9), None)
+    large, weight = sized(2**8, 2**9), sized(2**9, 2**9)
+    assert takes(sized(2, 2**7, 2**9), weight, sized(2**9))
+    assert not takes(sized(2**16), sized(2**9, 2**16), None)  # F.linear knows vectors, oneDNN does not
+    assert not takes(large, weight.unsqueeze(0), None)
+    assert not takes(large, sized(2**9, 2**8), None)
+    assert not takes(large, weight, sized(2**9, dtype=half))
+    for bfloat16 in (True, False):
+        monkeypatch.setattr(module, "_bfloat16", lambda bfloat16=bfloat16: bfloat16)
+        assert takes(large.to(half), weight.to(half), None) is bfloat16
+        assert not takes(large.to(half), weight, None)
+        assert not takes(large.half(), weight.half(), None)
+        assert takes(large, weight, None)
+        with torch.autocast("cpu", dtype=half):
+            assert takes(large, weight.to(half), None) is bfloat16
+            assert not takes(large.double(), weight.double(), None)
+    monkeypatch.setattr(module, "_available", lambda: False)
+    assert not takes(large, weight, None)
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "_X86", False)
+    assert not takes(large, weight, None)
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert not takes(large, weight.to(single), None)
+
+
+def test_autocast_and_gradients_are_asked_for() -> None:
+    plain, wanted = torch.ones(2), torch.ones(2, requires_grad=True)
+    assert as_autocast(plain, wanted) == (plain, wanted)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert [t.dtype for t in as_autocast(plain, wanted)] == [torch.bfloat16] * 2
+    assert needs_gradients(plain, None, wanted)
+    assert not needs_gradients(plain, None)
+    with torch.no_grad():
+        assert not needs_gradients(wanted)
+
+
+@pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (0, 2), (1, 2)], ids=str)
+def test_gradients_are_of_what_wants_them(wanted: tuple[int, ...]) -> None:
+    def run(function):  # type: ignore[no-untyped-def]
+        given = arguments()
+        for i in wanted:
+            given[i].requires_grad_()
+        function(*given).square().mean().backward()
+        return [tensor.grad for tensor in given]
+
+    for i, (found, expected) in enumerate(zip(run(linear), run(F.linear), strict=True)):
+        assert (found is not None) is (i in wanted)
+        if found is not None:
+            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
