@@ -89,8 +89,10 @@ def test_the_result_may_be_changed_in_place() -> None:
 
 def test_a_large_part_keeps_all_threads() -> None:
     part = Part(64)
-    single_thread.run(part, torch.randn(1, threads.SMALL // 64**2 + 1, 64))
-    assert part.seen == [3]
+    most = threads.SMALL // 64**2  # tokens, of all samples together
+    for batch, tokens in ((1, most), (2, most // 2), (1, most + 1), (2, most // 2 + 1)):
+        single_thread.run(part, torch.randn(batch, tokens, 64))
+    assert part.seen == [1, 1, 3, 3]
 
 
 def test_gradients_of_gradients() -> None:

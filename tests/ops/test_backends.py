@@ -486,6 +486,47 @@ def test_what_the_compiled_loops_refuse() -> None:
         assert reason(dtype=dtype) is None
 
 
+def test_what_surrounds_compiled_loops_runs_in_one_thread_if_it_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its largest product is of rows and the features of an axis; there is none where features are channels."""
+    given: list[int] = []
+
+    def note(work: int) -> contextlib.nullcontext[None]:
+        given.append(work)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(compiled.threads, "single_threaded", note)
+    run = compiled._single_threaded(lambda rows, context, *others: (rows, context, *others))
+    rows = torch.zeros(2, 3, 11)
+    image, series = (Context(torch.zeros(2, *axes, 3)) for axes in ((4, 7), (7,)))
+    assert run(rows, image, 5) == (rows, image, 5)
+    run(rows, series)
+    assert given == [2 * 3 * 11 * 7, 0]
+
+
+def test_features_of_the_inner_axis_are_kept_until_their_table_changes() -> None:
+    table = torch.arange(10.0).view(5, 2)
+    short, long = (compiled._Along.of([table], padded) for padded in (16, 32))
+    for made, padded in ((short, 16), (long, 32)):
+        assert compiled._Along.of([table], padded) is made
+        assert made.features.shape == (1, padded, 2)
+        assert torch.equal(made.features[0, :5], table)
+        assert (made.features[:, 5:] == 0).all()
+        assert torch.equal(made.by_feature, made.features.mT)
+        assert made.statistics[0, :, :5].tolist() == [[0.5, 2.5, 4.5, 6.5, 8.5], [0.5] * 5]
+    assert compiled._ALONG[table][1] == {16: short, 32: long}
+    table += 1
+    again = compiled._Along.of([table], 16)
+    assert torch.equal(again.features[0, :5], table)
+    assert compiled._ALONG[table][1] == {16: again}  # what was made of the table before is gone
+    both = compiled._Along.of([table, table[:2]], 16)
+    assert both.features.shape == (1, 16, 4)
+    assert both.features[0, 1].tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert compiled._Along.of([table, table[:2]], 16) is not both
+    with torch.inference_mode():
+        fleeting = torch.ones(5, 2)
+    assert compiled._Along.of([fleeting], 16) is not compiled._Along.of([fleeting], 16)
+
+
 def test_costs_are_what_they_were() -> None:
     """The choice of a backend rests on them; see `ops.cost` for how they were measured."""
     compare("costs.txt", costs())

@@ -70,6 +70,20 @@ def test_results_are_in_the_order_of_the_items() -> None:
     assert threads.in_order(slow_first, []) == []
 
 
+@pytest.mark.skipif(threads._openmp() is None, reason="this PyTorch brings no GNU OpenMP along")
+def test_python_runs_in_four_threads_at_most() -> None:
+    def who(seconds: float) -> int:
+        time.sleep(seconds)
+        return threading.get_ident()
+
+    torch.set_num_threads(6)
+    try:
+        for items, expected in ((3, 3), (12, 4)):
+            assert len(set(threads.in_order(who, [0.05] * items))) == expected
+    finally:
+        torch.set_num_threads(1)
+
+
 @pytest.mark.usefixtures("num_threads")
 def test_errors_come_back(num_threads: int) -> None:
     def fail(*arguments: object) -> None:
@@ -104,6 +118,9 @@ def test_alone_keeps_operations_in_their_thread_but_not_loops(num_threads: int) 
 
 
 def test_alone_concerns_small_work_and_ends_with_an_error(num_threads: int) -> None:
+    assert threads.SMALL == 4_194_304
+    with threads.single_threaded(threads.SMALL):
+        assert torch.get_num_threads() == (1 if threads._openmp() is not None else num_threads)
     with threads.single_threaded(threads.SMALL + 1):
         assert torch.get_num_threads() == num_threads
     with pytest.raises(RuntimeError, match="broken"), threads.single_threaded():
