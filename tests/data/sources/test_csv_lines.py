@@ -207,3 +207,20 @@ def test_pieces_of_rows_have_as_many_signs_as_rows():
     assert not look(["a,1", "x", "y", "z", "c"], ",", 0, 2)
     assert look(["a,1", "x", *["b,2"] * 3], ",", 0, 2)
     assert not look(["a,1", "x", *["b,2"] * 2], ",", 0, 2)
+
+
+def test_whole_numbers_at_several_steps_look_like_a_row(tmp_path):
+    assert notes(loaded(tmp_path, "1,2,4\n1,2,3\n"))[0].startswith("the first line (1, 2, 4) looks like a row")
+    assert notes(loaded(tmp_path, "1,2\n1,2\n")) == []
+
+
+def test_five_cells_that_swallow_lines_are_named(tmp_path):
+    def told(count):
+        rows = [f'"x{i},{i}\ny{i},1\nz{i}",{i}' if i < count else f"d,{i}" for i in range(9)]
+        return notes(loaded(tmp_path, "t,n\n" + "\n".join(rows) + "\n"))
+
+    cells = "; ".join(f"row {i}, column 't': 3 lines" for i in range(5))
+    for count, more in ((5, ""), (6, " .. and 1 more")):
+        (note,) = told(count)
+        assert note.startswith(f"{2 * count} lines that look like rows stand inside of cells ({cells}{more}): a stray")
+    assert told(0) == []

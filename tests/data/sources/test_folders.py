@@ -109,3 +109,13 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(DataError, match=r"a: cannot be read \(Permission denied\)"):
         list(folders._files(tmp_path))
+
+
+def test_a_name_is_no_address_and_may_have_no_suffix(tmp_path):
+    write_files(tmp_path, ["a/1.png", "a/2.png#top", "b/plain"])
+    table = load_table(tmp_path)
+    assert table.column("image") == ["a/1.png"]
+    assert "(1 of .png#top, 1 of no suffix)" in table.notes[0]
+    (tmp_path / "a/1.png").unlink()
+    with pytest.raises(DataError, match="is a folder without files of images"):
+        load_table(tmp_path)

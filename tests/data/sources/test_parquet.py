@@ -103,3 +103,14 @@ def test_files_of_different_columns(tmp_path):
     (tmp_path / "other.parquet").unlink()
     pyarrow.parquet.write_table(pyarrow.table({"x": [2], "split": ["own"]}), tmp_path / "val.parquet")
     assert load_table(tmp_path).column("split") == ["test", "train", "own"]
+
+
+def test_row_numbers_alone_may_be_too_many(tmp_path):
+    for rows, fits in ((1 << 15, True), ((1 << 15) + 1, False)):  # 32 bytes each
+        pyarrow.parquet.write_table(pyarrow.table({"x": [0] * rows}), tmp_path / "t.parquet")
+        options = ReadOptions(stream=True, table_mb=1)
+        if fits:
+            assert len(load_table(tmp_path / "t.parquet", options)) == rows
+        else:
+            with pytest.raises(DataError, match=r"takes at least 1.* MB .*divide it into several tables"):
+                load_table(tmp_path / "t.parquet", options)

@@ -203,3 +203,9 @@ def test_cells_of_different_types_are_told():
     table = ShardedTable("set", Path("/s"), [Listed(Path("/s/a"), [{"a": 1}, {"a": "x"}])])
     with pytest.raises(DataError, match="set: a column has cells of different types"):
         table.sample(np.arange(2), [])
+
+
+def test_a_sample_has_4096_rows_and_a_row_for_each_of_2000_values():
+    table = ShardedTable("set", Path("/s"), [Listed(Path("/s/a"), [{"y": i % 2100} for i in range(4200)])])
+    assert len(table.sample(np.arange(4200), [])[0]) == 4096
+    assert table._first_of_each(np.arange(4200), "y") == list(range(2000))

@@ -146,6 +146,7 @@ def test_a_matrix_of_classes_is_drawn_as_large_as_it_needs():
         section.drawing.draw(axes)
         return section, axes
 
+    values = torch.zeros(0)
     section, axes = drawn(5)
     assert (section.drawing.width, section.drawing.height) == pytest.approx((4.3, 4.3))
     (image,) = axes.images
@@ -157,7 +158,14 @@ def test_a_matrix_of_classes_is_drawn_as_large_as_it_needs():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
     assert [label.get_rotation() for label in axes.get_xticklabels()] == [0] * 5
     assert all(spine.get_visible() for spine in axes.spines.values())
-    assert {label.get_rotation() for label in drawn(5, "no. {}")[1].get_xticklabels()} == {90}
+    assert {label.get_rotation() for label in drawn(5, "no{}")[1].get_xticklabels()} == {90}
+    assert {label.get_rotation() for label in drawn(5, "n{}")[1].get_xticklabels()} == {0}
+    assert {text.get_fontsize() for text in axes.texts} == {7}
+    single = Figure().subplots()
+    (section,) = ClassTarget("c", ("a", "b"), (1, 1)).sections({"confusion": [[1, 0], [1, 1]]}, values, values, "")
+    section.drawing.draw(single)
+    assert single.images[0].get_array().tolist() == [[1, 0], [0.5, 0.5]]
+    assert [text.get_color() for text in single.texts] == ["white", "black", "black"]
     assert len(drawn(30)[1].texts) > 0
     assert len(drawn(31)[1].texts) == 0
     assert drawn(60)[0].drawing.width == 10

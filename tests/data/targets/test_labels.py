@@ -30,6 +30,9 @@ def test_metrics_of_labels_are_scikit_learns(generator):
     assert [row["rows"] for row in values["per_label"]] == given.sum(0).tolist()
     assert values["per_label"][0]["recall"] == pytest.approx(sk.recall_score(given[:, 0], p[:, 0] >= 0.5))
     assert values["per_label"][2]["average_precision"] is None
+    never = LABELS.measured(torch.full((2, 3), -1.0), torch.tensor([[1.0, 0, 0], [0, 0, 0]]))["per_label"]
+    assert [(row["f1"], row["precision"], row["recall"]) for row in never] == [(0, 0, 0)] * 3
+    assert [row["label"] for row in never] == ["x", "y", "w"]
 
 
 def test_a_row_in_words_and_in_a_file():
@@ -96,6 +99,7 @@ def test_lists_and_separated_texts_are_labels():
 def test_a_cell_is_one_for_each_of_its_labels():
     assert LABELS.encode("w|x").tolist() == [1, 0, 1]
     assert LABELS.encode([]).tolist() == [0, 0, 0]
+    assert LabelsTarget("g", ("x|y",), (1,), 1, "").encode("x|y").tolist() == [1]
     assert torch.tensor(LABELS.encode(None)).isnan().all()
     with pytest.raises(ValueError, match=r"the label 'q' is none of the train rows' labels \(x, y, w\)"):
         LABELS.encode("q|x")

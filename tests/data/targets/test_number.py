@@ -96,6 +96,7 @@ def test_numbers_that_come_back_are_classes():
     assert NumberTarget.recognises([1.5, 2.0, 3.0, None], None)
     assert not NumberTarget.recognises([1.5, 1.5, 2.0, 2.0, 3.0, 3.0], None)
     assert not NumberTarget.recognises([1.5, 2.0], None)
+    assert not NumberTarget.recognises([1.0, 2.0, 3.0], None)
     assert not NumberTarget.recognises([1.5, 2.0, 3.0, True], None)
     assert not NumberTarget.recognises([1.5, 2.0, 3.0, "x"], None)
     assert NumberTarget.recognises([*range(21), float("inf")], None)
@@ -155,12 +156,17 @@ def test_points_are_drawn_true_against_predicted():
     section.drawing.draw(axes)
     assert axes.collections[0].get_offsets().tolist() == [[80.0, 100.0], [140.0, 120.0]]
     assert axes.collections[0].get_alpha() == 0.8
+    assert (axes.collections[0].get_sizes().tolist(), axes.collections[0].get_linewidths().tolist()) == ([14], [0])
     (line,) = axes.lines
+    assert line.get_linewidth() == 1
     assert line.get_xydata().tolist() == [[80.0, 80.0], [140.0, 140.0]]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("true n", "predicted n")
     many = Figure().subplots()
     NUMBER.sections({}, NUMBER.values(torch.zeros(800, 1)), torch.linspace(-1, 1, 800), "")[0].drawing.draw(many)
     assert many.collections[0].get_alpha() == 0.25
+    for rows, note in ((5000, ""), (5001, "5000 of 5001 rows are drawn.")):
+        assert NUMBER.sections({}, torch.zeros(rows, 1), torch.zeros(rows), "")[0].note == note
+    assert NUMBER.measured(torch.zeros(2, 1), torch.tensor([0.0, 1.0]))["r2"] is not None
 
 
 def test_every_score_has_an_interval_from_rows_drawn_anew():
