@@ -76,3 +76,9 @@ def test_a_heat_map_of_equal_values_is_black():
     from PIL import Image
 
     assert not np.asarray(Image.open(content(drawing.heat_map(np.ones((2, 3)))))).any()
+
+
+def test_no_more_than_256_steps_or_points_are_drawn():
+    for count, drawn in ((255, 255), (256, 128), (511, 256), (512, 171)):
+        assert drawing.dots(np.zeros((count, 2))).count("<circle") == drawn
+        assert drawing.lines(np.arange(float(count)), np.zeros((count, 1))).count(",") == drawn

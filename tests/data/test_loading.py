@@ -126,3 +126,21 @@ def test_workers_stay_and_share_what_may_be_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "get_worker_info", lambda: info)
     loading._start_worker(3)
     assert (begun, data._free_bytes) == ([3], 250)
+
+
+def test_a_thousand_rows_are_tried_for_a_batch():
+    class Bad:
+        prepared, asked = False, 0
+
+        def __len__(self):
+            return 7
+
+        def samples(self, places):
+            self.asked += 1
+            return [], []
+
+    data = Bad()
+    assert BatchReader(data, fill=True)[[1, 2]].batch is None
+    assert data.asked == 1 + 1000
+    assert BatchReader(data, fill=False)[[1, 2]].batch is None
+    assert data.asked == 1 + 1000 + 1

@@ -12,7 +12,7 @@ import torch
 
 from data_helpers import POSITIVE, SHARE, WHOLE, check_bounds, declared, fitted, shades, table_of, video, wav
 from perceiver_pytorch.data import AudioSpec, DataError, Encoded, SpecOptions, Where, drawing
-from perceiver_pytorch.data.kinds.audio import AudioAugmentation, AudioKind, AudioSettings
+from perceiver_pytorch.data.kinds.audio import AudioAugmentation, AudioKind, AudioSettings, learn_sound
 from perceiver_pytorch.data.media.audio_file import AudioFacts, read_audio
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
@@ -275,3 +275,21 @@ def test_what_the_kind_declares():
     check_bounds(AudioSettings, audio_channels=((1, 2), (0, 3)), audio_features=(("raw", "logmel"), ("mfcc",)))
     check_bounds(AudioAugmentation, audio_shift=SHARE, spec_time=SHARE, spec_bands=SHARE)
     check_bounds(AudioAugmentation, audio_gain=((0.0, 9.0), (-0.1,)), audio_noise=((0.0, 9.0), (-0.1,)))
+
+
+def test_how_many_sounds_are_looked_at():
+    seen = []
+
+    def look(name, look, what, without):
+        seen.append((name, what, without))
+        return iter([AudioFacts(8000, 1.0)])
+
+    def files(name, most):
+        seen.append((name, most))
+        return iter(())
+
+    rows = SimpleNamespace(look=look, files=files, options=lambda name: SpecOptions(), cell_bytes=1 << 20)
+    learn_sound("x", rows)
+    learn_sound("x.audio", rows, track_of="x")
+    what = "file with sound"
+    assert seen == [("x", what, "ignore"), ("x", 512), ("x", what, "video"), ("x", 512)]

@@ -220,6 +220,8 @@ def test_patches_are_as_small_as_the_tokens_allow():
     assert patch_for(32, 33, 1024) == 2
     assert patch_for(5, 5, 9) == 2
     assert patch_for(5, 5, 8) == 4
+    assert patch_for(60, 64, 64) == 8
+    assert patch_for(65, 64, 64) == 16
     assert patch_for(500, 500, 1) == 16
 
 
@@ -323,3 +325,10 @@ def test_sizes_that_fit_into_a_box():
     assert fitted(1000, 1, 8, 9, "stretch") == (8, 9)
     assert Box(8, 9, "stretch")(5, 5) == (8, 9)
     assert Box(8, 9, "pad")(5, 5) == (8, 8)
+
+
+def test_how_many_pictures_are_looked_at():
+    seen = []
+    look = lambda name, look, most: seen.append((name, most)) or iter([ImageFacts(4, 4, True)])  # noqa: E731
+    ImageKind().learn(["x"], SimpleNamespace(look=look, options=lambda name: SpecOptions()))
+    assert seen == [("x", 256)]

@@ -141,3 +141,21 @@ def test_what_the_kind_declares():
     assert declared(VideoKind()) == ("video", spec, VideoSettings, PictureAugmentation, False, False)
     check_bounds(VideoSettings, video_size=WHOLE, max_video_size=WHOLE, video_patch=WHOLE, max_video_tokens=WHOLE)
     check_bounds(VideoSettings, video_rate=POSITIVE, max_video_seconds=POSITIVE)
+
+
+def test_how_many_films_are_looked_at():
+    seen = []
+
+    def look(name, look, most):
+        seen.append((name, most))
+        return iter([VideoFacts(8, 8, 1.0, False)])
+
+    def iterate(rows, columns):
+        seen.append((len(rows), columns))
+        return iter(())
+
+    table = SimpleNamespace(iterate=iterate)
+    rows = SimpleNamespace(look=look, options=lambda name: SpecOptions(), rows=np.arange(99), table=table)
+    VideoKind().learn(["x"], rows)
+    assert VideoKind().left_unread("x", rows) is None
+    assert seen == [("x", 512), (8, ["x"])]
