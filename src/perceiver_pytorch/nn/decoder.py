@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch._execution import is_eager
+from perceiver_pytorch._execution import execution
 from perceiver_pytorch.nn.block import AttentionBlock
 from perceiver_pytorch.nn.module_dict import NamedModules
 
@@ -66,8 +66,8 @@ def in_chunks(
     """``decode(start, stop)`` (batch, stop - start, channels) for all queries, (batch, num_queries, channels).
 
     Without gradients no more than one chunk's intermediate results are held at a time; with gradients neither, if
-    ``recompute`` (the backward pass then decodes every chunk once more), else all are. Where the computation is not
-    carried out at once (`execution`), everything is decoded together.
+    ``recompute`` (the backward pass then decodes every chunk once more), else all are. In a compiled or exported graph,
+    and in a transformation of `torch.func`, everything is decoded at once.
 
     Args:
         decode: decodes the queries from start to stop.
@@ -77,7 +77,8 @@ def in_chunks(
     """
     kept = torch.is_grad_enabled()
     size = num_queries if chunk_size is None else chunk_size
-    if not is_eager() or (kept and not recompute):
+    followed = torch.compiler.is_compiling() or execution() in ("export", "transform")
+    if followed or (kept and not recompute):
         return decode(0, num_queries)
     bounds = [(start, min(start + size, num_queries)) for start in range(0, num_queries, max(size, 1))] or [(0, 0)]
     if kept:
