@@ -1,11 +1,15 @@
 """From a table to the data sets of a run, without training."""
 
 import dataclasses
+import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from perceiver_pytorch.data import DataError, load_table
+from perceiver_pytorch.data import DataError, Splits, load_table
 from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.table import prepare
 from perceiver_pytorch.training.table.prepare import prepare_table
 from perceiver_pytorch.training.table.run import TableRun
 from training_helpers import SILENT, tiny_config, write_mixed_table
@@ -96,3 +100,120 @@ def test_bad_rows_stop_or_are_counted(table, tmp_path):
     )
     assert list(data.datasets["train"].bad) == [1]
     assert said == ["1 bad row is left out; the report lists them"]
+
+
+def write_csv(folder, rows, name="t.csv"):
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text("\n".join(rows) + "\n")
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (0, None),
+        (2, None),
+        (0.5, None),
+        (True, r"task_weights\['b'\] must be a number of 0 or more, got True"),
+        ("2", "must be a number of 0 or more, got '2'"),
+        (math.inf, "must be a number of 0 or more, got inf"),
+        (math.nan, "must be a number of 0 or more, got nan"),
+        (-0.1, "must be a number of 0 or more, got -0.1"),
+    ],
+)
+def test_a_weight_is_a_finite_number(weight, message):
+    spec = SimpleNamespace(targets=[SimpleNamespace(name=name) for name in "ab"])
+    if message is None:
+        prepare._check_task_weights(spec, {"b": weight})
+    else:
+        with pytest.raises(ValueError, match=message):
+            prepare._check_task_weights(spec, {"b": weight})
+    prepare._check_task_weights(spec, {})
+    with pytest.raises(ValueError, match="task_weights are all 0; there is nothing to learn"):
+        prepare._check_task_weights(spec, {"a": 0.0, "b": 0})
+
+
+def test_what_was_recognised_is_a_line_each():
+    modalities = [("numbers", "number", "x, z", "(2)", "as they are"), ("note", "text", "note", "(8)", "bytes")]
+    spec = SimpleNamespace(
+        targets=[SimpleNamespace(name="y", note=lambda: "2 classes")],
+        describe=lambda most: modalities[:most] if most == 8 else [],
+        unused=["a", "b"],
+    )
+    splits = Splits(np.arange(1200), np.arange(3), np.arange(0))
+    lines = prepare._describe(spec, splits)
+    assert lines == [
+        "y: 2 classes",
+        "  numbers: number, (2) (as they are) of x, z",
+        "  note: text, (8) (bytes)",
+        "  not used: a, b",
+        "rows: 1,200 train, 3 validation, 0 test",
+    ]
+    spec.unused = []
+    assert prepare._describe(spec, splits) == [*lines[:3], lines[4]]
+
+
+@pytest.mark.parametrize("name", ["label", "cls", "class"])
+def test_the_usual_names_of_a_target_are_taken_in_their_order(tmp_path, name):
+    config = tiny_config(tmp_path, target="")
+    names = ["x", *("label", "cls", "class")[("label", "cls", "class").index(name) :]][::-1]
+    found = prepare._with_target(config, SimpleNamespace(column_names=names), in_memory=False)
+    assert found.data.target == name
+    for table, in_memory in ((SimpleNamespace(column_names=names), True), (SimpleNamespace(column_names=["x"]), False)):
+        with pytest.raises(ValueError, match="which column is to be predicted"):
+            prepare._with_target(config, table, in_memory=in_memory)
+
+
+def test_a_resumed_run_says_where_it_looks_for_its_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = TableRun(tmp_path / "runs" / "first")
+    config = tiny_config("gone.csv", target="y")
+    with pytest.raises(DataError, match=r"gone\.csv.*\. The run names its table .*: perceiver fit TABLE --resume"):
+        prepare._load(config, run, None, resume=True)
+    with pytest.raises(DataError) as error:
+        prepare._load(config, run, None, resume=False)
+    assert "The run names" not in str(error.value)
+    (tmp_path / "gone.csv").write_text("")
+    with pytest.raises(DataError) as error:  # it is there and cannot be read
+        prepare._load(config, run, None, resume=True)
+    assert "The run names" not in str(error.value)
+
+
+def test_doubts_are_kept_for_the_report_and_those_of_a_resumed_run_stay(tmp_path):
+    rows = [
+        "x,kind,split,y",
+        *(f"{i % 5},{'uv'[i % 2]},{'val' if i % 6 == 5 else 'train'},{'ab'[i % 2]}" for i in range(36)),
+    ]
+    config, run, told = tiny_config(write_csv(tmp_path / "d", rows), target="y"), TableRun(tmp_path / "run"), []
+    (tmp_path / "run").mkdir()
+    data = prepared(config, run, reporter=Reporter(warn=told.append, say=lambda text: None))
+    (doubt,) = [text for text in told if text.startswith("column 'kind' determines 'y' in every train row")]
+    assert doubt in data.warnings
+    run.write_spec(data.spec)
+    run.write_table(data.fingerprint)
+    run.write_warnings(["as it was told then"])
+    told.clear()
+    again = prepared(config, run, resume=True, reporter=Reporter(warn=told.append, say=lambda text: None))
+    assert (again.warnings, told) == (["as it was told then"], [])
+
+
+def test_rows_with_equal_inputs_are_told_of_where_a_run_begins(tmp_path):
+    rows = ["x,split,y", *(f"{i % 24 / 7},{'val' if i > 23 else 'train'},{'ab'[i % 2]}" for i in range(36))]
+    config, told = tiny_config(write_csv(tmp_path / "d", rows), target="y"), {}
+    for compare in (True, False):
+        lines = told.setdefault(compare, [])
+        reporter = Reporter(warn=lines.append, say=lambda text: None)
+        prepare_table(config, TableRun(tmp_path), reporter, given=None, resume=False, compare=compare)
+    assert set(told[False]) < set(told[True])
+
+
+def test_bad_rows_are_counted_in_words(tmp_path):
+    path = write_mixed_table(tmp_path / "broken", rows=24)
+    for i in (1, 2):
+        (path.parent / f"{i}.png").write_bytes(b"no picture")
+    said = []
+    data = prepared(
+        with_data(tiny_config(path), on_error="skip"), TableRun(tmp_path), reporter=Reporter(warn=said.append)
+    )
+    assert "2 bad rows are left out; the report lists them" in said
+    assert "2 bad rows are left out; the report lists them" not in data.warnings

@@ -4,6 +4,7 @@ import dataclasses
 import html
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow
@@ -12,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from data_helpers import shades, video
+from data_helpers import fitted, shades, table_of, video
 from old_runs import TIMES
 from perceiver_pytorch import MultiModalityWithTextPerceiver
-from perceiver_pytorch.data import DataError, Table, load_table
+from perceiver_pytorch.data import DataError, Table, TableDataset, load_table
 from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.training.run.callbacks import Stopper
 from perceiver_pytorch.training.run.durations import Deadline
@@ -373,3 +374,73 @@ def test_what_was_lost_or_doubtful_stays_with_the_run(tmp_path):
     assert again.metrics["losses"] == outcome.metrics["losses"]
     run.warnings_file.unlink()  # as of a run of an earlier version
     assert fit(config, run, resume=True, reporter=SILENT).metrics["warnings"] == [unseen]
+
+
+def task_of(folder, rows, **training):
+    """A task whose data are prepared: numbers and words, so many rows in each split."""
+    count = sum(rows.values())
+    columns = {
+        "x": [i / 7 for i in range(count)],
+        "kind": ["u", "v", "w"] * (count // 3),
+        "y": ["a", "b"] * (count // 2),
+    }
+    table = table_of(folder, **columns)
+    spec, _ = fitted(table, "y")
+    task, start = TableTask(tiny_config("made here", target="y", **training)), 0
+    datasets = {}
+    for name, size in rows.items():
+        datasets[name] = TableDataset(table, np.arange(start, start + size), spec)
+        start += size
+    task.data = SimpleNamespace(
+        config=task.config, source=None, spec=spec, datasets=datasets, warnings=["doubt"], fingerprint={"rows": count}
+    )
+    return task
+
+
+@pytest.mark.parametrize(
+    ("rows", "measured"),
+    [({"train": 20, "val": 256, "test": 0}, None), ({"train": 20, "val": 256}, 1), ({"train": 19, "val": 257}, 2)],
+)
+def test_what_is_trained_validated_and_measured_on(tmp_path, rows, measured):
+    """With two modalities there are three combinations; 256 rows are a batch."""
+    rows = {name: size for name, size in rows.items() if size}
+    loaders = task_of(tmp_path, rows, epochs=7).loaders()
+    assert loaders.measured == (3 * (measured or 1), measured or 1)
+    assert (loaders.closing, loaders.epochs) == (4.0, 7)
+    assert len(loaders.val) == -(-rows["val"] // 256)
+    assert len(loaders.train) == 3  # of 8 rows
+    assert [type(callback).__name__ for callback in loaders.callbacks] == ["DataCheckpoint"]
+    order = loaders.train.sampler
+    assert (order.seed, order.batch_size, order.parts) == (0, 8, None)
+
+
+def test_test_rows_are_measured_where_there_are_any(tmp_path):
+    task = task_of(tmp_path, {"train": 12, "val": 12, "test": 258})
+    split, dataset = task._measured()
+    assert (split, len(dataset)) == ("test", 258)
+    assert task.loaders().measured == (6, 2)
+    del task.data.datasets["test"]
+    assert task._measured() == ("validation", task.data.datasets["val"])
+
+
+def test_a_model_and_its_rate_are_told(tmp_path):
+    task, said = task_of(tmp_path, {"train": 12, "val": 12}, lr=None), []
+    module = task.module(Reporter(said.append, said.append))
+    assert said[1:] == ["peak learning rate: 0.004 (for fresh weights)"]
+    assert said[0] == module.model.summary().splitlines()[0]
+    assert module.lr == 0.004
+
+
+def test_what_a_resumed_run_compares_with_is_written_once(tmp_path):
+    task, run = task_of(tmp_path, {"train": 12, "val": 12}), TableRun.create(tmp_path / "run")
+    task.begin(run)
+    assert (run.table(), run.warnings(), run.spec()) == ({"rows": 24}, ["doubt"], task.data.spec)
+    task.data.warnings, task.data.fingerprint = ["another"], {"rows": 0}
+    task.begin(run)
+    assert (run.table(), run.warnings()) == ({"rows": 24}, ["doubt"])
+    run.table_file.unlink()  # as a run of an early version
+    task.begin(run)
+    assert (run.table(), run.warnings()) == ({"rows": 0}, ["doubt"])
+    run.spec_file.unlink()
+    task.begin(run)
+    assert (run.table(), run.warnings()) == ({"rows": 0}, ["another"])
