@@ -273,3 +273,22 @@ def test_everything_that_differs_is_told():
     ]
     assert differences(before, {**now, "version": 3}) == []
     assert differences(before, {**now, "rows": 1234}) == ["it has 1,234 rows, and had 3"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "paths"),
+    [
+        (["a", None, "b"], ["a", None, "b"]),
+        ([1, 2], [None, None]),
+        ([b"a", None], [None, None]),
+        ([{"path": "a", "bytes": None}, {"path": "b", "bytes": b"1"}, None], ["a", None, None]),
+        ([{"path": "a", "bytes": b""}], ["a"]),
+        ([{"path": "a"}], ["a"]),
+        ([{"bytes": b"1"}], [None]),
+    ],
+)
+def test_paths_are_of_files_that_are_not_in_the_cells(cells, paths, monkeypatch):
+    column = pyarrow.chunked_array([pyarrow.array(cells)])
+    assert list(table_fingerprint._paths(column)) == paths
+    monkeypatch.setattr(table_fingerprint, "_ROWS", 1)
+    assert list(table_fingerprint._paths(column)) == paths
