@@ -3,6 +3,7 @@
 import io
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -320,3 +321,20 @@ def test_how_a_process_ended_is_said():
     assert isinstance(killed, DecodingMemoryError)
     assert "its process was killed twice (signal 9), as the system does where memory runs out" in str(killed)
     assert "signal 6, " in str(decoding._death(head, -signal.SIGABRT, ""))
+
+
+def test_signals_to_the_whole_group_do_not_end_a_decoder():
+    pixels()
+    first = process()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(first.pid, number)
+    assert (pixels() == pixels()).all()
+    assert process() is first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at limits of processes")
+def test_a_decoder_leaves_no_core_and_writes_little():
+    pixels()
+    limits = Path(f"/proc/{process().pid}/limits").read_text()
+    assert re.search(r"Max core file size +0 ", limits)
+    assert re.search(r"Max file size +1048576 ", limits)
