@@ -49,3 +49,23 @@ def test_axes_and_rates_are_checked() -> None:
         FourierQueries((3,), -1)
     with pytest.raises(ValueError, match="freq_scale of FourierQueries must be one of"):
         FourierQueries((3,), 3, freq_scale="square")
+
+
+def test_specs_are_plain_values_whatever_sequences_they_are_given() -> None:
+    for given, same in (
+        (FourierQueries([8, 5], 3, [1.0, 2.0]), FourierQueries((8, 5), 3, (1.0, 2.0))),
+        (LearnedQueries(3, [2, 4]), LearnedQueries(3, (2, 4))),
+    ):
+        assert given == same
+        assert hash(given) == hash(same)
+        assert given.build({}).axes({}) == tuple(same.axes)
+
+
+def test_what_is_built_has_the_channels_that_were_asked_for() -> None:
+    tokens = {"image": (3, 10), "sound": (1, 4)}
+    assert FourierQueries((8, 5), 3).build(tokens).dim == 14
+    for options, dims in (({}, (3, 10)), ({"data": False}, (0, 10)), ({"positions": False}, (3, 0))):
+        array = InputQueries("image", **options).build(tokens)
+        assert (array.data_dim, array.position_dim, array.dim) == (*dims, sum(dims))
+    with pytest.raises(ValueError, match="modality of InputQueries must be one of 'image', 'sound'; got 'video'"):
+        InputQueries("video").build(tokens)
