@@ -59,6 +59,23 @@ def test_every_step_leaves_its_latents(recompute: bool) -> None:
     assert x.grad is not None
 
 
+@pytest.mark.parametrize("recompute", [False, True])
+def test_steps_run_once_more_in_the_backward_pass_if_nothing_is_to_be_kept(recompute: bool) -> None:
+    calls: list[int] = []
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return x.sin()
+
+    x = torch.randn(2, 3, 5, requires_grad=True)
+    output = encode(x, [step, step], recompute=recompute)
+    assert len(calls) == 2
+    output.sum().backward()
+    assert len(calls) == (4 if recompute else 2)
+    with torch.no_grad():
+        assert encode(x, [step], recompute=recompute).grad_fn is None
+
+
 def test_blocks_are_run_through_again_and_again_after_one_cross_attend() -> None:
     context, mask = [Context(torch.randn(2, 3, 4))], torch.ones(2, 3, dtype=torch.bool)
     seen: list[str] = []
