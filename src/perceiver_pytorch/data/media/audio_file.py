@@ -142,10 +142,10 @@ def _read_sndfile(file: Any, seconds: float, channels: int, most: int) -> "tuple
 
 
 def _is_cut_off(file: Any) -> bool:
-    """Whether the header claims at least one sample more than there are."""
+    """Whether the header claims more samples than there are."""
     sizes = _CLAIM.search(file.extra_info)
     claimed, there = map(int, sizes.groups()) if sizes else (0, 0)
-    return claimed < _UNKNOWN and 2 * file.frames * (claimed - there) > there  # more than half a sample
+    return claimed < _UNKNOWN and 2 * file.frames * (claimed - there) > there  # by more than half a sample
 
 
 def _read_av(source: bytes | Path, seconds: float, channels: int, most: int) -> "tuple[np.ndarray, int, bool, bool]":
