@@ -285,7 +285,7 @@ TARGET = 'so these rows have no target; if it is a class, --set "data.column_opt
             {"y": ["a", "NA", "b", "n/a"] * 5},
             {"targets": {"y": None}},
             [],
-            [f"y: 'NA' in 5 cells, 'n/a' in 5 cells means missing, first in row 1, {TARGET}"],
+            [f"y: 'NA' in 5 cells, 'n/a' in 5 cells mean missing, first in row 1, {TARGET}"],
         ),
         (
             {"y": ["a", "b", "NA"]},

@@ -272,8 +272,9 @@ class _Learner:
             marks = texts.given_marks
             if marks and name in self.asked.targets:
                 first = f", first in row {min(map(texts.row, marks)):,}" if self.whole else ""
+                verb = "means" if len(marks) == 1 else "mean"
                 self.warned.append(
-                    f"{name}: {_counted(marks)} means missing{first}, so these rows have no target; if it is a "
+                    f"{name}: {_counted(marks)} {verb} missing{first}, so these rows have no target; if it is a "
                     f"class, {setting_hint(name, 'missing', [])} keeps it"
                 )
             elif marks and name not in read:
