@@ -75,7 +75,7 @@ def test_a_kind_of_another_package_from_fit_to_the_report(run, tmp_path):
     )
     assert "gene: dna, 32 tokens of 4 values (at most 32 bases)" in first.stdout
     assert "promoter: dna, 16 tokens of 4 values (at most 16 bases)" in first.stdout
-    assert "lost their end: they are longer than the model reads" in first.stdout
+    assert "lost their end: they are longer than the model reads" in first.stderr
     assert "stopped" in first.stdout
     done = run(COMMAND, "fit", "--resume", "run")
     assert len((tmp_path / "run/history.csv").read_text().splitlines()) == 3

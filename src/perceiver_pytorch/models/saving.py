@@ -14,6 +14,7 @@ from huggingface_hub.constants import CONFIG_NAME, PYTORCH_WEIGHTS_NAME, SAFETEN
 from safetensors.torch import load_model, save_model
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.overrides import TorchFunctionMode
 
 from perceiver_pytorch._checks import some_of
 from perceiver_pytorch._saved_files import DamagedFileError, Entry, fitting, read_header, read_json, read_tensors
@@ -145,6 +146,13 @@ class SavedModel(
         os.replace(partial, target)
 
 
+class _NoNumbers(TorchFunctionMode):
+    """Draws no numbers for weights that have none: PyTorch would load its compiler for it, a second or two."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func in (torch.Tensor.normal_, nn.init.normal_) else func(*args, **(kwargs or {}))
+
+
 def on_meta(build: Callable[[], nn.Module], num_weights: int) -> nn.Module | None:
     """The model that ``build`` makes, on the meta device, where its weights take no memory.
 
@@ -166,7 +174,7 @@ def on_meta(build: Callable[[], nn.Module], num_weights: int) -> nn.Module | Non
 
     hook = register_module_parameter_registration_hook(count)
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"), warnings.catch_warnings():
+        with torch.random.fork_rng(devices=[]), torch.device("meta"), _NoNumbers(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are given when it is built to be used
             return build()
     except (NotImplementedError, RuntimeError) as error:

@@ -114,10 +114,10 @@ def test_killed_at_a_moment(configs, whole, tmp_path, prepare, argument):
 
 
 def test_killed_at_every_rename_of_a_run(configs, whole, tmp_path):
-    """One run, killed again and again: every eighth rename of it is the last thing that its process was about to do."""
+    """One run, killed again and again: every tenth rename of it is the last thing that its process was about to do."""
     path = tmp_path / "run"
     for _ in range(40):
-        if attempt(configs[0], path, before_a_rename, 7):
+        if attempt(configs[0], path, before_a_rename, 9):
             break
     check_equal(TableRun.open(path), whole)
 

@@ -15,6 +15,7 @@ from perceiver_pytorch.data.errors import DataError, need
 from perceiver_pytorch.data.spec_json import from_json, to_json
 from perceiver_pytorch.data.spelling.date_text import DateText
 from perceiver_pytorch.data.spelling.number_text import DECIMALS, THOUSANDS, NumberText
+from perceiver_pytorch.data.table import arrow_array
 
 if TYPE_CHECKING:
     import pyarrow
@@ -162,10 +163,15 @@ def is_text(type_: "pyarrow.DataType") -> bool:
 
 def marked(cells: Any, marks: Sequence[str]) -> Any:
     """bool: which texts are one of some marks; null where a cell is."""
-    arrow, compute = need("pyarrow", "read tables"), need("pyarrow.compute", "read tables")
-    short = compute.if_else(compute.less_equal(compute.binary_length(cells), _LONGEST), cells, None)
+    compute = need("pyarrow.compute", "read tables")
+    longest = arrow_array(np.array([_LONGEST]))[0]  # Arrow makes a number of Python's one with the help of pandas
+    short = compute.if_else(compute.less_equal(compute.binary_length(cells), longest), cells, _null(cells))
     plain = compute.utf8_lower(compute.utf8_trim_whitespace(short))
-    return compute.is_in(plain, value_set=arrow.array(list(marks), cells.type))
+    return compute.is_in(plain, value_set=arrow_array(list(marks)).cast(cells.type))
+
+
+def _null(cells: Any) -> Any:
+    return need("pyarrow", "read tables").nulls(1, cells.type)[0]
 
 
 def without(cells: Any, marks: Sequence[str]) -> Any:
@@ -173,7 +179,7 @@ def without(cells: Any, marks: Sequence[str]) -> Any:
     compute, types = need("pyarrow.compute", "read tables"), need("pyarrow.types", "read tables")
     texts = cells.cast(cells.type.value_type) if types.is_dictionary(cells.type) else cells
     missing = marked(texts, marks)
-    return compute.if_else(missing, None, texts) if marks and compute.any(missing).as_py() else cells
+    return compute.if_else(missing, _null(texts), texts) if marks and compute.any(missing).as_py() else cells
 
 
 def different(cells: Any) -> Any:
