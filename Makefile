@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Environments of their own, of about 5 GB each: PyPI's PyTorch for x86_64 comes with CUDA. CORE=tests runs everything.
 LOWEST := .venv-lowest
 NEWEST := .venv-newest
-CORE ?= $(addprefix tests/, ops/test_backends.py ops/test_cross_attend.py ops/test_context.py nn/test_block.py \
+CORE ?= $(addprefix tests/, ops/test_cross_attend.py ops/test_context.py nn/test_block.py \
 	nn/test_layer.py models/test_perceiver.py models/test_perceiver_io.py models/test_paper.py test_compile_and_export.py \
 	tables/test_run.py data/media/test_video_file.py)
 # Python 3.10, also where pyenv has it but does not put it on the path.

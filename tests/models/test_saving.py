@@ -5,6 +5,8 @@ import io
 import json
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -405,3 +407,15 @@ def test_a_class_that_was_saved_by_another_says_so(tmp_path: Path) -> None:
     assert not torch.allclose(again(inputs("Perceiver")), model(inputs("Perceiver")))
     build("Perceiver").save_pretrained(tmp_path / "plain")
     Greatest.from_pretrained(tmp_path / "plain")  # the pooling is what the caller asks for: no warning
+
+
+def test_a_model_on_the_meta_device_draws_no_numbers():
+    """For which PyTorch would load its compiler."""
+    code = (
+        "import sys; from torch import nn; from perceiver_pytorch.models.saving import on_meta\n"
+        "model = on_meta(lambda: nn.ModuleList([nn.Embedding(3, 4), nn.Linear(4, 5)]), 100)\n"
+        "assert [tuple(p.shape) for p in model.parameters()] == [(3, 4), (5, 4), (5,)]\n"
+        "assert all(p.is_meta for p in model.parameters())\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

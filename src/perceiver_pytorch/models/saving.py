@@ -150,7 +150,10 @@ class _NoNumbers(TorchFunctionMode):
     """Draws no numbers for weights that have none: PyTorch would load its compiler for it, a second or two."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return args[0] if func in (torch.Tensor.normal_, nn.init.normal_) else func(*args, **(kwargs or {}))
+        given = kwargs or {}
+        if func in (torch.Tensor.normal_, nn.init.normal_):
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
 
 
 def on_meta(build: Callable[[], nn.Module], num_weights: int) -> nn.Module | None:

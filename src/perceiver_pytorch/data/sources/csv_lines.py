@@ -185,7 +185,8 @@ def swallowed_lines(rows: "pyarrow.Table", delimiter: str) -> list[str]:
         if not types.is_string(field.type) or rows.num_columns < 2:
             continue
         column = rows.column(place)
-        broken = compute.fill_null(compute.match_substring(column, "\n"), False)
+        found_in = compute.match_substring(column, "\n")
+        broken = compute.and_kleene(compute.is_valid(found_in), found_in)  # Arrow fills gaps with the help of pandas
         for row in compute.indices_nonzero(broken).to_pylist():
             lines = column[row].as_py().strip("\r\n").split("\n")
             if _look_like_rows(lines, delimiter, place, rows.num_columns):
