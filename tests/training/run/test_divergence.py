@@ -105,4 +105,10 @@ def test_an_error_of_another_process_says_the_same():
 def test_a_rate_without_a_schedule_is_its_own_peak():
     module = Two()
     module.trainer.optimizers[0].param_groups[0] = {"lr": 1e-4}
-    assert diverged(module, "a weight is nan", 7).divergence == Divergence("a weight is nan", 7, 1e-4, 1e-4)
+    found = diverged(module, "a weight is nan", 7).divergence
+    assert found == Divergence("a weight is nan", 7, 1e-4, 1e-4, changed=True)
+
+
+def test_what_a_first_step_did_to_the_weights_is_to_blame():
+    assert "No weight had changed" in Divergence("the loss is nan", 1, 1.0, 1.0).remedy
+    assert Divergence("the validation loss is nan", 1, 1.0, 1.0, changed=True).remedy.endswith("--lr, such as 0.001.")

@@ -23,6 +23,7 @@ class Divergence:
         lr: the learning rate of this step.
         peak_lr: the learning rate that the run was given.
         activation: the largest activation before, in words; empty if it is not known.
+        changed: this step had changed the weights already.
     """
 
     what: str
@@ -30,6 +31,7 @@ class Divergence:
     lr: float
     peak_lr: float
     activation: str = ""
+    changed: bool = False
 
     def __str__(self) -> str:
         activation = f"; {self.activation}" if self.activation else ""
@@ -38,7 +40,7 @@ class Divergence:
     @property
     def remedy(self) -> str:
         """What to do, as a sentence."""
-        if self.step == 1:
+        if self.step == 1 and not self.changed:
             return "No weight had changed yet: look for extreme numbers among the inputs and targets."
         return f"Start a new run with a smaller --lr, such as {min(self.peak_lr * _SMALLER, _USUAL_RATE):g}."
 
@@ -69,7 +71,8 @@ def diverged(module: Any, what: str, step: int, batch: Any = None) -> DivergedEr
     """
     group = module.trainer.optimizers[0].param_groups[0]
     activation = "" if batch is None else largest_activation(module, batch)
-    return DivergedError(Divergence(what, step, group["lr"], group.get("initial_lr", group["lr"]), activation))
+    peak = group.get("initial_lr", group["lr"])
+    return DivergedError(Divergence(what, step, group["lr"], peak, activation, changed=batch is None))
 
 
 def all_finite(module: "nn.Module") -> bool:
