@@ -6,7 +6,7 @@ import pytest
 
 from perceiver_pytorch import tables
 from perceiver_pytorch.data import Table
-from perceiver_pytorch.tables.rows import ChosenRows, adapted, warn_about_rows
+from perceiver_pytorch.tables.rows import ChosenRows, Reading, warn_about_rows
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.settings import DataConfig
 
@@ -64,7 +64,7 @@ def test_missing_columns_are_empty_and_told(run: tables.Run) -> None:
 def test_ten_bad_rows_are_named(run: tables.Run) -> None:
     told: list[str] = []
     rows = [{"size": "large", "place": "here"}] * 12 + [{"size": "0.5", "place": "here"}]
-    data = adapted(run.config.data, "skip", False, None)
+    data = Reading(on_error="skip").adapt(run.config.data)
     found = ChosenRows.load(rows, data, "all", "all", None, Reporter())
     dataset = found.dataset(run.spec, data, 0, Reporter(warn=lambda text: None), require_target=False)
     warn_about_rows(dataset, Reporter(warn=told.append))
@@ -76,8 +76,8 @@ def test_ten_bad_rows_are_named(run: tables.Run) -> None:
 
 def test_how_the_train_table_was_written_says_nothing_of_another() -> None:
     data = DataConfig(encoding="latin-1", delimiter=";", on_error="skip")
-    assert adapted(data, None, True, None) == DataConfig(on_error="skip", allow_outside=True)
-    assert adapted(data, "raise", False, "utf-16") == DataConfig(encoding="utf-16")
+    assert Reading(allow_outside=True).adapt(data) == DataConfig(on_error="skip", allow_outside=True)
+    assert Reading(on_error="raise", encoding="utf-16").adapt(data) == DataConfig(encoding="utf-16")
 
 
 @pytest.fixture

@@ -120,28 +120,30 @@ def warn_about_rows(dataset: TableDataset, reporter: Reporter) -> None:
         reporter.warn(line)
 
 
-def adapted(
-    data: DataConfig,
-    on_error: str | None,
-    allow_outside: bool,
-    encoding: str | None,
-    *,
-    skip_lines: int | None = None,
-    header: bool | None = None,
-    quoting: str | None = None,
-    table_mb: int | None = None,
-    cell_mb: int | None = None,
-) -> DataConfig:
-    """A run's data settings for another table; how the train table was written says little about that one."""
-    return dataclasses.replace(
-        data,
-        on_error=on_error or data.on_error,
-        allow_outside=data.allow_outside or allow_outside,
-        cell_mb=data.cell_mb if cell_mb is None else cell_mb,
-        encoding=encoding,
-        delimiter=None,
-        skip_lines=skip_lines or 0,
-        header=data.header if header is None else header,
-        quoting=quoting or data.quoting,
-        table_mb=table_mb or data.table_mb,
-    )
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How another table than the train table is read: the arguments of `Run.evaluate` and `Run.predict` that say so."""
+
+    on_error: str | None = None
+    allow_outside: bool = False
+    encoding: str | None = None
+    skip_lines: int | None = None
+    header: bool | None = None
+    quoting: str | None = None
+    table_mb: int | None = None
+    cell_mb: int | None = None
+
+    def adapt(self, data: DataConfig) -> DataConfig:
+        """A run's data settings for that table; how the train table was written says little about it."""
+        return dataclasses.replace(
+            data,
+            on_error=self.on_error or data.on_error,
+            allow_outside=data.allow_outside or self.allow_outside,
+            cell_mb=data.cell_mb if self.cell_mb is None else self.cell_mb,
+            encoding=self.encoding,
+            delimiter=None,
+            skip_lines=self.skip_lines or 0,
+            header=data.header if self.header is None else self.header,
+            quoting=self.quoting or data.quoting,
+            table_mb=self.table_mb or data.table_mb,
+        )

@@ -11,7 +11,7 @@ from perceiver_pytorch._files import write_json
 from perceiver_pytorch._saved_files import fitting
 from perceiver_pytorch.data import InputSpec, TableDataset
 from perceiver_pytorch.data.targets.scores import metric_lines
-from perceiver_pytorch.tables.rows import ChosenRows, adapted, warn_about_rows
+from perceiver_pytorch.tables.rows import ChosenRows, Reading, warn_about_rows
 from perceiver_pytorch.training.run.accelerator import on_accelerator
 from perceiver_pytorch.training.run.evidence import hardly_trained
 from perceiver_pytorch.training.run.reporter import Reporter
@@ -151,21 +151,10 @@ class Run:
             ValueError: if no row has a known target, or there are no rows of the split.
         """
         model = self.model
-        data = adapted(
-            self.config.data,
-            on_error,
-            allow_outside,
-            encoding,
-            skip_lines=skip_lines,
-            header=header,
-            quoting=quoting,
-            table_mb=table_mb,
-            cell_mb=cell_mb,
-        )
+        reading = Reading(on_error, allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb)
         warnings: list[str] = []
         keeping = reporter.keeping(warnings)
-        chosen = ChosenRows.load(table, data, split, "test", root, keeping, self.spec)
-        dataset = chosen.dataset(self.spec, data, workers, keeping, require_target=True)
+        chosen, dataset = self._rows(table, split, "test", reading, root, workers, keeping, require_target=True)
         choice = self.config.training.choice
         with reporter.step("measuring") as progress:
             predictions, result = evaluation.measure(model, dataset, choice=choice, progress=progress)
@@ -224,25 +213,14 @@ class Run:
         if output is not None:
             check_output(Path(output))
         model = self.model
-        data = adapted(
-            self.config.data,
-            on_error,
-            allow_outside,
-            encoding,
-            skip_lines=skip_lines,
-            header=header,
-            quoting=quoting,
-            table_mb=table_mb,
-            cell_mb=cell_mb,
-        )
+        reading = Reading(on_error, allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb)
         warnings: list[str] = []
         keeping = reporter.keeping(warnings)
-        chosen = ChosenRows.load(table, data, split, "all", root, keeping, self.spec)
-        dataset = chosen.dataset(self.spec, data, workers, keeping, require_target=False)
+        chosen, dataset = self._rows(table, split, "all", reading, root, workers, keeping, require_target=False)
         with reporter.step("predicting") as progress:
             predictions = evaluation.predict(model, dataset, progress=progress)
         warn_about_rows(dataset, reporter)
-        rows = predictions_table(predictions, dataset.bad if data.on_error == "skip" else None)
+        rows = predictions_table(predictions, dataset.bad if dataset.on_error == "skip" else None)
         if output is not None:
             write_table(Path(output), rows)
             reporter.say(f"{len(predictions.rows):,} predictions written to {output}")
@@ -250,6 +228,23 @@ class Run:
             source = {"table": chosen.table.source, "split": chosen.split, "rows": len(predictions.rows)}
             write_json(Path(summary), source | _lost(dataset, chosen.split, warnings))
         return rows if chosen.form is None else chosen.form.write(rows, table, rows["row"].to_numpy())
+
+    def _rows(
+        self,
+        table: Any,
+        split: str | None,
+        usual: str,
+        reading: Reading,
+        root: str | Path | None,
+        workers: int | None,
+        reporter: Reporter,
+        *,
+        require_target: bool,
+    ) -> tuple[ChosenRows, TableDataset]:
+        """The rows of a table that are asked for, and the data set of them."""
+        data = reading.adapt(self.config.data)
+        chosen = ChosenRows.load(table, data, split, usual, root, reporter, self.spec)
+        return chosen, chosen.dataset(self.spec, data, workers, reporter, require_target=require_target)
 
 
 def _lost(dataset: TableDataset, split: str, warnings: list[str]) -> dict[str, Any]:
