@@ -77,7 +77,8 @@ def part_of(table: Path, every: int, place: Path) -> Path:
 def measured(folder: Path, name: str, candidate: str, seed: int) -> dict[str, Any]:
     """Score of the last epoch, and seconds of processor time."""
     data = SETS[name]
-    options = {"style": "paper", "widening_factor": None, "seed": seed, "verbose": False} | data.options
+    options = {"style": "paper", "widening_factor": None, "choose_by": "plain", "seed": seed, "verbose": False}
+    options |= data.options
     with tempfile.TemporaryDirectory() as where, patch.dict(styles._PRESETS, {"paper": CANDIDATES[candidate]}):
         place = Path(where)
         table = part_of(folder / data.table, data.every, place) if data.table.endswith(".csv") else data.table

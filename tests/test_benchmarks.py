@@ -245,3 +245,13 @@ def test_designs_are_compared_over_seeds(tmp_path: Path) -> None:
     assert lines[2] == "| paper | 0.600 ± 0.141 | 1.00 |"
     assert lines[3] == "| paper, 4 times as wide | – | 0.00 |"
     assert lines[-1] == "| release | 0.500 | 1.50 |"
+
+
+def test_a_design_is_measured_on_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"{i % 5},{'u' if i % 9 else 'v'}" for i in range(60)]  # skewed, where accuracy would not be chosen
+    (tmp_path / "t.csv").write_text("\n".join(["a,y", *lines]))
+    small = {"target": "y", "epochs": 1, "depth": 1, "latent_dim": 16, "num_latents": 4}
+    monkeypatch.setitem(designs.SETS, "small", designs.DataSet("t.csv", 1, "val_accuracy", small))
+    found = designs.measured(tmp_path, "small", "paper, 4 times as wide", 0)
+    assert 0 <= found["score"] <= 1
+    assert found["seconds"] > 0

@@ -367,3 +367,9 @@ def test_a_bad_row_says_what_would_leave_it_out(tmp_path):
     error = skipping.error(dataset.BadRow(3, None, "it is odd"))
     assert str(error).endswith("row 3: it is odd")
     assert (error.row, error.column, error.reason) == (3, None, "it is odd")
+
+
+def test_a_missing_cell_costs_its_object_alone():
+    cell = Encoded(np.zeros(5, dtype=np.float32))
+    assert dataset._cost(None) == dataset._OBJECT_BYTES
+    assert dataset._cost(cell) == dataset._OBJECT_BYTES + cell.nbytes

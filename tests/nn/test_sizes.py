@@ -37,3 +37,11 @@ def test_what_cannot_be_is_refused(wrong: dict[str, object], error: type[Excepti
 def test_reading_them_needs_no_pytorch() -> None:
     code = "import sys, perceiver_pytorch.nn.sizes; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.usefixtures("user_view")
+@pytest.mark.parametrize("field", dataclasses.fields(Sizes), ids=lambda field: field.name)
+def test_every_size_may_be_one_and_every_share_from_none_to_all(field: "dataclasses.Field[object]") -> None:
+    given = {bool: (True, False), float: (0.0, 1.0)}.get(field.type, (1, 2))
+    for value in given:
+        assert getattr(Sizes(**{"depth": 1, field.name: value}), field.name) == value

@@ -224,3 +224,9 @@ def test_five_cells_that_swallow_lines_are_named(tmp_path):
         (note,) = told(count)
         assert note.startswith(f"{2 * count} lines that look like rows stand inside of cells ({cells}{more}): a stray")
     assert told(0) == []
+
+
+def test_a_title_above_two_columns_is_told_and_one_column_has_none(tmp_path):
+    with pytest.raises(DataError, match="line 1 has 1 cell, the lines below have 2; if it is a title, --skip-lines 1"):
+        loaded(tmp_path, "My table\na,y\n" + "".join(f"{i},u\n" for i in range(9)))
+    assert loaded(tmp_path, "a\n" + "".join(f"{i}\n" for i in range(9))).column_names == ["a"]

@@ -114,3 +114,11 @@ def test_row_numbers_alone_may_be_too_many(tmp_path):
         else:
             with pytest.raises(DataError, match=r"takes at least 1.* MB .*divide it into several tables"):
                 load_table(tmp_path / "t.parquet", options)
+
+
+def test_texts_that_are_none_are_found_when_the_file_is_read(tmp_path):
+    buffers = [None, pyarrow.py_buffer(np.array([0, 2, 3], dtype=np.int32)), pyarrow.py_buffer(b"\xff\xfea")]
+    texts = pyarrow.StringArray.from_buffers(2, buffers[1], buffers[2])
+    pyarrow.parquet.write_table(pyarrow.table({"t": texts, "y": [1, 2]}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t\.parquet: cannot be read as parquet: .*UTF8"):
+        load_table(tmp_path / "t.parquet")
