@@ -1,0 +1,66 @@
+"""A head that reads the mean and the maximum of its tokens."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor, nn
+
+from perceiver_pytorch import _checks
+
+
+class PooledHead(nn.Module):
+    """Mean and maximum over the real tokens, layer norm, and a perceptron with one hidden layer.
+
+    Args:
+        channels: of a token.
+        size: of the answer.
+        hidden: channels of the hidden layer.
+        dropout: of the hidden layer.
+
+    Raises:
+        ValueError, TypeError: for sizes that are no positive numbers, or a dropout outside of 0 to 1.
+    """
+
+    def __init__(self, channels: int, size: int, hidden: int = 64, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.channels = _checks.positive_int("channels", channels)
+        self.size, self.hidden = _checks.positive_int("size", size), _checks.positive_int("hidden", hidden)
+        self.dropout = _checks.probability("dropout", dropout)
+        self.norm = nn.LayerNorm(2 * channels)
+        self.layers = nn.Sequential(
+            nn.Linear(2 * channels, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, size)
+        )
+
+    def forward(
+        self,
+        tokens: Sequence[Shaped[Tensor, "batch *axes channels"]],
+        masks: Sequence[Bool[Tensor, "batch *axes"] | None],
+    ) -> Float[Tensor, "batch size"]:
+        """The answer for each row, from the tokens of one modality."""
+        (data,), (mask,) = tokens, masks
+        return self.layers(self.norm(torch.cat(mean_and_max(data, mask), dim=-1)))
+
+    def to_config(self) -> dict[str, Any]:
+        return {
+            "name": "pooled",
+            "channels": self.channels,
+            "size": self.size,
+            "hidden": self.hidden,
+            "dropout": self.dropout,
+        }
+
+
+def mean_and_max(
+    data: Shaped[Tensor, "batch *axes channels"], mask: Bool[Tensor, "batch *axes"] | None
+) -> tuple[Float[Tensor, "batch channels"], Float[Tensor, "batch channels"]]:
+    """Of every row's real tokens; zeros for a row without any."""
+    data = data.flatten(1, -2)
+    data = data if data.is_floating_point() else data.float()
+    if mask is None:
+        return data.mean(1), data.amax(1)
+    there = mask.flatten(1).unsqueeze(-1)
+    total = data.masked_fill(~there, 0.0).sum(1)
+    greatest = data.masked_fill(~there, -torch.inf).amax(1)
+    return total / there.sum(1).clamp_min(1), greatest.masked_fill(~there.any(1), 0.0)
