@@ -34,6 +34,7 @@ ELSEWHERE = {
     "models.inputs": "models/test_coordinates.py: seen through the models, as masks and errors are",
     **dict.fromkeys([f"models.multi_modality_{name}" for name in ("perceiver", "with_text_perceiver")], FAMILY),
     **dict.fromkeys(("models.text.ar_cache", "models.text.generation"), GENERATES),
+    "nn.heads.base": "nn/heads/test_pooled.py: what every head promises",
     "nn.linear": "ops/test_linear.py: the operator that it calls",
     "training.run.accelerator": "tables/test_run.py: what a run's model is moved by",
     "training.language.module": "training/language/test_task.py: seen through whole runs",

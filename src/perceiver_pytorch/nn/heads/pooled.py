@@ -1,16 +1,17 @@
 """A head that reads the mean and the maximum of its tokens."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
+from perceiver_pytorch.nn.heads.base import Head
 
 
-class PooledHead(nn.Module):
+class PooledHead(Head):
     """Mean and maximum over the real tokens, layer norm, and a perceptron with one hidden layer.
 
     Args:
@@ -23,6 +24,8 @@ class PooledHead(nn.Module):
         ValueError, TypeError: for sizes that are no positive numbers, or a dropout outside of 0 to 1.
     """
 
+    name: ClassVar[str] = "pooled"
+
     def __init__(self, channels: int, size: int, hidden: int = 64, dropout: float = 0.1) -> None:
         super().__init__()
         self.channels = _checks.positive_int("channels", channels)
@@ -33,18 +36,22 @@ class PooledHead(nn.Module):
             nn.Linear(2 * channels, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, size)
         )
 
+    @classmethod
+    def suited(cls, channels: Sequence[int], lengths: Sequence[int | None], size: int) -> "PooledHead":
+        (number,) = channels
+        return cls(number, size)
+
     def forward(
         self,
         tokens: Sequence[Shaped[Tensor, "batch *axes channels"]],
         masks: Sequence[Bool[Tensor, "batch *axes"] | None],
     ) -> Float[Tensor, "batch size"]:
-        """The answer for each row, from the tokens of one modality."""
         (data,), (mask,) = tokens, masks
         return self.layers(self.norm(torch.cat(mean_and_max(data, mask), dim=-1)))
 
     def to_config(self) -> dict[str, Any]:
         return {
-            "name": "pooled",
+            "name": self.name,
             "channels": self.channels,
             "size": self.size,
             "hidden": self.hidden,
