@@ -31,7 +31,6 @@ ELSEWHERE = {
     "interop.array_perceiver_io": "interop/test_upstream.py: held against the library whose models it has",
     **dict.fromkeys([f"interop.published_{name}" for name in ("config", "decoders", "encoder", "readers")], PUBLISHED),
     "interop.published_perceiver": PUBLISHED,
-    "models.inputs": "models/test_coordinates.py: seen through the models, as masks and errors are",
     **dict.fromkeys([f"models.multi_modality_{name}" for name in ("perceiver", "with_text_perceiver")], FAMILY),
     **dict.fromkeys(("models.text.ar_cache", "models.text.generation"), GENERATES),
     "nn.heads.base": "nn/heads/test_pooled.py: what every head promises",

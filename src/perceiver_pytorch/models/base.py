@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch.models.inputs import ModalityReader
+from perceiver_pytorch.models.inputs import ModalityReader, Tokens
 from perceiver_pytorch.models.masks import Masks
 from perceiver_pytorch.models.modalities import Coordinates, InputModality
 from perceiver_pytorch.models.style import Style
@@ -143,13 +143,18 @@ class PerceiverBase(ModalityReader, tags=["multimodal"]):
             ValueError, TypeError: for unknown or no modalities, wrong axes, channels, batch sizes, masks, coordinates
                 or token ids.
         """
-        contexts = self._contexts(multi_modality_data, mask, present, coordinates)
+        tokens = self.tokens(multi_modality_data, mask, present, coordinates)
+        x = self.latents_of(tokens)
+        return x if return_embeddings else self.to_logits(self.pool(x))
+
+    def latents_of(self, tokens: Mapping[str, Tokens]) -> Tensor:
+        """The latents ``(batch, num_latents, latent_dim)`` that have read what `tokens` gave."""
+        contexts = self.contexts(tokens)
         data = contexts[0][0].data
         own = [self.latents] if isinstance(self.latents, Tensor) else [held("latents", x, data) for x in self.latents]
         x = own[0].expand(data.shape[0], -1, -1)
         steps = [partial(layer, context=context) for layer, context in zip(self.layers, contexts, strict=True)]
-        x = encode(x, steps, own_latents=own, recompute=self.recompute)
-        return x if return_embeddings else self.to_logits(self.pool(x))
+        return encode(x, steps, own_latents=own, recompute=self.recompute)
 
     def pool(self, x: Tensor) -> Tensor:
         """Pools the latents for the head; override it to pool in another way.

@@ -1,6 +1,7 @@
 """What models of several modalities have in common before their layers: declared modalities, and inputs to contexts."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import torch
@@ -19,7 +20,23 @@ from perceiver_pytorch.models.modalities import (
 from perceiver_pytorch.models.saving import SavedModel
 from perceiver_pytorch.models.summary import summarise
 from perceiver_pytorch.nn.module_dict import NamedModules
+from perceiver_pytorch.nn.stems import stem_config
 from perceiver_pytorch.ops import Context
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """What a model attends to of one modality, before positions and codes.
+
+    Attributes:
+        data: ``(batch, *axes, channels)``: raw, embedded, or what a stem made of them.
+        mask: bool ``(batch, *axes)``, True = attend; None: all.
+        coordinates: where the tokens are; None: equally spaced.
+    """
+
+    data: Tensor
+    mask: Tensor | None = None
+    coordinates: Coordinates | None = None
 
 
 class ModalityReader(SavedModel):
@@ -30,6 +47,7 @@ class ModalityReader(SavedModel):
         max_modality_dim: channels of every token.
         depth: number of layers that read.
         code_dim: channels of a token that tell its modality.
+        stems: the stems by name of the modality.
         code_index: the place of every modality's code, by name.
         modality_codes: learned codes ``(modalities, code_dim)`` in the order of the sorted names, or None.
     """
@@ -37,6 +55,7 @@ class ModalityReader(SavedModel):
     depth: int
     latents: nn.Parameter | nn.ParameterList
     modality_codes: nn.Parameter | None
+    stems: Mapping[str, nn.Module] | NamedModules
 
     def _declare(
         self,
@@ -75,9 +94,12 @@ class ModalityReader(SavedModel):
         if embed:
             self.embeddings = NamedModules()
             for modality in self.modalities.values():
-                if isinstance(modality, InputModalityWithEmbedding) and modality.embedding is not None:
+                if isinstance(modality, InputModalityWithEmbedding):
                     modality.warn_unseen(depth)
-                    self.embeddings[modality.name] = modality.embedding
+                    if modality.embedding is not None:
+                        self.embeddings[modality.name] = modality.embedding
+        stems = {name: modality.stem for name, modality in self.modalities.items() if modality.stem is not None}
+        self.stems = NamedModules(stems) if stems else {}  # without any, a model has the modules of 1.4.0
         self.max_modality_dim = max(self.token_channels(name).used for name in self.modalities)
         self._record_config(modalities=[m.to_config() for m in self.modalities.values()])
 
@@ -99,7 +121,9 @@ class ModalityReader(SavedModel):
     def token_channels(self, name: str) -> TokenChannels:
         """What the channels of modality ``name``'s tokens are, as a layer reads them."""
         modality = self.modalities[name]
-        data = modality.channels_in_layer(self.depth) if self._embed else modality.input_channels
+        data = modality.channels_in_layer(self.depth)
+        if not self._embed:  # embeddings are not looked up, and nothing is split
+            data = modality.input_channels if modality.stem is None else modality.data_channels
         return TokenChannels(data, modality.position_dim if self._encode_positions else 0, self.code_dim)
 
     def extra_repr(self) -> str:
@@ -109,14 +133,17 @@ class ModalityReader(SavedModel):
         """What the model gives, for its summary."""
         raise NotImplementedError
 
-    def _contexts(
+    def tokens(
         self,
         inputs: Mapping[str, Tensor],
-        mask: Masks,
-        present: Mapping[str, Tensor] | None,
+        mask: Masks = None,
+        present: Mapping[str, Tensor] | None = None,
         coordinates: Mapping[str, Coordinates] | None = None,
-    ) -> list[list[Context]]:
-        """Per layer, the contexts of the modalities given, in the order of their names."""
+    ) -> dict[str, Tokens]:
+        """The tokens of the modalities given, in the order of their names: raw, embedded, or after their stems.
+
+        Args and errors as in the model's ``forward``.
+        """
         if not isinstance(inputs, Mapping):
             raise TypeError(f"inputs must be a mapping of modality names to tensors, got {type(inputs).__name__}")
         if not inputs:
@@ -133,10 +160,28 @@ class ModalityReader(SavedModel):
         shapes = {name: value.shape[:-1] for name, value in data.items()}
         masks = combine_masks(shapes, mask, present, declared=tuple(self.code_index))
         places = self._coordinates(shapes, coordinates)
+        return {
+            name: self._stemmed(self.modalities[name], Tokens(value, masks.get(name), places[name]))
+            for name, value in data.items()
+        }
+
+    def contexts(self, tokens: Mapping[str, Tokens]) -> list[list[Context]]:
+        """Per layer, the contexts of `tokens`, in the order of the names."""
         by_modality = [
-            self._per_layer(self.modalities[name], data[name], masks.get(name), places[name]) for name in data
+            self._per_layer(self.modalities[name], found.data, found.mask, found.coordinates)
+            for name, found in sorted(tokens.items())
         ]
         return [list(layer) for layer in zip(*by_modality, strict=True)]
+
+    def _contexts(
+        self,
+        inputs: Mapping[str, Tensor],
+        mask: Masks,
+        present: Mapping[str, Tensor] | None,
+        coordinates: Mapping[str, Coordinates] | None = None,
+    ) -> list[list[Context]]:
+        """Per layer, the contexts of the modalities given, in the order of their names."""
+        return self.contexts(self.tokens(inputs, mask, present, coordinates))
 
     def _coordinates(
         self, shapes: Mapping[str, Sequence[int]], coordinates: Mapping[str, Coordinates] | None
@@ -165,10 +210,45 @@ class ModalityReader(SavedModel):
         _checks.input_shape(modality.name, data, modality.input_axis, modality.input_channels)
         return data
 
+    def _stemmed(self, modality: InputModality, raw: Tokens) -> Tokens:
+        """What the modality's stem makes of its (embedded) data; without one the data as they are.
+
+        Raises:
+            ValueError: if it gives tensors of other shapes than it should.
+        """
+        if modality.name not in self.stems:
+            return raw
+        scale, offset = modality.affine(raw.data.device)
+        data = raw.data if scale is None else raw.data * scale
+        data = data if offset is None else data + offset
+        data, mask, coordinates = self.stems[modality.name](data, raw.mask, raw.coordinates)
+        where, shape, channels = f"the stem of {modality.name!r} must give", tuple(data.shape), modality.data_channels
+        if data.dim() != modality.input_axis + 2 or shape[-1] != channels:
+            raise ValueError(f"{where} (batch, {modality.input_axis} axes, {channels} channels), got {shape}")
+        if mask is not None and mask.shape != data.shape[:-1]:
+            raise ValueError(f"{where} a mask {shape[:-1]}, got {tuple(mask.shape)}")
+        if not self._encode_positions:
+            return Tokens(data, mask)
+        return Tokens(data, mask, modality.check_coordinates(coordinates, shape))
+
+    def _check_saveable(self) -> None:
+        """That a saved configuration can name every stem.
+
+        Raises:
+            TypeError: if it cannot.
+        """
+        for name, stem in self.stems.items():
+            if "name" not in stem_config(stem):
+                raise TypeError(
+                    f"the stem of {name!r} is a {type(stem).__name__}, which a saved model cannot name: make it a "
+                    "perceiver_pytorch.nn.stems.Stem that is registered under the entry point group perceiver.stems, "
+                    "or keep the model's state_dict() instead"
+                )
+
     def _per_layer(
         self, modality: InputModality, data: Tensor, mask: Tensor | None, coordinates: Coordinates | None
     ) -> list[Context]:
-        """The modality's context in each layer: the same one, unless an embedding is split over the layers."""
+        """The modality's context in each layer: the same one, unless its channels are split over the layers."""
         code = self._code(modality.name, data.device)
 
         def context(part: Tensor) -> Context:
@@ -183,7 +263,7 @@ class ModalityReader(SavedModel):
                 encode_positions=self._encode_positions,
             )
 
-        if not (self._is_embedded(modality) and modality.split_embedding):
+        if not (self._embed and isinstance(modality, InputModalityWithEmbedding) and modality.is_split):
             return [context(data)] * self.depth
         return [context(modality.embedding_for_layer(data, i, self.depth)) for i in range(self.depth)]
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -12,11 +12,8 @@ from torch import Tensor, nn
 from perceiver_pytorch import _checks
 from perceiver_pytorch._execution import is_eager
 from perceiver_pytorch.nn.fourier import fourier_encode, position_table
+from perceiver_pytorch.nn.stems import Coordinates, stem_config, stem_from_config
 from perceiver_pytorch.ops import Context
-
-Coordinates = Sequence[Tensor | None]
-"""Per axis, where a modality's tokens are, in [-1, 1]: None (equally spaced), ``(length,)`` for the whole batch,
-``(batch, length)``, or ``(batch, length, count)`` where an axis has several coordinates a token."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,11 @@ class InputModality:
             ``scale=2 / 255, offset=-1`` normalises to [-1, 1] without a float copy of the batch.
         coordinates_per_axis: coordinates that place a token along an axis; one number, or one per axis. More than 1
             (3 for a point cloud, whose one axis counts points in space) have no default: `forward` needs them.
+        stem: a module that turns the data into the tokens that the model attends to, such as a few convolutions: see
+            `perceiver_pytorch.nn.stems.Stem`. A model registers it as ``stems.<name>``. None: the data are the tokens.
 
     Raises:
-        ValueError, TypeError: for values out of range.
+        ValueError, TypeError: for values out of range, or a stem that does not say its ``channels``.
     """
 
     name: str
@@ -62,6 +61,7 @@ class InputModality:
     scale: float | Sequence[float] = field(default=1.0, kw_only=True)
     offset: float | Sequence[float] = field(default=0.0, kw_only=True)
     coordinates_per_axis: int | Sequence[int] = field(default=1, kw_only=True)
+    stem: nn.Module | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or "." in self.name:
@@ -91,6 +91,10 @@ class InputModality:
                 )
         for count in self.axis_coordinates:
             _checks.positive_int(f"{where} coordinates_per_axis", count)
+        if self.stem is not None:
+            if not isinstance(self.stem, nn.Module):
+                raise TypeError(f"{where} stem must be a torch.nn.Module, got {type(self.stem).__name__}")
+            _checks.positive_int(f"{where} channels of the stem", getattr(self.stem, "channels", None))
 
     @property
     def axis_coordinates(self) -> tuple[int, ...]:
@@ -105,16 +109,27 @@ class InputModality:
 
     @property
     def input_dim(self) -> int:
-        """Channels of a token without padding and modality code: raw channels and position encoding."""
-        return self.position_dim + self.input_channels
+        """Channels of a token without padding and modality code: its data and position encoding."""
+        return self.position_dim + self.data_channels
+
+    @property
+    def data_channels(self) -> int:
+        """Channels of a token's data: those of the stem, or the raw ones."""
+        return self.input_channels if self.stem is None else int(self.stem.channels)  # type: ignore[arg-type]
+
+    @property
+    def is_split(self) -> bool:
+        """Whether each layer sees a part of the data's channels."""
+        return False
 
     def channels_in_layer(self, depth: int) -> int:
-        """Raw channels that one of ``depth`` layers sees."""
-        return self.input_channels
+        """Channels of the data that one of ``depth`` layers sees."""
+        return self.data_channels
 
     def to_config(self) -> dict[str, Any]:
         """Fields as JSON values; `modality_from_config` reads them back."""
-        return asdict(self)
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("embedding", "stem")}
+        return values if self.stem is None else {**values, "stem": stem_config(self.stem)}
 
     def positions(
         self, axes: Sequence[int], scale: str, device: torch.device, coordinates: Coordinates | None = None
@@ -215,10 +230,18 @@ class InputModalityWithEmbedding(InputModality):
         if (self.scale, self.offset) != (1.0, 0.0):
             raise ValueError(f"modality {self.name!r}: scale and offset do not apply to token ids")
 
+    @property
+    def data_channels(self) -> int:
+        if self.stem is not None or self.embedding is None:
+            return super().data_channels
+        return self.embedding.embedding_dim
+
+    @property
+    def is_split(self) -> bool:
+        return self.split_embedding and not (self.embedding is None and self.stem is None)
+
     def channels_in_layer(self, depth: int) -> int:
-        if self.embedding is None:
-            return self.input_channels
-        return self.embedding.embedding_dim // (depth if self.split_embedding else 1)
+        return self.data_channels // (depth if self.is_split else 1)
 
     def embedding_dim(self, depth: int) -> int:
         """Channels of a token in one of ``depth`` layers, without padding and modality code."""
@@ -228,7 +251,7 @@ class InputModalityWithEmbedding(InputModality):
         self, embedded: Float[Tensor, "batch *axes channels"], layer_index: int, depth: int
     ) -> Float[Tensor, "batch *axes part"]:
         """The chunk of ``embedded`` that layer ``layer_index`` sees."""
-        if self.embedding is None or not self.split_embedding:
+        if not self.is_split:
             return embedded
         size = self.channels_in_layer(depth)
         return embedded[..., layer_index * size : (layer_index + 1) * size]
@@ -258,9 +281,9 @@ class InputModalityWithEmbedding(InputModality):
 
     def warn_unseen(self, depth: int) -> None:
         """Warns if the embedding's last channels are seen by no layer."""
-        if self.embedding is None or not self.split_embedding:
+        if not self.is_split:
             return
-        size = self.embedding.embedding_dim
+        size = self.data_channels
         if size < depth:
             raise ValueError(
                 f"modality {self.name!r}: an embedding of {size} channels cannot be split over {depth} layers"
@@ -274,7 +297,7 @@ class InputModalityWithEmbedding(InputModality):
             )
 
     def to_config(self) -> dict[str, Any]:
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "embedding"}
+        values = super().to_config()
         if self.embedding is not None:
             embedding = self.embedding
             values["embedding"] = {
@@ -309,6 +332,8 @@ def modality_from_config(value: InputModality | Mapping[str, Any]) -> InputModal
         raise TypeError(f"a modality must be an InputModality or a mapping of its fields, got {type(value).__name__}")
     known = [f.name for f in fields(InputModalityWithEmbedding)]
     config = dict(_checks.known_keys("a modality", value, known))
+    if isinstance(config.get("stem"), Mapping):
+        config["stem"] = stem_from_config(config["stem"])
     if not {"embedding", "split_embedding"} & config.keys():
         return InputModality(**config)
     embedding = config.get("embedding")
@@ -344,7 +369,7 @@ def make_context(
     coordinates: Coordinates | None = None,
     encode_positions: bool = True,
 ) -> Context:
-    """The context of one modality's (embedded) data, padded to ``width`` channels in all.
+    """The context of one modality's (embedded) data, or of what its stem made of them, padded to ``width`` channels.
 
     Args:
         modality: whose data it is.
@@ -356,7 +381,7 @@ def make_context(
         coordinates: where the tokens are, see `Coordinates`; None: equally spaced.
         encode_positions: False: tokens without positions.
     """
-    scale, offset = modality.affine(data.device)
+    scale, offset = modality.affine(data.device) if modality.stem is None else (None, None)
     code_dim = 0 if code is None else code.shape[0]
     tables: tuple[Tensor, ...] = ()
     if encode_positions:

@@ -55,6 +55,9 @@ class SavedModel(
         known = {key: value for key, value in values.items() if key in self._given or key in parameters}
         self._hub_mixin_config = {**self.recorded_config, **known}
 
+    def _check_saveable(self) -> None:
+        """Raises a `TypeError` where the configuration cannot say what the model is made of."""
+
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **arguments: Any) -> Any:
         """A saved model, in evaluation mode.
@@ -137,6 +140,9 @@ class SavedModel(
         """Writes the weights under a temporary name first: a file that is there is whole. It names the model's class,
         for `perceiver_pytorch.interop.load`.
         """
+        for module in self.modules():
+            if isinstance(module, SavedModel):
+                module._check_saveable()
         target = Path(save_directory) / SAFETENSORS_SINGLE_FILE
         partial = target.with_name(target.name + ".partial")
         partial.touch()

@@ -65,6 +65,8 @@ class ModelInput:
         coordinates_per_axis: numbers that place a token along each axis.
         scale, offset: a value is read as `value * scale + offset`.
         vocab_size: number of ids that the model looks up in an embedding; 0 of values.
+        stem: configuration of the stem that makes tokens of the values (``{"name": .., **arguments}``, see
+            `perceiver_pytorch.nn.stems`); None: the values, or the embedded ids, are the tokens.
     """
 
     num_axes: int
@@ -74,6 +76,7 @@ class ModelInput:
     scale: float = 1.0
     offset: float = 0.0
     vocab_size: int = 0
+    stem: Mapping[str, Any] | None = None
 
 
 class ModalitySpec:

@@ -16,6 +16,7 @@ from perceiver_pytorch.models.multi_modality_with_text_perceiver import (
 )
 from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
 from perceiver_pytorch.nn.sizes import Sizes
+from perceiver_pytorch.nn.stems import stem_from_config
 from perceiver_pytorch.training.run.memory import checked_size
 from perceiver_pytorch.training.table.settings import ModelConfig
 
@@ -115,11 +116,19 @@ def table_modality(modality: ModalitySpec, config: ModelConfig) -> InputModality
     """
     name, read = model_name(modality.name), modality.model_input()
     bands, max_freq = min(config.num_freq_bands, int(read.resolution) // 2), max(2.0, read.resolution)
+    stem = None if read.stem is None else stem_from_config(read.stem)
     if read.vocab_size:
         width = config.embedding_dim * (config.depth if config.split_embedding else 1)
         embedding = nn.Embedding(read.vocab_size, width)
         return InputModalityWithEmbedding(
-            name, 1, read.num_axes, bands, max_freq, embedding=embedding, split_embedding=config.split_embedding
+            name,
+            1,
+            read.num_axes,
+            bands,
+            max_freq,
+            embedding=embedding,
+            split_embedding=config.split_embedding,
+            stem=stem,
         )
     return InputModality(
         name,
@@ -130,4 +139,5 @@ def table_modality(modality: ModalitySpec, config: ModelConfig) -> InputModality
         scale=read.scale,
         offset=read.offset,
         coordinates_per_axis=list(read.coordinates_per_axis),
+        stem=stem,
     )
