@@ -64,9 +64,9 @@ MAX_BLOCKS = 10_000
 """More of them take minutes to build, and nobody trains them."""
 
 
-def num_blocks(*counts: int) -> None:
-    """That a model of so many layers, with so many blocks in each, can be built."""
-    if (number := math.prod(counts)) > MAX_BLOCKS:
+def num_blocks(*counts: int | None) -> None:
+    """That a model of so many layers, with so many blocks in each, can be built; None: not known yet."""
+    if (number := math.prod(count or 1 for count in counts)) > MAX_BLOCKS:
         raise ValueError(f"depth must make at most {MAX_BLOCKS:,} blocks in all, got {number:,}")
 
 

@@ -174,7 +174,7 @@ def test_the_random_numbers_of_others_stay_as_they_are() -> None:
         (PerceiverClassifier, {}, [1, 2, 3], r"inconsistent numbers of samples: \[6, 3\]"),
         (PerceiverRegressor, {}, [1.0] * 6, "has only one value in the train rows|has one value only"),
         (PerceiverRegressor, {}, [1, 2, 3, 4, 5, np.nan], "y contains NaN"),
-        (PerceiverRegressor, {"preset": "huge"}, range(6), "preset must be one of 'tiny', 'small', 'base'"),
+        (PerceiverRegressor, {"preset": "huge"}, range(6), "preset must be one of 'auto', 'tiny', 'small', 'base'"),
         (PerceiverRegressor, {"epochs": 0}, range(6), "training.epochs must be at least 1"),
         (PerceiverRegressor, {"settings": {"widht": 3}}, range(6), "there is no setting 'widht'"),
     ],

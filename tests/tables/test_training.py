@@ -73,7 +73,7 @@ def test_a_stopped_run_goes_on_with_the_same_rows_alone() -> None:
     [
         ({"epoch": 3}, TypeError, r"there is no setting 'epoch' \(did you mean 'epochs'\?\)"),
         ({"epochs": 0}, ValueError, "training.epochs must be at least 1, got 0"),
-        ({"preset": "huge"}, ValueError, "preset must be one of 'tiny', 'small', 'base'; got 'huge'"),
+        ({"preset": "huge"}, ValueError, "preset must be one of 'auto', 'tiny', 'small', 'base'; got 'huge'"),
         ({"time_limit": "soon"}, ValueError, "time_limit must be a duration"),
         ({"target": "price"}, ValueError, "no column 'price'; its columns are x, side, split"),
         ({"target": None}, ValueError, "which column is to be predicted"),

@@ -23,7 +23,7 @@ from perceiver_pytorch.training.table.settings import PRESETS, FitConfig, preset
 def fit(
     given: Given,
     run: NewRun = None,
-    preset_name: Preset = "tiny",
+    preset_name: Preset = "auto",
     config: Config = None,
     set_: Set = None,
     time_limit: TimeLimit = None,

@@ -11,8 +11,8 @@ from perceiver_pytorch.cli.arguments import asked_settings, stopped_folder, trai
 from perceiver_pytorch.cli.options import (
     Config,
     Given,
+    LanguagePreset,
     NewRun,
-    Preset,
     Resume,
     Set,
     TimeLimit,
@@ -34,7 +34,7 @@ def language(
     given: Given,
     objective: Annotated[str, option_of(LanguageConfig, "objective")] = OBJECTIVES[0],
     run: NewRun = None,
-    preset_name: Preset = "tiny",
+    preset_name: LanguagePreset = "tiny",
     config: Config = None,
     set_: Set = None,
     time_limit: TimeLimit = None,

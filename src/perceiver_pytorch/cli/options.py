@@ -13,6 +13,7 @@ from typer.core import TyperCommand
 
 from perceiver_pytorch._saved_files import parse_yaml
 from perceiver_pytorch._settings import Setting, all_settings
+from perceiver_pytorch.training.language.settings import PRESETS as LANGUAGE_PRESETS
 from perceiver_pytorch.training.table.settings import PRESETS
 
 PANELS = ("Data", "Model", "Training", "Run")
@@ -21,10 +22,14 @@ PANELS = ("Data", "Model", "Training", "Run")
 Given = dict[tuple[str, ...], Any]
 """What the options of a command say: values by their keys, as `overlaid` takes them."""
 
-Preset = Annotated[
-    str,
-    typer.Option("--preset", metavar=f"[{'|'.join(PRESETS)}]", help="Size of the model.", rich_help_panel="Model"),
-]
+
+def _preset(names: Iterable[str]) -> Any:
+    """The option that names one of some presets."""
+    return typer.Option("--preset", metavar=f"[{'|'.join(names)}]", help="Size of the model.", rich_help_panel="Model")
+
+
+Preset = Annotated[str, _preset(PRESETS)]
+LanguagePreset = Annotated[str, _preset(LANGUAGE_PRESETS)]
 NewRun = Annotated[
     Path | None, typer.Option(help="Folder to write the run to; default: runs/NAME.", rich_help_panel="Run")
 ]

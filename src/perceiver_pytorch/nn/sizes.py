@@ -31,10 +31,15 @@ class Sizes(Settings):
     ff_dropout: float = knob(0.0, "dropout in feed-forward parts", least=0, most=1)
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(Sizes):
+        for field in dataclasses.fields(self):
+            if field.name not in _NAMES:
+                continue
             if field.type is int:
                 _checks.positive_int(field.name, getattr(self, field.name))
             elif field.type is float:
                 _checks.probability(field.name, getattr(self, field.name))
         super().__post_init__()
         _checks.num_blocks(self.depth, self.num_latent_blocks_per_layer)
+
+
+_NAMES = {field.name for field in dataclasses.fields(Sizes)}

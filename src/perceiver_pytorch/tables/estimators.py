@@ -62,7 +62,7 @@ class _PerceiverEstimator(BaseEstimator):
     def __init__(
         self,
         *,
-        preset: str = "tiny",
+        preset: str = "auto",
         epochs: int | None = None,
         batch_size: int | None = None,
         lr: float | None = None,
@@ -180,7 +180,7 @@ class PerceiverClassifier(ClassifierMixin, _PerceiverEstimator):
     Training stops early and keeps the best epoch, by a part of the samples that is kept back for it.
 
     Args:
-        preset: size of the model: tiny, small or base.
+        preset: size of the model: auto (by the table), tiny, small or base.
         epochs: passes over the samples, at most. None, here and below: as the preset says.
         batch_size: samples per step.
         lr: peak learning rate.

@@ -29,7 +29,7 @@ def fit(
     target: str | Sequence[str] | None = None,
     *,
     run: str | os.PathLike[str] | None = None,
-    preset: str = "tiny",
+    preset: str = "auto",
     config: str | os.PathLike[str] | None = None,
     resume: Run | str | os.PathLike[str] | None = None,
     time_limit: str | None = None,
@@ -47,7 +47,7 @@ def fit(
         target: the column to predict, or several. None: that of a built-in set, or the class of files in folders.
         run: folder to write. None: ``runs/NAME`` after the path, or ``runs/table`` for a table in memory, with a number
             behind it where there is one.
-        preset: size of the model: tiny, small or base.
+        preset: size of the model: auto (by the table), tiny, small or base.
         config: YAML file with any of the settings that ``perceiver config`` prints.
         resume: a stopped run to go on with, on the same table and as it was configured.
         time_limit: the longest that this takes, reading and the result included: ``"90s"``, ``"5m"``, ``"1h30m"``.

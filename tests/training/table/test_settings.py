@@ -62,7 +62,7 @@ def test_training_of_tables_and_of_language_share_their_settings():
     [
         ({"modle": {}}, "did you mean 'model'"),
         ({"model": {"dept": 3}}, "model has no 'dept'.*did you mean 'depth'"),
-        ({"model": {"depth": "three"}}, "model.depth must be an integer of at least 1, got 'three'"),
+        ({"model": {"depth": "three"}}, "model.depth must be int or none, got 'three'"),
         ({"training": {"optimizer": "sgd"}}, "optimizer must be one of 'adamw', 'lamb'; got 'sgd'"),
         ({"training": {"seed": True}}, "seed must be int"),
         ({"training": {"seed": -1}}, "seed must be at least 0, got -1"),
@@ -114,9 +114,12 @@ BASE = {"depth": 4, "num_latents": 256, "latent_dim": 512, "cross_heads": 1, "cr
         "embedding_dim": 128}  # fmt: skip
 
 
+OPEN = dict.fromkeys(("depth", "num_latents", "num_latent_blocks_per_layer"))
+
+
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("tiny", {}), ("small", SMALL | {"num_freq_bands": 16, "embedding_dim": 64}), ("base", BASE)],
+    [("auto", OPEN), ("tiny", {}), ("small", SMALL | {"num_freq_bands": 16, "embedding_dim": 64}), ("base", BASE)],
 )
 def test_sizes_of_presets(name, changes):
     config = preset(name)
@@ -168,7 +171,7 @@ def test_what_is_not_given():
         30,
     ]
     assert [preset("tiny", table).data.target for table in ("digits", "easy-vqa", "mine.csv")] == ["answer"] * 2 + [""]
-    with pytest.raises(ValueError, match="preset must be one of 'tiny', 'small', 'base'; got 'huge'"):
+    with pytest.raises(ValueError, match="preset must be one of 'auto', 'tiny', 'small', 'base'; got 'huge'"):
         preset("huge")
 
 

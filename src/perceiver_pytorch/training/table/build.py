@@ -19,6 +19,7 @@ from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.nn.stems import stem_from_config
 from perceiver_pytorch.training.run.memory import checked_size
 from perceiver_pytorch.training.table.settings import ModelConfig
+from perceiver_pytorch.training.table.sizes import chosen_sizes
 
 TableModel = MultiModalityWithTextPerceiver | MultiTaskPerceiver
 """A model of one target, or of several."""
@@ -30,6 +31,7 @@ def build_model(spec: InputSpec, config: ModelConfig) -> TableModel:
     Raises:
         ValueError: if it does not fit into memory.
     """
+    config, _ = chosen_sizes(config, spec)
     checked_size(lambda: _built(spec, config))
     return _built(spec, config)
 
@@ -118,7 +120,7 @@ def table_modality(modality: ModalitySpec, config: ModelConfig) -> InputModality
     bands, max_freq = min(config.num_freq_bands, int(read.resolution) // 2), max(2.0, read.resolution)
     stem = None if read.stem is None else stem_from_config(read.stem)
     if read.vocab_size:
-        width = config.embedding_dim * (config.depth if config.split_embedding else 1)
+        width = config.embedding_dim * (_depth(config) if config.split_embedding else 1)
         embedding = nn.Embedding(read.vocab_size, width)
         return InputModalityWithEmbedding(
             name,
@@ -141,3 +143,8 @@ def table_modality(modality: ModalitySpec, config: ModelConfig) -> InputModality
         coordinates_per_axis=list(read.coordinates_per_axis),
         stem=stem,
     )
+
+
+def _depth(config: ModelConfig) -> int:
+    assert config.depth is not None  # `chosen_sizes` has decided it
+    return config.depth

@@ -40,6 +40,7 @@ from perceiver_pytorch.training.table.datasets import bad_rows, decode_where_it_
 from perceiver_pytorch.training.table.notes import change_notes, loss_lines, reading_notes, written_notes
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import DataConfig, FitConfig
+from perceiver_pytorch.training.table.sizes import chosen_sizes
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,7 @@ class TableData:
     """The data of a run.
 
     Attributes:
-        config: with the target, also where none was given.
+        config: with the target and the sizes of the model, also where none were given.
         source: the trained model to start from, or None.
         spec: what was learned about the table.
         fingerprint: what tells whether the table is the same when the run is resumed.
@@ -102,6 +103,8 @@ def prepare_table(
     table = table if spellings is None else table.spelled(spellings)
     splits = _splits(table, config)
     spec = begun or _learn(table, splits, config.data, source, spellings, reporter)
+    model, sizes = chosen_sizes(config.model, spec)
+    config = dataclasses.replace(config, model=model)
     _check_task_weights(spec, config.training.task_weights)
     config.training.choice.check(spec.targets)
     taken = fingerprint(table, splits, spec)
@@ -109,7 +112,7 @@ def prepare_table(
         _check_table(run, taken, config)
     for line in duplicate_warnings(table, splits, spec) if compare and not begun else ():
         reporter.warn(line)
-    for line in _describe(spec, splits):
+    for line in [*_describe(spec, splits), *([sizes] if sizes and source is None else [])]:
         reporter.say(line)
     datasets = _datasets(table, splits, spec, config, shown, deadline)
     notes = reading_notes(table, datasets)

@@ -1,6 +1,6 @@
 """Everything a run depends on: data, model and training, as one tree of knobs, with presets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from perceiver_pytorch import _checks
@@ -118,20 +118,26 @@ class DataConfig(SpecOptions, TableSettings):
     panel = "Data"
 
 
+def _open(name: str, before: int) -> Any:
+    """A size that the table decides where it is not given."""
+    known = next(field for field in fields(Sizes) if field.name == name).metadata["knob"]
+    return inherited(Sizes, name, default=None, help=f"{known.help}; null: chosen by the table", before=before)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Sizes):
     """Sizes of the model, a `MultiModalityWithTextPerceiver`."""
 
     panel = "Model"
 
-    depth: int = inherited(Sizes, "depth", default=2)
-    num_latents: int = inherited(Sizes, "num_latents", default=16)
+    depth: int | None = _open("depth", before=2)  # type: ignore[assignment]
+    num_latents: int | None = _open("num_latents", before=16)  # type: ignore[assignment]
     latent_dim: int = inherited(Sizes, "latent_dim", default=64)
     cross_heads: int = inherited(Sizes, "cross_heads", default=4)
     cross_dim_head: int = inherited(Sizes, "cross_dim_head", default=16)
     latent_heads: int = inherited(Sizes, "latent_heads", default=4)
     latent_dim_head: int = inherited(Sizes, "latent_dim_head", default=16)
-    num_latent_blocks_per_layer: int = inherited(Sizes, "num_latent_blocks_per_layer", default=2)
+    num_latent_blocks_per_layer: int | None = _open("num_latent_blocks_per_layer", before=2)  # type: ignore[assignment]
     widening_factor: int | None = inherited(Sizes, "widening_factor", default=4)
     num_freq_bands: int = knob(8, "Fourier bands per axis; a short axis has fewer")
     embedding_dim: int = knob(32, "width of the embedding of text bytes and categories, as a layer sees it", least=1)
@@ -274,7 +280,8 @@ class FitConfig(Settings):
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {},
+    "auto": {},
+    "tiny": {"model": {"depth": 2, "num_latents": 16, "num_latent_blocks_per_layer": 2}},
     "small": {
         "model": {
             "depth": 3,
@@ -304,7 +311,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "training": {"optimizer": "lamb", "weight_decay": 0.1},
     },
 }
-"""What a preset changes; "tiny" learns the built-in digits in minutes on two cores."""
+"""What a preset changes; "auto" leaves the size to `perceiver_pytorch.training.table.sizes`."""
 
 
 def preset(name: str, table: str | None = None) -> FitConfig:

@@ -86,6 +86,7 @@ class TableTask:
     def begin(self, run: TableRun) -> None:
         begun = run.spec_file.is_file()
         if not begun:
+            run.write_config(self.data.config)  # with what the table decided: resuming must not depend on a rule
             run.write_warnings(self.data.warnings)
         if not begun or not run.table_file.is_file():  # runs of early versions have a spec alone
             run.write_table(self.data.fingerprint)
