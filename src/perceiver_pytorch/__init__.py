@@ -11,6 +11,7 @@ from perceiver_pytorch._lazy import lazily
 
 if TYPE_CHECKING:
     from perceiver_pytorch._saved_files import DamagedFileError
+    from perceiver_pytorch.models.blended import BlendedPerceiver
     from perceiver_pytorch.models.hierarchical_multi_modality_perceiver import (
         HierarchicalConfigurator,
         HierarchicalMultiModalityPerceiver,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from perceiver_pytorch.nn.queries import FourierQueries, GivenQueries, InputQueries, LearnedQueries
 
 __all__ = [
+    "BlendedPerceiver",
     "DamagedFileError",
     "FourierQueries",
     "GivenQueries",
@@ -64,6 +66,7 @@ __getattr__, __dir__ = lazily(
     __name__,
     {
         "_saved_files": "DamagedFileError",
+        "models.blended": "BlendedPerceiver",
         "models.hierarchical_multi_modality_perceiver": "HierarchicalConfigurator HierarchicalMultiModalityPerceiver "
         "HierarchicalMultiModalityPerceiverNoPooling",
         "models.modalities": "InputModality InputModalityWithEmbedding",

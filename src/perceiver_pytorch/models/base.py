@@ -144,8 +144,11 @@ class PerceiverBase(ModalityReader, tags=["multimodal"]):
                 or token ids.
         """
         tokens = self.tokens(multi_modality_data, mask, present, coordinates)
-        x = self.latents_of(tokens)
-        return x if return_embeddings else self.to_logits(self.pool(x))
+        return self.latents_of(tokens) if return_embeddings else self.answers_of(tokens)
+
+    def answers_of(self, tokens: Mapping[str, Tokens]) -> Tensor:
+        """What `forward` gives, of what `tokens` gave; modalities may be left out of it."""
+        return self.to_logits(self.pool(self.latents_of(tokens)))
 
     def latents_of(self, tokens: Mapping[str, Tokens]) -> Tensor:
         """The latents ``(batch, num_latents, latent_dim)`` that have read what `tokens` gave."""

@@ -6,6 +6,7 @@ from typing import Any, get_args
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
+from perceiver_pytorch.models.inputs import Tokens
 from perceiver_pytorch.models.masks import Masks
 from perceiver_pytorch.models.modalities import Coordinates
 from perceiver_pytorch.models.multi_modality_perceiver import MultiModalityPerceiverNoPooling
@@ -87,7 +88,24 @@ class MultiTaskPerceiver(SavedModel):
         Returns:
             ``{task: (batch, size)}``.
         """
-        latents = self.encoder(multi_modality_data, mask, present=present, coordinates=coordinates)
+        return self._answers(self.encoder(multi_modality_data, mask, present=present, coordinates=coordinates))
+
+    def tokens(
+        self,
+        inputs: Mapping[str, Tensor],
+        mask: Masks = None,
+        present: Mapping[str, Tensor] | None = None,
+        coordinates: Mapping[str, Coordinates] | None = None,
+    ) -> dict[str, Tokens]:
+        """The encoder's; see `PerceiverBase.tokens`."""
+        return self.encoder.tokens(inputs, mask, present, coordinates)
+
+    def answers_of(self, tokens: Mapping[str, Tokens]) -> dict[str, Tensor]:
+        """What `forward` gives, of what the encoder's `tokens` gave; modalities may be left out of it."""
+        assert not isinstance(self.encoder, PerceiverIO)
+        return self._answers(self.encoder.latents_of(tokens))
+
+    def _answers(self, latents: object) -> dict[str, Tensor]:
         assert isinstance(latents, Tensor)
         groups = latents.tensor_split(len(self.tasks), dim=1)
         return {name: head(group.mean(dim=1)) for name, head, group in zip(self.tasks, self.heads, groups, strict=True)}

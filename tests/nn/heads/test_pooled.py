@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perceiver_pytorch.nn.heads import head_from_config
+from perceiver_pytorch.nn.heads import head_config, head_from_config
 from perceiver_pytorch.nn.heads.pooled import PooledHead, mean_and_max
 
 
@@ -46,7 +46,7 @@ def test_a_row_without_tokens_gets_a_finite_answer_and_gradient() -> None:
 
 def test_its_configuration_makes_it_again() -> None:
     head = PooledHead(4, 3, hidden=5, dropout=0.25)
-    again = head_from_config(head.to_config())
+    again = head_from_config(head_config(head))
     assert isinstance(again, PooledHead)
     assert again.to_config() == head.to_config()
     again.load_state_dict(head.state_dict())

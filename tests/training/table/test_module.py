@@ -6,8 +6,9 @@ import torch
 
 from data_helpers import table_of
 from perceiver_pytorch.data import InputSpec, TableDataset, collate, recognise_columns
+from perceiver_pytorch.models.blended import BlendedPerceiver
 from perceiver_pytorch.training.table.augment import Mixture
-from perceiver_pytorch.training.table.build import build_model
+from perceiver_pytorch.training.table.build import build_model, tokens_of
 from perceiver_pytorch.training.table.losses import target_loss, weighted_mean
 from perceiver_pytorch.training.table.module import TableModule
 from perceiver_pytorch.training.table.settings import AugmentConfig
@@ -52,8 +53,41 @@ def test_the_loss_of_a_mixture_is_that_of_both_rows(spec_and_batch, monkeypatch)
     monkeypatch.setattr(trained, "_loss", lambda outputs, targets, smoothing: seen.append(targets) or torch.ones(()))
     assert trained.training_step(batch, 0).item() == pytest.approx(1.0)
     whole, partners = seen
-    assert whole is batch.targets
+    assert torch.equal(whole["c"], batch.targets["c"])
     assert sorted(partners["c"].tolist()) == sorted(batch.targets["c"].tolist())
+
+
+def blended(spec, **training):
+    trained = module(spec, **training)
+    sizes = [target.size for target in spec.targets]
+    head = {"reads": [["in_numbers", None]], "name": "pooled", "channels": 1, "size": sum(sizes), "dropout": 0.0}
+    trained.model = BlendedPerceiver(trunk=trained.model, heads=[head])
+    return trained
+
+
+def test_heads_add_their_loss_and_always_see_their_modality(spec_and_batch, monkeypatch):
+    spec, batch = spec_and_batch
+    trained = blended(spec, head_weight=0.25, token_dropout=1.0, label_smoothing=0.0).eval()
+    logged = logging(trained, monkeypatch)
+    loss = trained.training_step(batch, 0)
+    tokens = tokens_of(trained.model, batch)
+    nothing = {name: dataclasses.replace(each, mask=torch.zeros(ROWS, 1).bool()) for name, each in tokens.items()}
+    parts = trained.model.parts(tokens, nothing)
+    trunk, head = (trained._loss(trained.model.named(answers), batch.targets, 0.0) for answers in parts.answers)
+    torch.testing.assert_close(loss, trunk + 0.25 * head)
+    torch.testing.assert_close(logged["train_loss"][0], trunk)
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in trained.model.heads.parameters())
+
+
+def test_rows_without_the_modality_are_none_of_its_heads(spec_and_batch, monkeypatch):
+    spec, batch = spec_and_batch
+    trained = blended(spec, label_smoothing=0.0)
+    logging(trained, monkeypatch)
+    missing = dataclasses.replace(batch, masks={"numbers": torch.zeros(ROWS, 1, dtype=torch.bool)})
+    trained.training_step(missing, 0).backward()
+    assert not any(parameter.grad.any() for parameter in trained.model.heads.parameters())
+    assert all(parameter.grad is not None for parameter in trained.model.trunk.heads.parameters())
 
 
 def test_validation_is_measured_over_all_rows_at_once(spec_and_batch, monkeypatch):

@@ -1,9 +1,12 @@
+import dataclasses
+
 import pytest
 import torch
 
 from perceiver_pytorch.data import Batch
+from perceiver_pytorch.models.inputs import Tokens
 from perceiver_pytorch.training.table.settings import TrainingConfig
-from perceiver_pytorch.training.table.token_dropout import thinned
+from perceiver_pytorch.training.table.token_dropout import modality_dropout, thinned, thinned_tokens
 
 ROWS = 400
 
@@ -17,11 +20,36 @@ def batch():
 
 
 def test_nothing_is_hidden_unless_asked_for(batch):
-    assert thinned(batch, TrainingConfig()) is batch
+    assert thinned(batch, TrainingConfig(modality_dropout=0.0)) is batch
+    one = dataclasses.replace(batch, inputs={"image": batch.inputs["image"]}, masks={})
+    assert thinned(one, TrainingConfig()) is one
+
+
+def test_where_there_are_several_modalities_some_go_unless_another_rate_is_given(batch):
+    masks = thinned(batch, TrainingConfig()).masks
+    both = torch.ones(ROWS, dtype=torch.bool)
+    both[::4] = False
+    assert masks["text"][both].any(1).float().mean().item() == pytest.approx(0.7 + 0.045, abs=0.08)
+    assert (modality_dropout(TrainingConfig(), 2), modality_dropout(TrainingConfig(), 1)) == (0.3, 0.0)
+
+
+def test_of_tokens_as_much_is_hidden_as_of_a_batch(batch):
+    config = TrainingConfig(modality_dropout=0.4, token_dropout=0.2)
+    tokens = {
+        name: Tokens(values.view(*values.shape[:2], -1) if name == "text" else values, batch.masks.get(name))
+        for name, values in batch.inputs.items()
+    }
+    torch.manual_seed(0)
+    expected = thinned(batch, config).masks
+    torch.manual_seed(0)
+    found = thinned_tokens(tokens, config)
+    assert all(torch.equal(found[name].mask, expected[name]) for name in tokens)
+    nothing = thinned_tokens(tokens, TrainingConfig(modality_dropout=0.0))
+    assert all(nothing[name] is tokens[name] for name in tokens)
 
 
 def test_tokens_are_hidden_at_the_rate_asked_for(batch):
-    masks = thinned(batch, TrainingConfig(token_dropout=0.3)).masks
+    masks = thinned(batch, TrainingConfig(token_dropout=0.3, modality_dropout=0.0)).masks
     assert masks["image"].shape == (ROWS, 3, 4)
     assert masks["image"].float().mean().item() == pytest.approx(0.7, abs=0.03)
     assert not masks["text"][::4].any()  # what was masked stays so

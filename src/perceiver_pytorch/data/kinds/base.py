@@ -94,6 +94,8 @@ class ModalitySpec:
     """What may be done to a cell to make it fit, as it reads after "12 of 80 rows: cells of 'photo' "."""
     harmless: ClassVar[frozenset[str]] = frozenset()
     """Those of `changes` that lose nothing: they are told, but not warned of."""
+    head: ClassVar[str] = "pooled"
+    """Which of `perceiver_pytorch.nn.heads` answers from the modality alone; "columns": one for all of that name."""
 
     name: str
     """The modality's name."""

@@ -12,7 +12,10 @@ HEADS: dict[str, type[Head]] = {head.name: head for head in (PooledHead,)}
 
 
 def head_from_config(config: Mapping[str, Any]) -> Head:
-    """The head of these arguments (`Head.to_config`), with fresh weights.
+    """A head with fresh weights.
+
+    Args:
+        config: ``name``, and the arguments of its class.
 
     Raises:
         ValueError, TypeError: for an unknown ``name``, or arguments that the head does not take.
@@ -20,3 +23,8 @@ def head_from_config(config: Mapping[str, Any]) -> Head:
     arguments = dict(config)
     name = _checks.choice("name of a head", arguments.pop("name", None), tuple(HEADS))
     return HEADS[name](**arguments)
+
+
+def head_config(head: Head) -> dict[str, Any]:
+    """What `head_from_config` makes such a head of."""
+    return {"name": head.name, **head.to_config()}

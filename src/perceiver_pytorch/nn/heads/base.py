@@ -43,4 +43,4 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def to_config(self) -> dict[str, Any]:
-        """Its arguments as JSON values, and its ``name``."""
+        """The arguments of the constructor, as JSON values."""

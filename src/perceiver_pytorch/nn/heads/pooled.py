@@ -51,7 +51,6 @@ class PooledHead(Head):
 
     def to_config(self) -> dict[str, Any]:
         return {
-            "name": self.name,
             "channels": self.channels,
             "size": self.size,
             "hidden": self.hidden,

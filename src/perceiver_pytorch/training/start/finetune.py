@@ -12,6 +12,7 @@ from perceiver_pytorch.data import InputSpec, SpecOptions
 from perceiver_pytorch.interop import any_checkpoint, huggingface
 from perceiver_pytorch.interop.published_decoders import ClassDecoder
 from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
+from perceiver_pytorch.models.blended import BlendedPerceiver
 from perceiver_pytorch.models.modalities import InputModality, InputModalityWithEmbedding
 from perceiver_pytorch.models.multi_modality_perceiver import MultiModalityPerceiver
 from perceiver_pytorch.models.multi_modality_with_text_perceiver import (
@@ -254,6 +255,7 @@ def _encoder(model: nn.Module, place: str) -> Encoder:
     Raises:
         ValueError: nothing does, or not as a table's model can.
     """
+    model = model.trunk if isinstance(model, BlendedPerceiver) else model
     encoder = model.encoder if isinstance(model, MultiTaskPerceiver) else model
     if not isinstance(encoder, Encoder):
         raise ValueError(

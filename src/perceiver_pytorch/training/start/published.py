@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from perceiver_pytorch.data import InputSpec
 from perceiver_pytorch.interop.published_decoders import ClassDecoder
 from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
+from perceiver_pytorch.models.blended import BlendedPerceiver
 from perceiver_pytorch.models.modalities import (
     Coordinates,
     InputModality,
@@ -147,7 +148,7 @@ class PublishedTableModel(SavedModel):
         )
 
 
-RunModel = TableModel | PublishedTableModel
+RunModel = TableModel | BlendedPerceiver | PublishedTableModel
 """What a run trains."""
 
 

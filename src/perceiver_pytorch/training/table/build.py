@@ -3,26 +3,33 @@
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch.data import Batch, InputSpec, ModalitySpec, Target
+from perceiver_pytorch.models.base import PerceiverBase
+from perceiver_pytorch.models.blended import BlendedPerceiver
+from perceiver_pytorch.models.inputs import Tokens
 from perceiver_pytorch.models.modalities import InputModality, InputModalityWithEmbedding
 from perceiver_pytorch.models.multi_modality_with_text_perceiver import (
     MultiModalityWithTextPerceiver,
     MultiModalityWithTextPerceiverNoPooling,
 )
 from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
+from perceiver_pytorch.nn.heads import HEADS, head_config
 from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.nn.stems import stem_from_config
 from perceiver_pytorch.training.run.memory import checked_size
 from perceiver_pytorch.training.table.settings import ModelConfig
 from perceiver_pytorch.training.table.sizes import chosen_sizes
 
+T = TypeVar("T")
+M = TypeVar("M")
+
 TableModel = MultiModalityWithTextPerceiver | MultiTaskPerceiver
-"""A model of one target, or of several."""
+"""A model of one target, or of several, without heads of its modalities."""
 
 
 def build_model(spec: InputSpec, config: ModelConfig) -> TableModel:
@@ -60,12 +67,50 @@ def assemble(spec: InputSpec, arguments: Mapping[str, Any]) -> TableModel:
     return MultiTaskPerceiver(encoder=encoder, tasks={target.name: target.size for target in spec.targets})
 
 
+def with_heads(trunk: M, spec: InputSpec) -> "M | BlendedPerceiver":
+    """The model with a head of its own for every modality that suits one; the model as it is where none does.
+
+    Columns of a fixed number are read by one head together. A modality that is read raw has none: the mean of its bytes
+    or pixels says little. Models that do not tell tokens from latents have none.
+    """
+    if not isinstance(trunk, TableModel) or not gives_tokens(trunk):
+        return trunk
+    modalities = (trunk.encoder if isinstance(trunk, MultiTaskPerceiver) else trunk).modalities
+    groups: dict[tuple[str, str], list[ModalitySpec]] = {}
+    for modality in spec.modalities:
+        together = modality.head == "columns"
+        if together or modalities[model_name(modality.name)].stem is not None:
+            groups.setdefault((modality.head, "" if together else modality.name), []).append(modality)
+    size = sum(target.size for target in spec.targets)
+    heads = [_head(name, group, modalities, size) for (name, _), group in groups.items()]
+    return BlendedPerceiver(trunk=trunk, heads=heads) if heads else trunk
+
+
+def gives_tokens(model: nn.Module) -> bool:
+    """Whether a run's model can be asked for `tokens` and for its `answers_of` them."""
+    return isinstance(model, BlendedPerceiver | PerceiverBase) or (
+        isinstance(model, MultiTaskPerceiver) and isinstance(model.encoder, PerceiverBase)
+    )
+
+
+def _head(
+    name: str, group: Sequence[ModalitySpec], modalities: Mapping[str, InputModality], size: int
+) -> dict[str, Any]:
+    """The configuration of a head over some modalities."""
+    names = [model_name(modality.name) for modality in group]
+    channels = [modalities[each].data_channels for each in names]
+    lengths = [modality.num_tokens if name == "columns" else None for modality in group]
+    head = HEADS[name].suited(channels, lengths, size)
+    return {"reads": [list(pair) for pair in zip(names, lengths, strict=True)], **head_config(head)}
+
+
 def check_fits(spec: InputSpec, model: Any) -> None:
     """That a saved model reads the modalities of ``spec``, and answers its targets.
 
     Raises:
         ValueError: if it does not; the message says which.
     """
+    model = model.trunk if isinstance(model, BlendedPerceiver) else model
     declared = model.modalities if hasattr(model, "modalities") else model.encoder.modalities
     published = {column["name"] for column in getattr(model, "reads", {}).values()}
     names = [model_name(modality.name) for modality in spec.modalities]
@@ -87,18 +132,27 @@ def check_fits(spec: InputSpec, model: Any) -> None:
 
 
 def run_model(model: nn.Module, batch: Batch, targets: Sequence[Target]) -> dict[str, Tensor]:
-    """{target: ``(batch, size)``}, the outputs of `build_model`'s model on a batch."""
-    outputs = model(
-        model_inputs(batch.inputs),
-        model_inputs(batch.masks),
-        coordinates={model_name(name): axes for name, axes in batch.coordinates.items()},
-    )
+    """{target: ``(batch, size)``}, the outputs of a run's model on a batch."""
+    outputs = model(model_inputs(batch.inputs), model_inputs(batch.masks), coordinates=model_inputs(batch.coordinates))
+    return by_target(outputs, targets)
+
+
+def by_target(outputs: Tensor | dict[str, Tensor], targets: Sequence[Target]) -> dict[str, Tensor]:
+    """A model's outputs by target, also where there is one and the model gives its outputs alone."""
     return outputs if isinstance(outputs, dict) else {targets[0].name: outputs}
 
 
-def model_inputs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A batch's tensors (or masks) by the names that the model has for their modalities."""
-    return {model_name(name): tensor for name, tensor in tensors.items()}
+def tokens_of(model: Any, batch: Batch) -> dict[str, Tokens]:
+    """The tokens of a batch, in the order of its modalities, whatever the names that the model has for them."""
+    tokens = model.tokens(
+        model_inputs(batch.inputs), model_inputs(batch.masks), coordinates=model_inputs(batch.coordinates)
+    )
+    return {name: tokens[name] for name in map(model_name, batch.inputs)}
+
+
+def model_inputs(values: Mapping[str, T]) -> dict[str, T]:
+    """What a batch has of its modalities, by the names that the model has for them."""
+    return {model_name(name): value for name, value in values.items()}
 
 
 def token_shapes(batch: Batch) -> dict[str, torch.Size]:

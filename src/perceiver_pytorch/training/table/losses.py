@@ -1,11 +1,12 @@
 """The loss of one or several targets, over the rows where they are known."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from perceiver_pytorch.data import Target
+from perceiver_pytorch.models.blended import Parts
 
 
 def target_loss(
@@ -25,6 +26,21 @@ def target_loss(
     if not len(outputs):
         return outputs.sum()
     return target.loss(outputs, encoded, weights=weights, label_smoothing=label_smoothing)
+
+
+def mean_of_heads(parts: Parts, loss_of: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The mean of the losses of the heads, each over the rows that it answers; 0 where none answers any.
+
+    Args:
+        parts: of a `BlendedPerceiver`.
+        loss_of: from outputs ``(rows, size)`` and the numbers of those rows in the batch to their loss.
+    """
+    losses = [
+        loss_of(answers[there], there.nonzero().flatten())
+        for answers, there in zip(parts.answers[1:], parts.there[1:], strict=True)
+        if there.any()
+    ]
+    return torch.stack(losses).mean() if losses else parts.answers.new_zeros(())
 
 
 def weighted_mean(losses: Mapping[str, Tensor], targets: Sequence[Target], weights: Mapping[str, float]) -> Tensor:

@@ -1,5 +1,6 @@
 """The model under training: losses and scores of its targets, optimiser."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,14 +10,15 @@ from torchmetrics import MeanMetric
 from perceiver_pytorch.data import Batch, InputSpec
 from perceiver_pytorch.data.choice import PLAIN
 from perceiver_pytorch.data.targets.scores import score, score_name
+from perceiver_pytorch.models.blended import BlendedPerceiver
 from perceiver_pytorch.training.run.loop import Resumable
 from perceiver_pytorch.training.run.optimizers import build_optimizer
 from perceiver_pytorch.training.start.freezing import merge_lora
 from perceiver_pytorch.training.table.augment import augmented, mixed
-from perceiver_pytorch.training.table.build import run_model
-from perceiver_pytorch.training.table.losses import target_loss, weighted_mean
+from perceiver_pytorch.training.table.build import by_target, run_model, tokens_of
+from perceiver_pytorch.training.table.losses import mean_of_heads, target_loss, weighted_mean
 from perceiver_pytorch.training.table.settings import AugmentConfig, TrainingConfig
-from perceiver_pytorch.training.table.token_dropout import thinned
+from perceiver_pytorch.training.table.token_dropout import thinned, thinned_tokens
 
 
 class TableModule(Resumable):
@@ -64,16 +66,42 @@ class TableModule(Resumable):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         seen, mixture = mixed(augmented(batch, self.spec.modalities, self.augment), self.augment)
-        outputs = self(thinned(seen, self.config))
-        loss = self._loss(outputs, batch.targets, self.config.label_smoothing)
+        targets = [(1.0, batch.targets)]
         if mixture is not None:
             others = {name: values[mixture.partner] for name, values in batch.targets.items()}
-            other_loss = self._loss(outputs, others, self.config.label_smoothing)
-            loss = mixture.share * loss + (1 - mixture.share) * other_loss
+            targets = [(mixture.share, batch.targets), (1 - mixture.share, others)]
+        loss, heads = self._losses(seen, targets)
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=False)
         self.train_loss.update(loss.detach(), len(batch.rows))
         self.log("train_loss_epoch", self.train_loss, on_step=False, on_epoch=True)
-        return loss
+        return loss if heads is None else loss + self.config.head_weight * heads
+
+    def _losses(self, seen: Batch, targets: Sequence[tuple[float, dict[str, Tensor]]]) -> tuple[Tensor, Tensor | None]:
+        """The loss of the model, of which a part is hidden, and the heads' mean loss, if it has any: they always see
+        their modality.
+
+        Args:
+            seen: the batch.
+            targets: what is true of its rows, and how much of it.
+        """
+
+        def loss_of(outputs: dict[str, Tensor], rows: Tensor | slice = slice(None)) -> Tensor:
+            losses = [
+                share * self._loss(outputs, {name: each[rows] for name, each in true.items()}, smoothing)
+                for share, true in targets
+            ]
+            return torch.stack(losses).sum()
+
+        smoothing = self.config.label_smoothing
+        if not isinstance(self.model, BlendedPerceiver):
+            return loss_of(self(thinned(seen, self.config))), None
+        model, tokens = self.model, tokens_of(self.model, seen)
+        parts = model.parts(tokens, thinned_tokens(tokens, self.config))
+
+        def named(outputs: Tensor) -> dict[str, Tensor]:
+            return by_target(model.named(outputs), self.targets)
+
+        return loss_of(named(parts.answers[0])), mean_of_heads(parts, lambda out, rows: loss_of(named(out), rows))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         outputs = {name: values.float().cpu() for name, values in self(batch).items()}

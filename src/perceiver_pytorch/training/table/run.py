@@ -91,6 +91,7 @@ class TableRun(RunFolder):
         Raises:
             DamagedFileError: if the run has none yet, or its files are damaged or do not fit each other.
         """
+        from perceiver_pytorch.models.blended import BlendedPerceiver
         from perceiver_pytorch.models.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiver
         from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
         from perceiver_pytorch.training.table.build import check_fits
@@ -102,6 +103,8 @@ class TableRun(RunFolder):
             from perceiver_pytorch.training.start.published import PublishedTableModel
 
             kind = PublishedTableModel
+        elif "trunk" in config:
+            kind = BlendedPerceiver
         model: RunModel = self.load(kind)
         spec = self.spec()
         with fitting(self.spec_file):

@@ -160,12 +160,20 @@ class TrainingConfig(TrainingSettings):
     token_dropout: float = knob(
         0.0, "share of the tokens of every modality to hide from a step", least=0, most=1, after="gradient_clip"
     )
-    modality_dropout: float = knob(
-        0.0,
-        "share of the rows from which a step removes a modality, so that it may be missing later",
+    modality_dropout: float | None = knob(
+        None,
+        "share of the rows from which a step removes a modality, so that it may be missing later; null: 0.3 where "
+        "there are two or more",
         least=0,
         most=1,
         option="--modality-dropout",
+        before=0.0,
+    )
+    head_weight: float = knob(
+        0.5,
+        "weight in the loss of heads that answer from one modality each and take part in the answer; 0: no heads",
+        least=0,
+        before=0.0,
     )
     label_smoothing: float = knob(0.05, "label smoothing of the cross-entropy of classes", least=0, most=1)
     class_weights: str = knob(

@@ -17,7 +17,7 @@ from perceiver_pytorch.training.run.sampler import EpochBatches
 from perceiver_pytorch.training.start.finetune import start_from
 from perceiver_pytorch.training.start.published import RunModel
 from perceiver_pytorch.training.table import evaluation
-from perceiver_pytorch.training.table.build import build_model
+from perceiver_pytorch.training.table.build import build_model, with_heads
 from perceiver_pytorch.training.table.data_checkpoint import DataCheckpoint
 from perceiver_pytorch.training.table.datasets import bad_rows
 from perceiver_pytorch.training.table.learning_rate import peak_learning_rate
@@ -78,8 +78,10 @@ class TableTask:
             model, lines = start_from(self.data.source, spec, config.model, config.start)
             for line in lines:
                 reporter.say(line)
-        reporter.say(model.summary().splitlines()[0])
         rate, why = peak_learning_rate(model, config.training, config.start)
+        if config.training.head_weight:
+            model = with_heads(model, spec)
+        reporter.say(model.summary().splitlines()[0])
         reporter.say(f"peak learning rate: {rate:g} ({why})")
         return TableModule(model, spec, config.training, config.augment, rate)
 

@@ -1,13 +1,19 @@
 """Regularisation by hiding: tokens and whole modalities that a training step does not see."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from perceiver_pytorch.data import Batch
+from perceiver_pytorch.models.inputs import Tokens
 from perceiver_pytorch.training.table.build import token_shapes
 from perceiver_pytorch.training.table.settings import TrainingConfig
+
+USUAL = 0.3
+"""Modality dropout where there are several and none is asked for: without it a model leans on one of them, and is lost
+where that is missing."""
 
 
 def thinned(batch: Batch, config: TrainingConfig) -> Batch:
@@ -15,26 +21,52 @@ def thinned(batch: Batch, config: TrainingConfig) -> Batch:
 
     A row keeps one of its modalities at least.
     """
-    if not (config.token_dropout or config.modality_dropout):
-        return batch
     shapes, device = token_shapes(batch), next(iter(batch.inputs.values())).device
-    masks = {
-        name: batch.masks.get(name, torch.ones((), dtype=torch.bool, device=device)).expand(shape)
+    masks = _hidden(batch.masks, shapes, device, config)
+    return batch if masks is None else dataclasses.replace(batch, masks=masks)
+
+
+def thinned_tokens(tokens: Mapping[str, Tokens], config: TrainingConfig) -> dict[str, Tokens]:
+    """`thinned`, of the tokens of a batch after their stems."""
+    masks = {name: each.mask for name, each in tokens.items() if each.mask is not None}
+    shapes = {name: each.data.shape[:-1] for name, each in tokens.items()}
+    hidden = _hidden(masks, shapes, next(iter(tokens.values())).data.device, config)
+    if hidden is None:
+        return dict(tokens)
+    return {name: dataclasses.replace(each, mask=hidden[name]) for name, each in tokens.items()}
+
+
+def modality_dropout(config: TrainingConfig, count: int) -> float:
+    """The modality dropout that is asked for, or what suits so many modalities."""
+    if config.modality_dropout is not None:
+        return config.modality_dropout
+    return USUAL if count > 1 else 0.0
+
+
+def _hidden(
+    masks: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], device: torch.device, config: TrainingConfig
+) -> dict[str, Tensor] | None:
+    """Masks of tokens of ``shapes`` ``(batch, *axes)`` with more of them hidden; None where nothing is to be hidden."""
+    rate = modality_dropout(config, len(shapes))
+    if not (config.token_dropout or rate):
+        return None
+    found = {
+        name: masks.get(name, torch.ones((), dtype=torch.bool, device=device)).expand(shape)
         for name, shape in shapes.items()
     }
-    if config.modality_dropout:
-        kept = _kept_modalities(torch.stack([mask.flatten(1).any(1) for mask in masks.values()]), config)
-        for (name, mask), keep in zip(masks.items(), kept, strict=True):
-            masks[name] = mask & keep.view(-1, *[1] * (mask.dim() - 1))
+    if rate:
+        kept = _kept_modalities(torch.stack([mask.flatten(1).any(1) for mask in found.values()]), rate)
+        for (name, mask), keep in zip(found.items(), kept, strict=True):
+            found[name] = mask & keep.view(-1, *[1] * (mask.dim() - 1))
     if config.token_dropout:
-        for name, mask in masks.items():
-            masks[name] = mask & (torch.rand(shapes[name], device=device) >= config.token_dropout)
-    return dataclasses.replace(batch, masks=masks)
+        for name, mask in found.items():
+            found[name] = mask & (torch.rand(shapes[name], device=device) >= config.token_dropout)
+    return found
 
 
-def _kept_modalities(present: Tensor, config: TrainingConfig) -> Tensor:
+def _kept_modalities(present: Tensor, rate: float) -> Tensor:
     """Which modalities each row keeps, ``(modalities, rows)`` bool, of those it has."""
     chance = torch.rand(present.shape, device=present.device).masked_fill(~present, -1.0)
-    keep = present & (chance >= config.modality_dropout)
+    keep = present & (chance >= rate)
     last = torch.zeros_like(keep).scatter_(0, chance.argmax(0, keepdim=True), True)  # kept where all would go
     return torch.where(keep.any(0), keep, last & present)
