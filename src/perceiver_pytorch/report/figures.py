@@ -56,7 +56,7 @@ def learning_curves(history: Sequence[Mapping[str, float]], measure: str, title:
     left.plot(epochs, [row["val_loss"] for row in history], color=ORANGE, label="validation", marker=".")
     left.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
     left.legend(frameon=False)
-    for axes in (left, right):
+    for axes in (left, right) if all(epoch == int(epoch) for epoch in epochs) else ():
         axes.locator_params(axis="x", integer=True)
     values = [row[measure] for row in history]
     right.plot(epochs, values, color=ORANGE, marker=".")

@@ -110,7 +110,9 @@ def _kept(trained: Mapping[str, Any], title: str) -> str:
     """Which model the run kept."""
     if trained["best_epoch"] is None:
         return f"step {trained['steps']:,}, the last"
-    return f"epoch {trained['best_epoch']}, the best by validation {title}"
+    passes = trained["best_epoch"]
+    place = f"epoch {passes}" if passes == int(passes) else f"step {trained['steps']:,} (epoch {passes:.1f})"
+    return f"{place}, the best by validation {title}"
 
 
 def _score_parts(targets: Sequence[Target], choice: Choice) -> str:

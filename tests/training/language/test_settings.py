@@ -73,7 +73,7 @@ TINY = {
         "lr": 2e-3,
         "short_contexts": 0.5,
         "mask_fraction": 0.15,
-        "patience": 10,
+        "patience": None,
     },
 }
 CHANGES = {

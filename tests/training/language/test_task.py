@@ -147,7 +147,7 @@ def test_what_is_trained_and_validated_on(objective, batches):
     loaders = task.loaders()
     assert loaders.measured == (batches, batches)
     assert loaders.closing == 4.0 + 2000 / 1e6
-    assert loaders.epochs == 3
+    assert loaders.rounds == 3
     assert len(loaders.train.dataset) == 2000 - (33 if objective == "causal" else 32) + 1
     assert [len(batch) for batch in loaders.train.batch_sampler] == [8] * 20
     assert len(loaders.val.dataset) == (math.ceil(99 / 8) if objective == "causal" else 4 * 7)

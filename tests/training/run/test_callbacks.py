@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import RichProgressBar
 from torch import nn
 
 from perceiver_pytorch.training.run import callbacks as run_callbacks
@@ -28,6 +29,7 @@ def trainer(step=0, epoch=0, **metrics):
         global_step=step,
         current_epoch=epoch,
         max_epochs=3,
+        num_training_batches=8,
         callback_metrics={name: torch.tensor(value) for name, value in metrics.items()},
         optimizers=[SimpleNamespace(param_groups=[{"lr": 0.01}])],
         save_checkpoint=saved.append,
@@ -66,7 +68,7 @@ def test_handlers_are_installed_when_training_starts():
 
 def test_a_row_per_epoch_and_a_line(tmp_path):
     said = []
-    history = History(tmp_path / "history.csv", said.append, measure="val_accuracy")
+    history = History(tmp_path / "history.csv", said.append, measure="val_accuracy", pass_steps=8)
     history.on_train_epoch_end(trainer(8, 0, train_loss_epoch=0.5, val_loss=0.25, val_accuracy=0.75), None)
     history.on_train_epoch_end(trainer(16, 1, train_loss_epoch=0.25), None)
     first, second = read_history(tmp_path / "history.csv")
@@ -118,7 +120,7 @@ def test_a_score_that_is_not_finite_ends_training(score):
 def test_an_epoch_is_timed_from_its_start_and_written_once(tmp_path, monkeypatch):
     times, said = iter([1.0, 10.0, 12.5, 20.0, 21.0]), []
     monkeypatch.setattr(run_callbacks.time, "monotonic", lambda: next(times))
-    history = History(tmp_path / "history.csv", said.append)
+    history = History(tmp_path / "history.csv", said.append, pass_steps=8)
     for step in (8, 9):  # the second time as of a run that goes on from within this epoch
         history.on_train_epoch_start(trainer(), None)
         history.on_train_epoch_end(trainer(step, 0, train_loss_epoch=0.5), None)
@@ -137,7 +139,7 @@ def test_a_run_stops_early_by_the_score_that_chooses_its_best_epoch(mode, bar):
     assert finite.monitor == early.monitor == "val_score"
     assert (early.mode, early.patience) == (mode, 3)
     assert rest[:2] == [history, checkpoints]
-    assert [(type(other).__name__, other._leave) for other in rest[2:]] == [("RichProgressBar", False)] * bar
+    assert [(isinstance(other, RichProgressBar), other._leave) for other in rest[2:]] == [(True, False)] * bar
 
 
 def test_hints_that_concern_no_user_are_silenced_and_no_others(monkeypatch):

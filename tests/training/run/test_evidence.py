@@ -10,7 +10,8 @@ from perceiver_pytorch.training.run.evidence import hardly_trained
         (8, 4.0, "This model is hardly trained: 8 steps."),
         (1, 0.5, "This model is hardly trained: 1 step, 50% of an epoch."),
         (19, 1.0, "This model is hardly trained: 19 steps."),
-        (1200, 0.999, "This model is hardly trained: 1,200 steps, 100% of an epoch."),
+        (999, 0.999, "This model is hardly trained: 999 steps, 100% of an epoch."),
+        (1000, 0.5, None),  # of very many rows
         (20, 1.0, None),
     ],
 )

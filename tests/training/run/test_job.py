@@ -130,7 +130,7 @@ class LineTask:
         self.note("loaders")
         points = Points(self.config.slope, 24)
         order = EpochBatches(len(points), self.training.batch_size, self.training.seed)
-        return Loaders(train=DataLoader(points, batch_sampler=order), val=DataLoader(points), epochs=3)
+        return Loaders(train=DataLoader(points, batch_sampler=order), val=DataLoader(points), steps=3 * len(order))
 
     def measure(self, trained, reporter):
         self.note("measure")
@@ -299,7 +299,7 @@ def test_a_run_that_diverges_stops_and_keeps_the_best_model(tmp_path, monkeypatc
     with pytest.raises(DivergedError) as caught:
         run_job(LineTask(config), run, reporter=SILENT)
     assert str(caught.value).startswith(f"training diverged: {what} in step 9, at a learning rate of 0.1")
-    assert f"The model of epoch 1, the best before, is kept in {run.path}." in str(caught.value)
+    assert f"The model of step 6, the best before, is kept in {run.path}." in str(caught.value)
     assert str(caught.value).endswith("Start a new run with a smaller --lr, such as 0.001.")
     assert run.metrics()["stopped"] == str(caught.value.divergence) == str(run.divergence())
     assert read_history(run.history_file)[0]["val_error"] == read_history(whole.history_file)[0]["val_error"]
@@ -319,7 +319,7 @@ def test_of_a_run_that_diverges_in_its_first_epoch_the_last_checkpoint_is_kept(t
     run = LineRun.create(tmp_path / "run")
     with pytest.raises(DivergedError, match=r"The model of step 2, is kept"):
         run_job(LineTask(config), run, reporter=SILENT)
-    assert torch.load(run.last, weights_only=True)["state_dict"]["model.layer.weight"].item() == run.metrics()["slope"]
+    assert torch.load(run.last, weights_only=True)["averaged"]["layer.weight"].item() == run.metrics()["slope"]
 
 
 def test_of_a_run_that_diverges_before_anything_is_saved_no_model_is_kept(tmp_path, monkeypatch):
@@ -597,7 +597,7 @@ def test_a_gradient_is_clipped_and_must_be_finite_unless_it_was_scaled_up(scale,
 
 @pytest.mark.parametrize(("batches", "logged"), [(0, 1), (6, 6), (50, 50), (51, 50)])
 def test_what_lightning_is_asked_for(batches, logged):
-    loaders = Loaders(train=[0] * batches, val=[0], epochs=3)
+    loaders = Loaders(train=[0] * batches, val=[0], steps=3 * max(1, batches))
     logger = loop._logger(LineRun(Path("nowhere")), False, None)
     trainer = loop._trainer(loaders, dataclasses.replace(TRAINING, gradient_clip=0.5), [], logger, bar=False)
     assert (trainer.max_epochs, trainer.gradient_clip_val, trainer.log_every_n_steps) == (3, 0.5, logged)

@@ -33,6 +33,24 @@ def test_skipped_batches_are_skipped_once():
     assert list(second) == list(whole)
 
 
+@pytest.mark.parametrize(("size", "batch_size", "steps"), [(20, 3, 4), (5, 4, 7), (3, 8, 2), (1, 1, 3)])
+def test_rounds_are_cut_from_one_pass_after_the_other(size, batch_size, steps):
+    batches = EpochBatches(size, batch_size, seed=5, steps=steps)
+    given = []
+    for number in range(6):
+        batches.set_epoch(number)
+        given += list(batches)
+    assert len(given) == 6 * len(batches) == 6 * steps
+    assert all(len(batch) == batch_size for batch in given)
+    rows = [row for batch in given for row in batch]
+    for number in range(len(rows) // size):
+        assert rows[number * size : (number + 1) * size] == drawn(size, 5 * 1_000_003 + number)
+    for number, skip in ((4, 1), (0, steps - 1)):  # it can be taken up anywhere
+        batches.set_epoch(number)
+        batches.skip = skip
+        assert list(batches) == given[number * steps + skip : (number + 1) * steps]
+
+
 def drawn(size, seed):
     return torch.randperm(size, generator=torch.Generator().manual_seed(seed)).tolist()
 

@@ -39,16 +39,16 @@ class Limited:
         self.said, self.saved = [], []
         deadline = None if limit is None else Deadline(limit)
         kept = SimpleNamespace(progress=Progress(plan=plan), save=lambda trainer: self.saved.append(trainer))
-        loaders = Loaders(train=[], val=[0] * 3, epochs=3, **loaders)
+        loaders = Loaders(train=[], val=[0] * 3, **{"steps": 200} | loaders)
         self.stopper = Stopper(Path("last.ckpt"))
         self.limit = TimeLimit(deadline, loaders, kept, self.stopper, Reporter(self.said.append, self.said.append))
         self.module = SimpleNamespace(plan=plan)
         self.trainer = SimpleNamespace(
             global_step=step,
-            estimated_stepping_batches=200,
             num_training_batches=6,
             should_stop=False,
             fit_loop=SimpleNamespace(max_epochs=34),
+            early_stopping_callback=SimpleNamespace(patience=17),
         )
         self.limit._begun = step
 

@@ -152,25 +152,20 @@ def test_what_is_not_given():
     }
     assert dataclasses.asdict(TrainingConfig()) == {
         **dataclasses.asdict(TrainingSettings()),
-        "epochs": 30,
+        **dict.fromkeys(("steps", "epochs", "batch_size", "validate_every")),
         "token_dropout": 0.0,
         "modality_dropout": None,
         "head_weight": 0.5,
         "label_smoothing": 0.05,
         "class_weights": "none",
         "choose_by": "suited",
+        "choose_from": 20,
         "task_weights": {},
         "num_workers": None,
     }
     whole = FitConfig()
     assert (whole.augment.enabled, whole.augment.mixup) == (True, 0.0)
     assert dataclasses.asdict(whole.start) == {"checkpoint": "", "freeze": [], "lora": 0}
-    assert [preset("tiny", table).training.epochs for table in ("digits", "easy-vqa", "mine.csv", None)] == [
-        5,
-        8,
-        30,
-        30,
-    ]
     assert [preset("tiny", table).data.target for table in ("digits", "easy-vqa", "mine.csv")] == ["answer"] * 2 + [""]
     with pytest.raises(ValueError, match="preset must be one of 'auto', 'tiny', 'small', 'base'; got 'huge'"):
         preset("huge")
@@ -200,6 +195,8 @@ def test_what_may_change_about_a_run_that_goes_on():
         ("model.embedding_dim", [1], [0]),
         ("model.style", ["paper", "release"], ["new"]),
         ("training.epochs", [1], [0]),
+        ("training.steps", [1], [0]),
+        ("training.validate_every", [0], [-1]),
         *((f"training.{name}", [0.0, 1.0], [-0.01, 1.01]) for name in ("token_dropout", "modality_dropout")),
         ("training.label_smoothing", [0.0, 1.0], [-0.01, 1.01]),
         ("training.class_weights", ["none", "balanced"], ["even"]),

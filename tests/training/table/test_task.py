@@ -69,10 +69,10 @@ def test_a_run_leaves_everything_behind(finished):
 
 def test_the_model_is_the_best_epochs(finished):
     run, _, _ = finished
-    state = torch.load(run.best, weights_only=True)["state_dict"]
+    averaged = torch.load(run.best, weights_only=True)["averaged"]
     saved = weights(run)
-    assert saved
-    assert all(torch.equal(saved[key], state[f"model.{key}"]) for key in saved)
+    assert averaged
+    assert all(torch.equal(saved[key], averaged[key]) for key in averaged)
     model = MultiModalityWithTextPerceiver.from_pretrained(run.path)
     assert same(dict(model.state_dict()), saved)
 
@@ -406,7 +406,7 @@ def test_what_is_trained_validated_and_measured_on(tmp_path, rows, measured):
     rows = {name: size for name, size in rows.items() if size}
     loaders = task_of(tmp_path, rows, epochs=7).loaders()
     assert loaders.measured == (3 * (measured or 1), measured or 1)
-    assert (loaders.closing, loaders.epochs) == (4.0, 7)
+    assert (loaders.closing, loaders.steps, loaders.rounds) == (4.0, 21, 7)
     assert len(loaders.val) == -(-rows["val"] // 256)
     assert len(loaders.train) == 3  # of 8 rows
     assert [type(callback).__name__ for callback in loaders.callbacks] == ["DataCheckpoint"]

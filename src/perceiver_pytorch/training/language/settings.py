@@ -83,9 +83,6 @@ class LanguageTraining(TrainingSettings):
         after="gradient_clip",
     )
     mask_fraction: float = knob(0.15, "share of the bytes to hide and predict (masked)", above=0, below=1)
-    patience: int = inherited(
-        TrainingSettings, "patience", default=10, help="validations without a better one before training stops"
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

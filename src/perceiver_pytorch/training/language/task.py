@@ -73,7 +73,7 @@ class LanguageTask:
             closing=REPORT_SECONDS + len(self.parts["train"][-baselines.KNOWN :]) / COMPRESSED_BYTES,
             train=DataLoader(windows, batch_sampler=starts),
             val=DataLoader(val, batch_size=self.training.batch_size),
-            epochs=epochs,
+            steps=epochs * steps,
         )
 
     def measure(self, trained: Trained, reporter: Reporter) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import lightning.pytorch as pl
 
 from perceiver_pytorch.training.run.checkpoints import Checkpoints
 from perceiver_pytorch.training.run.divergence import all_finite, diverged
-from perceiver_pytorch.training.run.history import read_history, write_history
+from perceiver_pytorch.training.run.history import read_history, round_of, write_history
 
 
 class TrainingStopped(Exception):  # noqa: N818  (no error: training ends as asked)
@@ -57,7 +57,7 @@ class FiniteScores(pl.Callback):
     """Raises a `DivergedError` for a validation whose result is not finite, before anything is chosen by it.
 
     Args:
-        monitor: name of the logged value that chooses the best epoch.
+        monitor: name of the logged value that chooses the best round.
     """
 
     def __init__(self, monitor: str) -> None:
@@ -74,24 +74,34 @@ class FiniteScores(pl.Callback):
 
 
 class History(pl.Callback):
-    """One row per epoch in a CSV file: losses, a measure of quality, learning rate, seconds.
+    """One row per round in a CSV file: losses, a measure of quality, learning rate, seconds.
+
+    Where a round is no pass over the train rows, ``epoch`` counts the passes and ``round`` the rounds.
 
     Args:
-        path: of the file; rows of earlier epochs, from before a resume, are kept.
-        plain: called with a line per epoch, or None.
+        path: of the file; rows of earlier rounds, from before a resume, are kept.
+        plain: called with a line per round, or None.
         measure: name of the logged value besides the losses.
+        pass_steps: steps of a pass over the train rows; None: there are no passes, ``epoch`` counts the rounds.
     """
 
-    def __init__(self, path: Path, plain: Any = None, measure: str = "val_accuracy") -> None:
+    def __init__(
+        self,
+        path: Path,
+        plain: Any = None,
+        measure: str = "val_accuracy",
+        pass_steps: float | None = None,
+    ) -> None:
         self.path = path
         self.plain = plain
         self.measure = measure
+        self.pass_steps = pass_steps
         self._start = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forgets epochs that a killed run had measured and not saved."""
+        """Forgets rounds that a killed run had measured and not saved."""
         rows = read_history(self.path)
-        done = [row for row in rows if row["epoch"] <= trainer.current_epoch]
+        done = [row for row in rows if round_of(row) <= trainer.current_epoch]
         if len(done) < len(rows):
             write_history(self.path, done)
 
@@ -102,7 +112,7 @@ class History(pl.Callback):
         seconds = time.monotonic() - self._start
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row = {
-            "epoch": trainer.current_epoch + 1,
+            **self._place(trainer),
             "step": trainer.global_step,
             "train_loss": metrics.get("train_loss_epoch", float("nan")),
             "val_loss": metrics.get("val_loss", float("nan")),
@@ -110,30 +120,60 @@ class History(pl.Callback):
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": seconds,
         }
-        rows = [old for old in read_history(self.path) if old["epoch"] < row["epoch"]]
+        rows = [old for old in read_history(self.path) if round_of(old) < round_of(row)]
         write_history(self.path, [*rows, row])
         if self.plain is not None:
             self.plain(
-                f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['train_loss']:.3f}  val loss "
+                f"{self._told(trainer, pl_module, row)}  loss {row['train_loss']:.3f}  val loss "
                 f"{row['val_loss']:.3f}  {self.measure.replace('_', ' ')} {row[self.measure]:.3f}  {seconds:.1f} s"
             )
+
+    def _place(self, trainer: pl.Trainer) -> dict[str, float]:
+        """Number of the round, and of passes where that is something else."""
+        number = trainer.current_epoch + 1
+        if self.pass_steps in (None, trainer.num_training_batches):
+            return {"epoch": number}
+        return {"round": number, "epoch": trainer.global_step / self.pass_steps}
+
+    def _told(self, trainer: pl.Trainer, module: Any, row: dict[str, float]) -> str:
+        """How far training has come, in words."""
+        if self.pass_steps == trainer.num_training_batches:
+            return f"epoch {row['epoch']:.0f}/{trainer.max_epochs}"
+        passes = f" (epoch {row['epoch']:.1f})" if "round" in row else ""
+        return f"step {row['step']:,}/{module.last_step:,}{passes}"
 
 
 def build_callbacks(
     checkpoints: Checkpoints, history: History, stopper: Stopper, patience: int, *, bar: bool
 ) -> list[pl.Callback]:
-    """Early stopping and checkpoints by the same metric, history, stopper, progress bar."""
-    from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
+    """Early stopping and checkpoints by the same metric, history, stopper, progress bar.
+
+    Where the checkpoints choose no round, no round can be better than another, and training is not stopped early.
+    """
+    from lightning.pytorch.callbacks import EarlyStopping
 
     mode = "max" if checkpoints.sign > 0 else "min"
-    callbacks: list[pl.Callback] = [
-        stopper,
-        FiniteScores(checkpoints.monitor),
-        EarlyStopping(checkpoints.monitor, mode=mode, patience=patience),
-        history,
-        checkpoints,
-    ]
-    return [*callbacks, RichProgressBar(leave=False)] if bar else callbacks
+    early = [EarlyStopping(checkpoints.monitor, mode=mode, patience=patience)] if checkpoints.choosing else []
+    callbacks: list[pl.Callback] = [stopper, FiniteScores(checkpoints.monitor), *early, history, checkpoints]
+    return [*callbacks, _progress_bar(history)] if bar else callbacks
+
+
+def half_of(rounds: int) -> int:
+    """Rounds without a better score after which training stops, where nothing else is asked for: half of all. The score
+    often rises only at the end, where the learning rate is small."""
+    return max(1, -(-rounds // 2))
+
+
+def _progress_bar(history: History) -> pl.Callback:
+    """Of Lightning's, one that calls a round by its name."""
+    from lightning.pytorch.callbacks import RichProgressBar
+
+    class Bar(RichProgressBar):
+        def _get_train_description(self, current_epoch: int) -> str:
+            name = "Epoch" if history.pass_steps == self.trainer.num_training_batches else "Round"
+            return f"{name} {current_epoch + 1}/{self.trainer.max_epochs}".ljust(len(self.validation_description))
+
+    return Bar(leave=False)
 
 
 def quiet_lightning() -> None:

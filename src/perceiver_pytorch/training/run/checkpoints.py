@@ -1,7 +1,7 @@
 """Checkpoints: written whole, read without unpickling code, and how far they say a run has come.
 
-``last.ckpt`` is written every so often and after every epoch. ``best.ckpt`` is a copy of the last.ckpt of the best
-epoch, made after it; `recover` makes it again where a run was killed between the two.
+``last.ckpt`` is written every so often and after every round. ``best.ckpt`` is a copy of the last.ckpt of the best
+round, made after it; `recover` makes it again where a run was killed between the two.
 """
 
 import io
@@ -22,6 +22,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from perceiver_pytorch._files import copy_whole, write_whole
 from perceiver_pytorch._saved_files import DamagedFileError, MissingFileError, fitting, read_tensors
 from perceiver_pytorch._settings import typed
+from perceiver_pytorch.training.run.averaging import AVERAGED, load_average
 from perceiver_pytorch.training.run.divergence import all_finite, diverged
 from perceiver_pytorch.training.run.durations import Every
 from perceiver_pytorch.training.run.planning import Plan
@@ -34,8 +35,8 @@ class Progress:
     """What a checkpoint says about its run.
 
     Attributes:
-        epoch: epochs completed, which is the number (from 0) of the next one.
-        best_epoch: epochs completed when the best score was reached; 0: none yet.
+        epoch: rounds completed, which is the number (from 0) of the next one.
+        best_epoch: rounds completed when the best score was reached; 0: none yet.
         best_score: of the monitored metric.
         best_loss: the validation loss then.
         plan: how many steps the time limit leaves; None: there is no limit, or it is not known yet.
@@ -86,10 +87,11 @@ class Checkpoints(Checkpoint):
 
     Args:
         last, best: their places.
-        every: how often within an epoch.
-        monitor: metric that the best epoch is chosen by.
+        every: how often within a round.
+        monitor: metric that the best round is chosen by.
         mode: "max" or "min", what is better.
         ties_by_loss: of equal ones the one of the smaller validation loss is the best; else the first.
+        choosing: whether a round is chosen by the metric; else the last one counts as the best.
         check_held: called before each file; raises an error if the folder is no longer this run's.
     """
 
@@ -101,6 +103,7 @@ class Checkpoints(Checkpoint):
         monitor: str,
         mode: str = "max",
         ties_by_loss: bool = True,
+        choosing: bool = True,
         check_held: Callable[[], None] = lambda: None,
     ) -> None:
         self.last = last
@@ -109,6 +112,7 @@ class Checkpoints(Checkpoint):
         self.monitor = monitor
         self.sign = 1.0 if mode == "max" else -1.0
         self.ties_by_loss = ties_by_loss
+        self.choosing = choosing
         self.check_held = check_held
         self.progress = Progress()
         self._saved_at = (time.monotonic(), 0)
@@ -128,7 +132,7 @@ class Checkpoints(Checkpoint):
         score = float(trainer.callback_metrics.get(self.monitor, math.nan))
         epoch = trainer.current_epoch + 1
         loss = float(trainer.callback_metrics.get("val_loss", math.nan))
-        better = self.progress.is_beaten_by(score, loss, self.sign, ties_by_loss=self.ties_by_loss)
+        better = not self.choosing or self.progress.is_beaten_by(score, loss, self.sign, ties_by_loss=self.ties_by_loss)
         complete = trainer.should_stop or epoch >= (trainer.max_epochs or 0)
         self.progress = replace(self.progress, epoch=epoch, complete=complete)
         if better:
@@ -169,8 +173,9 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         Progress.of(checkpoint)
         _whole_number(checkpoint, "order_epoch")
         _whole_number(checkpoint, "batch_in_epoch")
-        if not all(isinstance(weight, torch.Tensor) for weight in checkpoint["state_dict"].values()):
-            raise TypeError("state_dict must hold tensors")
+        for weights in ("state_dict", AVERAGED):
+            if not all(isinstance(weight, torch.Tensor) for weight in checkpoint.get(weights, {}).values()):
+                raise TypeError(f"{weights} must hold tensors")
         return checkpoint
 
 
@@ -238,8 +243,9 @@ def recover(last: Path, best: Path) -> Progress | None:
     return progress
 
 
-def load_state(path: Path, module: pl.LightningModule) -> Progress | None:
-    """Loads a checkpoint's weights into the module, and says how far it had come; None if there is no checkpoint.
+def load_state(path: Path, module: Any) -> Progress | None:
+    """Loads a checkpoint's weights into the module, averaged ones where it has them, and says how far it had come; None
+    if there is no checkpoint.
 
     Raises:
         ValueError: if the weights are not finite.
@@ -249,6 +255,8 @@ def load_state(path: Path, module: pl.LightningModule) -> Progress | None:
     checkpoint = read_checkpoint(path)
     with of_this_run(path):
         module.load_state_dict(checkpoint["state_dict"])
+        if AVERAGED in checkpoint:
+            load_average(module.model, checkpoint[AVERAGED])
     if not all_finite(module):
         raise ValueError(
             f"the weights in {path} are not finite: this run diverged; start a new one with a smaller --lr"

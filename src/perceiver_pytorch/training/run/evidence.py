@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-FEW_STEPS = 20
-"""Steps in which hardly a model learns anything."""
+FEW_STEPS, MANY_STEPS = 20, 1_000
+"""Steps in which hardly a model learns anything, and in which one learns, however many rows there are."""
 
 
 def hardly_trained(metrics: Mapping[str, Any]) -> list[str]:
@@ -14,7 +14,7 @@ def hardly_trained(metrics: Mapping[str, Any]) -> list[str]:
         metrics: of a run (``metrics.json``); those of early versions do not tell.
     """
     trained = metrics.get("trained")
-    if trained is None or (trained["passes"] >= 1 and trained["steps"] >= FEW_STEPS):
+    if trained is None or (trained["steps"] >= (FEW_STEPS if trained["passes"] >= 1 else MANY_STEPS)):
         return []
     steps = f"{trained['steps']:,} step{'s' * (trained['steps'] != 1)}"
     share = f", {trained['passes']:.0%} of an epoch" if trained["passes"] < 1 else ""

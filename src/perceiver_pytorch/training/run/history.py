@@ -1,8 +1,8 @@
-"""The history of a run: a CSV file with a row per epoch."""
+"""The history of a run: a CSV file with a row per round."""
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from perceiver_pytorch._files import read_text, write_text
@@ -24,6 +24,11 @@ def read_history(path: Path) -> list[dict[str, float]]:
         if any("epoch" not in row for row in rows):
             raise ValueError("it must have a column epoch")
         return rows
+
+
+def round_of(row: Mapping[str, float]) -> float:
+    """Number of a row's round. Where rounds are passes over the train rows, they are called epochs."""
+    return row.get("round", row["epoch"])
 
 
 def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:

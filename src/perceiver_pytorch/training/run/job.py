@@ -35,12 +35,13 @@ class Trained:
     """What training left.
 
     Attributes:
-        module: with the weights of the best epoch.
+        module: with the weights of the best round.
         history: rows of the history file.
         stopped: why training stopped before its end, or None.
         steps: steps that made these weights.
         passes: the same in passes over the train rows.
-        best_epoch: the epoch that they are of; None: they are those of the last step, within an epoch.
+        best_epoch: passes over the train rows (rounds, where there are none) at the end of the round that they are of;
+            None: they are those of the last step, within a round.
         plan: how many steps the time limit left, if there was one.
         deadline: the end of the job, if there is one.
     """
@@ -50,7 +51,7 @@ class Trained:
     stopped: str | None
     steps: int
     passes: float
-    best_epoch: int | None
+    best_epoch: float | None
     plan: Plan | None = None
     deadline: Deadline | None = None
 
@@ -64,22 +65,33 @@ class Trained:
         best: Progress | None,
         deadline: Deadline | None,
     ) -> "Trained":
-        """From how training ended, and the progress of the epoch whose weights the module has; None: the last step."""
+        """From how training ended, and the progress of the round whose weights the module has; None: the last step."""
         steps = (best or ended.progress).step
+        passes = _number(round(steps / (loaders.pass_steps or max(1, len(loaders.train))), 4))
         return cls(
             module,
             read_history(run.history_file),
             ended.stopped,
             steps=steps,
-            passes=steps / max(1, len(loaders.train)),
-            best_epoch=None if best is None else best.best_epoch,
+            passes=passes,
+            best_epoch=None if best is None else passes,
             plan=ended.progress.plan,
             deadline=deadline,
         )
 
+    @property
+    def epochs(self) -> float:
+        """Passes over the train rows (rounds, where there are none) up to the last validation."""
+        return _number(self.history[-1]["epoch"]) if self.history else 0
+
     def facts(self) -> dict[str, Any]:
         """What ``metrics.json`` says about it."""
-        return {"steps": self.steps, "passes": round(self.passes, 4), "best_epoch": self.best_epoch}
+        return {"steps": self.steps, "passes": self.passes, "best_epoch": self.best_epoch}
+
+
+def _number(value: float) -> float:
+    """An int, if it is a whole number."""
+    return int(value) if float(value).is_integer() else value
 
 
 @dataclass(frozen=True)
@@ -211,15 +223,18 @@ def _leave_nothing(run: RunFolder, error: Exception, *, resume: bool) -> None:
 def _chosen(
     module: Resumable, loaders: Loaders, run: RunFolder, settings: TrainingSettings, ended: Ended
 ) -> Progress | None:
-    """Leaves the best weights in the module: those of the best epoch, or of the last step where training stopped within
-    an epoch and they are better; gives the progress of the best epoch, None for the last step."""
-    at_epochs_end = ended.progress.step == ended.progress.epoch * len(loaders.train)
-    if ended.stopped is not None and not at_epochs_end:
+    """Leaves the best weights in the module: those of the best round, or of the last step where training stopped within
+    a round and they are better; gives the progress of the best round, None for the last step."""
+    at_rounds_end = ended.progress.step == ended.progress.epoch * len(loaders.train)
+    if ended.stopped is not None and not at_rounds_end:
+        if not loaders.choosing:
+            return None
         score, loss = validate(module, loaders, settings)
         sign = 1.0 if module.mode == "max" else -1.0
         if ended.progress.is_beaten_by(score, loss, sign, ties_by_loss=module.ties_by_loss):
             return None
-    return load_state(run.best, module)
+    best = load_state(run.best, module)
+    return best if loaders.choosing else None
 
 
 def _finish(task: Task[R], run: R, reporter: Reporter, trained: Trained) -> Outcome:
@@ -242,5 +257,5 @@ def _kept(task: Task[R], module: Resumable, loaders: Loaders, run: R, error: Div
         return "No model is kept, for none had been saved before."
     ended = Ended(str(error.divergence), progress)
     _finish(task, run, reporter, Trained.of(module, loaders, run, ended, best, None))
-    which = f"of epoch {progress.best_epoch}, the best before" if best else f"of step {progress.step:,}"
+    which = f"of step {progress.step:,}{', the best before' if best else ''}"
     return f"The model {which}, is kept in {run.path}."

@@ -1,5 +1,6 @@
 """What a job trains and validates on."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,10 @@ class Loaders:
 
     Attributes:
         train, val: batches.
-        epochs: passes over ``train``, at most.
+        steps: how many are made, at most. An iteration over ``train`` is a round, after which the model is validated.
+        most_steps: how many are made where a time limit leaves time for more than ``steps``; None: no more.
+        pass_steps: how many of them read all train rows once; None: what is read has no end.
+        choosing: whether there are enough validation rows to choose the best round by; else the last weights are kept.
         callbacks: more of them, whose state is saved as well.
         measured: batches like those of ``val`` that the result is measured on, and how many of them it takes at least.
         closing: seconds of what else comes after training.
@@ -22,7 +26,15 @@ class Loaders:
 
     train: DataLoader[Any]
     val: DataLoader[Any]
-    epochs: int
+    steps: int
+    most_steps: int | None = None
+    pass_steps: float | None = None
+    choosing: bool = True
     callbacks: Sequence[pl.Callback] = ()
     measured: tuple[int, int] = (0, 0)
     closing: float = 0.0
+
+    @property
+    def rounds(self) -> int:
+        """How many there are, at most."""
+        return math.ceil(self.steps / max(1, len(self.train)))

@@ -13,7 +13,15 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
-from perceiver_pytorch.training.run.callbacks import History, Stopper, TrainingStopped, build_callbacks, quiet_lightning
+from perceiver_pytorch.training.run.averaging import AveragedWeights
+from perceiver_pytorch.training.run.callbacks import (
+    History,
+    Stopper,
+    TrainingStopped,
+    build_callbacks,
+    half_of,
+    quiet_lightning,
+)
 from perceiver_pytorch.training.run.checkpoints import Checkpoints, Progress, WholeCheckpoints, of_this_run, recover
 from perceiver_pytorch.training.run.divergence import DivergedError, diverged, gradients_finite
 from perceiver_pytorch.training.run.durations import Deadline, Every
@@ -32,28 +40,36 @@ INTERRUPTED = "interrupted"
 class Resumable(pl.LightningModule):
     """A module whose run can be stopped after any step, and resumed as if it had not been.
 
-    Its train loader has a batch sampler with ``set_epoch`` and ``skip``: batches to leave out at the start of the next
-    epoch that is read. ``forward(batch)`` runs the model once, to find out where a run diverged; it may be missing.
+    Its train loader has a batch sampler with ``set_epoch``, the number of the round, and ``skip``: batches to leave out
+    at the start of the next round that is read. ``forward(batch)`` runs the model once, to find out where a run
+    diverged; it may be missing.
 
     Args:
         seed: fixes the random numbers of every step.
 
     Attributes:
         model: what is trained of it, and saved.
-        monitor: name of the logged value that chooses the best epoch.
+        monitor: name of the logged value that chooses the best round.
         mode: ``"max"`` or ``"min"``: whether it should be large or small.
-        ties_by_loss: of equal epochs the one of the smaller validation loss is the best; else the first.
+        ties_by_loss: of equal rounds the one of the smaller validation loss is the best; else the first.
+        num_steps: how many are made, at most, unless there is a plan.
         plan: how many steps its time limit leaves, once that is known.
     """
 
     model: Any
     mode = "max"
     ties_by_loss = True
+    num_steps: int
     plan: Plan | None = None
 
     @property
     def monitor(self) -> str:
         raise NotImplementedError
+
+    @property
+    def last_step(self) -> int:
+        """The step that training ends with, as far as that is known."""
+        return self.num_steps if self.plan is None else self.plan.steps
 
     def final_model(self) -> Any:
         """The model as it is saved, once training is over."""
@@ -67,8 +83,7 @@ class Resumable(pl.LightningModule):
 
     def scheduled(self, optimizer: Optimizer, config: TrainingSettings) -> dict[str, Any]:
         """The optimiser with the schedule of its learning rate, as Lightning takes them."""
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = build_schedule(optimizer, config, steps, lambda: self.plan)
+        schedule = build_schedule(optimizer, config, self.num_steps, lambda: self.plan)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def rehearse(self, batch: Any) -> Any:
@@ -110,15 +125,15 @@ class Resumable(pl.LightningModule):
         checkpoint["batch_in_epoch"] = done % max(1, int(self.trainer.num_training_batches))
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Lets the sampler go on where the saved epoch stopped."""
+        """Lets the sampler go on where the saved round stopped."""
         sampler = self._sampler()
-        if sampler is not None:  # workers start to read before the epoch does
+        if sampler is not None:  # workers start to read before the round does
             sampler.set_epoch(int(checkpoint["order_epoch"]))
             sampler.skip = int(checkpoint["batch_in_epoch"])
 
     def on_train_epoch_start(self) -> None:
         for metric in self.modules():
-            if isinstance(metric, Metric):  # a checkpoint of an epoch's end holds that epoch's sums
+            if isinstance(metric, Metric):  # a checkpoint of a round's end holds that round's sums
                 metric.reset()
         sampler = self._sampler()
         if sampler is not None:  # Lightning does so for samplers of rows only, not of batches
@@ -153,7 +168,8 @@ def run_loop(
     deadline: Deadline | None,
     reporter: Reporter,
 ) -> Ended:
-    """Trains, with a history and checkpoints (last, and best by the module's ``monitor``) in the run folder.
+    """Trains, with a history and checkpoints (last, and best by the module's ``monitor``) in the run folder; leaves the
+    averaged weights in the module.
 
     Args:
         module: what is trained.
@@ -175,19 +191,24 @@ def run_loop(
         reporter.say("training is complete; the model is measured again")
         return Ended(None, progress)
     run.checkpoints.mkdir(exist_ok=True)
-    stopper, checkpoints = Stopper(run.last), _checkpoints(module, run, settings)
-    limit = TimeLimit(deadline, loaders, checkpoints, stopper, reporter)
-    history = History(run.history_file, None if reporter.bar else reporter.say, measure=module.monitor)
-    callbacks = build_callbacks(checkpoints, history, stopper, settings.patience, bar=reporter.bar)
-    trainer = _trainer(
-        loaders, settings, [limit, *callbacks, *loaders.callbacks], _logger(run, resume, progress), bar=reporter.bar
-    )
+    module.num_steps = loaders.steps
+    stopper, checkpoints = Stopper(run.last), _checkpoints(module, run, settings, loaders)
+    limit = TimeLimit(deadline, loaders, checkpoints, stopper, reporter, settings.patience)
+    plain = None if reporter.bar else reporter.say
+    history = History(run.history_file, plain, measure=module.monitor, pass_steps=loaders.pass_steps)
+    patience = half_of(loaders.rounds) if settings.patience is None else settings.patience
+    callbacks = [limit, *build_callbacks(checkpoints, history, stopper, patience, bar=reporter.bar), *loaders.callbacks]
+    averaging = [AveragedWeights(settings.average)] if settings.average else []
+    logger = _logger(run, resume, progress)
+    trainer = _trainer(loaders, settings, [*callbacks, *averaging], logger, bar=reporter.bar)
     last = None if progress is None else run.last
     try:
         with _told_once(), handling(ask_once(lambda: stopper.request(INTERRUPTED))) as install:
             stopper.install_handlers = install
             trainer.fit(module, loaders.train, loaders.val, ckpt_path=last, weights_only=True)
     except TrainingStopped as stop:
+        for averaged in averaging:
+            averaged.swap(module)
         return Ended(str(stop), replace(checkpoints.progress, step=trainer.global_step))
     except DivergedError as error:
         run.write_divergence(error.divergence)
@@ -203,7 +224,7 @@ def run_loop(
 
 
 def validate(module: Resumable, loaders: Loaders, settings: TrainingSettings) -> tuple[float, float]:
-    """The score that chooses the best epoch, and the loss, of the module as it is."""
+    """The score that chooses the best round, and the loss, of the module as it is."""
     trainer = pl.Trainer(
         accelerator="auto",
         devices=1,
@@ -231,7 +252,7 @@ def _told_once() -> Iterator[None]:
         threading.excepthook = before
 
 
-def _checkpoints(module: Resumable, run: RunFolder, settings: TrainingSettings) -> Checkpoints:
+def _checkpoints(module: Resumable, run: RunFolder, settings: TrainingSettings, loaders: Loaders) -> Checkpoints:
     return Checkpoints(
         run.last,
         run.best,
@@ -239,6 +260,7 @@ def _checkpoints(module: Resumable, run: RunFolder, settings: TrainingSettings) 
         module.monitor,
         mode=module.mode,
         ties_by_loss=module.ties_by_loss,
+        choosing=loaders.choosing,
         check_held=run.check_held,
     )
 
@@ -250,7 +272,7 @@ def _trainer(
         accelerator="auto",
         devices=1,
         precision=settings.precision,  # type: ignore[arg-type]
-        max_epochs=loaders.epochs,
+        max_epochs=loaders.rounds,
         gradient_clip_val=settings.gradient_clip,
         callbacks=callbacks,
         plugins=[WholeCheckpoints()],

@@ -38,11 +38,11 @@ class Plan:
         return self.steps < self.whole
 
     def __str__(self) -> str:
-        steps = f"{self.steps:,} of {self.whole:,}" if self.shorter else f"all {self.whole:,}"
+        steps = f"{self.steps:,} of {self.whole:,}" if self.shorter else f"{self.steps:,}"
         result = f"{self.closing_seconds:.0f} s for the result"
         return f"the time limit of {self.limit:g} s leaves time for {steps} steps, and {result}"
 
 
-def affordable_steps(left: float, step: float, validation: float, steps_per_epoch: int) -> int:
-    """Steps that fit into ``left`` seconds, with a validation after every epoch and one at the end."""
-    return max(1, int((SHARE * left - validation) / (step + validation / steps_per_epoch)))
+def affordable_steps(left: float, step: float, validation: float, steps_per_round: int) -> int:
+    """Steps that fit into ``left`` seconds, with a validation after every round and one at the end."""
+    return max(1, int((SHARE * left - validation) / (step + validation / steps_per_round)))

@@ -1,4 +1,4 @@
-"""Shuffled batches of an epoch, from any step of it."""
+"""Shuffled batches, a round of them at a time, from any step of it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,12 +8,17 @@ from torch.utils.data import Sampler
 
 
 class EpochBatches(Sampler[list[int]]):
-    """Batches of row places; the order depends on seed and epoch alone, so a resumed run can take it up anywhere.
+    """Batches of row places; the order depends on the seed and on how many came before, so a resumed run can take it up
+    anywhere.
+
+    What comes between two validations is a round, which Lightning calls an epoch. It is a pass over the rows; or it is
+    so many batches, all full, of a stream that has one shuffled pass after the other.
 
     Args:
         size: number of rows.
-        batch_size: rows per batch; the last may be smaller.
+        batch_size: rows per batch; the last of a pass may be smaller.
         seed: of the order.
+        steps: batches of a round; None: a round is a pass.
         parts: where each part of the rows starts, for rows that are best read part by part (shards): the parts come in
             a random order, and rows are mixed within windows. None: all rows are mixed.
         window: rows in a window.
@@ -25,33 +30,50 @@ class EpochBatches(Sampler[list[int]]):
         batch_size: int,
         seed: int,
         *,
+        steps: int | None = None,
         parts: Sequence[int] | np.ndarray | None = None,
         window: int = 4096,
     ) -> None:
         self.size = size
+        self.steps = steps
         self.parts = None if parts is None else np.asarray(parts, dtype=np.int64)
         self.window = window
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
         self.skip = 0
-        """Batches to leave out at the start of the next epoch that is read, then forgotten."""
+        """Batches to leave out at the start of the next round that is read, then forgotten."""
 
     def set_epoch(self, epoch: int) -> None:
-        """Called before each epoch."""
+        """Called before each round, with its number."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-self.size // self.batch_size)
+        return -(-self.size // self.batch_size) if self.steps is None else self.steps
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = self._order(self.seed * 1_000_003 + self.epoch)
         first, self.skip = self.skip, 0
-        for start in range(first * self.batch_size, self.size, self.batch_size):
-            yield order[start : start + self.batch_size].tolist()
+        if self.steps is None:
+            order = self._order(self.epoch)
+            for start in range(first * self.batch_size, self.size, self.batch_size):
+                yield order[start : start + self.batch_size].tolist()
+        else:
+            yield from self._stream(self.epoch * self.steps + first, (self.epoch + 1) * self.steps)
 
-    def _order(self, seed: int) -> np.ndarray:
-        generator = torch.Generator().manual_seed(seed)
+    def _stream(self, first: int, end: int) -> Iterator[list[int]]:
+        """The batches of these numbers, of one shuffled pass after the other."""
+        number, start = divmod(first * self.batch_size, self.size)
+        order = self._order(number)[start:]
+        for _ in range(first, end):
+            while len(order) < self.batch_size:
+                number += 1
+                order = np.concatenate([order, self._order(number)])
+            yield order[: self.batch_size].tolist()
+            order = order[self.batch_size :]
+
+    def _order(self, number: int) -> np.ndarray:
+        """The rows in the order of a pass."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         if self.parts is None:
             return torch.randperm(self.size, generator=generator).numpy()
         ends = [*self.parts[1:].tolist(), self.size]

@@ -23,7 +23,16 @@ class TrainingSettings(Settings):
     warmup: float = knob(0.05, "share of the steps in which the learning rate rises", least=0, most=1)
     min_lr: float = knob(0.01, "learning rate at the end of the cosine, as a share of lr", least=0, most=1)
     gradient_clip: float = knob(1.0, "largest norm of the gradient", least=0)
-    patience: int = knob(15, "validations without a better score before training stops", least=0)
+    average: float = knob(
+        0.99,
+        "what a step leaves of the running average of the weights, which is validated and kept; 0: no average",
+        least=0,
+        below=1,
+        before=0.0,
+    )
+    patience: int | None = knob(
+        None, "validations without a better score before training stops; null: half of those there are", least=0
+    )
     checkpoint_every: str = knob(
         "5m",
         "how often to save between validations: a duration such as 5m, '200 steps', or never",

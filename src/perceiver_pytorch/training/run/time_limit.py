@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader
 
-from perceiver_pytorch.training.run.callbacks import Stopper
+from perceiver_pytorch.training.run.callbacks import Stopper, half_of
 from perceiver_pytorch.training.run.checkpoints import Checkpoints
 from perceiver_pytorch.training.run.durations import Deadline, now
 from perceiver_pytorch.training.run.loaders import Loaders
@@ -16,7 +16,7 @@ from perceiver_pytorch.training.run.planning import Plan, affordable_steps
 from perceiver_pytorch.training.run.reporter import Reporter
 
 _WATCHED = 0.05  # share of the time whose steps are measured before the plan is made
-_FEWEST = 3  # steps, the first of which may take long
+_FEWEST, _ENOUGH = 3, 50  # steps to know their speed by; the first may take long
 _FOR_RESULT = 0.3  # share of the time left for measuring, where it can do with less
 
 
@@ -30,6 +30,7 @@ class TimeLimit(pl.Callback):
         checkpoints: keep the plan.
         stopper: is asked to stop.
         reporter: how to tell the plan.
+        patience: rounds without a better score after which training stops; None: half of those there are.
     """
 
     def __init__(
@@ -39,7 +40,9 @@ class TimeLimit(pl.Callback):
         checkpoints: Checkpoints,
         stopper: Stopper,
         reporter: Reporter,
+        patience: int | None = None,
     ) -> None:
+        self.patience = patience
         self.deadline = deadline
         self.loaders = loaders
         self.closing = loaders.closing
@@ -68,14 +71,16 @@ class TimeLimit(pl.Callback):
         steps = trainer.global_step - first
         step = (now() - since) / max(1, steps)
         is_new = not self._begun and pl_module.plan is None
-        if is_new and steps >= _FEWEST - 1 and now() - since >= _WATCHED * (self.deadline.left() - self.closing):
+        watched = now() - since >= _WATCHED * (self.deadline.left() - self.closing) or steps >= _ENOUGH
+        if is_new and watched and steps >= _FEWEST - 1:
             self._plan(trainer, pl_module, step)
         if self.deadline.left() < self.closing + self.validation + step:
             self.stopper.request(f"the time limit of {self.deadline.limit:g} s is reached")
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
-        if pl_module.plan is not None and trainer.global_step >= pl_module.plan.steps:
-            trainer.should_stop = True  # Lightning then validates, and the epoch ends here
+        last = self.loaders.steps if pl_module.plan is None else pl_module.plan.steps
+        if trainer.global_step >= last:
+            trainer.should_stop = True  # Lightning then validates, and the round ends here
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._validating = now()
@@ -88,12 +93,12 @@ class TimeLimit(pl.Callback):
     def _plan(self, trainer: pl.Trainer, module: Any, step: float) -> None:
         """Makes the plan, of steps that take so many seconds, and saves it."""
         assert self.deadline is not None
-        whole = int(trainer.estimated_stepping_batches)
+        whole = self.loaders.steps
         left = self.deadline.left() - self.closing
         more = affordable_steps(left, step, self.validation, int(trainer.num_training_batches))
         plan = Plan(
             begun=trainer.global_step,
-            steps=min(whole, trainer.global_step + more),
+            steps=min(self.loaders.most_steps or whole, trainer.global_step + more),
             whole=whole,
             limit=self.deadline.limit,
             step_seconds=step,
@@ -109,7 +114,9 @@ class TimeLimit(pl.Callback):
         """Lets schedule and progress end with the plan."""
         module.plan = plan = self.checkpoints.progress.plan
         if plan is not None:
-            trainer.fit_loop.max_epochs = -(-plan.steps // int(trainer.num_training_batches))
+            trainer.fit_loop.max_epochs = rounds = -(-plan.steps // int(trainer.num_training_batches))
+            if self.patience is None and (early := trainer.early_stopping_callback) is not None:
+                early.patience = half_of(rounds)
 
 
 def _seconds_of_a_batch(trainer: pl.Trainer, module: Any, val: DataLoader[Any]) -> float:

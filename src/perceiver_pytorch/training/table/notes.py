@@ -47,14 +47,16 @@ def waiting_note(waiting: Waiting, dataset: TableDataset) -> str:
     )
 
 
-def result_notes(split: str, stopped: str | None, plan: Plan | None = None) -> list[str]:
-    """What to know before trusting the result."""
+def result_notes(split: str, stopped: str | None, plan: Plan | None = None, unchosen: int | None = None) -> list[str]:
+    """What to know before trusting the result; ``unchosen``: validation rows, if they were too few to choose by."""
     notes = []
     if split == "validation":
         notes.append(
             "The table has no test rows, so the result is for the validation rows, by which the model was chosen: "
             "it is optimistic."
         )
+    if unchosen is not None:
+        notes.append(f"With {unchosen} validation rows no step is chosen: the model is that of the last step.")
     if stopped:
         notes.append(f"Training stopped before its end: {stopped}.")
     if plan is not None and plan.shorter:

@@ -12,10 +12,10 @@ from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.training.run.settings import TrainingSettings
 
 BUILTIN: dict[str, dict[str, Any]] = {
-    "digits": {"data": {"target": "answer"}, "training": {"epochs": 5}},
-    "easy-vqa": {"data": {"target": "answer"}, "training": {"epochs": 8}},
+    "digits": {"data": {"target": "answer"}},
+    "easy-vqa": {"data": {"target": "answer"}},
 }
-"""What a built-in table needs besides a preset: its target, and as many epochs as it takes."""
+"""What a built-in table needs besides a preset: its target."""
 
 NO_ROW_IS_SKIPPED = "data.on_error=raise"  # else some settings say which rows are found to be bad, and when
 
@@ -150,7 +150,25 @@ class ModelConfig(Sizes):
 class TrainingConfig(TrainingSettings):
     """Optimisation."""
 
-    epochs: int = knob(30, "passes over the train rows, at most", least=1, option="--epochs", after="")
+    steps: int | None = knob(
+        None,
+        "optimiser steps; null: those of 30 passes over the train rows, but 1,500 to 20,000, and up to four times as "
+        "many where a time limit leaves time for them",
+        least=1,
+        option="--steps",
+        after="",
+    )
+    epochs: int | None = knob(None, "passes over the train rows, instead of steps", least=1, option="--epochs")
+    batch_size: int | None = inherited(  # type: ignore[assignment]
+        TrainingSettings, "batch_size", default=None, help="rows per step; null: a sixteenth of the train rows, 8 to 64"
+    )
+    validate_every: int | None = knob(
+        None,
+        "steps between validations; 0: a pass over the train rows; null: 50, or more where there is much to validate",
+        least=0,
+        before=0,
+        after="batch_size",
+    )
     optimizer: str = inherited(TrainingSettings, "optimizer", option="--optimizer")
     lr: float | None = inherited(
         TrainingSettings,
@@ -190,19 +208,27 @@ class TrainingConfig(TrainingSettings):
         option="--choose-by",
         before=PLAIN,
     )
+    choose_from: int = knob(
+        20,
+        "validation rows that it takes to choose the best weights by; with fewer the last ones are kept",
+        least=0,
+        before=0,
+    )
     task_weights: dict[str, float] = knob(
         {}, "weight of a target in the loss, if it is not 1", option="--task-weight", metavar="NAME=WEIGHT"
-    )
-    patience: int = inherited(
-        TrainingSettings, "patience", help="epochs without a better validation score before training stops"
     )
     checkpoint_every: str = inherited(
         TrainingSettings,
         "checkpoint_every",
-        help="how often to save within an epoch, besides its end: a duration such as 5m, '200 steps', or never",
+        help="how often to save between validations, besides after each: a duration such as 5m, '200 steps', or never",
         option="--checkpoint-every",
     )
     precision: str = inherited(TrainingSettings, "precision", after="patience")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("steps and epochs both say how long training is; give one of them")
 
     @property
     def choice(self) -> Choice:

@@ -24,6 +24,7 @@ from perceiver_pytorch.training.table.learning_rate import peak_learning_rate
 from perceiver_pytorch.training.table.module import TableModule
 from perceiver_pytorch.training.table.notes import change_notes, loss_lines, result_notes, waiting_note
 from perceiver_pytorch.training.table.prepare import TableData, prepare_table
+from perceiver_pytorch.training.table.rounds import plan_rounds
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import FitConfig, TrainingConfig
 
@@ -100,7 +101,10 @@ class TableTask:
         parts, window = None, 0
         if isinstance(train.table, ShardedTable):
             parts, window = np.unique(train.table.shard_of(train.rows), return_index=True)[1], train.table.window
-        order = EpochBatches(len(train), self.training.batch_size, self.training.seed, parts=parts, window=window)
+        rounds = plan_rounds(self.training, len(train), len(datasets["val"]))
+        order = EpochBatches(
+            len(train), rounds.batch_size, self.training.seed, steps=rounds.length, parts=parts, window=window
+        )
         self.train_loader = BatchLoader(train, order, fill=True)
         _, measured = self._measured()
         batches = -(-len(measured) // EVALUATION_BATCH)
@@ -110,7 +114,10 @@ class TableTask:
             closing=REPORT_SECONDS,
             train=self.train_loader,
             val=in_order(datasets["val"], EVALUATION_BATCH),
-            epochs=self.training.epochs,
+            steps=rounds.steps,
+            most_steps=rounds.most_steps,
+            pass_steps=rounds.pass_steps,
+            choosing=rounds.choosing,
             callbacks=[DataCheckpoint(self.train_loader, datasets)],
         )
 
@@ -134,7 +141,7 @@ class TableTask:
             reporter.warn(line)
         return metrics | {
             "split": split,
-            "epochs": len(trained.history),
+            "epochs": trained.epochs,
             "trained": trained.facts(),
             "stopped": trained.stopped,
             "parameters": sum(p.numel() for p in module.model.parameters()),
@@ -157,7 +164,7 @@ class TableTask:
             sizes={name: len(rows) for name, rows in datasets.items()},
             bad_rows=bad_rows(datasets),
             first=hardly_trained(metrics),
-            notes=result_notes(split, trained.stopped, trained.plan),
+            notes=result_notes(split, trained.stopped, trained.plan, self._unchosen()),
             warnings=self._warnings(),
             data_notes=[*self.data.notes, *change_notes(datasets), waiting_note(waiting, datasets["train"])],
             summary=trained.module.model.summary(),
@@ -169,6 +176,11 @@ class TableTask:
     def _warnings(self) -> list[str]:
         """What was lost or is doubtful, a sentence each."""
         return [*self.data.warnings, *loss_lines(self.data.datasets)]
+
+    def _unchosen(self) -> int | None:
+        """How many validation rows there are, if they are too few to choose the best weights by."""
+        rows = len(self.data.datasets["val"])
+        return rows if rows < self.training.choose_from else None
 
     def _measured(self) -> tuple[str, TableDataset]:
         """The rows that the result is of, and what they are called."""

@@ -1,0 +1,91 @@
+"""The running average of the weights: what is validated, chosen, and kept in the end.
+
+Training goes on with its own weights; ``last.ckpt`` has both, so that a resumed run goes on with both.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+AVERAGED = "averaged"
+"""The key of a checkpoint under which it stands, by the names of the model's weights."""
+
+
+class AveragedWeights(pl.Callback):
+    """Averages the trained weights of a module's model and its buffers, such as those of a BatchNorm, step by step.
+
+    A step counts ``1 - decay``. The first ones count more, so that the average soon forgets the weights that training
+    began with.
+
+    Args:
+        decay: what is left of the average by a step.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.average: dict[str, Tensor] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        weights = averaged_weights(pl_module.model)
+        if self.average:  # of the checkpoint
+            self.average = {name: self.average[name].to(weight.device) for name, weight in weights.items()}
+        else:
+            self.average = {name: _wide(weight).clone() for name, weight in weights.items()}
+
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+        step = trainer.global_step
+        decay = min(self.decay, (1 + step) / (10 + step))
+        weights = averaged_weights(pl_module.model).values()
+        torch._foreach_lerp_(list(self.average.values()), [_wide(weight) for weight in weights], 1 - decay)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.swap(pl_module)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.swap(pl_module)
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        checkpoint[AVERAGED] = self.average
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        self.average = dict(checkpoint[AVERAGED])
+
+    @torch.no_grad()
+    def swap(self, module: Any) -> None:
+        """Exchanges the module's weights and their average."""
+        for name, weight in averaged_weights(module.model).items():
+            average = self.average[name]
+            own = _wide(weight).clone()
+            weight.copy_(average)
+            average.copy_(own)
+
+
+def averaged_weights(model: nn.Module) -> dict[str, Tensor]:
+    """What of a model changes in training: weights that are trained, and saved buffers of numbers, by their names."""
+    saved = model.state_dict(keep_vars=True)
+    return {name: value for name, value in _weights_and_buffers(model) if name in saved and value.is_floating_point()}
+
+
+def load_average(model: nn.Module, averaged: Mapping[str, Tensor]) -> None:
+    """Gives a model the averaged weights of a checkpoint.
+
+    Raises:
+        KeyError, RuntimeError: if they are another model's.
+    """
+    if not averaged.keys() <= model.state_dict().keys():
+        raise KeyError(f"{AVERAGED} has weights that the model lacks")
+    model.load_state_dict(averaged, strict=False)
+
+
+def _weights_and_buffers(model: nn.Module) -> Iterable[tuple[str, Tensor]]:
+    yield from ((name, weight) for name, weight in model.named_parameters() if weight.requires_grad)
+    yield from model.named_buffers()
+
+
+def _wide(weight: Tensor) -> Tensor:
+    """In float32 at least: in fewer bits, a hundredth of a step would be lost."""
+    return weight.detach().to(torch.promote_types(weight.dtype, torch.float32))
