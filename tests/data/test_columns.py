@@ -73,7 +73,7 @@ def test_identifiers_are_ignored_by_name_and_value(tmp_path):
     table = table_of(
         tmp_path, ID=list(range(n)), film_id=[f"tt{i}" for i in range(n)], user_id=[i % 4 for i in range(n)]
     )
-    assert kinds_of(table) == {"ID": "ignore", "film_id": "ignore", "user_id": "number"}
+    assert kinds_of(table) == {"ID": "ignore", "film_id": "ignore", "user_id": "category"}
 
 
 def test_files_inside_the_table(tmp_path):

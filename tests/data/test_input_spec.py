@@ -180,10 +180,10 @@ def test_what_is_used_and_what_is_not(tmp_path):
     assert spec.unused == ["b"]
     with pytest.raises(DataError, match=r"no modality 'x'; there are numbers"):
         spec.modality("x")
-    assert spec.describe()[0][:4] == ("numbers", "number", "a, c", "2 tokens of 1 value")
+    assert spec.describe()[0][:4] == ("numbers", "number", "a, c", "2 tokens of 3 values")
     assert spec.describe(1)[0][2] == "a .. and 1 more"
     alone, _ = fitted(table_of(tmp_path, y=[0, 1] * 10, a=[i % 7 for i in range(n)]), "y")
-    assert alone.describe()[0][3] == "1 token of 1 value"
+    assert alone.describe()[0][3] == "1 token of 3 values"
 
 
 @pytest.mark.parametrize(

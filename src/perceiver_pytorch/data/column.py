@@ -24,6 +24,8 @@ NEARLY_ALL = 0.95
 _SAMPLE = 300  # cells looked at per column
 _NUM_ARRAYS = 32  # arrays looked at per column
 _ISO_DATE = re.compile(r"\s*\d{4}-\d{2}(-\d{2}|$)")
+_CODE = re.compile(r"(?:^|[\W_])(?:zip|zip_?code|post_?code|postal_?code|plz|fips|code|id)$", re.ASCII)
+_MANY_CODES, _CODE_SHARE = 50, 20  # so many different ones at most, or a row in so many
 _IDENTIFIERS = frozenset({"", "id", "index", "idx", "uid", "uuid", "guid", "key", "row", "rowid", "unnamed: 0"})
 
 
@@ -141,6 +143,15 @@ class Column:
         return _all_numbers(self._texts) and _all_numbers(self._cells.unique().to_pylist())
 
     @cached_property
+    def codes(self) -> bool:
+        """Cells are whole numbers that name things, as postal codes do, and come back: they are no amounts."""
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", self.name.strip()).lower()
+        if not (_CODE.search(name) and self.numbers):
+            return False
+        few = self.num_distinct <= max(_MANY_CODES, self.num_present / _CODE_SHARE)
+        return few and self.num_distinct <= self.num_present / 2 and _all_whole(self.sample)
+
+    @cached_property
     def dates(self) -> bool:
         """Cells are dates, with times or without, or texts that are all ISO 8601 dates."""
         if self._form == "dates":
@@ -196,6 +207,11 @@ def _usual(found: list[Media | Literal["other"] | None]) -> Media | Literal["oth
     """What most files of a column are, so that an odd one is told by its row; None if they are no files."""
     known = Counter(media for media in found if media is not None)
     return known.most_common(1)[0][0] if found and known.total() >= NEARLY_ALL * len(found) else None
+
+
+def _all_whole(values: Iterable[Any]) -> bool:
+    """All are whole numbers, or spell one."""
+    return all(number % 1 == 0 for number in readable(values, as_number))
 
 
 def _all_numbers(values: Iterable[str | None]) -> bool:

@@ -32,22 +32,29 @@ class TestNumbers:
         spec = NumbersSpec.fit("numbers", {"a": numbers})
         encoded = [spec.encode({"a": number}, WHERE) for number in numbers]
         assert not any(one.changes for one in encoded)
-        values = np.array([float(one.values[0, 0]) for one in encoded])
+        scores, values = np.array([one.values[0, :2] for one in encoded]).T
         assert values.std() == pytest.approx(1, abs=0.02)
         assert (np.diff(values) > 0).all()
+        assert (np.diff(scores) > 0).all()
 
     @pytest.mark.parametrize("number", [0.1, 1e16, 12345678.9, -3e-200])
     def test_equal_numbers_are_zero(self, number):
         spec = NumbersSpec.fit("numbers", {"a": [number] * 40})
         assert spec.stds == (1.0,)
-        assert spec.encode({"a": number}, WHERE).values[0, 0] == pytest.approx(0, abs=1e-6)
+        assert spec.encode({"a": number}, WHERE).values[0] == pytest.approx([0, 0, 0], abs=1e-6)
 
-    def test_values_are_standardised_clipped_and_masked(self):
+    def test_values_are_standardised_and_clipped(self):
         encoded = self.spec.encode({"a": 99, "b": "4.5", "c": float("nan")}, WHERE)
-        assert encoded.values.tolist() == [[10.0], [-0.5], [0.0]]
+        assert encoded.values[:, 1].tolist() == [10.0, -0.5, 0.0]
         assert encoded.changes == (Change("clipped", "a", "99"),)
-        assert encoded.mask.tolist() == [True, True, False]
         assert self.spec.encode({"a": None, "b": "NA", "c": ""}, WHERE) is None
+
+    def test_a_missing_number_is_a_token_where_train_rows_lack_it_too(self):
+        assert self.spec.gaps == (True, False, True)
+        encoded = self.spec.encode({"a": None, "b": 5, "c": None}, WHERE)
+        assert encoded.mask is None
+        assert encoded.values[[0, 2]].tolist() == [[0.0, 0.0, 1.0]] * 2
+        assert self.spec.encode({"a": 1, "b": None, "c": None}, WHERE).mask.tolist() == [True, False, True]
 
     @pytest.mark.parametrize("cell", [2**53 + 1, "9007199254740993", Decimal(2**60 + 1)])
     def test_digits_that_a_float_does_not_hold_are_told(self, cell):
@@ -64,7 +71,54 @@ class TestNumbers:
             self.spec.encode({"a": cell, "b": 1, "c": 1}, WHERE)
 
 
+def test_scores_are_those_of_a_normal_distribution():
+    skewed = np.exp(np.random.default_rng(0).normal(3, 2, 4000)).tolist()
+    spec = NumbersSpec.fit("n", {"a": skewed})
+    scores = [spec.encode({"a": number}, WHERE).values[0, 0] for number in sorted(skewed)]
+    assert np.mean(scores) == pytest.approx(0, abs=0.01)
+    assert np.std(scores) == pytest.approx(1, abs=0.05)
+    assert (np.diff(scores) >= 0).all()
+    assert spec.encode({"a": 1e9}, WHERE).values[0, 0] == max(scores)  # beyond the train rows
+    assert spec.encode({"a": -1e9}, WHERE).values[0, 0] == min(scores)
+
+
+def test_a_value_of_many_rows_has_the_score_of_their_middle():
+    spec = NumbersSpec.fit("n", {"a": [0.0] * 32 + [1.0] * 33})
+    low, high = (spec.encode({"a": number}, WHERE).values[0, 0] for number in (0, 1))
+    assert low == pytest.approx(-0.674, abs=0.03)  # a quarter of a normal distribution lies below
+    assert high == pytest.approx(0.674, abs=0.03)
+
+
+def test_a_spec_of_an_early_version_is_read_as_it_was():
+    spec = NumbersSpec("n", ("a", "b"), (0.0, 1.0), (1.0, 2.0))
+    encoded = spec.encode({"a": None, "b": 4}, WHERE)
+    assert encoded.values.tolist() == [[0.0], [1.5]]
+    assert encoded.mask.tolist() == [False, True]
+    assert spec.model_input().stem is None
+
+
+@pytest.mark.parametrize(
+    ("quantiles", "gaps", "reason"),
+    [
+        (((0.0, 1.0),), (False,), "quantiles and gaps must have one entry per column"),
+        (((0.0,), (0.0,)), (False,), "quantiles and gaps must have one entry per column"),
+        (((0.0,), ()), (False, True), "the quantiles of 'b' must be one or more ascending numbers"),
+        (((1.0, 0.0), (0.0,)), (False, True), "the quantiles of 'a' must be one or more ascending numbers"),
+    ],
+)
+def test_wrong_quantiles_are_named(quantiles, gaps, reason):
+    with pytest.raises(ValueError, match=f"^{reason}$"):
+        NumbersSpec("n", ("a", "b"), (0.0, 1.0), (1.0, 2.0), quantiles, gaps)
+
+
 def test_numbers_of_a_spec():
+    assert NumbersSpec.fit("n", {"a": [1.0, 2.0]}).note() == "normal scores, and standardised by the train rows"
+    assert NumbersSpec.fit("n", {"a": [1.0, 2.0]}).channels == 3
+    assert NumbersSpec.fit("n", {"a": [1.0]}).model_input().stem == {
+        "name": "numbers",
+        "columns": 1,
+        "input_channels": 3,
+    }
     spec = NumbersSpec("n", ("a", "b"), (0.0, 1.0), (1.0, 2.0))
     assert (spec.axes, spec.channels, spec.shared, spec.vocab_size, spec.dtype) == ((2,), 1, False, 0, "float32")
     assert spec.note() == "standardised by the train rows"

@@ -13,11 +13,13 @@ from torch import nn
 from perceiver_pytorch import _checks
 from perceiver_pytorch._plugins import plugins
 from perceiver_pytorch.nn.stems.base import Coordinates, Stem, kept, strided_coordinates, strided_mask
+from perceiver_pytorch.nn.stems.numbers import NumbersStem
 from perceiver_pytorch.nn.stems.patch import PatchStem
 
 __all__ = [
     "STEMS",
     "Coordinates",
+    "NumbersStem",
     "PatchStem",
     "Stem",
     "kept",
@@ -28,7 +30,7 @@ __all__ = [
     "strided_mask",
 ]
 
-STEMS: dict[str, type[Stem]] = {stem.name: stem for stem in (PatchStem,)}
+STEMS: dict[str, type[Stem]] = {stem.name: stem for stem in (NumbersStem, PatchStem)}
 """The stems of this package by name."""
 
 
