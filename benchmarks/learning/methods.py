@@ -1,0 +1,113 @@
+"""The contestants: this package with its defaults, and what a user would pick instead."""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
+
+from benchmarks.learning.features import features
+from benchmarks.learning.sets import SETS, DataSet, rows_of
+from benchmarks.peers import ROOT
+
+BUILT_IN = ("digits", "easy-vqa")
+MAIN = "from perceiver_pytorch.cli import main; main()"
+
+
+def product(data: DataSet, table: Path, seed: int, limit: str, place: Path) -> dict[str, Any]:
+    """``perceiver fit`` with default settings; its scores of the test rows."""
+    command = [sys.executable, "-c", MAIN, "fit", str(table), "--target", data.target, "--seed", str(seed)]
+    command += ["--time-limit", limit, "--run", str(place)]
+    command += [part for name in data.leaks for part in ("--column", f"{name}=ignore")]
+    done = subprocess.run(["/usr/bin/env", f"PYTHONPATH={ROOT / 'src'}", *command], capture_output=True, text=True)
+    if done.returncode:
+        return {"error": (done.stderr or done.stdout).strip().splitlines()[-1]}
+    metrics = json.loads((place / "metrics.json").read_text())
+    found = {name: metrics.get(name) for name in ("accuracy", "balanced_accuracy", "auroc", "r2", "mape")}
+    alone = {name: scores.get("alone") for name, scores in metrics["modalities"].items()}
+    return {"score": found[{"auc": "auroc"}.get(data.measure, data.measure)], **found, "alone": alone}
+
+
+def linear(is_class: bool) -> Any:
+    return LogisticRegression(C=3.0, max_iter=2000) if is_class else RidgeCV(np.logspace(-2, 4, 13))
+
+
+def trees(is_class: bool, seed: int) -> Any:
+    return (HistGradientBoostingClassifier if is_class else HistGradientBoostingRegressor)(random_state=seed)
+
+
+def lightgbm(is_class: bool, seed: int) -> Any:
+    import lightgbm as library
+
+    return (library.LGBMClassifier if is_class else library.LGBMRegressor)(random_state=seed, verbose=-1)
+
+
+def catboost(is_class: bool, seed: int) -> Any:
+    import catboost as library
+
+    kind = library.CatBoostClassifier if is_class else library.CatBoostRegressor
+    return kind(random_seed=seed, verbose=False, allow_writing_files=False)
+
+
+BASELINES: dict[str, tuple[bool, Callable[[bool, int], Any]]] = {
+    "majority": (True, lambda is_class, seed: DummyClassifier() if is_class else DummyRegressor()),
+    "linear": (False, lambda is_class, seed: linear(is_class)),
+    "trees": (True, trees),
+    "lightgbm": (True, lightgbm),
+    "catboost": (True, catboost),
+}
+"""{name: (whether it reads dense features, what makes it)}"""
+METHODS = ("product", *BASELINES)
+
+
+def available(method: str) -> bool:
+    """Whether a method's library is installed."""
+    return method not in ("lightgbm", "catboost") or find_spec(method) is not None
+
+
+def baseline(method: str, data: DataSet, table: Path, seed: int) -> dict[str, Any]:
+    """A model on hand-made features, fitted on train and validation rows; its scores of the test rows."""
+    rows = rows_of(data, table)
+    rows = rows[rows[data.target].notna()].reset_index(drop=True)
+    test = (rows["split"] == "test").to_numpy()
+    is_class = data.measure != "r2"
+    truth = rows[data.target].astype(str if is_class else float).to_numpy()
+    dense, make = BASELINES[method]
+    matrix = features(dict(data.kinds), rows, ~test, table.parent, dense=dense)
+    found: dict[str, Any] = {"score": _scored(make(is_class, seed), matrix, truth, test, data.measure)}
+    if method != "majority" and len(data.kinds) > 1 and set(data.kinds.values()) & {"image", "audio", "video"}:
+        for name, kind in data.kinds.items():
+            one = features({name: kind}, rows, ~test, table.parent, dense=dense)
+            found.setdefault("alone", {})[name] = _scored(make(is_class, seed), one, truth, test, data.measure)
+    return found
+
+
+def _scored(model: Any, matrix: Any, truth: np.ndarray, test: np.ndarray, measure: str) -> float:
+    model.fit(matrix[~test], truth[~test])
+    if measure == "auc":
+        return float(roc_auc_score(truth[test] == model.classes_[1], model.predict_proba(matrix[test])[:, 1]))
+    predicted = model.predict(matrix[test])
+    return float((accuracy_score if measure == "accuracy" else r2_score)(truth[test], predicted.ravel()))
+
+
+def cell(name: str, method: str, seed: int, limit: str, folder: Path, work: Path) -> dict[str, Any]:
+    """One cell of the comparison, in a process of its own: scores, seconds of wall time, and memory."""
+    data, began = SETS[name], time.perf_counter()
+    table = Path(data.table) if name in BUILT_IN else data.path(folder, work)
+    if method == "product":
+        found = product(data, table, seed, limit, work / "runs" / f"{name}_{seed}_{limit}")
+    else:
+        found = baseline(method, data, table, seed)
+    used = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    cost = {"seconds": round(time.perf_counter() - began, 1), "memory_mb": used // 1024}
+    return {"set": name, "method": method, "seed": seed, "limit": limit, **found, **cost}

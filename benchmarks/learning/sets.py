@@ -1,0 +1,109 @@
+"""The data sets: where their tables are, what is predicted, and what their columns hold."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A table with a column ``split``.
+
+    Attributes:
+        table: path below the folder of data sets, or the name of a built-in set.
+        target: the column to predict.
+        measure: score of the test rows: accuracy, auc or r2.
+        kinds: {column: number, category, text, image, audio, video or series}, for the baselines. The product finds out
+            by itself; it is told only what to leave out.
+        leaks: columns that say the target, or name the row.
+        make: writes the table where it is not there as a file; None: it is.
+    """
+
+    table: str
+    target: str
+    measure: str
+    kinds: Mapping[str, str]
+    leaks: tuple[str, ...] = ()
+    make: Callable[[Path, Path], None] | None = field(default=None, compare=False)
+
+    def path(self, folder: Path, work: Path) -> Path:
+        """The table's file; it is made in ``work`` where it has to be."""
+        if self.make is None:
+            return folder / self.table
+        place = work / "tables" / self.table
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            self.make(folder, place)
+        return place
+
+
+def series(name: str) -> DataSet:
+    """A set of the UEA archive, from a file of arrays (series, time, channels) that are padded to one length."""
+
+    def make(folder: Path, place: Path) -> None:
+        arrays = np.load(folder / "series" / f"{name}.npz", allow_pickle=False)
+        parts = []
+        for part in ("train", "test"):
+            values, lengths = arrays[f"x_{part}"], arrays[f"len_{part}"]
+            cells = [v[: int(n)].tolist() for v, n in zip(values, lengths, strict=True)]
+            parts.append(pd.DataFrame({"series": cells, "label": arrays[f"y_{part}"].astype(str), "split": part}))
+        pd.concat(parts, ignore_index=True).to_parquet(place)
+
+    return DataSet(f"{name}.parquet", "label", "accuracy", {"series": "series"}, make=make)
+
+
+GRID = ("id", "text", "command", "color", "preposition", "letter", "digit", "adverb", "frames", "peak")
+WORDS = ("command", "color", "preposition", "letter", "digit", "adverb")
+SETS: dict[str, DataSet] = {
+    "digits": DataSet("digits", "answer", "accuracy", {}),
+    "easy-vqa": DataSet("easy-vqa", "answer", "accuracy", {}),
+    "av_digits": DataSet(
+        "av_digits/manifest.csv",
+        "label",
+        "accuracy",
+        {"image": "image", "audio": "audio"},
+        ("id", "text", "speaker"),
+    ),
+    "grid_mini": DataSet(
+        "grid_mini/manifest.csv",
+        "label",
+        "accuracy",
+        {"video": "video"},
+        (*GRID, *(f"{word}_{end}" for word in WORDS for end in ("start", "end"))),
+    ),
+    "trec": DataSet("text/trec/manifest.csv", "label", "accuracy", {"text": "text"}, ("id", "label_name")),
+    "sms_spam": DataSet("text/sms_spam/manifest.csv", "label", "accuracy", {"text": "text"}, ("id", "label_name")),
+    "movies": DataSet(
+        "movies/manifest.csv",
+        "label",
+        "auc",
+        {
+            **dict.fromkeys(("title", "people", "genres"), "text"),
+            **dict.fromkeys(("year", "runtime", "n_reviews", "box_office", "oscars"), "number"),
+            **dict.fromkeys(("language", "country"), "category"),
+        },
+        ("id", "tomatometer", "fresh"),
+    ),
+    "baby_prices": DataSet(
+        "baby_prices/manifest.csv",
+        "price",
+        "r2",
+        {
+            **dict.fromkeys(("title", "company_free", "colors", "materials", "fabrics"), "text"),
+            **dict.fromkeys(("is_discounted", "category", "company_struct", "weight", "length", "width"), "category"),
+            "height": "category",
+        },
+    ),
+    "BasicMotions": series("BasicMotions"),
+    "JapaneseVowels": series("JapaneseVowels"),
+}
+
+
+def rows_of(data: DataSet, path: Path) -> pd.DataFrame:
+    """The table of a set."""
+    return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, low_memory=False)

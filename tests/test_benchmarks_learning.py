@@ -1,0 +1,66 @@
+"""The comparison of what is learned: which cells are due, what its tables say, and one whole baseline."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ stands beside the package, not in it
+
+from benchmarks.learning.__main__ import table, wanted
+from benchmarks.learning.methods import baseline
+from benchmarks.learning.sets import DataSet
+
+from perceiver_pytorch._files import write_text
+
+
+def options(tmp_path: Path, **values: object) -> argparse.Namespace:
+    given = {"sets": ["trec", "digits"], "methods": ["product", "majority", "trees"], "seeds": 2, "limit": "1m"}
+    places = {"folder": tmp_path, "work": tmp_path, "results": tmp_path / "results.jsonl"}
+    return argparse.Namespace(**(given | places | values))
+
+
+def test_finished_cells_and_repeats_without_a_seed_are_left_out(tmp_path: Path) -> None:
+    write_text(tmp_path / "results.jsonl", '{"set": "trec", "method": "trees", "seed": 0, "limit": "1m"}\n')
+    due = [tuple(map(str, cell[:3])) for cell in wanted(options(tmp_path))]
+    assert due == [
+        ("trec", "product", "0"),
+        ("trec", "majority", "0"),
+        ("digits", "product", "0"),
+        ("trec", "product", "1"),
+        ("trec", "trees", "1"),
+        ("digits", "product", "1"),
+    ]
+
+
+def test_another_limit_is_another_cell(tmp_path: Path) -> None:
+    write_text(tmp_path / "results.jsonl", '{"set": "trec", "method": "trees", "seed": 0, "limit": "2m"}\n')
+    assert ("trec", "trees", 0) in [cell[:3] for cell in wanted(options(tmp_path))]
+
+
+def test_the_table_has_mean_and_deviation() -> None:
+    result = {"set": "trec", "method": "product", "limit": "1m", "alone": {}, "seconds": 60.0, "memory_mb": 700}
+    text = table(
+        [result | {"seed": 0, "score": 0.8}, result | {"seed": 1, "score": 0.9}, {"set": "trec", "error": "x"}]
+    )
+    assert "| trec | accuracy | 0.850 ± 0.071 |" in text
+
+
+@pytest.mark.parametrize("method", ["majority", "linear", "trees"])
+def test_a_baseline_reads_numbers_categories_and_texts(method: str, tmp_path: Path) -> None:
+    words = ["a red apple", "a red car", "green apple", "green car"] * 50
+    rows = pd.DataFrame(
+        {
+            "text": words,
+            "size": [1.0, None, 3.0, 4.0] * 50,
+            "shape": ["round", "long", "round", None] * 50,
+            "y": ["red" if "red" in word else "green" for word in words],
+            "split": ["train", "train", "train", "val", "test"] * 40,
+        }
+    )
+    rows.to_csv(tmp_path / "t.csv", index=False)
+    data = DataSet("t.csv", "y", "accuracy", {"text": "text", "size": "number", "shape": "category"})
+    found = baseline(method, data, tmp_path / "t.csv", 0)
+    assert found["score"] == pytest.approx(0.5 if method == "majority" else 1.0, abs=0.2)
