@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ stands beside the package, not in it
 
-from benchmarks.learning.__main__ import table, wanted
+from benchmarks.learning.__main__ import ranks, table, wanted
 from benchmarks.learning.methods import baseline
 from benchmarks.learning.sets import DataSet
 
@@ -46,6 +46,18 @@ def test_the_table_has_mean_and_deviation() -> None:
         [result | {"seed": 0, "score": 0.8}, result | {"seed": 1, "score": 0.9}, {"set": "trec", "error": "x"}]
     )
     assert "| trec | accuracy | 0.850 ± 0.071 |" in text
+
+
+def test_ranks_are_of_sets_that_all_have_and_equal_scores_share_theirs() -> None:
+    scores = {"trec": (0.9, 0.8, 0.7), "movies": (0.5, 0.6, 0.6), "digits": (0.1, None, 0.2)}
+    methods = ("product", "linear", "trees")
+    results = [
+        {"set": name, "method": method, "score": score}
+        for name, row in scores.items()
+        for method, score in zip(methods, row, strict=True)
+        if score is not None
+    ]
+    assert ranks(results, methods) == "mean rank over 2 sets: product 2.00, linear 1.75, trees 2.25"
 
 
 @pytest.mark.parametrize("method", ["majority", "linear", "trees"])

@@ -10,7 +10,7 @@ import multiprocessing
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks.learning.methods import BUILT_IN, METHODS, available, cell
 from benchmarks.learning.sets import SETS
 from benchmarks.machine import describe
+from benchmarks.tables import TABLES
 
 
 def wanted(options: argparse.Namespace) -> Iterable[tuple[Any, ...]]:
@@ -62,6 +63,23 @@ def table(results: Iterable[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def ranks(results: Iterable[dict[str, Any]], methods: Sequence[str]) -> str:
+    """Mean rank of the methods over the sets that all of them have, 1 is best; of scores averaged over seeds."""
+    scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for result in results:
+        if "score" in result and result["method"] in methods:
+            scores[result["set"]][result["method"]].append(result["score"])
+    whole = [found for found in scores.values() if len(found) == len(methods)]
+    places: dict[str, list[float]] = defaultdict(list)
+    for found in whole:
+        means = {method: statistics.mean(values) for method, values in found.items()}
+        for method, mean in means.items():
+            better, equal = (sum(check(other) for other in means.values()) for check in (mean.__lt__, mean.__eq__))
+            places[method].append(better + (equal + 1) / 2)
+    shown = ", ".join(f"{method} {statistics.mean(places[method]):.2f}" for method in methods) if whole else "none"
+    return f"mean rank over {len(whole)} sets: {shown}"
+
+
 def _spread(scores: list[float]) -> str:
     if not scores:
         return ""
@@ -75,7 +93,9 @@ def _mean(results: list[dict[str, Any]], key: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of the data sets")
-    parser.add_argument("--sets", nargs="*", choices=SETS, default=list(SETS))
+    parser.add_argument(
+        "--sets", nargs="*", choices=[*SETS, "plain"], default=list(SETS), help="plain: those of benchmarks.tables"
+    )
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", default="10m", help="time limit of a run of the product")
@@ -83,6 +103,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=None, help="file of results; default: in the folder of work")
     parser.add_argument("--print", action="store_true", help="print the table of what there is, and run nothing")
     options = parser.parse_args()
+    options.sets = [name for each in options.sets for name in (TABLES if each == "plain" else [each])]
     options.work.mkdir(parents=True, exist_ok=True)
     options.results = options.results or options.work / "results.jsonl"
     context = multiprocessing.get_context("spawn")
@@ -92,7 +113,9 @@ def main() -> None:
         with options.results.open("a") as file:
             file.write(json.dumps(found) + "\n")
         print({key: found.get(key) for key in ("set", "method", "seed", "score", "seconds", "error")}, flush=True)
-    print(table(read(options.results)))
+    found = [result for result in read(options.results) if result["set"] in options.sets]
+    print(table(found))
+    print(ranks(found, [method for method in options.methods if available(method)]))
     print(", ".join(f"{key}: {value}" for key, value in describe(1).items()), file=sys.stderr)
 
 

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
 
 from benchmarks.learning.features import features
-from benchmarks.learning.sets import SETS, DataSet, rows_of
+from benchmarks.learning.sets import SETS, DataSet, kinds_of, rows_of
 from benchmarks.peers import ROOT
 
 BUILT_IN = ("digits", "easy-vqa")
@@ -83,10 +83,11 @@ def baseline(method: str, data: DataSet, table: Path, seed: int) -> dict[str, An
     is_class = data.measure != "r2"
     truth = rows[data.target].astype(str if is_class else float).to_numpy()
     dense, make = BASELINES[method]
-    matrix = features(dict(data.kinds), rows, ~test, table.parent, dense=dense)
+    kinds = kinds_of(data, rows)
+    matrix = features(kinds, rows, ~test, table.parent, dense=dense)
     found: dict[str, Any] = {"score": _scored(make(is_class, seed), matrix, truth, test, data.measure)}
-    if method != "majority" and len(data.kinds) > 1 and set(data.kinds.values()) & {"image", "audio", "video"}:
-        for name, kind in data.kinds.items():
+    if method != "majority" and len(kinds) > 1 and set(kinds.values()) & {"image", "audio", "video"}:
+        for name, kind in kinds.items():
             one = features({name: kind}, rows, ~test, table.parent, dense=dense)
             found.setdefault("alone", {})[name] = _scored(make(is_class, seed), one, truth, test, data.measure)
     return found

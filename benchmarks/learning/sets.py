@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.tables import TABLES, load_table
+
 SPLITS = ("train", "val", "test")
 
 
@@ -18,8 +20,8 @@ class DataSet:
         table: path below the folder of data sets, or the name of a built-in set.
         target: the column to predict.
         measure: score of the test rows: accuracy, auc or r2.
-        kinds: {column: number, category, text, image, audio, video or series}, for the baselines. The product finds out
-            by itself; it is told only what to leave out.
+        kinds: {column: number, category, text, image, audio, video or series}, for the baselines; empty: by dtype. The
+            product finds out by itself; it is told only what to leave out.
         leaks: columns that say the target, or name the row.
         make: writes the table where it is not there as a file; None: it is.
     """
@@ -55,6 +57,16 @@ def series(name: str) -> DataSet:
         pd.concat(parts, ignore_index=True).to_parquet(place)
 
     return DataSet(f"{name}.parquet", "label", "accuracy", {"series": "series"}, make=make)
+
+
+def plain(name: str) -> DataSet:
+    """A table of `benchmarks.tables`: the first ten predict a class."""
+
+    def make(folder: Path, place: Path) -> None:
+        load_table(name).to_csv(place, index=False)
+
+    is_class = list(TABLES).index(name) < 10
+    return DataSet(f"{name}.csv", TABLES[name].target, "accuracy" if is_class else "r2", {}, make=make)
 
 
 GRID = ("id", "text", "command", "color", "preposition", "letter", "digit", "adverb", "frames", "peak")
@@ -101,9 +113,17 @@ SETS: dict[str, DataSet] = {
     ),
     "BasicMotions": series("BasicMotions"),
     "JapaneseVowels": series("JapaneseVowels"),
+    **{name: plain(name) for name in TABLES},
 }
 
 
 def rows_of(data: DataSet, path: Path) -> pd.DataFrame:
     """The table of a set."""
     return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, low_memory=False)
+
+
+def kinds_of(data: DataSet, rows: pd.DataFrame) -> dict[str, str]:
+    """Kinds of the columns to learn from."""
+    inputs = [name for name in rows.columns if name not in (data.target, "split", *data.leaks)]
+    by_type = {name: "number" if pd.api.types.is_numeric_dtype(rows[name]) else "category" for name in inputs}
+    return dict(data.kinds) or by_type
