@@ -60,7 +60,8 @@ def test_the_loss_of_a_mixture_is_that_of_both_rows(spec_and_batch, monkeypatch)
 def blended(spec, **training):
     trained = module(spec, **training)
     sizes = [target.size for target in spec.targets]
-    head = {"reads": [["in_numbers", None]], "name": "pooled", "channels": 1, "size": sum(sizes), "dropout": 0.0}
+    channels = trained.model.encoder.modalities["in_numbers"].data_channels
+    head = {"reads": [["in_numbers", None]], "name": "pooled", "channels": channels, "size": sum(sizes), "dropout": 0.0}
     trained.model = BlendedPerceiver(trunk=trained.model, heads=[head])
     return trained
 
