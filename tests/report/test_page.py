@@ -9,7 +9,7 @@ import torch
 from data_helpers import table_of
 from perceiver_pytorch.data import BadRow, InputSpec, Predictions, TableDataset, recognise_columns
 from perceiver_pytorch.data.choice import Choice
-from perceiver_pytorch.report.page import NUM_EXAMPLES, ReportFacts, write_report
+from perceiver_pytorch.report.page import NUM_EXAMPLES, ReportFacts, _sampled, write_report
 
 ROWS = 40
 SUITED, BALANCED = Choice(), Choice(balanced=True)
@@ -47,7 +47,7 @@ def facts_of(table, targets, wrong=(), choice=SUITED, **changes):
         "score": sum(scores.values()) / len(scores),
         "score_name": name,
         "trained": {"steps": 8, "passes": 2.0, "best_epoch": 2},
-        "combinations": [{**entry, "score": 0.5, "scores": scores, "complete_rows": 7} for entry in entries],
+        "combinations": [{**entry, "score": 0.5, "scores": scores, "complete_rows": 7, "rows": 9} for entry in entries],
         "modalities": {},
     }
     history = [{"epoch": i, "train_loss": 1 / i, "val_loss": 2 / i, f"val_{name}": 0.1 * (i % 3)} for i in (1, 2, 3)]
@@ -163,3 +163,9 @@ def test_a_row_that_cannot_be_drawn_does_not_take_the_report_with_it(table, tmp_
     for modality in facts.dataset.spec.modalities:
         monkeypatch.setattr(type(modality), "example", lambda *_: 1 / 0)
     assert "(cannot be shown: division by zero)" in page(tmp_path, facts)
+
+
+def test_rows_that_combinations_were_drawn_from_are_named():
+    whole = {"rows": 9_000}
+    assert _sampled([whole, whole]) is None
+    assert _sampled([whole, {"rows": 2_000}]) == 2_000

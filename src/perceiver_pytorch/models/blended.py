@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
@@ -165,12 +165,16 @@ class BlendedPerceiver(SavedModel):
 
     def weights(self, there: Bool[Tensor, "parts batch"]) -> Float[Tensor, "parts batch tasks"]:
         """What each part counts in each row; they sum to 1."""
-        patterns = torch.zeros_like(there[0], dtype=torch.long)
+        weights = self.blend[self.patterns(there)].movedim(0, 1) * there.unsqueeze(-1)
+        return weights / weights.sum(0)
+
+    def patterns(self, there: Bool[Tensor, "parts batch"]) -> Int[Tensor, " batch"]:
+        """The number of each row's pattern, an index of `blend`."""
+        numbers = torch.zeros_like(there[0], dtype=torch.long)
         if len(self.blend) > 1:
             for i, has in enumerate(there[1:]):
-                patterns = patterns + (has.long() << i)
-        weights = self.blend[patterns].movedim(0, 1) * there.unsqueeze(-1)
-        return weights / weights.sum(0)
+                numbers = numbers + (has.long() << i)
+        return numbers
 
     def named(self, outputs: Float[Tensor, "batch size"]) -> Tensor | dict[str, Tensor]:
         """The outputs as the trunk has them: by task, or those of the only one."""

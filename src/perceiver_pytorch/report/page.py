@@ -100,10 +100,17 @@ def _scores(facts: ReportFacts) -> dict[str, Any]:
         "tasks": [_task(target, measured[target.name], facts) for target in targets if target.name in measured],
         "combinations": combinations,
         "bars": figures.combinations(combinations, title, _baseline(facts)) if len(combinations) > 1 else None,
+        "sampled": _sampled(combinations),
         "all_measured": len(combinations) == 2 ** len(facts.dataset.spec.modalities) - 1,
         "curves": figures.learning_curves(facts.history, measure, title) if facts.history else None,
         "kept": _kept(metrics["trained"], title),
     }
+
+
+def _sampled(combinations: Sequence[Mapping[str, Any]]) -> int | None:
+    """How many rows some modalities alone are measured on, if these are not all."""
+    rows = [entry["rows"] for entry in combinations]
+    return rows[-1] if rows[-1] < rows[0] else None
 
 
 def _kept(trained: Mapping[str, Any], title: str) -> str:

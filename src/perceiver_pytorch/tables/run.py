@@ -159,7 +159,8 @@ class Run:
         with reporter.step("measuring") as progress:
             predictions, result = evaluation.measure(model, dataset, choice=choice, progress=progress)
         warn_about_rows(dataset, reporter)
-        for text in absence_warnings(predictions):
+        doubts = evaluation.modality_warnings(self.spec.targets, result, choice)
+        for text in [*doubts, *absence_warnings(predictions)]:
             keeping.warn(text)
         source = chosen.table.source
         result |= {"table": source, "split": chosen.split, **_lost(dataset, chosen.split, warnings)}

@@ -16,9 +16,9 @@ from perceiver_pytorch.training.table.evaluation import (
     combinations_left_out,
     measure,
     modality_scores,
+    modality_warnings,
     predict,
     predict_without,
-    subsets,
 )
 from training_helpers import tiny_config
 
@@ -40,6 +40,20 @@ def model(dataset):
     return build_model(dataset.spec, tiny_config("unused").model)
 
 
+def untold(model):
+    """The model as one that does not tell its tokens, as published ones."""
+    return Untold(model)
+
+
+class Untold(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, *args, **options):
+        return self.model(*args, **options)
+
+
 def test_outputs_are_those_of_the_rows_in_order(dataset, model):
     whole, parts = (predict(model, dataset, batch_size=size) for size in (256, 7))
     assert whole.rows.tolist() == parts.rows.tolist() == list(range(ROWS))
@@ -55,6 +69,9 @@ def test_a_modality_that_is_left_out_counts_as_missing(dataset, model):
     same = (whole.outputs["y"] == without.outputs["y"]).all(1)
     assert same.tolist() == [not i % 4 for i in range(ROWS)]
     assert torch.equal(without.outputs["y"], predict(model, dataset, left_out=["note"]).outputs["y"])
+    whole_model = predict_without(untold(model), dataset, [[], ["note"]])
+    for found, expected in zip((whole, without), whole_model, strict=True):
+        torch.testing.assert_close(found.outputs["y"], expected.outputs["y"])
     assert without.present["note"].any()  # what the rows have, not what the model was shown
 
 
@@ -80,6 +97,42 @@ def test_every_combination_is_measured_on_the_same_rows(dataset, model):
     assert measure(model, dataset, choice=Choice("plain", balanced=True))[1]["score"] == metrics["macro_f1"]
 
 
+def test_of_many_rows_some_are_drawn_for_what_is_not_whole(dataset, model):
+    whole, metrics = measure(model, dataset, choice=Choice("plain"), batch_size=7, sample=10)
+    assert len(whole.rows) == ROWS
+    assert [entry["rows"] for entry in metrics["combinations"]] == [ROWS, 10, 10]
+    assert metrics["combinations"][0]["score"] == metrics["score"]
+    again = predict_without(model, dataset, [["note"], ["numbers"]], batch_size=7, rows=10)
+    places = np.searchsorted(whole.rows.numpy(), again[0].rows.numpy())
+    without = predict_without(model, dataset, [["note"]])[0].outputs["y"][places]
+    torch.testing.assert_close(again[0].outputs["y"], without, rtol=1e-4, atol=1e-5)
+
+
+def test_modalities_are_read_once_whatever_is_left_out(dataset, model, monkeypatch):
+    calls = []
+    read = model.tokens
+    monkeypatch.setattr(model, "tokens", lambda *args, **options: calls.append(1) or read(*args, **options))
+    measure(model, dataset, choice=Choice("plain"), batch_size=ROWS)
+    assert len(calls) == 1
+
+
+def test_a_modality_that_is_better_alone_is_told(dataset):
+    targets = dataset.spec.targets
+    metrics = {
+        "intervals": {"accuracy": {"low": 0.6, "high": 0.8}},
+        "combinations": [
+            {"present": ["a", "b"], "absent": [], "score": 0.7},
+            {"present": ["a"], "absent": ["b"], "score": 0.79},
+            {"present": ["b"], "absent": ["a"], "score": 0.5},
+        ],
+    }
+    assert modality_warnings(targets, metrics, Choice("plain")) == []
+    metrics["combinations"][1]["score"] = 0.81
+    (text,) = modality_warnings(targets, metrics, Choice("plain"))
+    assert text == "y: accuracy 0.810 with 'a' alone, and 0.700 (0.6–0.8) with all modalities: the others do harm"
+    assert modality_warnings(targets, metrics | {"combinations": metrics["combinations"][:1]}, Choice("plain")) == []
+
+
 def test_what_a_modality_is_worth():
     entries = [
         {"present": ["a", "b", "c"], "absent": [], "score": 1.0},
@@ -88,15 +141,6 @@ def test_what_a_modality_is_worth():
     ]
     assert modality_scores(entries) == {"c": {"without": 0.75, "alone": 0.5}}
     assert modality_scores([{"present": ["a"], "absent": [], "score": 1.0}]) == {}
-
-
-def test_all_combinations_of_six_modalities_and_of_more_each_without_and_alone():
-    assert subsets("ab") == [("a", "b"), ("a",), ("b",)]
-    six = subsets("abcdef")
-    assert len(set(six)) == len(six) == 63
-    assert six[0] == tuple("abcdef")
-    seven = subsets("abcdefg")
-    assert [len(subset) for subset in seven] == [7] + [6] * 7 + [1] * 7
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -76,6 +76,9 @@ class LanguageTask:
             steps=epochs * steps,
         )
 
+    def complete(self, trained: Trained, reporter: Reporter) -> None:
+        """Nothing remains."""
+
     def measure(self, trained: Trained, reporter: Reporter) -> dict[str, Any]:
         model, history = trained.module.model, trained.history
         return _measured(model.eval(), self.objective, self.parts, self.training.measure_bytes, reporter) | {

@@ -142,6 +142,10 @@ class Task(Protocol[R_contra]):
         """What to train and validate on."""
         ...
 
+    def complete(self, trained: Trained, reporter: Reporter) -> None:
+        """Learns what remains to be learned once the weights are chosen, before the model is written."""
+        ...
+
     def measure(self, trained: Trained, reporter: Reporter) -> dict[str, Any]:
         """The metrics of the trained model, as JSON values."""
         ...
@@ -242,7 +246,9 @@ def _finish(task: Task[R], run: R, reporter: Reporter, trained: Trained) -> Outc
     run.check_held()
     if trained.best_epoch is None:
         reporter.say("the model is that of the last step")
-    run.write_model(trained.module.final_model())
+    model = trained.module.final_model()
+    task.complete(trained, reporter)
+    run.write_model(model)
     metrics = task.measure(trained, reporter)
     run.write_metrics(metrics)
     task.write(run, trained, metrics)

@@ -1,24 +1,21 @@
 """A trained model on rows of a table: outputs, metrics, and what each modality is worth."""
 
-import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import combinations
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch._processes import worded_deaths
-from perceiver_pytorch.data import Batch, DataError, Predictions, TableDataset, in_order
+from perceiver_pytorch.data import Batch, BatchLoader, DataError, Predictions, TableDataset, Target, in_order
 from perceiver_pytorch.data.choice import Choice
-from perceiver_pytorch.data.targets.scores import score, score_name
+from perceiver_pytorch.data.targets.report_parts import interval_text
+from perceiver_pytorch.data.targets.scores import by_target, score, score_name
 from perceiver_pytorch.training.run.durations import Deadline, now
-from perceiver_pytorch.training.table.build import run_model, token_shapes
+from perceiver_pytorch.training.table.partial_inputs import SAMPLE, Drawn, answering, subsets
 
 Progress = Callable[[int, int], None]
-
-MAX_SUBSETS = 63
-"""Of up to 6 modalities all combinations are measured, of more each left out and each alone."""
 
 
 def predict(
@@ -47,12 +44,14 @@ def predict_without(
     without: Sequence[Collection[str]],
     *,
     batch_size: int = 256,
+    rows: int | None = None,
     progress: Progress | None = None,
     deadline: Deadline | None = None,
 ) -> list[Predictions]:
-    """`predict` once for each collection of modalities to leave out; rows are decoded once.
+    """`predict` once for each collection of modalities to leave out; rows are decoded, and modalities read, once.
 
-    With a ``deadline`` the last ones are left out, if there is no time for them.
+    With ``rows`` on so many of them, drawn at random. With a ``deadline`` the last ones are left out, if there is no
+    time for them.
 
     Raises:
         ValueError: if outputs are not finite.
@@ -60,35 +59,64 @@ def predict_without(
     model.eval()
     device = next(model.parameters()).device
     targets = dataset.spec.targets
-    outputs: list[dict[str, list[Tensor]]] = [{target.name: [] for target in targets} for _ in without]
-    encoded: dict[str, list[Tensor]] = {target.name: [] for target in targets}
-    rows: list[Tensor] = []
-    present: dict[str, list[Tensor]] = {modality.name: [] for modality in dataset.spec.modalities}
+    loader = in_order(dataset, batch_size)
+    if rows is not None:
+        loader = BatchLoader(dataset, Drawn(len(dataset), rows, batch_size))
+    total = len(dataset) if rows is None else min(rows, len(dataset))
+    seen, outputs = _Seen(dataset), [_Outputs(targets) for _ in without]
     done, began = 0, now()
-    for batch in in_order(dataset, batch_size):
-        rows.append(batch.rows)
-        for name, parts in present.items():
-            there = batch.masks.get(name)
-            parts.append(torch.ones(len(batch.rows), dtype=torch.bool) if there is None else there.flatten(1).any(1))
-        for name, values in batch.targets.items():
-            encoded[name].append(values)
-        batch = batch.to(device)
+    for batch in loader:
+        seen.add(batch)
+        answer = answering(model, batch.to(device), targets)
         for left_out, kept in zip(without, outputs, strict=False):
-            for name, values in run_model(model, _without(batch, left_out), targets).items():
-                kept[name].append(values.float().cpu())
+            kept.add(answer(left_out))
         if deadline is not None and not done:
-            each = (now() - began) / len(without) * (len(dataset) / len(batch.rows) - 1)
+            each = (now() - began) / len(without) * (total / len(batch.rows) - 1)
             without = without[: max(1, int(deadline.left() / max(each, 1e-9)))]
         done += len(batch.rows)
         if progress is not None:
-            progress(done, len(dataset))
-    if not rows:
+            progress(done, total)
+    if not done:
         raise DataError(f"{dataset.table.source}: none of the {len(dataset)} rows can be used")
-    answers = [{name: torch.cat(parts) for name, parts in kept.items()} for kept in outputs[: len(without)]]
-    _check_finite(answers, torch.cat(rows))
-    truth = {name: torch.cat(parts) for name, parts in encoded.items()}
-    has = {name: torch.cat(parts) for name, parts in present.items()}
-    return [Predictions(torch.cat(rows), targets, kept, truth, has) for kept in answers]
+    answers = [kept.joined() for kept in outputs[: len(without)]]
+    rows_seen, truth, has = seen.joined()
+    _check_finite(answers, rows_seen)
+    return [Predictions(rows_seen, targets, kept, truth, has) for kept in answers]
+
+
+class _Outputs:
+    """Gathers the outputs for each target."""
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        self.parts: dict[str, list[Tensor]] = {target.name: [] for target in targets}
+
+    def add(self, outputs: Mapping[str, Tensor]) -> None:
+        for name, values in outputs.items():
+            self.parts[name].append(values.float().cpu())
+
+    def joined(self) -> dict[str, Tensor]:
+        return {name: torch.cat(parts) for name, parts in self.parts.items()}
+
+
+class _Seen:
+    """Gathers what is known of the rows besides: their numbers, what is true of them, and what they have."""
+
+    def __init__(self, dataset: TableDataset) -> None:
+        self.rows: list[Tensor] = []
+        self.encoded: dict[str, list[Tensor]] = {target.name: [] for target in dataset.spec.targets}
+        self.present: dict[str, list[Tensor]] = {modality.name: [] for modality in dataset.spec.modalities}
+
+    def add(self, batch: Batch) -> None:
+        self.rows.append(batch.rows)
+        for name, values in batch.targets.items():
+            self.encoded[name].append(values)
+        for name, parts in self.present.items():
+            there = batch.masks.get(name)
+            parts.append(torch.ones(len(batch.rows), dtype=torch.bool) if there is None else there.flatten(1).any(1))
+
+    def joined(self) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        truth = {name: torch.cat(parts) for name, parts in self.encoded.items()}
+        return torch.cat(self.rows), truth, {name: torch.cat(parts) for name, parts in self.present.items()}
 
 
 def _check_finite(answers: Sequence[dict[str, Tensor]], rows: Tensor) -> None:
@@ -102,36 +130,29 @@ def _check_finite(answers: Sequence[dict[str, Tensor]], rows: Tensor) -> None:
             )
 
 
-def subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """The combinations of modalities to measure, the whole first, then by size.
-
-    All of them, if that is at most `MAX_SUBSETS`; else each left out and each alone.
-    """
-    sizes = range(len(names), 0, -1) if 2 ** len(names) - 1 <= MAX_SUBSETS else (len(names), len(names) - 1, 1)
-    return [subset for size in dict.fromkeys(sizes) for subset in combinations(names, size)]
-
-
 def measure(
     model: nn.Module,
     dataset: TableDataset,
     *,
     choice: Choice,
     batch_size: int = 256,
+    sample: int = SAMPLE,
     progress: Progress | None = None,
     deadline: Deadline | None = None,
 ) -> tuple[Predictions, dict[str, Any]]:
     """Runs a model on rows with known targets, with each of `subsets` of the modalities; ``choice`` names the score.
 
-    A row that lacks a modality itself counts with what it has left of a subset, so that every score is of the same
-    rows; a row that has nothing left is answered from no input at all.
+    A row that lacks a modality itself counts with what it has left of a subset; a row that has nothing left is answered
+    from no input at all. All modalities together are measured on every row, the others on ``sample`` of them, if there
+    are more.
 
     Returns:
         The predictions with all modalities, and: of one target its metrics (`Target.measured`) and their
         ``intervals``, of several ``tasks``
         with those of each; ``score`` and ``score_name`` (`scores.score`); ``combinations``, per subset of the
-        modalities ``present`` and ``absent`` (names), ``score``, with several targets the ``scores`` of each, and
-        ``complete_rows``, how many rows have every modality of the subset; and ``modalities``, per modality the score
-        ``without`` it and with it ``alone``.
+        modalities ``present`` and ``absent`` (names), ``score``, with several targets the ``scores`` of each,
+        ``complete_rows``, how many rows have every modality of the subset, and ``rows``, of how many; and
+        ``modalities``, per modality the score ``without`` it and with it ``alone``.
 
     Raises:
         ValueError: if no row has a known target.
@@ -139,14 +160,15 @@ def measure(
     names = [modality.name for modality in dataset.spec.modalities]
     chosen = subsets(names)
     absent = [[name for name in names if name not in present] for present in chosen]
-    measured = predict_without(model, dataset, absent, batch_size=batch_size, progress=progress, deadline=deadline)
-    everywhere = measured[0].present
-    combined = []
-    for present, left_out, predictions in zip(chosen, absent, measured, strict=False):
-        entry = {"present": list(present), "absent": left_out, **_scores(predictions, choice)}
-        combined.append(
-            entry | {"complete_rows": int(torch.stack([everywhere[name] for name in present]).all(0).sum())}
-        )
+    run = partial(predict_without, model, dataset, batch_size=batch_size, progress=progress, deadline=deadline)
+    is_sample = len(dataset) > sample and len(absent) > 1
+    measured = run(absent[:1] if is_sample else absent)
+    if is_sample and (deadline is None or deadline.left() > 0):
+        measured += run(absent[1:], rows=sample)
+    combined = [
+        _combination(present, left_out, predictions, choice)
+        for present, left_out, predictions in zip(chosen, absent, measured, strict=False)
+    ]
     tasks = measured[0].metrics()
     for name, intervals in measured[0].intervals(tasks).items():
         tasks[name]["intervals"] = intervals
@@ -159,11 +181,49 @@ def measure(
     }
 
 
+def _combination(
+    present: Sequence[str], absent: Sequence[str], predictions: Predictions, choice: Choice
+) -> dict[str, Any]:
+    """What `measure` says of one subset."""
+    complete = torch.stack([predictions.present[name] for name in present]).all(0)
+    return {
+        "present": list(present),
+        "absent": list(absent),
+        **_scores(predictions, choice),
+        "complete_rows": int(complete.sum()),
+        "rows": len(complete),
+    }
+
+
 def combinations_left_out(dataset: TableDataset, metrics: Mapping[str, Any]) -> str:
     """What to say where `measure` had no time for all `subsets`; empty where it had."""
     wanted = len(subsets([modality.name for modality in dataset.spec.modalities]))
     done = len(metrics["combinations"])
     return "" if done == wanted else f"the time limit left time for {done} of {wanted} combinations of modalities"
+
+
+def modality_warnings(targets: Sequence[Target], metrics: Mapping[str, Any], choice: Choice) -> list[str]:
+    """A sentence for each target for which one modality alone scores better than all of them together, by more than
+    chance: above the interval of their score."""
+    whole, *others = metrics["combinations"]
+    alone = [entry for entry in others if len(entry["present"]) == 1]
+    texts = []
+    for target in targets if alone else ():
+        name = choice.of(target)
+        best = max(alone, key=lambda entry: _score_of(entry, target))
+        interval = by_target(targets, metrics).get(target.name, {}).get("intervals", {}).get(name)
+        if interval is not None and _score_of(best, target) > interval["high"]:
+            title = target.titles[name]
+            texts.append(
+                f"{target.name}: {title} {_score_of(best, target):.3f} with {best['present'][0]!r} alone, and "
+                f"{_score_of(whole, target):.3f}{interval_text(interval)} with all modalities: the others do harm"
+            )
+    return texts
+
+
+def _score_of(entry: Mapping[str, Any], target: Target) -> float:
+    """A target's score with a combination of modalities."""
+    return entry["scores"].get(target.name, 0.0) if "scores" in entry else entry["score"]
 
 
 def _scores(predictions: Predictions, choice: Choice) -> dict[str, Any]:
@@ -186,12 +246,3 @@ def modality_scores(measured: Iterable[dict[str, Any]]) -> dict[str, dict[str, f
         if entry["absent"] and len(entry["present"]) == 1:
             results.setdefault(entry["present"][0], {})["alone"] = entry["score"]
     return results
-
-
-def _without(batch: Batch, left_out: Collection[str]) -> Batch:
-    """The batch with some modalities missing in every row."""
-    masks, shapes = dict(batch.masks), token_shapes(batch)
-    for name in left_out:
-        device = batch.inputs[name].device
-        masks[name] = torch.zeros(shapes[name], dtype=torch.bool, device=device)
-    return dataclasses.replace(batch, masks=masks)

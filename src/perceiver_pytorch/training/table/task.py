@@ -17,18 +17,21 @@ from perceiver_pytorch.training.run.sampler import EpochBatches
 from perceiver_pytorch.training.start.finetune import start_from
 from perceiver_pytorch.training.start.published import RunModel
 from perceiver_pytorch.training.table import evaluation
+from perceiver_pytorch.training.table.blending import blend_batches, blend_note, blend_shares, learn_blend
 from perceiver_pytorch.training.table.build import build_model, with_heads
 from perceiver_pytorch.training.table.data_checkpoint import DataCheckpoint
 from perceiver_pytorch.training.table.datasets import bad_rows
 from perceiver_pytorch.training.table.learning_rate import peak_learning_rate
 from perceiver_pytorch.training.table.module import TableModule
 from perceiver_pytorch.training.table.notes import change_notes, loss_lines, result_notes, waiting_note
+from perceiver_pytorch.training.table.partial_inputs import SAMPLE, subsets
 from perceiver_pytorch.training.table.prepare import TableData, prepare_table
 from perceiver_pytorch.training.table.rounds import plan_rounds
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import FitConfig, TrainingConfig
 
 EVALUATION_BATCH = 256
+_FOR_BLEND = 0.4  # share of the time left once training is over
 REPORT_SECONDS = 4.0
 """What the report takes, with the library that draws it."""
 
@@ -49,6 +52,7 @@ class TableTask:
     data: TableData
     train_loader: BatchLoader
     predictions: Predictions
+    doubts: list[str]
 
     def __init__(self, config: FitConfig, table: TableLike | None = None, *, deadline: Deadline | None = None) -> None:
         self.config = config
@@ -106,11 +110,8 @@ class TableTask:
             len(train), rounds.batch_size, self.training.seed, steps=rounds.length, parts=parts, window=window
         )
         self.train_loader = BatchLoader(train, order, fill=True)
-        _, measured = self._measured()
-        batches = -(-len(measured) // EVALUATION_BATCH)
-        modalities = [modality.name for modality in self.data.spec.modalities]
         return Loaders(
-            measured=(batches * len(evaluation.subsets(modalities)), batches),
+            measured=self._batches_after_training(),
             closing=REPORT_SECONDS,
             train=self.train_loader,
             val=in_order(datasets["val"], EVALUATION_BATCH),
@@ -120,6 +121,28 @@ class TableTask:
             choosing=rounds.choosing,
             callbacks=[DataCheckpoint(self.train_loader, datasets)],
         )
+
+    def _batches_after_training(self) -> tuple[int, int]:
+        """Batches that a model answers for its blend and for the result, at most and at least."""
+        rows, val = len(self._measured()[1]), len(self.data.datasets["val"])
+        names = [modality.name for modality in self.data.spec.modalities]
+        whole = -(-rows // EVALUATION_BATCH)
+        others = len(subsets(names)) - 1
+        blend = blend_batches(len(names), val, EVALUATION_BATCH) if self.training.head_weight else 0
+        return whole + others * -(-min(rows, SAMPLE) // EVALUATION_BATCH) + blend, whole
+
+    def complete(self, trained: Trained, reporter: Reporter) -> None:
+        """Learns from the validation rows how much heads count."""
+        model, limit = trained.module.model, trained.deadline
+        with reporter.step("weighing what reads one modality"):
+            learn_blend(
+                model,
+                self.data.datasets["val"],
+                batch_size=EVALUATION_BATCH,
+                deadline=limit and Deadline(_FOR_BLEND * limit.left()),
+            )
+        if text := blend_note(model, self.data.spec):
+            reporter.say(text)
 
     def measure(self, trained: Trained, reporter: Reporter) -> dict[str, Any]:
         split, dataset = self._measured()
@@ -136,6 +159,9 @@ class TableTask:
             )
         if text := evaluation.combinations_left_out(dataset, metrics):
             reporter.warn(text)
+        self.doubts = evaluation.modality_warnings(self.data.spec.targets, metrics, module.choice)
+        for text in self.doubts:
+            reporter.warn(text)
         late = {name: rows for name, rows in self.data.datasets.items() if not rows.prepared}
         for line in told(loss_lines(late), "; the report has them"):
             reporter.warn(line)
@@ -144,6 +170,7 @@ class TableTask:
             "epochs": trained.epochs,
             "trained": trained.facts(),
             "stopped": trained.stopped,
+            "blend": blend_shares(module.model, self.data.spec),
             "parameters": sum(p.numel() for p in module.model.parameters()),
             "bad_rows": len(bad_rows(self.data.datasets)),
             "losses": [loss for name, rows in self.data.datasets.items() for loss in rows.losses.as_json(name)],
@@ -164,7 +191,10 @@ class TableTask:
             sizes={name: len(rows) for name, rows in datasets.items()},
             bad_rows=bad_rows(datasets),
             first=hardly_trained(metrics),
-            notes=result_notes(split, trained.stopped, trained.plan, self._unchosen()),
+            notes=[
+                *result_notes(split, trained.stopped, trained.plan, self._unchosen()),
+                *filter(None, [blend_note(trained.module.model, self.data.spec)]),
+            ],
             warnings=self._warnings(),
             data_notes=[*self.data.notes, *change_notes(datasets), waiting_note(waiting, datasets["train"])],
             summary=trained.module.model.summary(),
@@ -175,7 +205,7 @@ class TableTask:
 
     def _warnings(self) -> list[str]:
         """What was lost or is doubtful, a sentence each."""
-        return [*self.data.warnings, *loss_lines(self.data.datasets)]
+        return [*self.doubts, *self.data.warnings, *loss_lines(self.data.datasets)]
 
     def _unchosen(self) -> int | None:
         """How many validation rows there are, if they are too few to choose the best weights by."""
