@@ -38,6 +38,20 @@ def test_changed_cells_are_counted_by_split_and_modality():
     assert line == "1,100 of 1,200 train rows (rows 100, 101, 102, 103, 104 ..): cells of 'note' lost their end"
 
 
+def test_a_change_is_one_sentence_whatever_its_columns_and_splits():
+    images = [
+        SimpleNamespace(name=name, changes={"fit": "were resized"}, harmless={"fit"}) for name in ("left", "right")
+    ]
+    datasets = {name: Rows(losses=Losses(images, 1200)) for name in ("train", "val")}
+    for row in range(20):
+        datasets["train"].losses.count(row, [("left", Change("fit")), ("right", Change("fit"))])
+    alike = "20 of 20 train rows: cells of 'left', 'right' were resized."
+    assert change_notes(datasets) == [alike]
+    datasets["val"].losses.count(30, [("right", Change("fit"))])
+    (text,) = change_notes(datasets)
+    assert text == "up to 20 of 20 train, 1 of 1 val rows: cells of 'left', 'right' were resized."
+
+
 def test_waiting_is_a_share_of_the_time():
     assert waiting_note(Waiting(1.0, 4.0), Rows(prepared=True)) == (
         "Training waited for data in 25.0% of its 4 s; rows were kept decoded in memory."

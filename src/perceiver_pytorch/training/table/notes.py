@@ -5,6 +5,8 @@ from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.loading import Waiting
 from perceiver_pytorch.training.run.planning import Plan
 
+_SHOWN = 5  # columns that a sentence names
+
 
 def reading_notes(table: TableLike, datasets: dict[str, TableDataset]) -> list[str]:
     """How a table that is too large for memory was read."""
@@ -29,8 +31,21 @@ def written_notes(spec: InputSpec) -> list[str]:
 
 
 def change_notes(datasets: dict[str, TableDataset]) -> list[str]:
-    """What was done to cells to make them fit, and loses nothing; a sentence per split, column and change."""
-    return [f"{line}." for name, dataset in datasets.items() for line in dataset.losses.lines(name, harmless=True)]
+    """What was done to cells to make them fit, and loses nothing; a sentence per change, for all columns and splits."""
+    changed: dict[str, dict[str, dict[str, int]]] = {}
+    for split, dataset in datasets.items():
+        for count in dataset.losses.counts(harmless=True):
+            changed.setdefault(count.text, {}).setdefault(split, {})[count.column] = count.rows
+    return [_change_note(text, splits, datasets) for text, splits in changed.items()]
+
+
+def _change_note(text: str, splits: dict[str, dict[str, int]], datasets: dict[str, TableDataset]) -> str:
+    """The sentence for one change, of {split: {column: rows}}."""
+    columns = sorted({column for rows in splits.values() for column in rows})
+    of = [f"{max(rows.values()):,} of {datasets[split].losses.rows:,} {split}" for split, rows in splits.items()]
+    alike = all(len({*rows.values()}) == 1 and len(rows) == len(columns) for rows in splits.values())
+    named = listed([repr(column) for column in columns], _SHOWN)
+    return f"{'' if alike else 'up to '}{', '.join(of)} rows: cells of {named} {text}."
 
 
 def loss_lines(datasets: dict[str, TableDataset]) -> list[str]:
