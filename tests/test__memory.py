@@ -34,6 +34,35 @@ def test_containers_leave_less(system, own, files):
     assert memory.free_memory() == 0
 
 
+@pytest.mark.parametrize(
+    ("own", "files", "cores"),
+    [
+        ("0::/a/b", {"a/cpu.max": "250000 100000", "a/b/cpu.max": "max 100000"}, 3),
+        (
+            "4:cpu,cpuacct:/a",
+            {"cpu,cpuacct/a/cpu.cfs_quota_us": "50000", "cpu,cpuacct/a/cpu.cfs_period_us": "100000"},
+            1,
+        ),
+        ("4:cpu:/a", {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"}, 8),
+        ("4:memory:/a", {"memory/a/cpu.max": "100000 100000"}, 8),
+    ],
+)
+def test_containers_leave_less_cores(system, monkeypatch, own, files, cores):
+    monkeypatch.setattr(memory.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    assert memory.usable_cores() == 8
+    system["/proc/self/cgroup"] = own + "\n"
+    system |= {f"/sys/fs/cgroup/{name}": text for name, text in files.items()}
+    assert memory.usable_cores() == cores
+
+
+def test_where_the_system_says_nothing_of_affinity_all_cores_count(system, monkeypatch):
+    monkeypatch.delattr(memory.os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(memory.os, "cpu_count", lambda: 6)
+    assert memory.usable_cores() == 6
+    monkeypatch.setattr(memory.os, "cpu_count", lambda: None)
+    assert memory.usable_cores() == 1
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
 def test_a_limit_on_addresses_counts(monkeypatch):
     import resource

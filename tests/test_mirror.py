@@ -35,7 +35,6 @@ ELSEWHERE = {
     **dict.fromkeys(("models.text.ar_cache", "models.text.generation"), GENERATES),
     "nn.heads.base": "nn/heads/test_pooled.py: what every head promises",
     "nn.linear": "ops/test_linear.py: the operator that it calls",
-    "training.run.accelerator": "tables/test_run.py: what a run's model is moved by",
     "training.language.module": "training/language/test_task.py: seen through whole runs",
     "training.run.loaders": "training/run/test_job.py: what its task gives",
     "training.run.loop": "training/run/test_job.py: run by jobs alone",

@@ -315,7 +315,7 @@ def test_several_targets_may_be_missing_but_not_all(tmp_path):
 
 def test_processes_are_started_where_it_pays(tmp_path, monkeypatch):
     def asked(count=20, seconds=1.0, cores=4, **options):
-        monkeypatch.setattr(dataset.os, "cpu_count", lambda: cores)
+        monkeypatch.setattr(dataset, "usable_cores", lambda: cores)
         data = numbers(tmp_path, 20, **options)
         data.rows = data.rows[:count]
         data.__dict__["_usual_row"] = dataset.UsualRow(604.0, seconds)
@@ -324,7 +324,7 @@ def test_processes_are_started_where_it_pays(tmp_path, monkeypatch):
     assert asked() == 4
     assert asked(cores=99) == 8
     assert asked(cores=2) == 2
-    assert asked(cores=1) == asked(cores=None) == 0
+    assert asked(cores=1) == 0
     assert asked(workers=1) == 1
     assert asked(workers=0) == 0
     assert asked(count=16) == 0

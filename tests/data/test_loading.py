@@ -96,13 +96,11 @@ def test_waiting_is_measured_from_the_first_batch_to_the_end(tmp_path, monkeypat
 
 
 def test_workers_are_those_that_are_worth_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(loading.os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(loading, "usable_cores", lambda: 3)
     data = dataset(tmp_path, workers=None)
     assert loading._workers(data) == 3
-    monkeypatch.setattr(loading.os, "cpu_count", lambda: 99)
+    monkeypatch.setattr(loading, "usable_cores", lambda: 99)
     assert loading._workers(data) == 8
-    monkeypatch.setattr(loading.os, "cpu_count", lambda: None)
-    assert loading._workers(data) == 1
     data.prepared = True
     assert loading._workers(data) == 0
     data.workers = 2

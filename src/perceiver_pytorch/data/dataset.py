@@ -1,7 +1,6 @@
 """The rows of a table as a PyTorch data set of encoded samples."""
 
 import copy
-import os
 import time
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -12,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import Dataset
 
+from perceiver_pytorch._memory import usable_cores
 from perceiver_pytorch._processes import DecodingMemoryError
 from perceiver_pytorch.data.cell_memory import CELL_BYTES
 from perceiver_pytorch.data.cells import Where, cell_key, of_the_cell, reason_of
@@ -241,7 +241,7 @@ class TableDataset(Dataset[Sample]):
 
     def _preparing_workers(self) -> int:
         """Processes that are worth starting to decode all rows."""
-        workers = min(MAX_WORKERS, os.cpu_count() or 1) if self.workers is None else self.workers
+        workers = min(MAX_WORKERS, usable_cores()) if self.workers is None else self.workers
         if workers < (2 if self.workers is None else 1) or len(self) <= _MEASURED:
             return 0
         return workers if len(self) * self._usual_row.seconds > _WORTH_WORKERS else 0

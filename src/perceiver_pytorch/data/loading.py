@@ -1,12 +1,12 @@
 """Batches of a data set's rows, decoded here or in worker processes, and how long they were waited for."""
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
+from perceiver_pytorch._memory import usable_cores
 from perceiver_pytorch.data.batch import Batch, collate
 from perceiver_pytorch.data.dataset import BadRow, TableDataset
 from perceiver_pytorch.data.errors import DataError
@@ -144,7 +144,7 @@ def _workers(dataset: TableDataset) -> int:
     """What was asked for; else none where all rows are kept decoded, and one per core where not."""
     if dataset.workers is not None:
         return dataset.workers
-    return 0 if dataset.prepared else min(MAX_WORKERS, os.cpu_count() or 1)
+    return 0 if dataset.prepared else min(MAX_WORKERS, usable_cores())
 
 
 def _start_worker(worker: int) -> None:

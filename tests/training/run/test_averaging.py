@@ -76,7 +76,7 @@ def test_half_precision_is_averaged_in_full():
     averaged, it = AveragedWeights(0.99), module(dtype=torch.bfloat16)
     trained(averaged, it, 2)
     assert averaged.average["layer.weight"].dtype == torch.float32
-    averaged.swap(it)
+    averaged.swap()
     assert it.model.layer.weight.dtype == torch.bfloat16
     assert torch.equal(it.model.layer.weight, averaged_weights(it.model)["layer.weight"])
 

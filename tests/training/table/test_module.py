@@ -1,4 +1,5 @@
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -69,14 +70,14 @@ def blended(spec, **training):
 def test_heads_add_their_loss_and_always_see_their_modality(spec_and_batch, monkeypatch):
     spec, batch = spec_and_batch
     trained = blended(spec, head_weight=0.25, token_dropout=1.0, label_smoothing=0.0).eval()
-    logged = logging(trained, monkeypatch)
+    logging(trained, monkeypatch)
     loss = trained.training_step(batch, 0)
     tokens = tokens_of(trained.model, batch)
     nothing = {name: dataclasses.replace(each, mask=torch.zeros(ROWS, 1).bool()) for name, each in tokens.items()}
     parts = trained.model.parts(tokens, nothing)
     trunk, head = (trained._loss(trained.model.named(answers), batch.targets, 0.0) for answers in parts.answers)
     torch.testing.assert_close(loss, trunk + 0.25 * head)
-    torch.testing.assert_close(logged["train_loss"][0], trunk)
+    torch.testing.assert_close(trained.train_loss.compute(), trunk)
     loss.backward()
     assert all(parameter.grad is not None for parameter in trained.model.heads.parameters())
 
@@ -120,16 +121,20 @@ def test_a_step_logs_its_loss_and_the_mean_over_rows(spec_and_batch, monkeypatch
     monkeypatch.setattr(
         trained, "_loss", lambda outputs, encoded, smoothing: seen.append(smoothing) or torch.tensor(next(losses))
     )
+    monkeypatch.setattr(type(trained), "global_step", 9)  # of every tenth step
     trained.training_step(batch, 0)
     few = dataclasses.replace(
         batch, rows=batch.rows[:8], inputs={name: values[:8] for name, values in batch.inputs.items()},
         masks={name: values[:8] for name, values in batch.masks.items()},
         coordinates={name: values[:8] for name, values in batch.coordinates.items()},
     )  # fmt: skip
+    monkeypatch.setattr(type(trained), "global_step", 10)
     assert trained.training_step(few, 1).item() == 4.0
     assert seen == [0.25, 0.25]
-    assert logged["train_loss"][1] == {"prog_bar": True, "on_step": True, "on_epoch": False}
-    assert logged["train_loss_epoch"][1] == {"on_step": False, "on_epoch": True}
+    assert logged["train_loss"] == (1.0, {"prog_bar": True, "on_step": True, "on_epoch": False})
+    trained._trainer = SimpleNamespace(state=SimpleNamespace(fn="fit"))
+    trained.on_validation_epoch_start()
+    assert logged["train_loss_epoch"] == ((24 * 1.0 + 8 * 4.0) / 32, {})
     assert trained.train_loss.compute().item() == (24 * 1.0 + 8 * 4.0) / 32
     assert {"train_loss.mean_value", "train_loss.weight"} <= set(trained.state_dict())
 

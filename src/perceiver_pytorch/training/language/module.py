@@ -29,8 +29,6 @@ class LanguageModule(Resumable):
         self.model = model
         self.objective = objective
         self.config = config
-        self.train_loss = MeanMetric()
-        self.train_loss.persistent(True)  # a run that is stopped within an epoch goes on with that epoch's mean
         self.val_loss = MeanMetric()
         self.val_bits = MeanMetric()
 
@@ -43,9 +41,7 @@ class LanguageModule(Resumable):
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         loss = self(batch)
-        self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=False)
-        self.train_loss.update(loss.detach())
-        self.log("train_loss_epoch", self.train_loss, on_step=False, on_epoch=True)
+        self.learned(loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:

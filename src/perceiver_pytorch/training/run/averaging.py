@@ -27,6 +27,7 @@ class AveragedWeights(pl.Callback):
     def __init__(self, decay: float) -> None:
         self.decay = decay
         self.average: dict[str, Tensor] = {}
+        self._weights: list[Tensor] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         weights = averaged_weights(pl_module.model)
@@ -34,19 +35,19 @@ class AveragedWeights(pl.Callback):
             self.average = {name: self.average[name].to(weight.device) for name, weight in weights.items()}
         else:
             self.average = {name: _wide(weight).clone() for name, weight in weights.items()}
+        self._weights = list(weights.values())  # to look for them takes longer than to average them
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
         step = trainer.global_step
         decay = min(self.decay, (1 + step) / (10 + step))
-        weights = averaged_weights(pl_module.model).values()
-        torch._foreach_lerp_(list(self.average.values()), [_wide(weight) for weight in weights], 1 - decay)
+        torch._foreach_lerp_(list(self.average.values()), [_wide(weight) for weight in self._weights], 1 - decay)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.swap(pl_module)
+        self.swap()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.swap(pl_module)
+        self.swap()
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         checkpoint[AVERAGED] = self.average
@@ -55,10 +56,9 @@ class AveragedWeights(pl.Callback):
         self.average = dict(checkpoint[AVERAGED])
 
     @torch.no_grad()
-    def swap(self, module: Any) -> None:
+    def swap(self) -> None:
         """Exchanges the module's weights and their average."""
-        for name, weight in averaged_weights(module.model).items():
-            average = self.average[name]
+        for weight, average in zip(self._weights, self.average.values(), strict=False):  # of no step there are none
             own = _wide(weight).clone()
             weight.copy_(average)
             average.copy_(own)

@@ -13,6 +13,9 @@ from perceiver_pytorch.training.run.checkpoints import Checkpoints
 from perceiver_pytorch.training.run.divergence import all_finite, diverged
 from perceiver_pytorch.training.run.history import read_history, round_of, write_history
 
+_DRAWN = 5
+"""Steps after which the progress bar is drawn, which takes milliseconds."""
+
 
 class TrainingStopped(Exception):  # noqa: N818  (no error: training ends as asked)
     """Training was asked to stop and has saved its state."""
@@ -173,7 +176,7 @@ def _progress_bar(history: History) -> pl.Callback:
             name = "Epoch" if history.pass_steps == self.trainer.num_training_batches else "Round"
             return f"{name} {current_epoch + 1}/{self.trainer.max_epochs}".ljust(len(self.validation_description))
 
-    return Bar(leave=False)
+    return Bar(refresh_rate=_DRAWN, leave=False)
 
 
 def quiet_lightning() -> None:

@@ -42,6 +42,7 @@ class Progress:
         plan: how many steps the time limit leaves; None: there is no limit, or it is not known yet.
         complete: training has come to its end.
         step: steps done.
+        seconds: that training took, with its validations, up to this checkpoint; runs of early versions did not count.
     """
 
     epoch: int = 0
@@ -51,6 +52,7 @@ class Progress:
     step: int = 0
     best_loss: float = math.nan
     plan: Plan | None = None
+    seconds: float = 0.0
 
     @classmethod
     def of(cls, checkpoint: Mapping[str, Any]) -> "Progress":
@@ -116,9 +118,17 @@ class Checkpoints(Checkpoint):
         self.check_held = check_held
         self.progress = Progress()
         self._saved_at = (time.monotonic(), 0)
+        self._counted_at = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._saved_at = (time.monotonic(), trainer.global_step)
+        self._counted_at = time.monotonic()
+
+    def count(self) -> None:
+        """Adds the seconds since the last time."""
+        now = time.monotonic()
+        self.progress = replace(self.progress, seconds=self.progress.seconds + now - self._counted_at)
+        self._counted_at = now
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -147,6 +157,7 @@ class Checkpoints(Checkpoint):
         self.check_held()
         if not all_finite(pl_module):
             raise diverged(pl_module, "a weight is not finite", trainer.global_step)
+        self.count()
         checkpoint[_KEY] = asdict(self.progress)
 
     def on_load_checkpoint(

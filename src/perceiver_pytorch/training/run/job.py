@@ -12,6 +12,7 @@ import torch
 from perceiver_pytorch._files import DiskFullError, is_disk_full
 from perceiver_pytorch._processes import DecodingMemoryError, worded_deaths
 from perceiver_pytorch._settings import Settings
+from perceiver_pytorch.training.run.accelerator import on_own_cores
 from perceiver_pytorch.training.run.checkpoints import Progress, load_state
 from perceiver_pytorch.training.run.divergence import DivergedError
 from perceiver_pytorch.training.run.durations import Deadline
@@ -42,6 +43,7 @@ class Trained:
         passes: the same in passes over the train rows.
         best_epoch: passes over the train rows (rounds, where there are none) at the end of the round that they are of;
             None: they are those of the last step, within a round.
+        seconds: that training took, with its validations.
         plan: how many steps the time limit left, if there was one.
         deadline: the end of the job, if there is one.
     """
@@ -52,6 +54,7 @@ class Trained:
     steps: int
     passes: float
     best_epoch: float | None
+    seconds: float = 0.0
     plan: Plan | None = None
     deadline: Deadline | None = None
 
@@ -75,6 +78,7 @@ class Trained:
             steps=steps,
             passes=passes,
             best_epoch=None if best is None else passes,
+            seconds=ended.progress.seconds,
             plan=ended.progress.plan,
             deadline=deadline,
         )
@@ -185,7 +189,7 @@ def run_job(
         KeyboardInterrupt: for Ctrl-C or SIGTERM outside of training, or the second one during it.
     """
     reporter = reporter or Reporter()
-    with run.writing(), handling(interrupt):
+    with run.writing(), handling(interrupt), on_own_cores():
         worth_resuming = resume
         try:
             if not resume:

@@ -10,8 +10,9 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim import Optimizer
-from torchmetrics import Metric
+from torchmetrics import MeanMetric, Metric
 
 from perceiver_pytorch.training.run.averaging import AveragedWeights
 from perceiver_pytorch.training.run.callbacks import (
@@ -35,6 +36,8 @@ from perceiver_pytorch.training.run.settings import TrainingSettings
 from perceiver_pytorch.training.run.time_limit import TimeLimit
 
 INTERRUPTED = "interrupted"
+_LOGGED = 10
+"""Steps of which one is logged."""
 
 
 class Resumable(pl.LightningModule):
@@ -78,6 +81,8 @@ class Resumable(pl.LightningModule):
     def __init__(self, seed: int) -> None:
         super().__init__()
         self.seed = seed
+        self.train_loss = MeanMetric()
+        self.train_loss.persistent(True)  # a run that is stopped within a round goes on with that round's mean
         self._batch: Any = None
         self._step_loss = torch.zeros(())
 
@@ -92,8 +97,22 @@ class Resumable(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Dropout of a step depends on the step alone, so that a resumed run repeats it.
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        seed = self.seed * 1_000_003 + self.global_step
+        if self.device.type == "cpu":
+            torch.default_generator.manual_seed(seed)
+        else:  # this takes milliseconds where an accelerator is not in use: it is remembered for then, with a traceback
+            torch.manual_seed(seed)
         self._batch = batch
+
+    def learned(self, loss: torch.Tensor, rows: int = 1) -> None:
+        """Takes note of a step's loss, the mean over so many rows; not every one is logged, for that takes time."""
+        self.train_loss.update(loss.detach(), rows)
+        if (self.global_step + 1) % _LOGGED == 0:
+            self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=False)
+
+    def on_validation_epoch_start(self) -> None:
+        if self.trainer.state.fn == TrainerFn.FITTING and self.train_loss.update_called:
+            self.log("train_loss_epoch", self.train_loss.compute())
 
     def on_before_backward(self, loss: torch.Tensor) -> None:
         self._step_loss = loss.detach()
@@ -208,7 +227,8 @@ def run_loop(
             trainer.fit(module, loaders.train, loaders.val, ckpt_path=last, weights_only=True)
     except TrainingStopped as stop:
         for averaged in averaging:
-            averaged.swap(module)
+            averaged.swap()
+        checkpoints.count()
         return Ended(str(stop), replace(checkpoints.progress, step=trainer.global_step))
     except DivergedError as error:
         run.write_divergence(error.divergence)
@@ -220,6 +240,7 @@ def run_loop(
             raise
         with of_this_run(last):
             raise
+    checkpoints.count()
     return Ended(None, replace(checkpoints.progress, step=trainer.global_step))
 
 
@@ -277,7 +298,7 @@ def _trainer(
         callbacks=callbacks,
         plugins=[WholeCheckpoints()],
         logger=logger,
-        log_every_n_steps=max(1, min(50, len(loaders.train))),
+        log_every_n_steps=_LOGGED,
         num_sanity_val_steps=0,
         enable_progress_bar=bar,
         enable_model_summary=False,

@@ -77,8 +77,9 @@ def build_optimizer(model: nn.Module, config: TrainingSettings, lr: float) -> Op
     ]
     if config.optimizer == "lamb":
         return Lamb(groups, lr=lr)
+    fused = not config.precision.startswith("16")  # scaled gradients would be unscaled by it, after they were clipped
     # A short memory of the squares (0.98) follows the fast changes early in training.
-    return AdamW(groups, lr=lr, betas=(0.9, 0.98))
+    return AdamW(groups, lr=lr, betas=(0.9, 0.98), fused=fused)
 
 
 def build_schedule(

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from perceiver_pytorch.data import Batch, InputSpec
 from perceiver_pytorch.data.choice import PLAIN
@@ -47,8 +46,6 @@ class TableModule(Resumable):
         for i, target in enumerate(self.targets):  # buffers, so that they move with the model
             weights = target.balanced_weights() if self.choice.balanced else None
             self.register_buffer(f"weights_{i}", weights, persistent=False)
-        self.train_loss = MeanMetric()
-        self.train_loss.persistent(True)  # a run that is stopped within an epoch goes on with that epoch's mean
         self._seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
 
     @property
@@ -71,9 +68,7 @@ class TableModule(Resumable):
             others = {name: values[mixture.partner] for name, values in batch.targets.items()}
             targets = [(mixture.share, batch.targets), (1 - mixture.share, others)]
         loss, heads = self._losses(seen, targets)
-        self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=False)
-        self.train_loss.update(loss.detach(), len(batch.rows))
-        self.log("train_loss_epoch", self.train_loss, on_step=False, on_epoch=True)
+        self.learned(loss, len(batch.rows))
         return loss if heads is None else loss + self.config.head_weight * heads
 
     def _losses(self, seen: Batch, targets: Sequence[tuple[float, dict[str, Tensor]]]) -> tuple[Tensor, Tensor | None]:

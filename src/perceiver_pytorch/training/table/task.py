@@ -175,7 +175,7 @@ class TableTask:
             "bad_rows": len(bad_rows(self.data.datasets)),
             "losses": [loss for name, rows in self.data.datasets.items() for loss in rows.losses.as_json(name)],
             "warnings": self._warnings(),
-            "train_seconds": round(waiting.seconds, 3),
+            "train_seconds": round(trained.seconds, 3),
             "data_wait_share": round(waiting.share, 4),
         }
 
