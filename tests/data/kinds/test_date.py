@@ -72,7 +72,10 @@ def test_elapsed_time_is_standardised_clipped_and_masked(tmp_path):
     spec = DatesSpec.fit("dates", {"a": days, "b": [None] * 20})
     encoded = spec.encode({"a": "2020-01-02", "b": None}, WHERE)
     assert encoded.values[0, 0] == pytest.approx(0)
-    assert encoded.mask.tolist() == [True, False]
+    assert encoded.mask is None
+    assert encoded.values[1].tolist() == [0.0] * 12 + [1.0]  # missing, as in the train rows
+    full = DatesSpec.fit("dates", {"a": days[:2], "b": days[:2]})
+    assert full.encode({"a": "2020-01-02", "b": None}, WHERE).mask.tolist() == [True, False]
     assert spec.encode({"a": None, "b": ""}, WHERE) is None
     assert spec.encode({"a": "9999-12-31", "b": None}, WHERE).changes == (Change("clipped", "a", "9999-12-31"),)
 
@@ -125,11 +128,21 @@ def test_moments_of_dates():
     first, second = datetime.datetime(2020, 1, 1), datetime.datetime(2020, 1, 3)
     spec = DatesSpec.fit("dates", {"a": [first, None, second], "b": [None], "c": [first, first]})
     assert (spec.means, spec.stds) == ((18263.0, 0.0, 18262.0), (1.0, 1.0, 1.0))
-    assert (spec.channels, spec.axes, spec.name, spec.columns) == (12, (3,), "dates", ("a", "b", "c"))
+    assert (spec.channels, spec.axes, spec.name, spec.columns) == (13, (3,), "dates", ("a", "b", "c"))
     near = DatesSpec.fit("dates", {"a": [first, first + datetime.timedelta(seconds=1)]})
     assert near.stds[0] == pytest.approx(0.5 / 86400, rel=1e-3)
     assert spec.note() == ("mostly 2020-01-01 to 2020-01-03, 1969-12-31 to 1970-01-02, 2019-12-31 to 2020-01-02")
     assert DatesSpec("dates", ("a",), (1e9,), (1.0,)).note() == "mostly ? to ?"
+
+
+def test_dates_of_an_early_version_are_read_as_they_were():
+    spec = DatesSpec("dates", ("a", "b"), (0.0, 0.0), (1.0, 1.0))
+    assert (spec.channels, spec.model_input().stem) == (12, None)
+    assert spec.encode({"a": "1970-01-02", "b": None}, WHERE).mask.tolist() == [True, False]
+    now = DatesSpec.fit("dates", {"a": [datetime.datetime(2020, 1, 1)]})
+    assert now.model_input().stem == {"name": "numbers", "columns": 1, "input_channels": 13}
+    with pytest.raises(ValueError, match=r"^gaps must have one entry per column$"):
+        DatesSpec("dates", ("a", "b"), (0.0, 0.0), (1.0, 1.0), (True,))
 
 
 def test_ten_deviations_are_kept():

@@ -1,6 +1,7 @@
 """All date columns together: when it was, and where that is in the year, the week and the day."""
 
 import calendar
+import dataclasses
 import datetime
 import math
 from collections.abc import Mapping, Sequence
@@ -10,33 +11,44 @@ from typing import Any, ClassVar
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
-from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec, StandardisedSpec
+from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec, ModelInput, StandardisedSpec
 from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.train_rows import TrainRows
 from perceiver_pytorch.data.values import as_date
 
 _CLIP = 10.0  # standard deviations: one absurd date must not swamp a batch
+_PARTS = 12  # values of a token: 2 of the elapsed time, a sine and a cosine of 5 shares
 _EPOCH = datetime.datetime(1970, 1, 1)
 
 
 @dataclass(frozen=True)
 class DatesSpec(StandardisedSpec):
-    """The date columns as tokens `(number of columns, 12)`.
+    """The date columns as tokens `(number of columns, 13)`.
 
-    A token has the elapsed time and the year, standardised, and as sine and cosine the part of the year, the month, the
-    day of the month, the weekday and the time of day.
+    A token has the elapsed time and the year, standardised, as sine and cosine the part of the year, the month, the day
+    of the month, the weekday and the time of day, and 1 where the date is missing.
 
     Attributes:
         name: the modality's name.
         columns: the columns, in token order.
         means, stds: of each column, in days since 1970-01-01 (UTC).
+        gaps: whether a column's date is missing in some train rows: then a missing one is a token, which the model has
+            learned something about; else it is masked. Empty, as in runs of early versions: all are masked, and a token
+            does not say whether its date is missing.
     """
+
+    gaps: tuple[bool, ...] = ()
 
     kind: ClassVar[str] = "date"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.gaps) not in (0, len(self.columns)):
+            raise ValueError("gaps must have one entry per column")
+
     @property
     def channels(self) -> int:
-        return 12
+        return _PARTS + bool(self.gaps)
 
     @classmethod
     def fit(cls, name: str, dates: Mapping[str, Sequence[datetime.datetime | None]]) -> "DatesSpec":
@@ -44,15 +56,16 @@ class DatesSpec(StandardisedSpec):
         days = [np.array([_days(date) for date in column if date is not None]) for column in dates.values()]
         means = tuple(float(column.mean()) if len(column) else 0.0 for column in days)
         stds = tuple(float(column.std()) if len(column) and column.std() > 1e-6 else 1.0 for column in days)
-        return cls(name, tuple(dates), means, stds)
+        return cls(name, tuple(dates), means, stds, tuple(None in column for column in dates.values()))
 
     def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
-        """float32 (columns, 12); a missing date is masked; None if all are missing.
+        """float32 (columns, channels); None if all are missing.
 
-        A date further than 10 standard deviations from the train rows' is taken as that far.
+        A missing date is 0 and masked, or is its column's token for it. A date further than 10 standard deviations from
+        the train rows' is taken as that far.
         """
         values = np.zeros(self.shape, dtype=np.float32)
-        mask = np.ones(len(self.columns), dtype=bool)
+        there = np.ones(len(self.columns), dtype=bool)
         changes = []
         for i, column in enumerate(self.columns):
             try:
@@ -60,17 +73,25 @@ class DatesSpec(StandardisedSpec):
             except ValueError as error:
                 raise where.error(column, str(error)) from error
             if date is None:
-                mask[i] = False
+                there[i] = False
                 continue
             elapsed = (_days(date) - self.means[i]) / self.stds[i]
             if abs(elapsed) > _CLIP:
                 changes.append(Change("clipped", column, str(row[column])))
             year = (date.year - 1970 - self.means[i] / 365.2425) / max(1.0, self.stds[i] / 365.2425)
             values[i, :2] = np.clip([elapsed, year], -_CLIP, _CLIP)
-            values[i, 2:] = [part for share in _shares(date) for part in _circle(share)]
-        if not mask.any():
+            values[i, 2:_PARTS] = [part for share in _shares(date) for part in _circle(share)]
+        if not there.any():
             return None
+        mask = there
+        if self.gaps:
+            values[:, _PARTS] = ~there
+            mask = there | np.array(self.gaps)
         return Encoded(values, None if mask.all() else mask, changes=tuple(changes))
+
+    def model_input(self) -> ModelInput:
+        stem = {"name": "numbers", "columns": len(self.columns), "input_channels": self.channels}
+        return dataclasses.replace(super().model_input(), stem=stem if self.gaps else None)
 
     def note(self) -> str:
         spans = [(_date(mean - std), _date(mean + std)) for mean, std in zip(self.means, self.stds, strict=True)]
