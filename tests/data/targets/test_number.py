@@ -1,6 +1,7 @@
 """Metrics of numbers against scikit-learn; numbers in their unit, and dates."""
 
 import datetime
+import math
 
 import numpy as np
 import pytest
@@ -42,7 +43,94 @@ def test_metrics_of_numbers_are_scikit_learns_in_their_unit(generator):
     assert values["rmse"] == pytest.approx(sk.root_mean_squared_error(truth, given))
     assert values["r2"] == pytest.approx(sk.r2_score(truth, given))
     assert values["baseline_mae"] == pytest.approx(np.abs(truth - 100).mean())
+    assert values["mape"] == pytest.approx(sk.mean_absolute_percentage_error(truth, given))
     assert NUMBER.measured(outputs[:1], encoded[:1])["r2"] is None
+
+
+def test_errors_are_shares_only_of_amounts():
+    zero = torch.tensor([0.0, -5.0])
+    assert NUMBER.measured(torch.zeros(2, 1), zero)["mape"] is None
+    assert NumberTarget("n", 18000.0, 2.0, "day").measured(torch.zeros(2, 1), torch.zeros(2))["mape"] is None
+    assert NumberTarget("n", -5.0, 1.0).measured(torch.zeros(2, 1), torch.zeros(2))["mape"] is None
+
+
+def prices(count=400):
+    return np.exp(np.random.default_rng(0).normal(5, 1, count))
+
+
+def test_skewed_amounts_are_learned_by_their_logarithm():
+    cells = prices()
+    target = NumberTarget.fit("n", cells.tolist())
+    assert (target.log_mean, target.log_std) == (
+        pytest.approx(np.log(cells).mean()),
+        pytest.approx(np.log(cells).std()),
+    )
+    assert target.greatest == cells.max()
+    assert target.note().endswith(", learned by its logarithm, since most are small")
+    outputs = torch.tensor((np.log(cells[:, None]) - target.log_mean) / target.log_std)
+    np.testing.assert_allclose(target.values(outputs)[:, 0], cells, rtol=1e-6)
+    encoded = torch.tensor([float(target.encode(cell)) for cell in cells])
+    assert target.measured(outputs, encoded)["r2"] == pytest.approx(1)
+    assert target.measured(outputs, encoded)["mape"] == pytest.approx(0, abs=1e-4)
+    assert target.values(torch.full((1, 1), 99.0)).item() == pytest.approx(2 * cells.max())
+
+
+@pytest.mark.parametrize(
+    ("cells", "logs"),
+    [
+        (prices(), True),
+        (np.floor(prices() / 50), True),  # counts, some of them 0
+        (-prices(), False),
+        (prices() - 1e3, False),
+        (np.linspace(1, 100, 400), False),
+        (100 - np.linspace(0, 9.9, 400) ** 2, False),  # skewed to the other side
+    ],
+)
+def test_only_skewed_amounts_are(cells, logs):
+    assert bool(NumberTarget.fit("n", cells.tolist()).log_std) is logs
+
+
+def test_the_least_deviance_has_the_mean():
+    target = NumberTarget.fit("n", prices().tolist())
+    encoded = torch.tensor([float(target.encode(cell)) for cell in (10.0, 0.0, 800.0)])
+    output = torch.zeros(1, 1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([output], max_iter=100)
+
+    def step():
+        optimizer.zero_grad()
+        loss = target.loss(output.expand(3, 1), encoded)
+        loss.backward()
+        return loss
+
+    optimizer.step(step)
+    assert target.values(output.detach()).item() == pytest.approx(270, rel=1e-3)
+
+
+def test_the_deviance_is_the_squared_error_near_its_least():
+    target = NumberTarget("n", 100.0, 20.0, log_mean=4.6, log_std=0.2, greatest=200.0)
+    outputs = torch.tensor([[(math.log(truth + 1) - 4.6) / 0.2] for truth in (100, 120)])
+    encoded = torch.tensor([0.0, 1.0])
+    expected = (0.05**2 * 100 / 101 + 0.05**2 * 100 / 121) / 2
+    assert target.loss(outputs, encoded).item() == pytest.approx(expected, rel=0.02)
+    exact = torch.tensor([[(math.log(truth) - 4.6) / 0.2] for truth in (100, 120)])
+    assert target.loss(exact, encoded).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_far_too_large_an_answer_has_a_finite_loss_and_gradient():
+    target = NumberTarget.fit("n", prices().tolist())
+    output = torch.full((1, 1), 1e4, requires_grad=True)
+    loss = target.loss(output, torch.zeros(1))
+    loss.backward()
+    assert loss.isfinite()
+    assert 0 < output.grad.item() < math.inf
+
+
+def test_wrong_logarithms_are_named():
+    for values in ((0.0, -1.0, 1.0), (0.0, 1.0, 0.0)):
+        with pytest.raises(ValueError, match="log_std must be 0, or above 0 with a mean and a greatest number above 0"):
+            NumberTarget("n", 1.0, 1.0, "", *values)
+    with pytest.raises(ValueError, match="log_std must be 0"):
+        NumberTarget("n", -1.0, 1.0, "", 0.0, 1.0, 5.0)
 
 
 def test_dates_are_numbers_that_are_dates_again():
@@ -176,7 +264,7 @@ def test_every_score_has_an_interval_from_rows_drawn_anew():
     metrics = NUMBER.measured(outputs, encoded)
     found = NUMBER.intervals(metrics, outputs, encoded)
     assert {name: interval["method"] for name, interval in found.items()} == dict.fromkeys(
-        ("mae", "rmse", "r2"), "bootstrap"
+        ("mae", "rmse", "r2", "mape"), "bootstrap"
     )
     rng, truth, given = np.random.default_rng(1), encoded.numpy() * 20.0 + 100, outputs[:, 0].numpy() * 20.0 + 100
     draws = [rng.integers(200, size=200) for _ in range(400)]
@@ -184,6 +272,7 @@ def test_every_score_has_an_interval_from_rows_drawn_anew():
         ("mae", sk.mean_absolute_error),
         ("rmse", sk.root_mean_squared_error),
         ("r2", sk.r2_score),
+        ("mape", sk.mean_absolute_percentage_error),
     ):
         low, high = np.quantile([score(truth[rows], given[rows]) for rows in draws], [0.025, 0.975])
         assert found[name]["low"] < metrics[name] < found[name]["high"]
@@ -191,4 +280,4 @@ def test_every_score_has_an_interval_from_rows_drawn_anew():
     same = torch.ones(4)
     metrics = NUMBER.measured(torch.tensor([[1.0], [2], [3], [4]]), same)
     assert metrics["r2"] is None
-    assert NUMBER.intervals(metrics, torch.tensor([[1.0], [2], [3], [4]]), same).keys() == {"mae", "rmse"}
+    assert NUMBER.intervals(metrics, torch.tensor([[1.0], [2], [3], [4]]), same).keys() == {"mae", "rmse", "mape"}

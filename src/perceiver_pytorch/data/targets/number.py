@@ -20,25 +20,38 @@ from perceiver_pytorch.data.values import as_date, as_number, is_infinite, reada
 _MANY = 20  # more different values than this are measurements if they are numbers
 _MAX_POINTS = 5000  # of a scatter plot
 _SECONDS_PER_DAY = 86400
+_SKEWED = 1.0  # skewness from which on a target that is never negative is learned by its logarithm
+_LEAST = 1e-6  # of the mean of the train rows: nearer to 0, a share of the number says nothing
+_FURTHEST = 2.0  # no such target is predicted to be so many times the greatest of the train rows
 
 
 @dataclass(frozen=True)
 class NumberTarget(Target):
-    """A number; encoded standardised by the train rows, NaN where unknown. The model gives it standardised.
+    """A number; encoded standardised by the train rows, NaN where unknown. The model gives it standardised, or its
+    logarithm.
+
+    Numbers that are never negative and mostly small, such as prices and counts, are learned by their logarithm: the
+    model gives it standardised, and the loss is the Poisson deviance. What has the least of it is the mean, as with the
+    squared error, so predictions need no correction when they are turned back (a mean of logarithms would be too low).
 
     Attributes:
         name: the column.
         mean, std: of the train rows, in the column's unit; of dates in days since 1970-01-01.
         dates: `"day"` where the cells are dates, `"second"` where they have a time of day; empty for numbers.
+        log_mean, log_std: of the logarithms of the train rows where the model gives those; else 0.
+        greatest: of the train rows where the model gives logarithms; else 0.
     """
 
     mean: float
     std: float
     dates: str = ""
+    log_mean: float = 0.0
+    log_std: float = 0.0
+    greatest: float = 0.0
 
     kind: ClassVar[str] = "number"
     plural: ClassVar[str] = "numbers"
-    titles: ClassVar[Mapping[str, str]] = {"mae": "MAE", "rmse": "RMSE", "r2": "R²"}
+    titles: ClassVar[Mapping[str, str]] = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "mape": "MAPE"}
     baseline: ClassVar[Baseline] = Baseline("mean of the train rows", "baseline_mae", "mae")
     scores: ClassVar[tuple[str, ...]] = ("r2",)
 
@@ -47,6 +60,11 @@ class NumberTarget(Target):
             raise ValueError(f"std must be positive, got {self.std}")
         if self.dates not in ("", "day", "second"):
             raise ValueError(f"dates must be 'day', 'second' or empty, got {self.dates!r}")
+        if self.log_std < 0 or (self.log_std and not min(self.mean, self.greatest) > 0):
+            raise ValueError(
+                "log_std must be 0, or above 0 with a mean and a greatest number above 0, got "
+                f"{self.log_std}, {self.mean} and {self.greatest}"
+            )
 
     @classmethod
     def recognises(cls, cells: Sequence[Any], separator: str | None) -> bool:
@@ -73,11 +91,13 @@ class NumberTarget(Target):
             raise ValueError(f"has one value only in the train rows ({mean:g}); there is nothing to learn")
         dates = all(isinstance(cell, datetime.date) for cell in cells)
         timed = any(isinstance(cell, datetime.datetime) for cell in cells)
-        return cls(name, mean, std, "" if not dates else "second" if timed else "day")
+        logs = () if dates else _logs(values)
+        return cls(name, mean, std, "" if not dates else "second" if timed else "day", *logs)
 
     def note(self) -> str:
         kind, unit = ("a date", " days") if self.dates else ("a number", "")
-        return f"{kind}, {self.text(self.mean)} ± {self.std:.4g}{unit}"
+        how = ", learned by its logarithm, since most are small" if self.log_std else ""
+        return f"{kind}, {self.text(self.mean)} ± {self.std:.4g}{unit}{how}"
 
     def cells(self, values: np.ndarray) -> np.ndarray:
         """Numbers in the column's unit as what the cells are: datetime64 where they are dates."""
@@ -103,26 +123,47 @@ class NumberTarget(Target):
         """In the column's unit; in double precision, since a unit may be large against the spread."""
         return standardised.double() * self.std + self.mean
 
+    def _predicted(self, outputs: Tensor) -> Tensor:
+        """What outputs mean in the column's unit, in double precision."""
+        if not self.log_std:
+            return self._decoded(outputs)
+        return (outputs.double() * self.log_std + self.log_mean).exp().clamp(max=_FURTHEST * self.greatest)
+
     def loss(
         self, outputs: Tensor, encoded: Tensor, *, weights: Tensor | None = None, label_smoothing: float = 0.0
     ) -> Tensor:
-        """Mean squared error, standardised."""
-        return F.mse_loss(outputs[:, 0], encoded)
+        """Mean squared error, standardised; of logarithms the Poisson deviance, which is about as large near its least:
+        the squared error of numbers whose variance is as large as their mean."""
+        if not self.log_std:
+            return F.mse_loss(outputs[:, 0], encoded)
+        spread = self.std / self.mean
+        truth = (encoded * spread + 1).clamp(min=0)  # in means of the train rows, as `log` is
+        log = outputs[:, 0] * self.log_std + (self.log_mean - math.log(self.mean))
+        above = (log - math.log(_FURTHEST * self.greatest / self.mean)).clamp(min=0)
+        given = (log - above).exp() * (1 + above)  # grows evenly beyond what may be predicted
+        deviance = torch.xlogy(truth, truth) - truth * log - truth + given
+        return 2 * deviance.mean() / spread**2
 
     def metrics(self, outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
-        """``mae``, ``rmse``, ``r2``, ``baseline_mae`` and ``baseline_rmse``, in the column's unit."""
+        """``mae``, ``rmse``, ``r2``, ``baseline_mae``, ``baseline_rmse`` in the column's unit; ``mape``, the mean
+        of the errors as shares of the truth; None where not all numbers are positive."""
         from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_score
 
-        given, truth = self._decoded(outputs[:, 0]), self._decoded(encoded)
+        given, truth = self._predicted(outputs[:, 0]), self._decoded(encoded)
         mean = torch.full_like(truth, self.mean)
         varies = len(truth) > 1 and bool(truth.max() > truth.min())
         return {
             "mae": float(mean_absolute_error(given, truth)),
             "rmse": float(mean_squared_error(given, truth, squared=False)),
             "r2": float(r2_score(given, truth)) if varies else None,
+            "mape": float(((given - truth).abs() / truth).mean()) if self._positive(truth) else None,
             "baseline_mae": float(mean_absolute_error(mean, truth)),
             "baseline_rmse": float(mean_squared_error(mean, truth, squared=False)),
         }
+
+    def _positive(self, truth: Tensor) -> bool:
+        """Whether errors can be told as shares: these numbers, and those of the train rows, are amounts above 0."""
+        return not self.dates and self.mean > 0 and bool((truth > _LEAST * self.mean).all())
 
     def score_name(self, balanced: bool = False) -> str:
         return "r2"
@@ -134,14 +175,15 @@ class NumberTarget(Target):
     def intervals(self, metrics: Mapping[str, Any], outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
         """Of every metric, by a bootstrap."""
         truth = self._decoded(encoded).numpy()
-        wrong = self._decoded(outputs[:, 0]).numpy() - truth
+        wrong = self._predicted(outputs[:, 0]).numpy() - truth
+        shares = abs(wrong) / truth if metrics["mape"] is not None else wrong
         truth = truth - truth.mean()
 
         def scores(drawn: np.ndarray) -> dict[str, np.ndarray]:
             absolute, squared = (drawn @ abs(wrong) / len(truth), drawn @ wrong**2 / len(truth))
             spread = drawn @ truth**2 / len(truth) - (drawn @ truth / len(truth)) ** 2
             r2 = 1 - np.divide(squared, spread, out=np.full_like(squared, np.nan), where=spread > 0)
-            return {"mae": absolute, "rmse": np.sqrt(squared), "r2": r2}
+            return {"mae": absolute, "rmse": np.sqrt(squared), "r2": r2, "mape": drawn @ shares / len(truth)}
 
         found = intervals.bootstrap(scores, len(truth))
         return {
@@ -152,7 +194,7 @@ class NumberTarget(Target):
 
     def values(self, outputs: Tensor) -> Tensor:
         """float64 ``(rows, 1)``: in the column's unit."""
-        return self._decoded(outputs)
+        return self._predicted(outputs)
 
     def columns(self, values: Tensor) -> dict[str, Any]:
         """The number, or the date."""
@@ -177,3 +219,15 @@ class NumberTarget(Target):
         low, high = min(*truth, *predicted), max(*truth, *predicted)
         axes.plot([low, high], [low, high], color=GREY, linewidth=1, linestyle=":")
         axes.set(xlabel=f"true {self.name}", ylabel=f"predicted {self.name}")
+
+
+def _logs(values: np.ndarray) -> tuple[float, float, float] | tuple[()]:
+    """Mean and deviation of the logarithms of numbers that are better learned by them, and the greatest number."""
+    if values.min() < 0 or _skewness(values) < _SKEWED:
+        return ()
+    logs = np.log(np.maximum(values, values[values > 0].min() / 2))  # 0 has none
+    return (float(logs.mean()), float(logs.std()), float(values.max())) if _skewness(logs) < _SKEWED else ()
+
+
+def _skewness(values: np.ndarray) -> float:
+    return float((((values - values.mean()) / values.std()) ** 3).mean())
