@@ -20,7 +20,8 @@ from perceiver_pytorch.data.values import as_date, as_number, is_infinite, reada
 _MANY = 20  # more different values than this are measurements if they are numbers
 _MAX_POINTS = 5000  # of a scatter plot
 _SECONDS_PER_DAY = 86400
-_SKEWED = 1.0  # skewness from which on a target that is never negative is learned by its logarithm
+_SKEWED = 1.5  # skewness of amounts that are learned by their logarithm
+_EVEN = 1.0  # skewness that their logarithms stay below
 _LEAST = 1e-6  # of the mean of the train rows: nearer to 0, a share of the number says nothing
 _FURTHEST = 2.0  # no such target is predicted to be so many times the greatest of the train rows
 
@@ -226,7 +227,7 @@ def _logs(values: np.ndarray) -> tuple[float, float, float] | tuple[()]:
     if values.min() < 0 or _skewness(values) < _SKEWED:
         return ()
     logs = np.log(np.maximum(values, values[values > 0].min() / 2))  # 0 has none
-    return (float(logs.mean()), float(logs.std()), float(values.max())) if _skewness(logs) < _SKEWED else ()
+    return (float(logs.mean()), float(logs.std()), float(values.max())) if abs(_skewness(logs)) < _EVEN else ()
 
 
 def _skewness(values: np.ndarray) -> float:
