@@ -53,7 +53,7 @@ def test_its_configuration_makes_it_again() -> None:
 
 
 def test_wrong_arguments_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"name of a head must be one of 'pooled'.*got 'poled'"):
+    with pytest.raises(ValueError, match=r"name of a head must be one of .*'pooled'; got 'poled'"):
         head_from_config({"name": "poled"})
     with pytest.raises(ValueError, match="size must be at least 1, got 0"):
         PooledHead(4, 0)

@@ -45,6 +45,7 @@ class CategoriesSpec(ModalitySpec):
     gaps: tuple[bool, ...] = ()
 
     kind: ClassVar[str] = "category"
+    head: ClassVar[str] = "columns"
     dtype: ClassVar[str] = "int64"
     changes: ClassVar[Mapping[str, str]] = {"unseen": "have values that the train rows did not have"}
 

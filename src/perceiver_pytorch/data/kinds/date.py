@@ -40,6 +40,7 @@ class DatesSpec(StandardisedSpec):
     gaps: tuple[bool, ...] = ()
 
     kind: ClassVar[str] = "date"
+    head: ClassVar[str] = "columns"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -47,6 +47,7 @@ class NumbersSpec(StandardisedSpec):
     gaps: tuple[bool, ...] = ()
 
     kind: ClassVar[str] = "number"
+    head: ClassVar[str] = "columns"
     changes: ClassVar[Mapping[str, str]] = {**StandardisedSpec.changes, "digits": _DIGITS}
 
     def __post_init__(self) -> None:

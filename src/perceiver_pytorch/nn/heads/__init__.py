@@ -5,9 +5,10 @@ from typing import Any
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.nn.heads.base import Head
+from perceiver_pytorch.nn.heads.columns import ColumnsHead
 from perceiver_pytorch.nn.heads.pooled import PooledHead
 
-HEADS: dict[str, type[Head]] = {head.name: head for head in (PooledHead,)}
+HEADS: dict[str, type[Head]] = {head.name: head for head in (ColumnsHead, PooledHead)}
 """Each by the name that saved models have for it."""
 
 

@@ -1,0 +1,131 @@
+"""A head that reads the columns of a row together, whatever they hold."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor, nn
+
+from perceiver_pytorch import _checks
+from perceiver_pytorch.nn.heads.base import Head
+
+Pick = Tensor | tuple[slice, None]
+"""Whose adapters a layer takes: a member per row, or all members, one after another."""
+
+
+class ColumnsHead(Head):
+    """A perceptron over all tokens of a row at once, each at its own inputs; several members share its weights.
+
+    A member scales inputs and outputs of each layer by learned numbers of its own, and has the last layer for itself.
+    In training each row goes through one member, drawn at random; the answer is the mean of all members. So it is an
+    ensemble at the price of one perceptron ("BatchEnsemble", Wen et al. 2020; "TabM", Gorishniy et al. 2024).
+
+    Args:
+        channels: of a token of each modality.
+        lengths: how many tokens a row has of each.
+        size: of the answer.
+        hidden: channels of the hidden layers.
+        num_layers: hidden layers.
+        members: how many there are.
+        dropout: of the hidden layers.
+
+    Raises:
+        ValueError, TypeError: for sizes that are no positive numbers, or a dropout outside of 0 to 1.
+    """
+
+    name: ClassVar[str] = "columns"
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        lengths: Sequence[int],
+        size: int,
+        hidden: int = 192,
+        num_layers: int = 2,
+        members: int = 8,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.channels = [_checks.positive_int("each of channels", count) for count in channels]
+        self.lengths = [_checks.positive_int("each of lengths", length) for length in lengths]
+        if not len(self.channels) == len(self.lengths) > 0:
+            raise ValueError(f"channels and lengths must have one number per modality, got {channels} and {lengths}")
+        self.size, self.hidden = _checks.positive_int("size", size), _checks.positive_int("hidden", hidden)
+        self.num_layers = _checks.positive_int("num_layers", num_layers)
+        self.members, self.dropout = _checks.positive_int("members", members), _checks.probability("dropout", dropout)
+        inputs = sum(count * length for count, length in zip(self.channels, self.lengths, strict=True))
+        widths = [inputs] + [hidden] * num_layers
+        self.layers = nn.ModuleList(
+            MemberLinear(*pair, members, signs=i == 0) for i, pair in enumerate(itertools.pairwise(widths))
+        )
+        self.weight = nn.Parameter(torch.randn(members, hidden, size) * (0.5 / math.sqrt(hidden)))
+        self.bias = nn.Parameter(torch.zeros(members, size))
+
+    @classmethod
+    def suited(cls, channels: Sequence[int], lengths: Sequence[int | None], size: int) -> "ColumnsHead":
+        return cls(channels, [length for length in lengths if length is not None], size)
+
+    def forward(
+        self,
+        tokens: Sequence[Shaped[Tensor, "batch _ _"]],  # columns and channels of each modality
+        masks: Sequence[Bool[Tensor, "batch _"] | None],
+    ) -> Float[Tensor, "batch size"]:
+        read = zip(tokens, masks, strict=True)
+        x = torch.cat([_kept(data, mask).flatten(1) for data, mask in read], dim=-1).to(self.weight.dtype)
+        if not self.training:
+            x = self._hidden(x[None], (slice(None), None))
+            return (x @ self.weight + self.bias[:, None]).mean(0)
+        who = torch.randint(self.members, (len(x),), device=x.device)
+        x = self._hidden(x, who)
+        return torch.einsum("bh,bho->bo", x, self.weight[who]) + self.bias[who]
+
+    def _hidden(self, x: Tensor, pick: Pick) -> Tensor:
+        for layer in self.layers:
+            x = F.dropout(F.silu(layer(x, pick)), self.dropout, self.training)
+        return x
+
+    def to_config(self) -> dict[str, Any]:
+        return {
+            "channels": self.channels,
+            "lengths": self.lengths,
+            "size": self.size,
+            "hidden": self.hidden,
+            "num_layers": self.num_layers,
+            "members": self.members,
+            "dropout": self.dropout,
+        }
+
+
+class MemberLinear(nn.Module):
+    """A linear layer that members share, between scales of their own: ``((x * before) @ weight) * after + bias``.
+
+    Args:
+        inputs, outputs: channels.
+        members: how many there are.
+        signs: members start from inputs of random signs, so that they differ; else all start alike.
+    """
+
+    signs: Tensor
+
+    def __init__(self, inputs: int, outputs: int, members: int, *, signs: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(inputs, outputs) / math.sqrt(inputs))
+        # Scales are kept as what they differ by from where they start, since weight decay draws parameters to 0.
+        self.before = nn.Parameter(torch.zeros(members, inputs))
+        self.after = nn.Parameter(torch.zeros(members, outputs))
+        self.bias = nn.Parameter(torch.randn(members, outputs) * 0.1)
+        drawn = torch.randint(0, 2, (members, inputs)) * 2.0 - 1
+        self.register_buffer("signs", drawn if signs else torch.ones(1, 1).expand(members, inputs).clone())
+
+    def forward(self, x: Float[Tensor, "... inputs"], pick: Pick) -> Float[Tensor, "... outputs"]:
+        scaled = x * (self.signs[pick] + self.before[pick])
+        return (scaled @ self.weight) * (1 + self.after[pick]) + self.bias[pick]
+
+
+def _kept(data: Tensor, mask: Tensor | None) -> Tensor:
+    """0 wherever the mask is False."""
+    return data if mask is None else data.masked_fill(~mask.unsqueeze(-1), 0.0)
