@@ -6,7 +6,17 @@ import pytest
 
 from data_helpers import fitted, png, table_of, write_table
 from perceiver_pytorch._processes import DecodingMemoryError
-from perceiver_pytorch.data import DataError, Encoded, ImageSpec, InputSpec, Sample, Table, TableDataset, dataset
+from perceiver_pytorch.data import (
+    DataError,
+    Encoded,
+    ImageSpec,
+    InputSpec,
+    Sample,
+    SpecOptions,
+    Table,
+    TableDataset,
+    dataset,
+)
 from perceiver_pytorch.data.losses import Change
 
 
@@ -142,7 +152,8 @@ def test_cut_cells_are_counted(tmp_path):
         tmp_path,
         "y,words,split\n" + "0,some words here now,train\n1,and some more of them,train\n" + f"0,{'x' * 99},val\n",
     )
-    spec = InputSpec.fit(table, {"words": "text"}, target="y", rows=np.arange(2))
+    options = SpecOptions(text_units="bytes")
+    spec = InputSpec.fit(table, {"words": "text"}, target="y", rows=np.arange(2), options=options)
     data = TableDataset(table, np.arange(3), spec)
     data.prepare()
     assert [(count.column, count.what, count.rows) for count in data.losses.counts()] == [("words", "cut", 1)]

@@ -103,7 +103,7 @@ def test_a_column_called_like_a_group_keeps_its_name(tmp_path):
         size=[i % 7 for i in range(20)],
     )
     spec, _ = fitted(table, "y")
-    assert [(m.name, m.kind) for m in spec.modalities] == [("numbers", "text"), ("numbers_columns", "number")]
+    assert [(m.name, m.kind) for m in spec.modalities] == [("numbers", "words"), ("numbers_columns", "number")]
 
 
 @pytest.mark.parametrize(

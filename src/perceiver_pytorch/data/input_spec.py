@@ -120,7 +120,7 @@ class InputSpec:
             "version": _VERSION,
             "targets": [{"kind": target.kind, **to_json(target)} for target in self.targets],
             "kinds": dict(self.kinds),
-            "modalities": [{"kind": modality.kind, **to_json(modality)} for modality in self.modalities],
+            "modalities": _said_once([{"kind": each.kind, **to_json(each)} for each in self.modalities]),
             **({} if self.spellings is None else {"spellings": self.spellings.to_dict()}),
         }
 
@@ -141,7 +141,7 @@ class InputSpec:
                 "written by another version of this package; fit it again, or use that version"
             )
         targets = _specs(given["targets"], dict(sorted(target_types().items())), "input spec.targets")
-        modalities = _specs(given["modalities"], specs(), "input spec.modalities")
+        modalities = _specs(_said_by_each(given["modalities"]), specs(), "input spec.modalities")
         for modality in modalities:
             if (size := math.prod(modality.shape)) > _MOST_VALUES:
                 raise DataError(f"{modality.name} must have at most {_MOST_VALUES:,} values a row, got {size:,}")
@@ -179,10 +179,36 @@ def _specs(given: Any, known: Mapping[str, type], place: str) -> list[Any]:
     return specs
 
 
+def _said_once(modalities: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What several modalities have in common stands in the first of them; the others have its name there."""
+    known, first = specs(), dict[tuple[str, Any], str]()
+    for entry in modalities:
+        field = known[entry["kind"]].in_common
+        if field is not None:
+            owner = first.setdefault((field, entry[field]), entry["name"])
+            entry[field] = entry[field] if owner == entry["name"] else {"of": owner}
+    return modalities
+
+
+def _said_by_each(given: Any) -> Any:
+    """`_said_once` undone; what is not as expected is left, to be refused by name."""
+    if not isinstance(given, list | tuple) or not all(isinstance(entry, Mapping) for entry in given):
+        return given
+    known, owners = specs(), {str(entry.get("name")): entry for entry in given}
+
+    def whole(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        field = getattr(known.get(str(entry.get("kind"))), "in_common", None)
+        said = entry.get(field) if field is not None else None
+        owner = owners.get(str(said.get("of"))) if isinstance(said, Mapping) else None
+        return entry if owner is None else {**entry, field: owner.get(field)}
+
+    return [whole(entry) for entry in given]
+
+
 def _shape_text(modality: ModalitySpec) -> str:
     tokens = f"{modality.num_tokens} token{'s' * (modality.num_tokens != 1)}"
     if len(modality.axes) > 1:
         tokens = f"{'x'.join(map(str, modality.axes))} = {tokens}"
-    if modality.shape == modality.axes:
+    if modality.dtype == "int64":
         return f"{tokens}, ids"
     return f"{tokens} of {modality.channels} value{'s' * (modality.channels != 1)}"

@@ -10,6 +10,7 @@ from perceiver_pytorch.data.errors import DataError, listed
 from perceiver_pytorch.data.kinds import kinds
 from perceiver_pytorch.data.kinds.base import ModalitySpec
 from perceiver_pytorch.data.kinds.clock import on_clocks
+from perceiver_pytorch.data.kinds.words import sharing_words
 from perceiver_pytorch.data.spec_options import SpecOptions
 from perceiver_pytorch.data.table import Table
 from perceiver_pytorch.data.train_rows import TrainRows
@@ -42,7 +43,8 @@ def fit_modalities(
     columns = {name: known[kind] for name, kind in kind_of.items() if name not in beside and kind in known}
     single = {name: kind for name, kind in columns.items() if not kind.together}
     train = TrainRows(table, rows, options, allow_outside=allow_outside, taken=single, cell_bytes=cell_bytes)
-    modalities = on_clocks([spec for name, kind in single.items() for spec in kind.learn([name], train)], options)
+    learned = [spec for name, kind in single.items() for spec in kind.learn([name], train)]
+    modalities = sharing_words(on_clocks(learned, options), options.max_words)
     for kind in (kind for kind in known.values() if kind.together):
         names = [name for name, own in columns.items() if own is kind]
         modalities += kind.learn(names, train) if names else []

@@ -20,7 +20,7 @@ from perceiver_pytorch.models.modalities import (
 from perceiver_pytorch.models.saving import SavedModel
 from perceiver_pytorch.models.summary import summarise
 from perceiver_pytorch.nn.module_dict import NamedModules
-from perceiver_pytorch.nn.stems import stem_config
+from perceiver_pytorch.nn.stems import Stem, stem_config
 from perceiver_pytorch.ops import Context
 
 
@@ -99,6 +99,9 @@ class ModalityReader(SavedModel):
                     if modality.embedding is not None:
                         self.embeddings[modality.name] = modality.embedding
         stems = {name: modality.stem for name, modality in self.modalities.items() if modality.stem is not None}
+        for i, stem in enumerate(stems.values()):
+            if isinstance(stem, Stem):
+                stem.join(list(stems.values())[:i])
         self.stems = NamedModules(stems) if stems else {}  # without any, a model has the modules of 1.4.0
         self.max_modality_dim = max(self.token_channels(name).used for name in self.modalities)
         self._record_config(modalities=[m.to_config() for m in self.modalities.values()])

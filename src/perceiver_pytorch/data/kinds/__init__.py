@@ -64,8 +64,12 @@ def recognised(column: Column) -> str:
 
 
 def specs() -> dict[str, type[ModalitySpec]]:
-    """The classes of what kinds learn, by the names of the kinds."""
-    return {kind.spec.kind: kind.spec for kind in kinds().values() if kind.spec is not None}
+    """The classes of what kinds learn, by the names that run folders have for them."""
+    return {
+        spec.kind: spec
+        for kind in kinds().values()
+        for spec in ((kind.spec, *kind.other_specs) if kind.spec is not None else kind.other_specs)
+    }
 
 
 @cache

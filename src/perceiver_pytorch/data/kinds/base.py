@@ -96,6 +96,8 @@ class ModalitySpec:
     """Those of `changes` that lose nothing: they are told, but not warned of."""
     head: ClassVar[str] = "pooled"
     """Which of `perceiver_pytorch.nn.heads` answers from the modality alone; "columns": one for all of that name."""
+    in_common: ClassVar[str | None] = None
+    """A field that several modalities of a table may have alike, and that is long: a run folder has it once."""
 
     name: str
     """The modality's name."""
@@ -226,6 +228,8 @@ class Kind:
     """As in `--column NAME=KIND`."""
     spec: ClassVar[type[ModalitySpec] | None] = None
     """The class of what is learned; None of a kind that learns those of other kinds."""
+    other_specs: ClassVar[tuple[type[ModalitySpec], ...]] = ()
+    """Further classes of what it may learn, each with a `kind` of its own."""
     settings: ClassVar[type[Settings]] = Settings
     """The kind's options, as in `--set data.OPTION=VALUE`: a frozen dataclass of knobs."""
     augmentation: ClassVar[type[Settings]] = Settings

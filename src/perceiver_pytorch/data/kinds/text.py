@@ -1,4 +1,4 @@
-"""Text columns: UTF-8 bytes, or the tokens of a tokenizer, as ids."""
+"""Text columns: words, UTF-8 bytes, or the tokens of a tokenizer."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,15 @@ from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.errors import DataError, need
 from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, check_positive
 from perceiver_pytorch.data.kinds.category import few_and_short
-from perceiver_pytorch.data.train_rows import TrainRows
+from perceiver_pytorch.data.kinds.words import WordsSpec
+from perceiver_pytorch.data.train_rows import TrainRows, spread
 from perceiver_pytorch.data.values import as_label, is_missing
+from perceiver_pytorch.data.word_tokens import words_of
 
 _STEP = 8  # lengths are multiples of this
 _NUM_BYTE_IDS = 257
+_MOST_LETTERS = 20.0  # of a word on average, if a column's texts are words
+_LOOKED_AT = 1000  # texts, and characters of each, that tell
 _TOKENIZED = 100  # bytes that the tokenizers library takes for a character
 
 
@@ -27,9 +31,19 @@ _TOKENIZED = 100  # bytes that the tokenizers library takes for a character
 class TextSettings(Settings):
     """How texts become ids."""
 
-    max_text_bytes: int = knob(512, "longer texts lose their end", above=0)
-    tokenizer: str | None = knob(None, "file of the tokenizers library, tokenizer.json; null: text is read as bytes")
-    max_text_tokens: int = knob(256, "with a tokenizer, longer texts lose their end", above=0)
+    text_units: str = knob(
+        "auto",
+        "what a text is read as; auto: words, but bytes where it has hardly any, as genes or codes have",
+        choices=("auto", "words", "bytes"),
+        before="bytes",
+    )
+    max_text_bytes: int = knob(512, "as bytes, longer texts lose their end", above=0)
+    tokenizer: str | None = knob(
+        None, "file of the tokenizers library, tokenizer.json, whose tokens are read instead of words or bytes"
+    )
+    max_text_tokens: int = knob(256, "as words or by a tokenizer, longer texts lose their end", above=0)
+    max_words: int = knob(16384, "words that are known at most, of those that two train rows have", least=0)
+    word_channels: int = knob(64, "width of a word in the model", above=0)
 
 
 @dataclass(frozen=True)
@@ -124,6 +138,9 @@ class TextSpec(ColumnSpec):
             return np.array(ids, dtype=np.int32)
         return np.frombuffer(_utf8(text), dtype=np.uint8).astype(np.int16) + np.int16(1)
 
+    def token_options(self) -> dict[str, Any]:
+        return {} if self.tokenizer else {"text_units": "bytes"}
+
     def note(self) -> str:
         if self.tokenizer:
             return f"tokens of {self.vocab_size:,} kinds, at most {self.length}"
@@ -135,6 +152,7 @@ class TextKind(Kind):
 
     name = "text"
     spec = TextSpec
+    other_specs = (WordsSpec,)
     settings = TextSettings
     plain = True
 
@@ -146,7 +164,21 @@ class TextKind(Kind):
         options = rows.options(name)
         tokenizer = "" if options.tokenizer is None else _tokenizer_file(name, Path(options.tokenizer), rows)
         values = (cells[name] for _, cells in rows.table.iterate(rows.rows, [name]))
+        if not tokenizer and _is_words(name, rows, options.text_units):
+            texts = (_text(value) for value in values if not is_missing(value))
+            limits = {"max_length": options.max_text_tokens, "max_words": options.max_words}
+            return [WordsSpec.fit(name, texts, width=options.word_channels, **limits)]
         return [TextSpec.fit(name, values, options, tokenizer, rows.cell_bytes)]
+
+
+def _is_words(name: str, rows: TrainRows, units: str) -> bool:
+    """Whether a column is read as words: as asked for, else where its texts have words of a usual length."""
+    if units != "auto":
+        return units == "words"
+    cells = rows.table.iterate(spread(rows.rows, _LOOKED_AT), [name])
+    texts = [_text(row[name])[:_LOOKED_AT] for _, row in cells if not is_missing(row[name])]
+    letters = sum(len(text) - text.count(" ") for text in texts)
+    return letters <= _MOST_LETTERS * sum(1 for text in texts for _ in words_of(text))
 
 
 def _tokenizer_file(name: str, path: Path, rows: TrainRows) -> str:

@@ -15,6 +15,7 @@ from perceiver_pytorch._plugins import plugins
 from perceiver_pytorch.nn.stems.base import Coordinates, Stem, kept, strided_coordinates, strided_mask
 from perceiver_pytorch.nn.stems.numbers import NumbersStem
 from perceiver_pytorch.nn.stems.patch import PatchStem
+from perceiver_pytorch.nn.stems.words import WordStem
 
 __all__ = [
     "STEMS",
@@ -22,6 +23,7 @@ __all__ = [
     "NumbersStem",
     "PatchStem",
     "Stem",
+    "WordStem",
     "kept",
     "stem_config",
     "stem_from_config",
@@ -30,7 +32,7 @@ __all__ = [
     "strided_mask",
 ]
 
-STEMS: dict[str, type[Stem]] = {stem.name: stem for stem in (NumbersStem, PatchStem)}
+STEMS: dict[str, type[Stem]] = {stem.name: stem for stem in (NumbersStem, PatchStem, WordStem)}
 """The stems of this package by name."""
 
 

@@ -17,14 +17,19 @@ class Stem(nn.Module):
     Attributes:
         name: as in ``{"name": ..}`` of a configuration.
         channels: of the tokens that it gives.
+        rows_by_id: name of its weight that has a row for each id that data may hold; None of a stem that reads values.
     """
 
     name: ClassVar[str]
+    rows_by_id: ClassVar[str | None] = None
     channels: int
 
     def to_config(self) -> dict[str, Any]:
         """The arguments of the constructor, as JSON values."""
         raise NotImplementedError
+
+    def join(self, others: Sequence[nn.Module]) -> None:
+        """Takes weights over from stems of other modalities, which a model has before this one; by default none."""
 
     def forward(
         self, data: Tensor, mask: Tensor | None, coordinates: Coordinates | None

@@ -151,7 +151,7 @@ def adopt(options: SpecOptions, spec: InputSpec, kinds: Mapping[str, str]) -> Sp
     """
     default, found = SpecOptions(), dict(options.column_options)
     for modality in spec.modalities:
-        if kinds.get(modality.name) != modality.kind:
+        if kinds.get(modality.name) != spec.kinds.get(modality.name):
             continue
         theirs = {
             name: value

@@ -114,7 +114,8 @@ def _names(pattern: str, name: str) -> bool:
     if pattern == "encoder":
         return is_in_encoder(name)
     if pattern == "embeddings":
-        return plain.startswith("embeddings.") or ".embedding." in name
+        of_words = plain.startswith("stems.") and plain.endswith(".table.weight")
+        return of_words or plain.startswith("embeddings.") or ".embedding." in name
     if pattern == "latents":
         return plain == "latents" or plain.startswith("latents.")
     return fnmatchcase(name, pattern) or fnmatchcase(plain, pattern)

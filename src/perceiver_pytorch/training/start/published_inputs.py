@@ -85,18 +85,20 @@ def columns_read(model: PublishedPerceiver, spec: InputSpec, place: str) -> dict
 
 
 def adopt_rates(options: SpecOptions, model: PublishedPerceiver) -> SpecOptions:
-    """The options with the rates and patches of a multi-modal checkpoint, unless they say something else than by
-    default; of other models as they are.
+    """The options with the rates and patches of a multi-modal checkpoint, and the bytes of one that reads text, unless
+    they say something else than by default; of other models as they are.
     """
-    if model.task != "multimodal-autoencoding":
-        return options
     default, config = SpecOptions(), model.config
-    theirs: dict[str, Any] = {
-        "sample_rate": FRAMES_PER_SECOND * config.audio_samples_per_frame,
-        "audio_patch": config.samples_per_patch,
-        "video_rate": float(FRAMES_PER_SECOND),
-        "video_patch": VIDEO_PATCH,
-    }
+    theirs: dict[str, Any] = {}
+    if model.task in TEXT_TASKS:
+        theirs = {"text_units": "bytes"}
+    if model.task == "multimodal-autoencoding":
+        theirs = {
+            "sample_rate": FRAMES_PER_SECOND * config.audio_samples_per_frame,
+            "audio_patch": config.samples_per_patch,
+            "video_rate": float(FRAMES_PER_SECOND),
+            "video_patch": VIDEO_PATCH,
+        }
     free = {name: value for name, value in theirs.items() if getattr(options, name) == getattr(default, name)}
     return dataclasses.replace(options, **free)
 

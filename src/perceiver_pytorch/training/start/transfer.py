@@ -88,10 +88,26 @@ def move_weights(
                 modality = name.removeprefix("embeddings.").removesuffix(".weight")
                 source = theirs.get(f"embeddings.{matches.get(modality)}.weight")
                 index = None if rows is None else rows.get(modality)
+            elif name.startswith("stems."):
+                modality, part = _reader_of(new, weight, matches)
+                source = theirs.get(f"stems.{matches.get(modality)}.{part}")
+                if rows is not None and part == getattr(new.stems[modality], "rows_by_id", None):
+                    index = rows.get(modality)
             elif name == "modality_codes":
                 index = _row_map(new, old, matches)
             _copy(name, weight, source, index, columns=name in over_tokens, result=result)
     return result
+
+
+def _reader_of(model: ModalityReader, weight: Tensor, matches: Mapping[str, str]) -> tuple[str, str]:
+    """Whose stem a weight is in, and its name there; of stems that share it one whose modality has a match."""
+    found = [
+        (modality, part)
+        for modality, stem in model.stems.items()
+        for part, own in stem.named_parameters()
+        if own is weight
+    ]
+    return next((each for each in found if each[0] in matches), found[0])
 
 
 def _over_tokens(module: nn.Module) -> Sequence[str]:
@@ -163,11 +179,13 @@ def _row_map(new: ModalityReader, old: ModalityReader, matches: Mapping[str, str
     return torch.tensor([old.code_index[matches[name]] if name in matches else -1 for name in new.code_index])
 
 
-def _form(modality: InputModality) -> tuple[bool, int, int]:
-    """Whether ids are embedded, the number of axes, and the size of the vocabulary or of a token."""
+def _form(modality: InputModality) -> tuple[tuple[bool, str], int, int]:
+    """Whether ids are embedded, and by which stem data are read; the number of axes; and the size of the vocabulary or
+    of a token."""
     embedding = getattr(modality, "embedding", None)
     size = modality.input_channels if embedding is None else embedding.num_embeddings
-    return embedding is not None, modality.input_axis, size
+    read_by = (embedding is not None, "" if modality.stem is None else type(modality.stem).__name__)
+    return read_by, modality.input_axis, size
 
 
 def count_parameters(module: nn.Module, *, frozen: bool = False) -> int:

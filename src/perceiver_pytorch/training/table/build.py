@@ -120,8 +120,9 @@ def check_fits(spec: InputSpec, model: Any) -> None:
         if (other := declared.get(model_name(modality.name))) is None:
             continue
         read, embedding = modality.model_input(), getattr(other, "embedding", None)
-        size = 0 if embedding is None else embedding.num_embeddings
-        ours, theirs = (read.num_axes, read.channels, read.vocab_size), (other.input_axis, other.input_channels, size)
+        size = getattr(other.stem, "num_ids", 0) if embedding is None else embedding.num_embeddings
+        ids = read.vocab_size or (read.stem or {}).get("num_ids", 0)
+        ours, theirs = (read.num_axes, read.channels, ids), (other.input_axis, other.input_channels, size)
         if ours != theirs:
             raise ValueError(
                 f"axes, channels and ids of {modality.name!r} must be {theirs} as in the model, got {ours}"
@@ -156,8 +157,8 @@ def model_inputs(values: Mapping[str, T]) -> dict[str, T]:
 
 
 def token_shapes(batch: Batch) -> dict[str, torch.Size]:
-    """``(batch, *axes)`` of every modality of a batch: all of a tensor of ids, all but the channels of another."""
-    return {name: x.shape if x.dtype == torch.int64 else x.shape[:-1] for name, x in batch.inputs.items()}
+    """``(batch, *axes)`` of every modality of a batch: ids alone have no channels behind them."""
+    return {name: x.shape if x.dim() == 2 else x.shape[:-1] for name, x in batch.inputs.items()}
 
 
 def model_name(column: str) -> str:
