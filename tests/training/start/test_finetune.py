@@ -378,7 +378,8 @@ def test_options_of_columns_are_those_of_the_run(tmp_path):
             modality("sound", "audio", audio_patch=7),
             modality("plain", "image"),
             modality("gone", "image", image_patch=3),
-        ]
+        ],
+        kinds={"photo": "image", "sound": "audio", "plain": "image", "gone": "image"},
     )
     kinds = {"photo": "image", "sound": "text", "plain": "image"}
     assert adopt(SpecOptions(), spec, kinds).column_options == {"photo": {"image_patch": 5}}

@@ -95,7 +95,8 @@ def table(tmp_path_factory):
 def spec(table):
     loaded = load_table(table)
     kinds = recognise_columns(loaded, target="label", split="split", overrides={"note": "text"})
-    return InputSpec.fit(loaded, kinds, target="label", rows=torch.arange(48).numpy())
+    options = SpecOptions(text_units="bytes")  # as a run from a published model has it
+    return InputSpec.fit(loaded, kinds, target="label", rows=torch.arange(48).numpy(), options=options)
 
 
 def first_batch(table, spec, name, count=6):
