@@ -6,9 +6,11 @@ import pytest
 from data_helpers import fitted, table_of, write_table
 from perceiver_pytorch.data import DataError, InputSpec, SpecOptions, recognise_columns
 
+RAW = {"image_stem": "none", "audio_stem": "none", "audio_features": "raw"}
+
 
 def test_an_audio_visual_manifest(av_table):
-    spec, splits = fitted(av_table, "label")
+    spec, splits = fitted(av_table, "label", options=SpecOptions(**RAW))
     (target,) = spec.targets
     assert (target.name, target.classes, target.counts) == ("label", ("0", "1", "2", "3", "4"), (8,) * 5)
     image, audio, categories = spec.modalities
@@ -25,7 +27,7 @@ def test_an_audio_visual_manifest(av_table):
 
 
 def test_describe_is_text_for_a_report(av_table):
-    spec, _ = fitted(av_table, "label")
+    spec, _ = fitted(av_table, "label", options=SpecOptions(**RAW))
     assert spec.describe() == [
         ("image", "image", "image", "9x7 = 63 tokens of 1 value", "9x7 grey, fitted and padded, single pixels"),
         ("audio", "audio", "audio", "7 tokens of 32 values", "0.03 s at 8000 Hz, mono, 32 samples a token"),
@@ -154,7 +156,7 @@ def test_a_few_broken_files_do_not_stop_the_fit(av_table):
 
 
 def test_options(av_table):
-    options = SpecOptions(image_size=4, audio_patch=10, max_audio_seconds=0.01, sample_rate=4000)
+    options = SpecOptions(image_size=4, audio_patch=10, max_audio_seconds=0.01, sample_rate=4000, **RAW)
     spec, _ = fitted(av_table, "label", options=options)
     assert spec.modality("image").axes == (4, 3)
     assert spec.modality("audio").shape == (4, 10)
@@ -202,7 +204,7 @@ def test_what_is_used_and_what_is_not(tmp_path):
     ],
 )
 def test_what_is_missing_or_too_much_is_named(av_table, change, message):
-    given = fitted(av_table, "label")[0].to_dict()
+    given = fitted(av_table, "label", options=SpecOptions(**RAW))[0].to_dict()
     change(given)
     with pytest.raises(DataError, match=message):
         InputSpec.from_dict(given)
@@ -214,6 +216,6 @@ def test_a_spec_that_is_no_object_is_refused():
 
 
 def test_the_largest_row_is_let_in(av_table):
-    given = fitted(av_table, "label")[0].to_dict()
+    given = fitted(av_table, "label", options=SpecOptions(**RAW))[0].to_dict()
     given["modalities"][1]["num_samples"] = 1 << 28
     assert InputSpec.from_dict(given).modality("audio").shape == (1 << 23, 32)

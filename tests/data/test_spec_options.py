@@ -11,7 +11,11 @@ def test_single_columns_may_differ(tmp_path):
 
     cells = [wav(np.random.default_rng(i).normal(size=800) * 0.1) for i in range(20)]
     table = table_of(tmp_path, one=cells, two=cells, y=["a", "b"] * 10)
-    options = SpecOptions(audio_patch=16, column_options={"two": {"audio_features": "logmel", "mel_bands": 8}})
+    options = SpecOptions(
+        audio_features="raw",
+        audio_patch=16,
+        column_options={"two": {"audio_features": "logmel", "mel_bands": 8}},
+    )
     spec, _ = fitted(table, "y", options=options)
     assert [(m.patch, m.mel_bands) for m in spec.modalities] == [(16, 0), (80, 8)]
     assert type(spec).from_dict(spec.to_dict()) == spec

@@ -4,7 +4,11 @@ All draw from PyTorch's generator. Masked tokens stay masked, and what lies behi
 into it.
 """
 
+import math
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -38,6 +42,37 @@ def taken(values: Tensor, source: Tensor, axis: int) -> Tensor:
     return values.gather(axis, source.view(shape).expand_as(values))
 
 
+def turned(pixels: Tensor, heights: Tensor, widths: Tensor, settings: Any) -> Tensor:
+    """Pixels ``(batch, ..., height, width, colors)`` moved, mirrored, scaled, and turned about the middle
+    of each row's own picture, by interpolation; its edge is repeated where nothing was.
+
+    Args:
+        pixels: uint8 or float.
+        heights, widths: int64 ``(batch,)``, of each row's picture; what lies outside stays.
+        settings: ``image_shift``, ``image_flip``, ``image_scale``, ``image_turn``.
+    """
+    batch, (rows, columns) = len(pixels), pixels.shape[-3:-1]
+    like = torch.empty(0, device=pixels.device)
+    size = (batch, 1, 1)
+    angle = uniform(size, like, -settings.image_turn, settings.image_turn) * (math.pi / 180)
+    zoom = uniform(size, like, 1 - settings.image_scale, 1 + settings.image_scale)
+    mirror = 1 - 2 * (torch.rand(size, device=pixels.device) < settings.image_flip).float()
+    last = [(sizes - 1).float().view(size) for sizes in (heights, widths)]
+    places = [torch.arange(length, device=pixels.device).float() for length in (rows, columns)]
+    y, x = places[0].view(1, -1, 1) - last[0] / 2, (places[1].view(1, 1, -1) - last[1] / 2)
+    shift = [uniform(size, like, -settings.image_shift, settings.image_shift) * (end + 1) for end in last]
+    from_y = (y * angle.cos() - x * angle.sin()) * zoom + shift[0] + last[0] / 2
+    from_x = (y * angle.sin() + x * angle.cos()) * zoom * mirror + shift[1] + last[1] / 2
+    source = [place.clamp_min(0).minimum(end) for place, end in ((from_x, last[1]), (from_y, last[0]))]
+    grid = torch.stack([2 * source[0] / max(1, columns - 1) - 1, 2 * source[1] / max(1, rows - 1) - 1], dim=-1)
+    planes = pixels.movedim((-3, -2), (-2, -1)).flatten(1, -3).float()
+    found = F.grid_sample(planes, grid, padding_mode="border", align_corners=True)
+    found = found.view(pixels.movedim((-3, -2), (-2, -1)).shape).movedim((-2, -1), (-3, -2))
+    inside = (places[0].view(1, -1, 1) <= last[0]) & (places[1].view(1, 1, -1) <= last[1])
+    inside = inside.view(batch, *[1] * (pixels.dim() - 4), rows, columns, 1)
+    return torch.where(inside, in_type_of(pixels, found), pixels)
+
+
 def colored(pixels: Tensor, strength: float) -> Tensor:
     """Brightness, contrast and, of colours, saturation, each by up to ``strength``."""
     if not strength:
@@ -62,6 +97,23 @@ def shifted(samples: Tensor, lengths: Tensor, share: float) -> Tensor:
     there = taken(samples, source.clamp(0, samples.shape[1] - 1), 1)
     kept = places >= lengths[:, None]
     return torch.where(kept[..., None], samples, there * inside[..., None])
+
+
+def warped_in_time(values: Tensor, lengths: Tensor, share: float) -> Tensor:
+    """Series ``(batch, steps, channels)`` with a smoothly changing tempo, slower or faster by up to ``share``; their
+    first and last steps stay where they are.
+    """
+    steps = torch.arange(values.shape[1], device=values.device)
+    last = (lengths[:, None] - 1).clamp_min(1)
+    along = (steps / last).clamp_max(1)  # (batch, steps), from 0 to 1
+    # The slope of along + share / (2 pi) * sin(2 pi along) * r is 1 + share * r * cos(2 pi along).
+    strength = uniform((len(values), 1), values, -share, share)
+    source = (along + strength / (2 * math.pi) * (2 * math.pi * along).sin()) * last
+    before = source.floor().long().clamp_max(values.shape[1] - 1)
+    after = (before + 1).minimum(last)
+    rest = (source - before).unsqueeze(-1).to(values.dtype)
+    there = taken(values, before, 1).lerp(taken(values, after, 1), rest)
+    return torch.where((steps <= last).unsqueeze(-1), there, values)
 
 
 def stretch(sizes: Tensor, length: int, share: float) -> Tensor:

@@ -39,6 +39,24 @@ class Tokens:
     coordinates: Coordinates | None = None
 
 
+def read_by_stem(modality: InputModality, stem: nn.Module, raw: Tokens) -> Tokens:
+    """What a stem makes of a modality's (embedded) data.
+
+    Raises:
+        ValueError, TypeError: if it gives tensors of other shapes or dtypes than it should.
+    """
+    scale, offset = modality.affine(raw.data.device)
+    data = raw.data if scale is None else raw.data * scale
+    data = data if offset is None else data + offset
+    data, mask, coordinates = stem(data, raw.mask, raw.coordinates)
+    where, shape, channels = f"the stem of {modality.name!r} must give", tuple(data.shape), modality.data_channels
+    if data.dim() != modality.input_axis + 2 or shape[-1] != channels:
+        raise ValueError(f"{where} (batch, {modality.input_axis} axes, {channels} channels), got {shape}")
+    if mask is not None and mask.shape != data.shape[:-1]:
+        raise ValueError(f"{where} a mask {shape[:-1]}, got {tuple(mask.shape)}")
+    return Tokens(data, mask, modality.check_coordinates(coordinates, shape))
+
+
 class ModalityReader(SavedModel):
     """A model that reads declared modalities as structured contexts.
 
@@ -214,25 +232,11 @@ class ModalityReader(SavedModel):
         return data
 
     def _stemmed(self, modality: InputModality, raw: Tokens) -> Tokens:
-        """What the modality's stem makes of its (embedded) data; without one the data as they are.
-
-        Raises:
-            ValueError: if it gives tensors of other shapes than it should.
-        """
+        """What the modality's stem makes of its (embedded) data; without one the data as they are."""
         if modality.name not in self.stems:
             return raw
-        scale, offset = modality.affine(raw.data.device)
-        data = raw.data if scale is None else raw.data * scale
-        data = data if offset is None else data + offset
-        data, mask, coordinates = self.stems[modality.name](data, raw.mask, raw.coordinates)
-        where, shape, channels = f"the stem of {modality.name!r} must give", tuple(data.shape), modality.data_channels
-        if data.dim() != modality.input_axis + 2 or shape[-1] != channels:
-            raise ValueError(f"{where} (batch, {modality.input_axis} axes, {channels} channels), got {shape}")
-        if mask is not None and mask.shape != data.shape[:-1]:
-            raise ValueError(f"{where} a mask {shape[:-1]}, got {tuple(mask.shape)}")
-        if not self._encode_positions:
-            return Tokens(data, mask)
-        return Tokens(data, mask, modality.check_coordinates(coordinates, shape))
+        found = read_by_stem(modality, self.stems[modality.name], raw)
+        return found if self._encode_positions else Tokens(found.data, found.mask)
 
     def _check_saveable(self) -> None:
         """That a saved configuration can name every stem.

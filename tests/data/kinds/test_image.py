@@ -128,14 +128,19 @@ class TestImage:
         assert values[4:].mean() < 5
 
     def test_size_colour_and_patch_are_learned(self):
-        knobs = SpecOptions()
+        knobs = SpecOptions(image_stem="none")
         grey, odd = ImageFacts(28, 28, True), ImageFacts(30, 20, False)
         assert ImageSpec.fit("x", [grey, grey, grey], knobs) == picture(28, 28, 1, 1)
         assert ImageSpec.fit("x", [grey, grey, odd], knobs) == picture(28, 28, 3, 1)
         assert ImageSpec.fit("x", [ImageFacts(64, 64, True)], knobs) == picture(64, 64, 1, 2)
         assert ImageSpec.fit("x", [ImageFacts(100, 200, True)], knobs) == picture(32, 64, 1, 2)
-        assert ImageSpec.fit("x", [odd], SpecOptions(image_patch=8)) == picture(30, 20, 3, 8)
-        assert ImageSpec.fit("x", [grey], SpecOptions(image_size=7)) == picture(7, 7, 1, 1)
+        assert ImageSpec.fit("x", [odd], SpecOptions(image_patch=8, image_stem="none")) == picture(30, 20, 3, 8)
+        assert ImageSpec.fit("x", [grey], SpecOptions(image_size=7, image_stem="none")) == picture(7, 7, 1, 1)
+        large = ImageFacts(64, 64, True)
+        assert ImageSpec.fit("x", [large], SpecOptions()) == replace(picture(64, 64, 1, 1), stem="convolution")
+        assert ImageSpec.fit("x", [large], SpecOptions(image_patch=8)) == replace(
+            picture(64, 64, 1, 8), stem="convolution"
+        )
 
     def test_facts_see_colour(self):
         grey = np.full((3, 4, 3), 9, np.uint8)
@@ -179,13 +184,21 @@ def test_numbers_of_a_spec():
         0.0,
         ("x",),
     )
-    assert (SPEC.layout(), SPEC.token_options()) == ({"patch": 4, "colors": 3}, {"image_patch": 4})
+    assert (SPEC.layout(), SPEC.token_options()) == (
+        {"patch": 4, "colors": 3},
+        {"image_patch": 4, "image_stem": "none"},
+    )
     assert SPEC.note() == "10x6 RGB, fitted and padded, 4x4 patches"
     assert ImageSpec("x", 8, 9, 1, 1, "stretch", 4095).note() == "8x9 grey, 12 of 16 bits, stretched, single pixels"
+    convolved = ImageSpec("x", 28, 28, 1, 1, stem="convolution")
+    assert convolved.note() == "28x28 grey, fitted and padded, single pixels, 3 convolutions to 7x7 tokens"
+    assert (convolved.model_input().stem, convolved.model_input().resolution) == (convolved.stem_config, 7.0)
+    assert (SPEC.model_input().stem, SPEC.model_input().resolution) == (None, 3.0)
     options, changes = ImageSettings(), PictureAugmentation()
     assert (options.image_size, options.max_image_size) == (None, 64)
     assert (options.image_patch, options.max_image_tokens) == (None, 1024)
     assert (changes.image_shift, changes.image_flip, changes.image_color) == (0.1, 0.0, 0.2)
+    assert (options.image_stem, changes.image_scale, changes.image_turn) == ("convolution", 0.1, 8.0)
     assert {"incomplete", "bright", "colored", "several"} == set(SPEC.changes) - SPEC.harmless
 
 
@@ -216,13 +229,14 @@ def test_the_box_has_the_most_common_proportions():
 
 
 def test_patches_are_as_small_as_the_tokens_allow():
-    assert patch_for(32, 32, 1024) == 1
-    assert patch_for(32, 33, 1024) == 2
-    assert patch_for(5, 5, 9) == 2
-    assert patch_for(5, 5, 8) == 4
-    assert patch_for(60, 64, 64) == 8
-    assert patch_for(65, 64, 64) == 16
-    assert patch_for(500, 500, 1) == 16
+    assert patch_for(32, 32, 1024, "none") == 1
+    assert patch_for(32, 33, 1024, "none") == 2
+    assert patch_for(5, 5, 9, "none") == 2
+    assert patch_for(5, 5, 8, "none") == 4
+    assert patch_for(60, 64, 64, "none") == 8
+    assert patch_for(65, 64, 64, "none") == 16
+    assert patch_for(500, 500, 1, "none") == 16
+    assert patch_for(500, 500, 1, "convolution") == 1
 
 
 @pytest.mark.parametrize(
@@ -267,7 +281,7 @@ def test_empty_cells_are_missing():
 
 def test_pictures_move_and_turn_within_their_own_size():
     torch.manual_seed(0)
-    quiet = PictureAugmentation(image_shift=0.0, image_flip=0.0, image_color=0.0)
+    quiet = PictureAugmentation(image_shift=0.0, image_flip=0.0, image_color=0.0, image_scale=0.0, image_turn=0.0)
     values = torch.randint(1, 256, (300, 3, 2, 48), dtype=torch.uint8)  # 12 x 8 pixels
     mask = torch.ones(300, 3, 2, dtype=torch.bool)
     mask[::2, 2:] = mask[::2, :, 1:] = False  # 8 x 4 pixels
@@ -303,7 +317,7 @@ def test_pictures_are_learned_from_files_that_can_be_read(tmp_path):
     table = table_of(tmp_path, x=cells, y=["a", "b"] * 6)
     kind = ImageKind()
     (spec,) = kind.learn(["x"], TrainRows(table, np.arange(12), SpecOptions(), allow_outside=False))
-    assert spec == ImageSpec("x", 6, 9, 1, 1)
+    assert spec == ImageSpec("x", 6, 9, 1, 1, stem="convolution")
     assert kind.recognises(SimpleNamespace(media="image"))
     assert not kind.recognises(SimpleNamespace(media="video"))
 

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_helpers import WHOLE, check_bounds, declared, fitted, npy, table_of, write_table
-from perceiver_pytorch._settings import Settings
 from perceiver_pytorch.data import (
     DataError,
     SeriesSpec,
@@ -23,7 +22,7 @@ from perceiver_pytorch.data import (
     load_table,
     recognise_columns,
 )
-from perceiver_pytorch.data.kinds.series import SeriesKind, SeriesSettings, SeriesSource
+from perceiver_pytorch.data.kinds.series import SeriesAugmentation, SeriesKind, SeriesSettings, SeriesSource
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
 PLAIN = SeriesSpec("x", 4, (0.0,), (1.0,))
@@ -362,7 +361,7 @@ def test_what_the_kind_declares():
         "series",
         (SeriesSpec, "series", "float32"),
         SeriesSettings,
-        Settings,
+        SeriesAugmentation,
         False,
         False,
     )

@@ -34,9 +34,14 @@ class TestSpec:
 
     def test_size_length_and_patch_are_learned(self):
         facts = [VideoFacts(240, 320, 3.0, True)] * 2 + [VideoFacts(100, 100, 2.0, False)]
-        assert VideoSpec.fit("x", facts, SpecOptions()) == VideoSpec("x", 5, 15, 48, 64, 4, by_last_frame=True)
+        assert VideoSpec.fit("x", facts, SpecOptions(video_stem="none")) == VideoSpec(
+            "x", 5, 15, 48, 64, 4, by_last_frame=True
+        )
+        assert VideoSpec.fit("x", facts, SpecOptions()) == VideoSpec(
+            "x", 5, 15, 48, 64, 1, by_last_frame=True, stem="convolution"
+        )
         long = [VideoFacts(240, 320, float("inf"), False)]
-        options = SpecOptions(video_rate=2, max_video_seconds=60, video_size=32, video_patch=16)
+        options = SpecOptions(video_rate=2, max_video_seconds=60, video_size=32, video_patch=16, video_stem="none")
         assert VideoSpec.fit("x", long, options) == VideoSpec("x", 2, 120, 24, 32, 16, by_last_frame=True)
 
     @pytest.mark.parametrize("cell", [None, "", {"bytes": None, "path": None}])
@@ -69,7 +74,7 @@ def test_numbers_of_a_spec():
     assert (SPEC.axes, SPEC.channels, SPEC.seconds, SPEC.resolution) == ((10, 3, 2), 48, 2.0, 10.0)
     assert (SPEC.layout(), SPEC.token_options(), SPEC.file_columns) == (
         {"patch": 4, "colors": 3},
-        {"video_patch": 4},
+        {"video_patch": 4, "video_stem": "none"},
         ("x",),
     )
     assert SPEC.note() == "10 frames, 5 a second, 10x6 RGB, 4x4 patches"
@@ -91,7 +96,9 @@ def test_wrong_numbers_are_named(field):
 
 def test_length_and_patch_at_their_bounds():
     def learned(seconds, height=32, width=32, **options):
-        return VideoSpec.fit("x", [VideoFacts(height, width, seconds, False)], SpecOptions(**options))
+        return VideoSpec.fit(
+            "x", [VideoFacts(height, width, seconds, False)], SpecOptions(video_stem="none", **options)
+        )
 
     assert learned(0.0).num_frames == 1
     assert learned(2.0).num_frames == 10

@@ -95,7 +95,8 @@ def table(tmp_path_factory):
 def spec(table):
     loaded = load_table(table)
     kinds = recognise_columns(loaded, target="label", split="split", overrides={"note": "text"})
-    options = SpecOptions(text_units="bytes")  # as a run from a published model has it
+    narrow = {"image_stem": "none", "audio_stem": "none", "audio_features": "raw"}
+    options = SpecOptions(text_units="bytes", **narrow)  # as a run from a published model has it
     return InputSpec.fit(loaded, kinds, target="label", rows=torch.arange(48).numpy(), options=options)
 
 
@@ -169,7 +170,9 @@ def test_texts_are_read_as_the_published_model_reads_them(table, spec, tmp_path,
 def test_a_run_from_a_published_checkpoint_predicts_again_without_it(table, tmp_path):
     folder = checkpoint(tmp_path / "published", "text-classification")
     config = tiny_config(table, epochs=1)
-    config = dataclasses.replace(config, start=StartConfig(checkpoint=str(folder), freeze=["latents"], lora=2))
+    narrow = dataclasses.replace(config.data, image_stem="none", audio_stem="none", audio_features="raw")
+    start = StartConfig(checkpoint=str(folder), freeze=["latents"], lora=2)
+    config = dataclasses.replace(config, data=narrow, start=start)
     run, said = TableRun.create(tmp_path / "run"), []
     outcome = fit(config, run, reporter=Reporter(say=said.append, warn=said.append))
     model = run.model()
@@ -312,6 +315,7 @@ def test_rates_are_those_of_the_checkpoint_unless_others_are_asked_for():
     assert adopt_rates(SpecOptions(), of_task("optical-flow")) == SpecOptions()
     found = adopt_rates(SpecOptions(), of_task("multimodal-autoencoding"))
     assert (found.sample_rate, found.audio_patch, found.video_rate, found.video_patch) == (25 * 32, 4, 25.0, 4)
+    assert found.audio_features == "raw"
     found = adopt_rates(SpecOptions(audio_patch=7, video_rate=3.0), of_task("multimodal-autoencoding"))
     assert (found.sample_rate, found.audio_patch, found.video_rate, found.video_patch) == (25 * 32, 7, 3.0, 4)
 

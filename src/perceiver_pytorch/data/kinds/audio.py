@@ -19,15 +19,17 @@ from perceiver_pytorch.data.cells import Where, media_source
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
 from perceiver_pytorch.data.kinds.clock import clock_grid, clock_note, clock_resolution
+from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_note
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.audio_file import AudioFacts, NoSoundError
-from perceiver_pytorch.data.media.mel import log_mel
+from perceiver_pytorch.data.media.mel import below_peak, log_mel
 from perceiver_pytorch.data.train_rows import TrainRows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _MAX_RATE = 16000  # Hz: speech; a higher rate costs tokens and is chosen by hand
+_LEAST_SHARE = 0.25  # of the bands' mean deviation, for the deviation of each
 _NUM_CLIPS = 512  # clips decoded for mean and standard deviation (all headers are read)
 
 
@@ -37,7 +39,15 @@ class AudioSettings(Settings):
 
     sample_rate: int | None = knob(None, "rate of every sound in Hz; null: the most common, at most 16000", above=0)
     audio_channels: int = knob(1, "1: mono, 2: stereo", choices=(1, 2))
-    audio_features: str = knob("raw", "sound tokens: samples, or log-mel energies", choices=("raw", "logmel"))
+    audio_features: str = knob(
+        "logmel", "sounds as log-mel energies, or as samples", choices=("raw", "logmel"), before="raw"
+    )
+    audio_stem: str = knob(
+        "convolution",
+        "what reads sounds before the model: convolutions (log-mel: over time and bands), patches, or none",
+        choices=STEMS,
+        before="none",
+    )
     audio_patch: int = knob(32, "samples per raw sound token", above=0)
     mel_bands: int = knob(64, "bands of a log-mel token", above=0)
     mel_window: float = knob(0.025, "seconds of sound in a log-mel token", above=0)
@@ -49,9 +59,29 @@ class AudioSettings(Settings):
 class AudioAugmentation(Settings):
     """How sounds change at random."""
 
-    audio_shift: float = knob(0.1, "raw sounds: move by up to this share of their length", least=0, most=1)
+    audio_shift: float = knob(0.1, "move sounds by up to this share of their length", least=0, most=1)
     audio_gain: float = knob(6.0, "raw sounds: make louder or softer by up to this many decibels", least=0)
     audio_noise: float = knob(0.05, "raw sounds: add white noise of up to this share of the usual deviation", least=0)
+    audio_warp: float = knob(
+        0.15,
+        "log-mel sounds: stretch or squeeze the bands by up to this share, as other voices do",
+        least=0,
+        below=1,
+        before=0.0,
+    )
+    audio_stretch: float = knob(
+        0.15, "log-mel sounds: make slower or faster by up to this share", least=0, below=1, before=0.0
+    )
+    audio_equaliser: float = knob(
+        4.0, "log-mel sounds: raise or lower neighbouring bands by up to this many decibels", least=0, before=0.0
+    )
+    audio_floor: float = knob(
+        0.0,
+        "log-mel sounds: drown up to this share of the range between peak and silence",
+        least=0,
+        below=1,
+        before=0.0,
+    )
     spec_time: float = knob(0.1, "log-mel sounds: blank a stretch of up to this share of the time", least=0, most=1)
     spec_bands: float = knob(0.2, "log-mel sounds: blank a range of up to this share of the bands", least=0, most=1)
 
@@ -71,6 +101,9 @@ class AudioSpec(ColumnSpec):
         mel_window: samples that a log-mel token is computed from; 0 without.
         track_of: the video column whose sound track this is, or empty.
         clock: seconds of the time axis shared with other modalities; 0: its own.
+        stem: what reads it before the model; with one, log-mel energies are a grid of time and bands.
+        means, stds: of each band's energies below the clip's peak (`below_peak`); empty of samples, and of runs up to
+            version 1.6, whose energies are absolute and standardised by `mean` and `std`.
     """
 
     name: str
@@ -84,6 +117,9 @@ class AudioSpec(ColumnSpec):
     mel_window: int = 0
     track_of: str = ""
     clock: float = 0.0
+    stem: str = "none"
+    means: tuple[float, ...] = ()
+    stds: tuple[float, ...] = ()
 
     kind: ClassVar[str] = "audio"
     changes: ClassVar[Mapping[str, str]] = {
@@ -96,6 +132,11 @@ class AudioSpec(ColumnSpec):
         if self.num_samples % self.patch:
             raise ValueError(f"num_samples must be a multiple of the patch {self.patch}, got {self.num_samples}")
         _checks.choice("sides", self.sides, (1, 2))
+        _checks.choice("stem", self.stem, STEMS)
+        if len(self.means) != len(self.stds) or (self.means and len(self.means) != self.mel_bands):
+            raise ValueError(f"means and stds must have one number per band ({self.mel_bands}), or none")
+        for std in self.stds:
+            _checks.within("each of stds", std, above=0)
 
     @classmethod
     def fit(
@@ -107,7 +148,7 @@ class AudioSpec(ColumnSpec):
         track_of: str = "",
         cell_bytes: int = CELL_BYTES,
     ) -> "AudioSpec":
-        """Learn rate and length from the headers (at least one) and mean and std from the clips."""
+        """Learn rate and length from the headers (at least one), and from the clips means and deviations."""
         facts = list(headers)
         (common, _), *_ = Counter(fact.sample_rate for fact in facts).most_common(1)
         rate = options.sample_rate or min(common, _MAX_RATE)
@@ -125,21 +166,32 @@ class AudioSpec(ColumnSpec):
             mel_bands=options.mel_bands if mel else 0,
             mel_window=max(2, round(options.mel_window * rate)) if mel else 0,
             track_of=track_of,
+            stem=options.audio_stem,
         )
-        mean, std = _moments(spec, clips, cell_bytes)
-        return replace(spec, mean=mean, std=std)
+        means, stds = _moments(spec, clips, cell_bytes)
+        return replace(spec, means=means, stds=stds) if mel else replace(spec, mean=means[0], std=stds[0])
 
     @property
     def columns(self) -> tuple[str, ...]:  # type: ignore[override]
         return (self.track_of or self.name,)
 
     @property
+    def gridded(self) -> bool:
+        """Whether it has two axes, time and mel bands."""
+        return bool(self.mel_bands) and self.stem != "none"
+
+    @property
     def axes(self) -> tuple[int, ...]:
-        return (self.num_samples // self.patch,)
+        steps = self.num_samples // self.patch
+        return (steps, self.mel_bands) if self.gridded else (steps,)
 
     @property
     def channels(self) -> int:
-        return self.sides * (self.mel_bands or self.patch)
+        return self.sides * (1 if self.gridded else self.mel_bands or self.patch)
+
+    @property
+    def stem_config(self) -> dict[str, Any] | None:
+        return stem_config(self.stem, self.axes, self.channels)
 
     @property
     def seconds(self) -> float:
@@ -151,10 +203,11 @@ class AudioSpec(ColumnSpec):
         return clock_resolution(self, self.patch / self.sample_rate)
 
     def grid(self, axis: int) -> "np.ndarray | None":
-        return clock_grid(self, self.patch / self.sample_rate)
+        return clock_grid(self, self.patch / self.sample_rate) if axis == 0 else None
 
     def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
-        """float32 (tokens, patch * sides) or (tokens, mel_bands * sides); zeros fill the last patch.
+        """float32 (tokens, patch * sides); or energies (tokens, mel_bands * sides), (tokens, mel_bands, sides) for a
+        stem. Zeros fill the last patch.
 
         A video without a sound track has no sound: None.
         """
@@ -177,30 +230,48 @@ class AudioSpec(ColumnSpec):
         """Samples (samples, sides) as tokens (tokens, channels), of a patch sample by sample, side by side."""
         if self.mel_bands:
             energies = log_mel(sound, self.sample_rate, self.mel_bands, self.mel_window, self.patch)
-            return energies.reshape(len(energies), self.channels)
+            energies = below_peak(energies) if self.means else energies
+            return energies.swapaxes(1, 2) if self.gridded else energies.reshape(len(energies), self.channels)
         missing = -len(sound) % self.patch
         # What fills the last patch is zero once it is standardised.
         filled = np.pad(sound, ((0, missing), (0, 0)), constant_values=self.mean) if missing else sound
         return filled.reshape(-1, self.channels)
 
     def standardised(self, features: "np.ndarray") -> "np.ndarray":
-        return ((features - np.float32(self.mean)) / np.float32(self.std)).astype(np.float32)
+        """Features at mean 0 and deviation 1, over all values or in every band."""
+        mean, std = np.float32(self.means or self.mean), np.float32(self.stds or self.std)
+        if self.means:
+            mean, std = (x[:, None] if self.gridded else np.tile(x, self.sides) for x in (mean, std))
+        return ((features - mean) / std).astype(np.float32)
 
     def note(self) -> str:
         sides = "mono" if self.sides == 1 else "stereo"
         bands = f"{self.mel_bands} log-mel bands every {self.patch} samples"
         tokens = bands if self.mel_bands else f"{self.patch} samples a token"
-        return f"{self.seconds:.2f} s at {self.sample_rate} Hz, {sides}, {tokens}{clock_note(self)}"
+        stem = stem_note(self.stem_config, self.axes)
+        return f"{self.seconds:.2f} s at {self.sample_rate} Hz, {sides}, {tokens}{stem}{clock_note(self)}"
 
     def augmented(self, values: "Tensor", mask: "Tensor | None", settings: AudioAugmentation) -> "Tensor":
-        """SpecAugment of log-mel tokens; shift, gain and noise of samples."""
+        """Warp, stretch, shift, equaliser, noise and SpecAugment of energies; shift, gain and noise of samples."""
+        from perceiver_pytorch.data import random_changes as change
+        from perceiver_pytorch.data import sound_changes
+
+        if not self.mel_bands:
+            (lengths,) = change.extents(values, mask, axes=1)
+            return self._changed_samples(values, lengths, settings)
+        lengths = change.extents(values, mask, axes=len(self.axes))[0]
+        energies = values.movedim(-1, 1) if self.gridded else rearrange(values, "b n (s f) -> b s n f", s=self.sides)
+        if self.means:
+            mean, std = (values.new_tensor(numbers) for numbers in (self.means, self.stds))
+            energies = (sound_changes.another_take(energies * std + mean, lengths, settings) - mean) / std
+        energies = sound_changes.blanked(energies, lengths, settings)
+        return energies.movedim(1, -1) if self.gridded else rearrange(energies, "b s n f -> b n (s f)")
+
+    def _changed_samples(self, values: "Tensor", lengths: "Tensor", settings: AudioAugmentation) -> "Tensor":
         import torch
 
         from perceiver_pytorch.data import random_changes as change
 
-        (lengths,) = change.extents(values, mask, axes=1)
-        if self.mel_bands:
-            return self._blanked(values, lengths, settings)
         samples = rearrange(values, "b n (p s) -> b (n p) s", s=self.sides)
         if settings.audio_shift:
             samples = change.shifted(samples, lengths * self.patch, settings.audio_shift)
@@ -210,22 +281,11 @@ class AudioSpec(ColumnSpec):
         real = (torch.arange(samples.shape[1], device=values.device) < (lengths * self.patch)[:, None])[..., None]
         return rearrange(torch.where(real, samples * gain + noise, samples), "b (n p) s -> b n (p s)", p=self.patch)
 
-    def _blanked(self, values: "Tensor", lengths: "Tensor", settings: AudioAugmentation) -> "Tensor":
-        """A stretch of time and a range of bands set to the mean (SpecAugment, Park et al. 2019, arXiv 1904.08779)."""
-        import torch
-
-        from perceiver_pytorch.data.random_changes import stretch
-
-        energies = rearrange(values, "b n (s f) -> b n s f", s=self.sides)
-        time = stretch(lengths, values.shape[1], settings.spec_time)[:, :, None, None]
-        every = torch.full_like(lengths, self.mel_bands)
-        bands = stretch(every, self.mel_bands, settings.spec_bands)[:, None, None, :]
-        return rearrange(energies.masked_fill(time | bands, 0.0), "b n s f -> b n (s f)")
-
     def example(self, encoded: Encoded, row: Mapping[str, Any]) -> list[Part]:
         """The sound; of log-mel energies a picture: time to the right, low bands below, stereo one above the other."""
         if self.mel_bands:
-            energies = rearrange(encoded.values, "t (s b) -> (s b) t", s=self.sides)[::-1]
+            cut = "t b s -> (s b) t" if self.gridded else "t (s b) -> (s b) t"
+            energies = rearrange(encoded.values, cut, s=self.sides)[::-1]
             return [{"kind": "image", "name": self.name, "value": drawing.heat_map(energies)}]
         sound = encoded.values.reshape(-1, self.sides) * self.std + self.mean
         return [{"kind": "audio", "name": self.name, "value": drawing.wav(sound, self.sample_rate)}]
@@ -238,9 +298,9 @@ class AudioSpec(ColumnSpec):
         return {"sides": self.sides, "mean": self.mean, "std": self.std}
 
     def token_options(self) -> dict[str, Any]:
-        common = {"sample_rate": self.sample_rate, "audio_channels": self.sides}
+        common = {"sample_rate": self.sample_rate, "audio_channels": self.sides, "audio_stem": self.stem}
         if not self.mel_bands:
-            return {**common, "audio_patch": self.patch}
+            return {**common, "audio_features": "raw", "audio_patch": self.patch}
         steps = {"mel_step": self.patch, "mel_window": self.mel_window}
         seconds = {name: samples / self.sample_rate for name, samples in steps.items()}
         return {**common, "audio_features": "logmel", "mel_bands": self.mel_bands, **seconds}
@@ -281,16 +341,21 @@ def learn_sound(name: str, rows: TrainRows, track_of: str = "") -> AudioSpec:
     return AudioSpec.fit(name, headers, clips, rows.options(column), track_of, rows.cell_bytes)
 
 
-def _moments(spec: AudioSpec, clips: Iterable[bytes | Path], cell_bytes: int) -> tuple[float, float]:
-    """Mean and standard deviation of all values of the clips, (0, 1) of silence."""
-    count, total, squares = 0, 0.0, 0.0
+def _moments(
+    spec: AudioSpec, clips: Iterable[bytes | Path], cell_bytes: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of all samples, or of each band's energies below the peak; 0 and 1 of silence."""
+    bands = spec.mel_bands or 1
+    plain = replace(spec, stem="none", means=(0.0,) * spec.mel_bands, stds=(1.0,) * spec.mel_bands)
+    count, total, squares = 0, np.zeros(bands), np.zeros(bands)
     for clip in clips:
         with contextlib.suppress(ValueError):  # a broken clip is reported when its row is decoded
             sound = decoding.audio(clip, spec.sample_rate, spec.num_samples, spec.sides, cell_bytes).samples
-            values = (spec.features(sound) if spec.mel_bands else sound).astype(np.float64)
-            count, total, squares = count + values.size, total + values.sum(), squares + (values**2).sum()
+            values = (plain.features(sound) if spec.mel_bands else sound).astype(np.float64).reshape(-1, bands)
+            count, total, squares = count + len(values), total + values.sum(0), squares + (values**2).sum(0)
     if not count:
-        return 0.0, 1.0
-    mean = total / count
-    std = math.sqrt(max(0.0, squares / count - mean**2))
-    return (float(mean), std) if std > 1e-8 else (0.0, 1.0)
+        return (0.0,) * bands, (1.0,) * bands
+    means = total / count
+    stds = np.sqrt(np.maximum(squares / count - means**2, 0))
+    stds = np.maximum(stds, _LEAST_SHARE * stds.mean())  # a band that is silent nearly everywhere is not blown up
+    return tuple(means.tolist()), tuple(np.where(stds > 1e-8, stds, 1.0).tolist())

@@ -15,6 +15,7 @@ from perceiver_pytorch._settings import Settings as Settings
 from perceiver_pytorch._settings import knob as knob  # both are handed on, to declare the options of a kind
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.kinds.stems import strides_of
 from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.train_rows import TrainRows
 
@@ -169,11 +170,18 @@ class ModalitySpec:
         """Length of a time axis that can be shared with other modalities (the field `clock`); 0: there is none."""
         return 0.0
 
+    @property
+    def stem_config(self) -> Mapping[str, Any] | None:
+        """The config of the stem that reads the modality before the model; None: none."""
+        return None
+
     def model_input(self) -> ModelInput:
         """What the model is told about the modality."""
         scale, offset = (2 / 255, -1.0) if self.dtype == "uint8" else (1.0, 0.0)
         own = tuple(max(1, count) for count in self.own_coordinates)
-        return ModelInput(len(self.axes), self.channels, self.resolution, own, scale, offset, self.vocab_size)
+        stem = self.stem_config
+        resolution = self.resolution / min(strides_of(stem, len(self.axes)))
+        return ModelInput(len(self.axes), self.channels, resolution, own, scale, offset, self.vocab_size, stem)
 
     def augmented(self, values: "Tensor", mask: "Tensor | None", settings: Any) -> "Tensor":
         """A batch's values changed at random in a way that leaves the targets true; by default as they are.

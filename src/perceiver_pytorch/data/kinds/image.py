@@ -14,6 +14,7 @@ from perceiver_pytorch.data import drawing
 from perceiver_pytorch.data.cells import Where, media_source
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.kinds.base import ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
+from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_note
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.fitting import Box, fitted
 from perceiver_pytorch.data.media.image_file import WHITE, ImageFacts
@@ -40,8 +41,16 @@ class ImageSettings(Settings):
     image_size: int | None = knob(None, "longer side of every image in pixels; null: the most common size", above=0)
     max_image_size: int = knob(64, "longest side chosen without image_size", above=0)
     image_fit: str = knob("pad", "images and frames of other proportions", choices=FILLINGS)
-    image_patch: int | None = knob(None, "side of an image token in pixels; null: by max_image_tokens", above=0)
-    max_image_tokens: int = knob(1024, "tokens per image that image_patch is chosen by", above=0)
+    image_stem: str = knob(
+        "convolution",
+        "what reads images before the model: convolutions, patches, or none",
+        choices=STEMS,
+        before="none",
+    )
+    image_patch: int | None = knob(
+        None, "side of an image token in pixels; null: 1 with a stem, else by max_image_tokens", above=0
+    )
+    max_image_tokens: int = knob(1024, "tokens per image without a stem that image_patch is chosen by", above=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +63,10 @@ class PictureAugmentation(Settings):
     image_flip: float = knob(
         0.0, "share of images and videos to mirror; leave at 0 where left and right differ", least=0, most=1
     )
+    image_scale: float = knob(
+        0.1, "images and videos: make larger or smaller by up to this share", least=0, below=1, before=0.0
+    )
+    image_turn: float = knob(8.0, "images and videos: turn by up to this many degrees", least=0, most=180, before=0.0)
     image_color: float = knob(0.2, "change brightness, contrast and saturation by up to this share", least=0, most=1)
 
 
@@ -69,6 +82,7 @@ class ImageSpec(ColumnSpec):
         filling: `"pad"`: images are made as large as the box allows and lie in its upper left corner; `"stretch"`: they
             fill it, and their proportions give way.
         white: the largest value of 16-bit images: cameras and scanners write 10, 12 or 14 bits into files of 16.
+        stem: what reads it before the model.
     """
 
     name: str
@@ -78,6 +92,7 @@ class ImageSpec(ColumnSpec):
     patch: int
     filling: str = "pad"
     white: int = WHITE
+    stem: str = "none"
 
     kind: ClassVar[str] = "image"
     dtype: ClassVar[str] = "uint8"
@@ -93,17 +108,18 @@ class ImageSpec(ColumnSpec):
     def __post_init__(self) -> None:
         check_positive(self, "height", "width", "patch", "white")
         check_box(self.colors, self.filling)
+        _checks.choice("stem", self.stem, STEMS)
 
     @classmethod
     def fit(cls, name: str, samples: Iterable[ImageFacts], options: ImageSettings) -> "ImageSpec":
         """Learn size, colours and patch from looked-at images (at least one)."""
         facts = list(samples)
         height, width = box([(fact.height, fact.width) for fact in facts], options.image_size, options.max_image_size)
-        patch = options.image_patch or patch_for(height, width, options.max_image_tokens)
+        patch = options.image_patch or patch_for(height, width, options.max_image_tokens, options.image_stem)
         colors = 1 if all(fact.grey for fact in facts) else 3
         peak = max(fact.peak for fact in facts)
         white = next(2**bits - 1 for bits in _BITS if peak < 2**bits) if peak else WHITE
-        return cls(name, height, width, colors, patch, options.image_fit, white)
+        return cls(name, height, width, colors, patch, options.image_fit, white, options.image_stem)
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -112,6 +128,10 @@ class ImageSpec(ColumnSpec):
     @property
     def channels(self) -> int:
         return self.patch * self.patch * self.colors
+
+    @property
+    def stem_config(self) -> dict[str, Any] | None:
+        return stem_config(self.stem, self.axes, self.channels)
 
     def encode(self, row: Mapping[str, Any], where: Where) -> Encoded | None:
         """uint8 (rows, columns, patch * patch * colors), by row, column, colour; zeros fill the last patches."""
@@ -135,7 +155,7 @@ class ImageSpec(ColumnSpec):
         tokens = "single pixels" if self.patch == 1 else f"{self.patch}x{self.patch} patches"
         filling = "fitted and padded" if self.filling == "pad" else "stretched"
         bits = "" if self.white == WHITE else f", {self.white.bit_length()} of 16 bits"
-        return f"{self.height}x{self.width} {colors}{bits}, {filling}, {tokens}"
+        return f"{self.height}x{self.width} {colors}{bits}, {filling}, {tokens}{stem_note(self.stem_config, self.axes)}"
 
     def augmented(self, values: "Tensor", mask: "Tensor | None", settings: PictureAugmentation) -> "Tensor":
         return changed_pictures(values, mask, self.patch, settings)
@@ -153,7 +173,7 @@ class ImageSpec(ColumnSpec):
         return {"patch": self.patch, "colors": self.colors}
 
     def token_options(self) -> dict[str, Any]:
-        return {"image_patch": self.patch}
+        return {"image_patch": self.patch, "image_stem": self.stem}
 
 
 class ImageKind(Kind):
@@ -209,7 +229,7 @@ def whole(values: "np.ndarray", patch: int, colors: int) -> "np.ndarray":
 
 
 def changed_pictures(values: "Tensor", mask: "Tensor | None", patch: int, settings: PictureAugmentation) -> "Tensor":
-    """Shift, flip and colour of images ``(batch, h, w, patch²·colors)`` or videos ``(batch, frames, h, w, ..)``.
+    """Shift, flip, size, angle and colour of images ``(batch, h, w, patch²·colors)`` or videos ``(batch, frames, ..)``.
 
     All frames of a video change alike.
     """
@@ -217,11 +237,14 @@ def changed_pictures(values: "Tensor", mask: "Tensor | None", patch: int, settin
 
     p = patch
     pixels = rearrange(values, "b ... h w (p q c) -> b ... (h p) (w q) c", p=p, q=p)
-    rows, columns = pixels.shape[-3:-1]
-    heights, widths = change.extents(values, mask, axes=values.dim() - 2)[-2:]
-    y = change.moved(heights * p, rows, settings.image_shift, 0.0)
-    x = change.moved(widths * p, columns, settings.image_shift, settings.image_flip)
-    pixels = change.taken(change.taken(pixels, y, pixels.dim() - 3), x, pixels.dim() - 2)
+    heights, widths = (sizes * p for sizes in change.extents(values, mask, axes=values.dim() - 2)[-2:])
+    if settings.image_scale or settings.image_turn:
+        pixels = change.turned(pixels, heights, widths, settings)
+    else:
+        rows, columns = pixels.shape[-3:-1]
+        y = change.moved(heights, rows, settings.image_shift, 0.0)
+        x = change.moved(widths, columns, settings.image_shift, settings.image_flip)
+        pixels = change.taken(change.taken(pixels, y, pixels.dim() - 3), x, pixels.dim() - 2)
     pixels = change.colored(pixels, settings.image_color)
     return rearrange(pixels, "b ... (h p) (w q) c -> b ... h w (p q c)", p=p, q=p)
 
@@ -232,7 +255,9 @@ def check_box(colors: int, filling: str) -> None:
     _checks.choice("filling", filling, FILLINGS)
 
 
-def patch_for(height: int, width: int, max_tokens: int) -> int:
-    """The smallest patch that keeps to `max_tokens`, or the largest there is."""
+def patch_for(height: int, width: int, max_tokens: int, stem: str) -> int:
+    """The smallest patch that keeps to `max_tokens`, or the largest there is; a stem reads pixels."""
+    if stem != "none":
+        return 1
     fitting = (p for p in PATCHES if -(-height // p) * -(-width // p) <= max_tokens)
     return next(fitting, PATCHES[-1])

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from perceiver_pytorch import _checks
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data import drawing
@@ -16,9 +17,13 @@ from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.kinds.base import CLIPPED, CUT, Encoded, Kind, ModalitySpec, Part, check_positive
 from perceiver_pytorch.data.kinds.clock import clock_note
 from perceiver_pytorch.data.kinds.points import are_points
+from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_note
 from perceiver_pytorch.data.long_table import load_long_table
 from perceiver_pytorch.data.train_rows import TrainRows, too_large
 from perceiver_pytorch.data.values import as_label, is_missing
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _CLIP = 10.0  # standard deviations
 _FINEST = 4  # the position encoding tells apart at most this many times more moments than there are steps
@@ -29,6 +34,12 @@ class SeriesSettings(Settings):
     """Where series are, and how they become arrays."""
 
     max_series_length: int = knob(1024, "longer series lose their end (time steps)", above=0)
+    series_stem: str = knob(
+        "convolution",
+        "what reads series before the model: convolutions, patches, or none",
+        choices=STEMS,
+        before="none",
+    )
     series_time: str | None = knob(None, "column with a series' time stamps; null: equal steps")
     series_origin: str | None = knob(
         None,
@@ -40,6 +51,21 @@ class SeriesSettings(Settings):
         None, "column of series_file that says whose row it is; null: the series column's name"
     )
     series_values: list[str] = knob([], "value columns of series_file; []: every other number column")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesAugmentation(Settings):
+    """How series change at random."""
+
+    series_scale: float = knob(
+        0.1, "make the swings of a series larger or smaller by up to this share", least=0, below=1, before=0.0
+    )
+    series_noise: float = knob(
+        0.05, "add noise of up to this share of a channel's usual deviation", least=0, before=0.0
+    )
+    series_warp: float = knob(
+        0.1, "make parts of a series of equal steps slower or faster by up to this share", least=0, below=1, before=0.0
+    )
 
 
 @dataclass(frozen=True)
@@ -131,6 +157,7 @@ class SeriesSpec(ModalitySpec):
         from_first: time stamps count from the row's first one, else from zero.
         clock: seconds of the time axis shared with other modalities; 0: its own.
         time, file, key, values: see `SeriesSource`.
+        stem: what reads it before the model.
     """
 
     name: str
@@ -146,6 +173,7 @@ class SeriesSpec(ModalitySpec):
     file: str = ""
     key: str = ""
     values: tuple[str, ...] = ()
+    stem: str = "none"
 
     kind: ClassVar[str] = "series"
     changes: ClassVar[Mapping[str, str]] = {"cut": CUT, "clipped": CLIPPED}
@@ -154,6 +182,7 @@ class SeriesSpec(ModalitySpec):
         check_positive(self, "length", *(["step"] if self.span else []))
         if not len(self.means) == len(self.stds) > 0 or any(not std > 0 for std in self.stds):
             raise ValueError("means and stds must have one number per channel, and stds be above 0")
+        _checks.choice("stem", self.stem, STEMS)
 
     @classmethod
     def fit(
@@ -193,6 +222,7 @@ class SeriesSpec(ModalitySpec):
             file=source.file,
             key=source.key,
             values=source.values,
+            stem=options.series_stem,
         )
 
     @property
@@ -211,6 +241,10 @@ class SeriesSpec(ModalitySpec):
     @property
     def channels(self) -> int:
         return len(self.means) * (1 + self.gaps)
+
+    @property
+    def stem_config(self) -> dict[str, Any] | None:
+        return stem_config(self.stem, self.axes, self.channels)
 
     @property
     def seconds(self) -> float:
@@ -266,7 +300,28 @@ class SeriesSpec(ModalitySpec):
     def note(self) -> str:
         times = f"time stamps over {_span(self.span)}" if self.span else "equal steps"
         gaps = ", missing values flagged" if self.gaps else ""
-        return f"{len(self.means)} channel{'s' * (len(self.means) != 1)}, {times}{gaps}{clock_note(self)}"
+        stem = stem_note(self.stem_config, self.axes)
+        return f"{len(self.means)} channel{'s' * (len(self.means) != 1)}, {times}{gaps}{stem}{clock_note(self)}"
+
+    def augmented(self, values: "Tensor", mask: "Tensor | None", settings: SeriesAugmentation) -> "Tensor":
+        """Other tempo (of equal steps without gaps), larger or smaller swings, and noise; flags of gaps stay."""
+        import torch
+
+        from perceiver_pytorch.data import random_changes as change
+
+        count = len(self.means)
+        x = values[..., :count]
+        if settings.series_warp and not (self.span or self.gaps):
+            (lengths,) = change.extents(values, mask, axes=1)
+            x = change.warped_in_time(x, lengths, settings.series_warp)
+        size = (len(x), 1, count)
+        x = x * change.uniform(size, x, 1 - settings.series_scale, 1 + settings.series_scale)
+        x = x + torch.randn_like(x) * change.uniform((len(x), 1, 1), x, 0.0, settings.series_noise)
+        known = values[..., count:] == 0 if self.gaps else torch.ones((), dtype=torch.bool, device=x.device)
+        return torch.cat([torch.where(known, x, values[..., :count]), values[..., count:]], dim=-1)
+
+    def token_options(self) -> dict[str, Any]:
+        return {"series_stem": self.stem}
 
     def example(self, encoded: Encoded, row: Mapping[str, Any]) -> list[Part]:
         """A line per channel, over time; a gap where values are missing."""
@@ -294,6 +349,7 @@ class SeriesKind(Kind):
     name = "series"
     spec = SeriesSpec
     settings = SeriesSettings
+    augmentation = SeriesAugmentation
 
     def recognises(self, column: Column) -> bool:
         return bool(column.arrays) and not are_points(column)

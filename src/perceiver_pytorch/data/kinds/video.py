@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from perceiver_pytorch import _checks
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data import drawing
@@ -23,6 +24,7 @@ from perceiver_pytorch.data.kinds.image import (
     patches,
     whole,
 )
+from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_note
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.fitting import Box
 from perceiver_pytorch.data.media.video_file import VideoFacts
@@ -42,8 +44,16 @@ class VideoSettings(Settings):
     video_rate: float = knob(5.0, "frames per second that are taken of every video", above=0)
     video_size: int | None = knob(None, "longer side of every frame in pixels; null: the most common size", above=0)
     max_video_size: int = knob(64, "longest side chosen without video_size", above=0)
-    video_patch: int | None = knob(None, "side of a video token in pixels; null: by max_video_tokens", above=0)
-    max_video_tokens: int = knob(4096, "tokens per video that video_patch is chosen by", above=0)
+    video_stem: str = knob(
+        "convolution",
+        "what reads videos before the model: convolutions over frames and then over time, patches, or none",
+        choices=STEMS,
+        before="none",
+    )
+    video_patch: int | None = knob(
+        None, "side of a video token in pixels; null: 1 with a stem, else by max_video_tokens", above=0
+    )
+    max_video_tokens: int = knob(4096, "tokens per video without a stem that video_patch is chosen by", above=0)
     max_video_seconds: float = knob(10.0, "longer videos lose their end", above=0)
 
 
@@ -61,6 +71,7 @@ class VideoSpec(ColumnSpec):
         clock: seconds of the time axis shared with other modalities; 0: its own.
         by_last_frame: a video ends when its last frame does; False (runs up to version 1.5): at the latest end of any
             frame.
+        stem: what reads it before the model.
     """
 
     name: str
@@ -72,6 +83,7 @@ class VideoSpec(ColumnSpec):
     filling: str = "pad"
     clock: float = 0.0
     by_last_frame: bool = False
+    stem: str = "none"
 
     kind: ClassVar[str] = "video"
     dtype: ClassVar[str] = "uint8"
@@ -81,6 +93,7 @@ class VideoSpec(ColumnSpec):
     def __post_init__(self) -> None:
         check_positive(self, "rate", "num_frames", "height", "width", "patch")
         check_box(3, self.filling)
+        _checks.choice("stem", self.stem, STEMS)
 
     @classmethod
     def fit(cls, name: str, samples: Iterable[VideoFacts], options: Any) -> "VideoSpec":
@@ -89,8 +102,9 @@ class VideoSpec(ColumnSpec):
         height, width = box([(fact.height, fact.width) for fact in facts], options.video_size, options.max_video_size)
         seconds = min(max(fact.seconds for fact in facts), options.max_video_seconds)
         num_frames = max(1, math.ceil(seconds * options.video_rate - 1e-6))
-        patch = options.video_patch or patch_for(height, width, max(1, options.max_video_tokens // num_frames))
-        return cls(name, options.video_rate, num_frames, height, width, patch, options.image_fit, by_last_frame=True)
+        most, stem = max(1, options.max_video_tokens // num_frames), options.video_stem
+        patch, rate = options.video_patch or patch_for(height, width, most, stem), options.video_rate
+        return cls(name, rate, num_frames, height, width, patch, options.image_fit, by_last_frame=True, stem=stem)
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -99,6 +113,10 @@ class VideoSpec(ColumnSpec):
     @property
     def channels(self) -> int:
         return self.patch * self.patch * 3
+
+    @property
+    def stem_config(self) -> dict[str, Any] | None:
+        return stem_config(self.stem, self.axes, self.channels)
 
     @property
     def seconds(self) -> float:
@@ -128,7 +146,8 @@ class VideoSpec(ColumnSpec):
 
     def note(self) -> str:
         size = f"{self.height}x{self.width} RGB, {self.patch}x{self.patch} patches"
-        return f"{self.num_frames} frames, {self.rate:g} a second, {size}{clock_note(self)}"
+        stem = stem_note(self.stem_config, self.axes)
+        return f"{self.num_frames} frames, {self.rate:g} a second, {size}{stem}{clock_note(self)}"
 
     def augmented(self, values: "Tensor", mask: "Tensor | None", settings: PictureAugmentation) -> "Tensor":
         return changed_pictures(values, mask, self.patch, settings)
@@ -145,7 +164,7 @@ class VideoSpec(ColumnSpec):
         return {"patch": self.patch, "colors": 3}
 
     def token_options(self) -> dict[str, Any]:
-        return {"video_patch": self.patch}
+        return {"video_patch": self.patch, "video_stem": self.stem}
 
 
 class VideoKind(Kind):

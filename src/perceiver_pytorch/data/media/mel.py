@@ -1,10 +1,13 @@
 """Log-mel energies of a sound."""
 
+import math
 from functools import lru_cache
 
 from perceiver_pytorch._lazy import numpy as np
 
 _FLOOR = 1e-10  # of the energies before the logarithm: digital silence is -23
+RANGE = 10.0
+"""How far below its peak the energies of a sound are told apart (nats): 43 dB."""
 _ROWS = 1024  # rows computed at a time: bounds memory
 
 
@@ -37,6 +40,22 @@ def log_mel(sound: "np.ndarray", rate: int, bands: int, window: int, step: int) 
         spectrum = np.abs(np.fft.rfft(frames[part] * hann, axis=-1)) ** 2
         energies[part] = np.log(np.maximum(spectrum @ mel_filters(rate, bands, window).T, _FLOOR))
     return energies
+
+
+def below_peak(energies: "np.ndarray") -> "np.ndarray":
+    """Log-mel energies relative to the sound's largest, 0 to -`RANGE`: what is softer is silence.
+
+    An absolute floor would let digital silence and the loudness of a recording rule the values. A silent sound has no
+    peak, and is silent here, too.
+
+    Args:
+        energies: of `log_mel`.
+
+    Returns:
+        float32 of the same shape.
+    """
+    peak = max(float(energies.max()), math.log(_FLOOR) + RANGE)
+    return np.maximum(energies - np.float32(peak), np.float32(-RANGE))
 
 
 @lru_cache(maxsize=8)

@@ -13,12 +13,14 @@ from torch import nn
 from perceiver_pytorch import _checks
 from perceiver_pytorch._plugins import plugins
 from perceiver_pytorch.nn.stems.base import Coordinates, Stem, kept, strided_coordinates, strided_mask
+from perceiver_pytorch.nn.stems.convolution import ConvolutionStem
 from perceiver_pytorch.nn.stems.numbers import NumbersStem
 from perceiver_pytorch.nn.stems.patch import PatchStem
 from perceiver_pytorch.nn.stems.words import WordStem
 
 __all__ = [
     "STEMS",
+    "ConvolutionStem",
     "Coordinates",
     "NumbersStem",
     "PatchStem",
@@ -32,7 +34,7 @@ __all__ = [
     "strided_mask",
 ]
 
-STEMS: dict[str, type[Stem]] = {stem.name: stem for stem in (NumbersStem, PatchStem, WordStem)}
+STEMS: dict[str, type[Stem]] = {stem.name: stem for stem in (ConvolutionStem, NumbersStem, PatchStem, WordStem)}
 """The stems of this package by name."""
 
 

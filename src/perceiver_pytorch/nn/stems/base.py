@@ -18,10 +18,13 @@ class Stem(nn.Module):
         name: as in ``{"name": ..}`` of a configuration.
         channels: of the tokens that it gives.
         rows_by_id: name of its weight that has a row for each id that data may hold; None of a stem that reads values.
+        portable: whether it reads another table's data of as many channels as well; False where it has weights per
+            column or word.
     """
 
     name: ClassVar[str]
     rows_by_id: ClassVar[str | None] = None
+    portable: ClassVar[bool] = False
     channels: int
 
     def to_config(self) -> dict[str, Any]:
@@ -67,13 +70,14 @@ def strided_mask(mask: Tensor | None, strides: Sequence[int]) -> Tensor | None:
 def strided_coordinates(
     coordinates: Coordinates | None, axes: Sequence[int], strides: Sequence[int], like: Tensor
 ) -> Coordinates | None:
-    """Where the tokens of a coarser grid are: the mean of the cells that each stands for.
+    """Where the tokens of a coarser grid are: at the first of the cells that each stands for, which is where a
+    convolution of odd width has its centre. A row's tokens so keep their places, however far its batch is padded.
 
     Args:
         coordinates: of the finer grid.
         axes: its lengths.
         strides: how many cells of each axis make a token.
-        like: for device and dtype.
+        like: for the device.
 
     Returns:
         Per axis None where nothing changes, else as `Coordinates`.
@@ -88,11 +92,7 @@ def _strided(given: Tensor | None, length: int, stride: int, like: Tensor) -> Te
         return given
     if given is None:
         given = torch.linspace(-1, 1, length, device=like.device, dtype=torch.float32)
-    axis = 0 if given.dim() == 1 else 1
-    cells = torch.ones(length, device=given.device, dtype=given.dtype)
-    counts = _divided(cells, 0, stride, 0).sum(1)
-    sums = _divided(given, axis, stride, 0).sum(axis + 1)
-    return sums / counts.view(-1, *[1] * (given.dim() - 1 - axis))
+    return given[::stride] if given.dim() == 1 else given[:, ::stride]
 
 
 def _divided(values: Tensor, axis: int, stride: int, fill: float) -> Tensor:

@@ -22,6 +22,7 @@ class PatchStem(Stem):
     """
 
     name: ClassVar[str] = "patch"
+    portable: ClassVar[bool] = True
 
     def __init__(self, input_channels: int, patch: Sequence[int], channels: int = 64) -> None:
         super().__init__()

@@ -22,6 +22,7 @@ from perceiver_pytorch.models.multi_modality_with_text_perceiver import (
 from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
 from perceiver_pytorch.models.perceiver import Perceiver
 from perceiver_pytorch.models.perceiver_io import PerceiverIO
+from perceiver_pytorch.nn.stems import Stem, stem_config, stem_from_config
 from perceiver_pytorch.training.start.freezing import add_lora, freeze
 from perceiver_pytorch.training.start.published import PublishedTableModel, RunModel, published_table_model
 from perceiver_pytorch.training.start.transfer import Transfer, count_parameters, match_modalities, move_weights
@@ -151,7 +152,8 @@ def adopt(options: SpecOptions, spec: InputSpec, kinds: Mapping[str, str]) -> Sp
     """
     default, found = SpecOptions(), dict(options.column_options)
     for modality in spec.modalities:
-        if kinds.get(modality.name) != spec.kinds.get(modality.name):
+        column, *_ = modality.columns
+        if column not in kinds or spec.kinds.get(column) != kinds[column]:
             continue
         theirs = {
             name: value
@@ -159,7 +161,7 @@ def adopt(options: SpecOptions, spec: InputSpec, kinds: Mapping[str, str]) -> Sp
             if getattr(options, name) == getattr(default, name)
         }
         if theirs:
-            found[modality.name] = {**theirs, **found.get(modality.name, {})}
+            found[column] = {**theirs, **found.get(column, {})}
     return dataclasses.replace(options, column_options=found)
 
 
@@ -217,7 +219,7 @@ def _assembled(old: Encoder, spec: InputSpec, modalities: list[InputModality]) -
 
 
 def _read_as(modality: InputModality, other: InputModality) -> None:
-    """Gives a modality the bands and the width of embedding of the one whose weights it gets, whatever their sizes."""
+    """Gives a modality the bands, stem and width of embedding of the one whose weights it gets."""
     modality.num_freq_bands, modality.max_freq, modality.freq_base = (
         other.num_freq_bands,
         other.max_freq,
@@ -225,12 +227,19 @@ def _read_as(modality: InputModality, other: InputModality) -> None:
     )
     if (other.scale, other.offset) != (1.0, 0.0):  # else it was given numbers of a range that is not known
         modality.scale, modality.offset = other.scale, other.offset
+    if modality.input_channels == other.input_channels and _portable(modality.stem) and _portable(other.stem):
+        modality.stem = None if other.stem is None else stem_from_config(stem_config(other.stem))
     if isinstance(modality, InputModalityWithEmbedding) and isinstance(other, InputModalityWithEmbedding):
         assert modality.embedding is not None
         assert other.embedding is not None
         width = other.embedding.embedding_dim
         modality.split_embedding = other.split_embedding
         modality.embedding = nn.Embedding(modality.embedding.num_embeddings, width)
+
+
+def _portable(stem: nn.Module | None) -> bool:
+    """Whether a modality of another table can have such a stem, or none."""
+    return stem is None or (isinstance(stem, Stem) and stem.portable)
 
 
 def _embedding_rows(spec: InputSpec, old: InputSpec | None, matches: dict[str, str]) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from perceiver_pytorch.data import InputSpec
 from perceiver_pytorch.interop.published_decoders import ClassDecoder
 from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
 from perceiver_pytorch.models.blended import BlendedPerceiver
+from perceiver_pytorch.models.inputs import Tokens, read_by_stem
 from perceiver_pytorch.models.modalities import (
     Coordinates,
     InputModality,
@@ -64,7 +65,7 @@ class PublishedTableModel(SavedModel):
         del self.decoder.queries
         self.heads = nn.ModuleList(nn.Linear(width, size) for size in self.tasks.values())
         self.modalities = {m.name: m for m in map(modality_from_config, modalities)}
-        self.embeddings, self.codes = NamedModules(), nn.ParameterDict()
+        self.embeddings, self.stems, self.codes = NamedModules(), NamedModules(), nn.ParameterDict()
         for name, modality in self.modalities.items():
             self._add(name, modality)
         self._record_config(
@@ -118,12 +119,12 @@ class PublishedTableModel(SavedModel):
         )
 
     def _add(self, name: str, modality: InputModality) -> None:
-        """A further modality's embedding, and the learned code that fills its tokens."""
-        channels = modality.input_channels
-        if isinstance(modality, InputModalityWithEmbedding):
-            assert modality.embedding is not None
+        """A further modality's embedding and stem, and the learned code that fills its tokens."""
+        if isinstance(modality, InputModalityWithEmbedding) and modality.embedding is not None:
             self.embeddings[name] = modality.embedding
-            channels = modality.embedding.embedding_dim
+        if modality.stem is not None:
+            self.stems[name] = modality.stem
+        channels = modality.data_channels
         free = int(self.reader.num_channels) - channels - modality.position_dim  # type: ignore[arg-type]
         if free < 0:
             raise ValueError(
@@ -137,6 +138,9 @@ class PublishedTableModel(SavedModel):
     ) -> Context:
         if modality.name in self.embeddings:
             data = self.embeddings[modality.name](data)
+        if modality.name in self.stems:
+            found = read_by_stem(modality, self.stems[modality.name], Tokens(data, mask, coordinates))
+            data, mask, coordinates = found.data, found.mask, found.coordinates
         return make_context(
             modality,
             data,

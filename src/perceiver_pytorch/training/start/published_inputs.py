@@ -95,6 +95,7 @@ def adopt_rates(options: SpecOptions, model: PublishedPerceiver) -> SpecOptions:
     if model.task == "multimodal-autoencoding":
         theirs = {
             "sample_rate": FRAMES_PER_SECOND * config.audio_samples_per_frame,
+            "audio_features": "raw",
             "audio_patch": config.samples_per_patch,
             "video_rate": float(FRAMES_PER_SECOND),
             "video_patch": VIDEO_PATCH,

@@ -77,6 +77,12 @@ def move_weights(
     over_tokens = {f"{name}.{part}" for name, module in new.named_modules() for part in _over_tokens(module)}
     theirs, result = _names_of_layers(old.state_dict()) if isinstance(old, Perceiver) else old.state_dict(), Transfer()
     with torch.no_grad():
+        for name, buffer in new.named_buffers():
+            if name.startswith("stems."):
+                _, modality, part = name.split(".", 2)
+                statistics = theirs.get(f"stems.{matches.get(modality)}.{part}")
+                if statistics is not None and statistics.shape == buffer.shape:
+                    buffer.copy_(statistics)
         for name, weight in new.named_parameters():
             if name.startswith("to_logits."):
                 result.fresh.add(name)

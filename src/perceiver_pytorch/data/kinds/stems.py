@@ -1,0 +1,111 @@
+"""Which stem a kind asks the model for: its name and its sizes, by the lengths of the modality's axes."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+STEMS = ("none", "patch", "convolution")
+"""What stands between a modality's values and the cross-attend: nothing, patches, or convolutions."""
+WIDTHS = (16, 32, 64)
+"""Channels of one convolution after another; compiled cross-attends read up to 64."""
+_FEWEST, _MOST = 48, 300
+"""Tokens that strides leave at least, and that further convolutions are added for."""
+_FEWEST_FRAMES = 8
+_KERNEL = 3
+_PATCH_SIDES = (2, 4, 8, 16)
+
+
+def stem_config(stem: str, axes: Sequence[int], channels: int) -> dict[str, Any] | None:
+    """The config of a stem over one or two axes, or over a film's three; None without one.
+
+    Args:
+        stem: one of `STEMS`.
+        axes: lengths of the modality's axes, at most.
+        channels: values per token.
+    """
+    if stem == "none":
+        return None
+    if stem == "patch":
+        return patch(axes, channels)
+    return film_convolution(axes, channels) if len(axes) == 3 else convolution(axes, channels)
+
+
+def strides_of(config: Mapping[str, Any] | None, num_axes: int) -> list[int]:
+    """Per axis, how many tokens a stem makes one of."""
+    if config is None:
+        return [1] * num_axes
+    if config["name"] == "patch":
+        return list(config["patch"])
+    return [math.prod(steps) for steps in zip(*(layer["stride"] for layer in config["layers"]), strict=True)]
+
+
+def stem_note(config: Mapping[str, Any] | None, axes: Sequence[int]) -> str:
+    """For `note`."""
+    if config is None:
+        return ""
+    tokens = "x".join(map(str, coarser(axes, strides_of(config, len(axes)))))
+    words = "patches" if config["name"] == "patch" else f"{len(config['layers'])} convolutions"
+    return f", {words} to {tokens} tokens"
+
+
+def halved(axes: Sequence[int], fewest: int = _FEWEST) -> list[int]:
+    """Per axis the stride of the next convolution: 2, or 1 where too few tokens would be left."""
+    strides = [2 if length > _KERNEL else 1 for length in axes]
+    return strides if math.prod(coarser(axes, strides)) >= fewest else [1] * len(axes)
+
+
+def coarser(axes: Sequence[int], strides: Sequence[int]) -> list[int]:
+    """Lengths of the axes behind a convolution."""
+    return [-(-length // stride) for length, stride in zip(axes, strides, strict=True)]
+
+
+def convolution(axes: Sequence[int], channels: int, widths: Sequence[int] = WIDTHS) -> dict[str, Any]:
+    """Convolutions of width 3 and stride 2 over one or two axes, the config of a `ConvolutionStem`.
+
+    There is one for each of `widths`, and more of the last until no more than 300 tokens are left. A small picture or
+    a short series is not made so small that nothing is left to attend to.
+    """
+    layers: list[dict[str, Any]] = []
+    while len(layers) < len(widths) or math.prod(axes) > _MOST:
+        strides = halved(axes)
+        width = widths[min(len(layers), len(widths) - 1)]
+        layers.append({"channels": width, "kernel": [_KERNEL] * len(axes), "stride": strides})
+        if len(layers) >= len(widths) and strides == [1] * len(axes):
+            break
+        axes = coarser(axes, strides)
+    return {"name": "convolution", "input_channels": channels, "layers": layers}
+
+
+def film_convolution(axes: Sequence[int], channels: int) -> dict[str, Any]:
+    """Convolutions over each frame, which also see what changed since the one before, and then one over time."""
+    layers: list[dict[str, Any]] = []
+    frames, *sides = axes
+    while len(layers) < len(WIDTHS) or math.prod(sides) > _FEWEST:
+        strides = halved(sides, fewest=_FEWEST // 4)
+        width = WIDTHS[min(len(layers), len(WIDTHS) - 1)]
+        layers.append({"channels": width, "kernel": [1, _KERNEL, _KERNEL], "stride": [1, *strides]})
+        if len(layers) >= len(WIDTHS) and strides == [1, 1]:
+            break
+        sides = coarser(sides, strides)
+    (stride,) = halved([frames], fewest=_FEWEST_FRAMES)
+    layers.append({"channels": WIDTHS[-1], "kernel": [_KERNEL, 1, 1], "stride": [stride, 1, 1]})
+    while stride > 1 and -(-frames // stride) * math.prod(sides) > _MOST:
+        frames = -(-frames // stride)
+        (stride,) = halved([frames], fewest=_FEWEST_FRAMES)
+        layers += [{"channels": WIDTHS[-1], "kernel": [_KERNEL, 1, 1], "stride": [stride, 1, 1]}] * (stride > 1)
+    return {"name": "convolution", "input_channels": channels, "layers": layers, "differences": axes[0] > 1}
+
+
+def patch(axes: Sequence[int], channels: int) -> dict[str, Any]:
+    """Patches of one side, as small as leaves no more than 300 tokens: the config of a `PatchStem`."""
+
+    def tokens(side: int) -> int:
+        return math.prod(coarser(axes, [min(side, length) for length in axes]))
+
+    side = next((side for side in _PATCH_SIDES if tokens(side) <= _MOST), _PATCH_SIDES[-1])
+    return {
+        "name": "patch",
+        "input_channels": channels,
+        "channels": WIDTHS[-1],
+        "patch": [min(side, length) for length in axes],
+    }

@@ -1,0 +1,57 @@
+"""A norm per channel whose statistics are those of the first train batch, and stay."""
+
+import torch
+from torch import Tensor, nn
+
+EPS = 1e-5
+
+
+class TokenNorm(nn.Module):
+    """Brings each channel to mean 0 and deviation 1 over the real tokens of the first train batch, then only learns.
+
+    Data-dependent initialisation (ActNorm: Kingma and Dhariwal 2018, arXiv 1807.03039). What all tokens have in common
+    grows from convolution to convolution, until what sets rows apart is lost beside it; batch normalisation cures that
+    by the mean of each channel. Norms within a row do not: they keep what rows have in common, and take away what sets
+    a row apart from others, such as how much moves in it. With the statistics of one batch, a row's result never
+    depends on the others, in training as in evaluation. docs/training.md compares them.
+
+    Args:
+        channels: of a token.
+
+    Attributes:
+        mean, scale: float ``(channels,)``, buffers: of the first batch, and its inverse deviation.
+        known: bool, a buffer: whether there was one.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    known: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("scale", torch.ones(channels))
+        self.register_buffer("known", torch.zeros((), dtype=torch.bool))
+
+    def forward(self, data: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Normalised data of the same shape.
+
+        Args:
+            data: ``(batch, *axes, channels)``.
+            mask: bool ``(batch, *axes)``, True where a token is real; None if all are.
+        """
+        if self.training and not self.known:
+            self._look(data.detach(), mask)
+        scale = self.weight * self.scale
+        return torch.addcmul((self.bias - self.mean * scale).to(data.dtype), data, scale.to(data.dtype))
+
+    def _look(self, data: Tensor, mask: Tensor | None) -> None:
+        """Takes mean and deviation of the real tokens; waits for the next batch if there is none."""
+        tokens = (data.flatten(0, -2) if mask is None else data[mask]).float()
+        if len(tokens):
+            var, mean = torch.var_mean(tokens, dim=0, correction=0)
+            self.mean.copy_(mean)
+            self.scale.copy_(torch.rsqrt(var + EPS))
+            self.known.fill_(True)
