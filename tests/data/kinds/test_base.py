@@ -41,7 +41,8 @@ def test_a_row_is_shown_as_text_unless_its_kind_draws_it():
 def test_kinds_that_change_nothing_leave_values_alone():
     values = object()
     assert NUMBERS.augmented(values, None, None) is values
-    assert (NUMBERS.file_columns, NUMBERS.files, NUMBERS.token_options(), NUMBERS.id_meanings()) == ((), (), {}, None)
+    assert (NUMBERS.file_columns, NUMBERS.files, NUMBERS.token_options()) == ((), (), {})
+    assert (NUMBERS.id_meanings(), TextSpec("x", 16).id_meanings()) == (("a", "b"), None)
 
 
 def test_bytes_are_those_of_all_arrays():

@@ -13,6 +13,7 @@ from perceiver_pytorch import (
     Perceiver,
     PerceiverIO,
 )
+from perceiver_pytorch.nn.stems import NumbersStem
 from perceiver_pytorch.training.start.transfer import (
     Transfer,
     _channel_map,
@@ -36,10 +37,25 @@ def image(channels=3, name="image"):
     return InputModality(name, channels, 2, num_freq_bands=2, max_freq=4.0)
 
 
+def numbers(columns):
+    return InputModality("numbers", 3, 1, num_freq_bands=2, max_freq=4.0, stem=NumbersStem(columns, 3, channels=5))
+
+
 def text(name="text", rows=9):
     return InputModalityWithEmbedding(
         name, 1, 1, num_freq_bands=2, max_freq=4.0, embedding=nn.Embedding(rows, 5), split_embedding=False
     )
+
+
+def test_weights_of_columns_are_moved_by_what_the_columns_are():
+    old, new = small(image(), numbers(2)), small(numbers(3))
+    fresh = new.stems["numbers"].weight.detach().clone()
+    moved = move_weights(new, old, {"numbers": "numbers"}, {"numbers": torch.tensor([1, -1, 0])})
+    before, after = old.stems["numbers"].weight, new.stems["numbers"].weight
+    assert torch.equal(after[0], before[1])
+    assert torch.equal(after[1], fresh[1])
+    assert torch.equal(after[2], before[0])
+    assert moved.taken["stems.numbers.weight"] == before.numel()
 
 
 def test_channels_are_moved_block_by_block():

@@ -222,7 +222,7 @@ class ModalitySpec:
 
     def id_meanings(self) -> Sequence[Hashable] | None:
         """What each id means, where that differs from table to table: another run's embedding of an id is found by it.
-        None: an id means the same everywhere."""
+        Of numbers, which column each of the stem's weights belongs to. None: they mean the same everywhere."""
         return None
 
 
@@ -306,6 +306,10 @@ class StandardisedSpec(ModalitySpec):
     @property
     def shared(self) -> bool:
         return False  # their combinations hardly repeat
+
+    def id_meanings(self) -> Sequence[Hashable]:
+        """The columns: each has weights of its own."""
+        return self.columns
 
 
 def check_positive(spec: Any, *names: str) -> None:

@@ -64,8 +64,8 @@ def move_weights(
     Args:
         new, old: models of the same depth and widths.
         matches: of `match_modalities`.
-        rows: {modality of the new model: int64, per row of its embedding that of the old one, -1 for none}; without,
-            row i is row i.
+        rows: {modality of the new model: int64, per row of its embedding, or per column of its stem, that of the old
+            one, -1 for none}; without, row i is row i.
 
     Returns:
         What was copied, and what was not.
@@ -90,9 +90,9 @@ def move_weights(
             source, index = theirs.get(name), None
             if name in over_tokens:
                 index = channels
-            elif name.startswith("embeddings."):
-                modality = name.removeprefix("embeddings.").removesuffix(".weight")
-                source = theirs.get(f"embeddings.{matches.get(modality)}.weight")
+            elif name.startswith(("embeddings.", "stems.")):
+                room, modality, part = name.split(".", 2)
+                source = theirs.get(f"{room}.{matches.get(modality)}.{part}")
                 index = None if rows is None else rows.get(modality)
             elif name.startswith("stems."):
                 modality, part = _reader_of(new, weight, matches)
