@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_helpers import declared
 from perceiver_pytorch._settings import Settings
@@ -167,3 +169,11 @@ def test_numbers_that_cannot_be_averaged_are_named():
 
 def test_what_the_kind_declares():
     assert declared(NumberKind()) == ("number", (NumbersSpec, "number", "float32"), Settings, Settings, True, True)
+
+
+@given(st.lists(st.integers(-50, 50), min_size=1, max_size=9), st.floats(-60, 60))
+def test_scores_between_quantiles_are_interpolated(numbers, number):
+    quantiles = tuple(sorted(map(float, numbers)))
+    spec = NumbersSpec("n", ("a",), (0.0,), (1.0,), (quantiles,), (False,))
+    expected = np.interp(number, *spec._curves[0])
+    assert spec.encode({"a": number}, WHERE).values[0, 0] == pytest.approx(expected, abs=1e-6)

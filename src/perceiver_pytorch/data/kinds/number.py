@@ -1,5 +1,6 @@
 """All number columns together: their place among the train rows' and their standardised value, one token each."""
 
+import bisect
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -95,7 +96,7 @@ class NumbersSpec(StandardisedSpec):
             there[i] = True
             standard = (number - self.means[i]) / self.stds[i]
             value = min(max(standard, -_CLIP), _CLIP)
-            values[i, :2] = (np.interp(number, *self._curves[i]), value) if self.quantiles else value
+            values[i, :2] = (_interpolated(number, *self._curves[i]), value) if self.quantiles else value
             if abs(standard) > _CLIP:
                 changes.append(Change("clipped", column, str(row[column])))
             if abs(number) >= _EXACT and _loses_digits(row[column]):
@@ -109,7 +110,7 @@ class NumbersSpec(StandardisedSpec):
         return Encoded(values, None if mask.all() else mask, changes=tuple(changes))
 
     @cached_property
-    def _curves(self) -> "list[tuple[np.ndarray, np.ndarray]]":
+    def _curves(self) -> list[tuple[list[float], list[float]]]:
         """Each column's different quantiles, and their normal scores."""
         return [_curve(quantiles) for quantiles in self.quantiles]
 
@@ -168,10 +169,19 @@ def _quantiles(values: list[float]) -> tuple[float, ...]:
     return tuple(np.quantile(values, np.linspace(0, 1, _KNOTS)).tolist())
 
 
-def _curve(quantiles: Sequence[float]) -> "tuple[np.ndarray, np.ndarray]":
+def _curve(quantiles: Sequence[float]) -> tuple[list[float], list[float]]:
     """Different quantiles and their normal scores: equal ones have the score of the middle of their ranks."""
     known, which = np.unique(quantiles, return_inverse=True)
     shares = np.linspace(0, 1, len(quantiles)) if len(quantiles) > 1 else np.array([0.5])
     middles = np.bincount(which, shares) / np.bincount(which)
     inside = np.clip(middles, _FURTHEST, 1 - _FURTHEST)
-    return known, np.array([NormalDist().inv_cdf(share) for share in inside])
+    return known.tolist(), [NormalDist().inv_cdf(share) for share in inside.tolist()]
+
+
+def _interpolated(number: float, places: Sequence[float], values: Sequence[float]) -> float:
+    """`numpy.interp` of one number, which takes a tenth of its time."""
+    i = bisect.bisect_right(places, number)
+    if not 0 < i < len(places):
+        return values[0] if i == 0 else values[-1]
+    share = (number - places[i - 1]) / (places[i] - places[i - 1])
+    return values[i - 1] + share * (values[i] - values[i - 1])
