@@ -228,7 +228,6 @@ def run_loop(
     except TrainingStopped as stop:
         for averaged in averaging:
             averaged.swap()
-        checkpoints.count()
         return Ended(str(stop), replace(checkpoints.progress, step=trainer.global_step))
     except DivergedError as error:
         run.write_divergence(error.divergence)
@@ -240,7 +239,6 @@ def run_loop(
             raise
         with of_this_run(last):
             raise
-    checkpoints.count()
     return Ended(None, replace(checkpoints.progress, step=trainer.global_step))
 
 
