@@ -132,6 +132,9 @@ class LineTask:
         order = EpochBatches(len(points), self.training.batch_size, self.training.seed)
         return Loaders(train=DataLoader(points, batch_sampler=order), val=DataLoader(points), steps=3 * len(order))
 
+    def complete(self, trained, reporter):
+        self.note("complete")
+
     def measure(self, trained, reporter):
         self.note("measure")
         weight = trained.module.model.layer.weight.item()
@@ -143,7 +146,7 @@ class LineTask:
         (run.path / "line.txt").write_text(f"{metrics['slope']:.2f}")
 
 
-STEPS = ["prepare", "module", "begin", "loaders", "measure", "write"]
+STEPS = ["prepare", "module", "begin", "loaders", "complete", "measure", "write"]
 
 
 def stop_after(monkeypatch, steps, reason):
