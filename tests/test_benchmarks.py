@@ -255,3 +255,22 @@ def test_a_design_is_measured_on_a_table(tmp_path: Path, monkeypatch: pytest.Mon
     found = designs.measured(tmp_path, "small", "paper, 4 times as wide", 0)
     assert 0 <= found["score"] <= 1
     assert found["seconds"] > 0
+
+
+def test_the_time_of_training_is_divided_into_its_parts(tmp_path: Path) -> None:
+    lines = [f"{i % 5},{'uv'[i % 2]}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,y", *lines]))
+    small = {"depth": 1, "latent_dim": 16, "num_latents": 4, "batch_size": 8}
+    found = epochs.measured(str(tmp_path / "t.csv"), "y", 3, small)
+    assert found["count"] == 3 * 8
+    assert found["fit"] == pytest.approx(sum(found[part] for part in epochs.PARTS))
+    assert all(found[part] > 0 for part in ("rows", "forward", "backward", "optimiser", "validation", "else"))
+    assert epochs.line("t", found).count("|") == 4 + len(epochs.PARTS)
+
+
+def test_a_parts_time_is_without_those_within_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, 1.0, 3.0, 7.0])
+    monkeypatch.setattr(epochs.time, "perf_counter", lambda: next(times))
+    clock = epochs.Clock()
+    clock.timed("else", clock.timed("forward", lambda: None))()
+    assert (clock.seconds["else"], clock.seconds["forward"]) == (1.0 + 4.0, 2.0)
