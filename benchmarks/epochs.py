@@ -88,8 +88,8 @@ class Clock:
 
 
 def measured(table: str, target: str, steps: int, options: dict[str, Any]) -> dict[str, float]:
-    """The ``count`` of rows that were learned from, and seconds: of ``fit``, of each of its `PARTS`, and of ``decoding`` rows
-    beforehand."""
+    """The ``count`` of rows learned from, and seconds: of ``fit``, of each of its `PARTS`, and of ``decoding``
+    the rows beforehand."""
     clock, decoding, rows = Clock(), Clock({"decoding": 0.0}), 0
     learned = Resumable.learned
 
@@ -128,7 +128,7 @@ def main() -> None:
     print("|---" * (len(PARTS) + 3) + "|")
     for text in given.tables:
         table, _, target = text.partition(":")
-        columns = {"columns": dict.fromkeys(given.ignore, "ignore")}
+        columns = {"columns": dict.fromkeys(given.ignore, "ignore")} if target else {}  # a built-in set tells nothing
         print(line(Path(table).stem, measured(table, target or "answer", given.steps, columns)), flush=True)
 
 

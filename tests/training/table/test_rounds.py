@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from perceiver_pytorch.training.table.rounds import plan_rounds
+from perceiver_pytorch.training.table.rounds import plan_rounds, settled
 from perceiver_pytorch.training.table.settings import TrainingConfig
 
 
@@ -52,6 +52,15 @@ def test_a_run_of_an_earlier_version_has_passes_as_before():
     rounds = plan_rounds(before, 130, 4)
     assert (rounds.batch_size, rounds.length, rounds.steps, rounds.most_steps) == (64, None, 90, 90)
     assert (rounds.pass_steps, rounds.choosing) == (3, True)
+
+
+@pytest.mark.parametrize("given", [{}, {"epochs": 3}, {"steps": 70, "batch_size": 3}, {"validate_every": 0}])
+def test_what_was_chosen_is_settled_for_a_resumed_run(given):
+    asked = TrainingConfig(**given)
+    rounds = plan_rounds(asked, 300, 40)
+    kept = settled(asked, rounds)
+    assert None not in (kept.batch_size, kept.validate_every)
+    assert dataclasses.replace(plan_rounds(kept, 300, 40), most_steps=0) == dataclasses.replace(rounds, most_steps=0)
 
 
 @pytest.mark.parametrize(("val", "choosing"), [(19, False), (20, True)])

@@ -1,7 +1,7 @@
 """How long training on a table is, how many rows a step has, and how often the model is validated."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from perceiver_pytorch.training.table.settings import TrainingConfig
 
@@ -41,7 +41,7 @@ class Rounds:
 
 
 def plan_rounds(training: TrainingConfig, train_rows: int, val_rows: int) -> Rounds:
-    """From the settings and the numbers of rows alone, so that a resumed run comes to the same."""
+    """From the settings and the numbers of rows alone."""
     suited = min(MOST_ROWS, max(LEAST_ROWS, train_rows // BATCHES), max(1, train_rows))
     batch = suited if training.batch_size is None else training.batch_size
     whole_passes = training.validate_every == 0
@@ -55,6 +55,16 @@ def plan_rounds(training: TrainingConfig, train_rows: int, val_rows: int) -> Rou
         length=None if whole_passes else min(length, steps),
         pass_steps=a_pass,
         choosing=val_rows >= training.choose_from,
+    )
+
+
+def settled(training: TrainingConfig, rounds: Rounds) -> TrainingConfig:
+    """The settings with what was chosen where nothing was said: resuming must not depend on a rule."""
+    return replace(
+        training,
+        batch_size=rounds.batch_size,
+        steps=rounds.steps if training.epochs is None else None,
+        validate_every=rounds.length or 0,
     )
 
 

@@ -1,5 +1,6 @@
 """Learning to predict columns of a table: the task of ``perceiver fit``."""
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,7 +27,7 @@ from perceiver_pytorch.training.table.module import TableModule
 from perceiver_pytorch.training.table.notes import change_notes, loss_lines, result_notes, waiting_note
 from perceiver_pytorch.training.table.partial_inputs import SAMPLE, subsets
 from perceiver_pytorch.training.table.prepare import TableData, prepare_table
-from perceiver_pytorch.training.table.rounds import plan_rounds
+from perceiver_pytorch.training.table.rounds import Rounds, plan_rounds, settled
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import FitConfig, TrainingConfig
 
@@ -64,7 +65,7 @@ class TableTask:
         return self.config.training
 
     def prepare(self, run: TableRun, *, resume: bool, reporter: Reporter) -> None:
-        self.data = prepare_table(
+        data = prepare_table(
             self.config,
             run,
             reporter,
@@ -73,6 +74,8 @@ class TableTask:
             deadline=self.deadline,
             compare=self.compares_rows,
         )
+        training = settled(self.training, self._rounds(data.datasets))
+        self.data = replace(data, config=replace(data.config, training=training))
 
     def module(self, reporter: Reporter) -> TableModule:
         config, spec = self.data.config, self.data.spec
@@ -105,7 +108,7 @@ class TableTask:
         parts, window = None, 0
         if isinstance(train.table, ShardedTable):
             parts, window = np.unique(train.table.shard_of(train.rows), return_index=True)[1], train.table.window
-        rounds = plan_rounds(self.training, len(train), len(datasets["val"]))
+        rounds = self._rounds(datasets)
         order = EpochBatches(
             len(train), rounds.batch_size, self.training.seed, steps=rounds.length, parts=parts, window=window
         )
@@ -121,6 +124,9 @@ class TableTask:
             choosing=rounds.choosing,
             callbacks=[DataCheckpoint(self.train_loader, datasets)],
         )
+
+    def _rounds(self, datasets: dict[str, TableDataset]) -> Rounds:
+        return plan_rounds(self.training, len(datasets["train"]), len(datasets["val"]))
 
     def _batches_after_training(self) -> tuple[int, int]:
         """Batches that a model answers for its blend and for the result, at most and at least."""
