@@ -9,11 +9,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ stands beside the package, not in it
 
-from benchmarks.learning.__main__ import ranks, table, wanted
-from benchmarks.learning.methods import baseline
+from benchmarks.learning.__main__ import ablation, ranks, table, wanted
+from benchmarks.learning.methods import PARTS, baseline
 from benchmarks.learning.sets import DataSet
 
 from perceiver_pytorch._files import write_text
+from perceiver_pytorch._settings import all_settings
+from perceiver_pytorch.training.table.settings import FitConfig
 
 
 def options(tmp_path: Path, **values: object) -> argparse.Namespace:
@@ -46,6 +48,19 @@ def test_the_table_has_mean_and_deviation() -> None:
         [result | {"seed": 0, "score": 0.8}, result | {"seed": 1, "score": 0.9}, {"set": "trec", "error": "x"}]
     )
     assert "| trec | accuracy | 0.850 ± 0.071 |" in text
+
+
+def test_the_ablation_compares_scores_of_validation_rows() -> None:
+    results = [
+        {"set": "trec", "method": method, "seed": 0, "score": 0.1, "validation": value}
+        for method, value in (("without heads", 0.5), ("product", 0.75))
+    ]
+    assert ablation(results).splitlines()[2:] == ["| product | 0.750 |", "| without heads | 0.500 |"]
+
+
+def test_every_part_is_switched_off_by_settings_that_there_are() -> None:
+    known = {setting.path for setting in all_settings(FitConfig)}
+    assert {setting.split("=")[0] for settings in PARTS.values() for setting in settings} <= known
 
 
 def test_ranks_are_of_sets_that_all_have_and_equal_scores_share_theirs() -> None:

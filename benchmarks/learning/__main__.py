@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from benchmarks.learning.methods import BUILT_IN, METHODS, available, cell
+from benchmarks.learning.methods import BASELINES, BUILT_IN, METHODS, WITHOUT, available, cell
 from benchmarks.learning.sets import SETS
 from benchmarks.machine import describe
 from benchmarks.tables import TABLES
@@ -28,7 +28,7 @@ def wanted(options: argparse.Namespace) -> Iterable[tuple[Any, ...]]:
         for name in options.sets:
             for method in options.methods:
                 repeats = seed and method in ("majority", "linear")
-                if repeats or not available(method) or (name in BUILT_IN and method != "product"):
+                if repeats or not available(method) or (name in BUILT_IN and method in BASELINES):
                     continue
                 if (name, method, seed, options.limit) not in done:
                     yield name, method, seed, options.limit, options.folder, options.work
@@ -45,7 +45,7 @@ def table(results: Iterable[dict[str, Any]]) -> str:
     for result in results:
         if "score" in result:
             cells[result["set"], result["method"]].append(result)
-    methods = [method for method in METHODS if any(key[1] == method for key in cells)]
+    methods = [method for method in ("product", *BASELINES) if any(key[1] == method for key in cells)]
     lines = [
         f"| set | measure | {' | '.join(methods)} | product alone | seconds, MB |",
         f"|---|---|{'---|' * (len(methods) + 2)}",
@@ -60,6 +60,20 @@ def table(results: Iterable[dict[str, Any]]) -> str:
         cost = f"{_mean(ours, 'seconds'):.0f}, {_mean(ours, 'memory_mb'):.0f}" if ours else ""
         scores = [_spread([r["score"] for r in cells.get((name, method), [])]) for method in methods]
         lines.append(f"| {name} | {SETS[name].measure} | {' | '.join(scores)} | {alone} | {cost} |")
+    return "\n".join(lines)
+
+
+def ablation(results: Iterable[dict[str, Any]]) -> str:
+    """Best score of the validation rows with everything, and without each part, as Markdown."""
+    cells: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for result in results:
+        if "validation" in result:
+            cells[result["method"], result["set"]].append(result["validation"])
+    names = [name for name in SETS if any(key[1] == name for key in cells)]
+    methods = [method for method in METHODS if any(key[0] == method for key in cells)]
+    lines = [f"| | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    for method in methods:
+        lines.append(f"| {method} | {' | '.join(_spread(cells.get((method, name), [])) for name in names)} |")
     return "\n".join(lines)
 
 
@@ -96,7 +110,7 @@ def main() -> None:
     parser.add_argument(
         "--sets", nargs="*", choices=[*SETS, "plain"], default=list(SETS), help="plain: those of benchmarks.tables"
     )
-    parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="*", choices=METHODS, default=["product", *BASELINES])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", default="10m", help="time limit of a run of the product")
     parser.add_argument("--work", type=Path, default=Path("learning"), help="folder for runs and tables")
@@ -115,6 +129,8 @@ def main() -> None:
         print({key: found.get(key) for key in ("set", "method", "seed", "score", "seconds", "error")}, flush=True)
     found = [result for result in read(options.results) if result["set"] in options.sets]
     print(table(found))
+    if any(method.startswith(WITHOUT) for method in options.methods):
+        print(ablation(result for result in found if result["limit"] == options.limit))
     print(ranks(found, [method for method in options.methods if available(method)]))
     print(", ".join(f"{key}: {value}" for key, value in describe(1).items()), file=sys.stderr)
 

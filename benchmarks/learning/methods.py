@@ -5,12 +5,13 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
@@ -24,18 +25,29 @@ BUILT_IN = ("digits", "easy-vqa")
 MAIN = "from perceiver_pytorch.cli import main; main()"
 
 
-def product(data: DataSet, table: Path, seed: int, limit: str, place: Path) -> dict[str, Any]:
-    """``perceiver fit`` with default settings; its scores of the test rows."""
+def product(
+    data: DataSet, table: Path, seed: int, limit: str, place: Path, settings: Iterable[str] = ()
+) -> dict[str, Any]:
+    """``perceiver fit`` with default settings, but for ``settings``: its scores of the test rows, and the best one of the
+    validation rows, by which defaults are chosen."""
     command = [sys.executable, "-c", MAIN, "fit", str(table), "--target", data.target, "--seed", str(seed)]
     command += ["--time-limit", limit, "--run", str(place)]
+    command += [f"--set={setting}" for setting in settings]
     command += [part for name in data.leaks for part in ("--column", f"{name}=ignore")]
     done = subprocess.run(["/usr/bin/env", f"PYTHONPATH={ROOT / 'src'}", *command], capture_output=True, text=True)
     if done.returncode:
         return {"error": (done.stderr or done.stdout).strip().splitlines()[-1]}
     metrics = json.loads((place / "metrics.json").read_text())
     found = {name: metrics.get(name) for name in ("accuracy", "balanced_accuracy", "auroc", "r2", "mape")}
+    history = pd.read_csv(place / "history.csv")
+    best = history[f"val_{metrics['score_name']}"].max()
     alone = {name: scores.get("alone") for name, scores in metrics["modalities"].items()}
-    return {"score": found[{"auc": "auroc"}.get(data.measure, data.measure)], **found, "alone": alone}
+    return {
+        "score": found[{"auc": "auroc"}.get(data.measure, data.measure)],
+        **found,
+        "alone": alone,
+        "validation": best,
+    }
 
 
 def linear(is_class: bool) -> Any:
@@ -67,7 +79,19 @@ BASELINES: dict[str, tuple[bool, Callable[[bool, int], Any]]] = {
     "catboost": (True, catboost),
 }
 """{name: (whether it reads dense features, what makes it)}"""
-METHODS = ("product", *BASELINES)
+PARTS: dict[str, tuple[str, ...]] = {
+    "averaged weights": ("training.average=0",),
+    "heads": ("training.head_weight=0",),
+    "modality dropout": ("training.modality_dropout=0",),
+    "stems": ("data.image_stem=none", "data.audio_stem=none", "data.video_stem=none", "data.series_stem=none"),
+    "log-mel": ("data.audio_features=raw",),
+    "words": ("data.text_units=bytes",),
+    "augmentation": ("augment.enabled=false",),
+    "sizes by the table": ("model.depth=2", "model.num_latents=16", "model.num_latent_blocks_per_layer=2"),
+}
+"""{part of what is done by default: the settings that switch it off}"""
+WITHOUT = "without "
+METHODS = ("product", *BASELINES, *(f"{WITHOUT}{part}" for part in PARTS))
 
 
 def available(method: str) -> bool:
@@ -105,8 +129,9 @@ def cell(name: str, method: str, seed: int, limit: str, folder: Path, work: Path
     """One cell of the comparison, in a process of its own: scores, seconds of wall time, and memory."""
     data, began = SETS[name], time.perf_counter()
     table = Path(data.table) if name in BUILT_IN else data.path(folder, work)
-    if method == "product":
-        found = product(data, table, seed, limit, work / "runs" / f"{name}_{seed}_{limit}")
+    place = work / "runs" / f"{name}_{method.replace(' ', '_')}_{seed}_{limit}"
+    if method == "product" or method.startswith(WITHOUT):
+        found = product(data, table, seed, limit, place, PARTS.get(method.removeprefix(WITHOUT), ()))
     else:
         found = baseline(method, data, table, seed)
     used = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
