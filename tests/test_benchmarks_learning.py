@@ -31,9 +31,12 @@ def test_finished_cells_and_repeats_without_a_seed_are_left_out(tmp_path: Path) 
         ("trec", "product", "0"),
         ("trec", "majority", "0"),
         ("digits", "product", "0"),
+        ("digits", "majority", "0"),
+        ("digits", "trees", "0"),
         ("trec", "product", "1"),
         ("trec", "trees", "1"),
         ("digits", "product", "1"),
+        ("digits", "trees", "1"),
     ]
 
 

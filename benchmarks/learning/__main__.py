@@ -15,20 +15,24 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from benchmarks.learning.methods import BASELINES, BUILT_IN, METHODS, WITHOUT, available, cell
+from benchmarks.learning.methods import BASELINES, METHODS, WITHOUT, available, cell
+from benchmarks.learning.perceivers import PERCEIVERS
 from benchmarks.learning.sets import SETS
 from benchmarks.machine import describe
 from benchmarks.tables import TABLES
 
 
 def wanted(options: argparse.Namespace) -> Iterable[tuple[Any, ...]]:
-    """The cells that are not in the file of results. What has no seed runs once; built-in sets have no baselines."""
+    """The cells that are not in the file of results. What has no seed runs once; other Perceivers
+    read sets that join pictures or sounds with something else."""
     done = {(r["set"], r["method"], r["seed"], r["limit"]) for r in read(options.results)}
     for seed in range(options.seeds):
         for name in options.sets:
             for method in options.methods:
                 repeats = seed and method in ("majority", "linear")
-                if repeats or not available(method) or (name in BUILT_IN and method in BASELINES):
+                if method in PERCEIVERS and (len(kinds := {*SETS[name].kinds.values()}) < 2 or "image" not in kinds):
+                    continue
+                if repeats or not available(method):
                     continue
                 if (name, method, seed, options.limit) not in done:
                     yield name, method, seed, options.limit, options.folder, options.work
@@ -45,7 +49,7 @@ def table(results: Iterable[dict[str, Any]]) -> str:
     for result in results:
         if "score" in result:
             cells[result["set"], result["method"]].append(result)
-    methods = [method for method in ("product", *BASELINES) if any(key[1] == method for key in cells)]
+    methods = [method for method in ("product", *BASELINES, *PERCEIVERS) if any(key[1] == method for key in cells)]
     lines = [
         f"| set | measure | {' | '.join(methods)} | product alone | seconds, MB |",
         f"|---|---|{'---|' * (len(methods) + 2)}",
@@ -110,7 +114,7 @@ def main() -> None:
     parser.add_argument(
         "--sets", nargs="*", choices=[*SETS, "plain"], default=list(SETS), help="plain: those of benchmarks.tables"
     )
-    parser.add_argument("--methods", nargs="*", choices=METHODS, default=["product", *BASELINES])
+    parser.add_argument("--methods", nargs="*", choices=METHODS, default=["product", *BASELINES, *PERCEIVERS])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", default="10m", help="time limit of a run of the product")
     parser.add_argument("--work", type=Path, default=Path("learning"), help="folder for runs and tables")

@@ -1,6 +1,7 @@
 """What the baselines read: hand-made features of each kind of column, learned on the train rows."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
+from benchmarks.learning.sets import opened
 from perceiver_pytorch.data.media.mel import log_mel
 
 PICTURE, FRAME, FRAMES, POINTS, SEGMENTS, COEFFICIENTS = 28, 24, 8, 20, 8, 13
@@ -77,14 +79,14 @@ def _vectors(kind: str, cells: Sequence[Any], root: Path) -> np.ndarray:
     seen: dict[Any, np.ndarray] = {}
     found = []
     for cell in cells:
-        key = cell if isinstance(cell, str) else id(cell)
+        key = cell if isinstance(cell, str | bytes) else id(cell)
         if key not in seen:
-            seen[key] = read(root / cell if isinstance(cell, str) else cell)
+            seen[key] = read(opened(cell, root) if isinstance(cell, str | bytes) else cell)
         found.append(seen[key])
     return np.stack(found)
 
 
-def picture(path: Path) -> np.ndarray:
+def picture(path: Path | BytesIO) -> np.ndarray:
     """Grey pixels of a small copy."""
     from PIL import Image
 
@@ -92,7 +94,7 @@ def picture(path: Path) -> np.ndarray:
         return np.asarray(image.convert("L").resize((PICTURE, PICTURE)), float).ravel() / 255
 
 
-def sound(path: Path) -> np.ndarray:
+def sound(path: Path | BytesIO) -> np.ndarray:
     """Mean cepstral coefficients of as many stretches of the sound."""
     import soundfile
 
@@ -108,16 +110,16 @@ def cepstra(samples: np.ndarray, rate: int) -> np.ndarray:
     return np.concatenate([part.mean(0) if len(part) else coefficients.mean(0) for part in parts])
 
 
-def film(path: Path) -> np.ndarray:
+def film(path: Path | BytesIO) -> np.ndarray:
     """Grey frames at equal distances, and the cepstra of the sound track."""
     import av
     from PIL import Image
 
-    with av.open(str(path)) as file:
+    with av.open(str(path) if isinstance(path, Path) else path) as file:
         frames = [f.to_ndarray(format="gray") for f in file.decode(video=0)]
     chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, FRAMES).round().astype(int)]
     small = [np.asarray(Image.fromarray(f).resize((FRAME, FRAME)), float).ravel() / 255 for f in chosen]
-    with av.open(str(path)) as file:
+    with av.open(str(path) if isinstance(path, Path) else path) as file:
         if not file.streams.audio:
             return np.concatenate(small)
         rate = file.streams.audio[0].rate

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.tables import TABLES, load_table
+from benchmarks.tables import TABLES
+from benchmarks.tables import load_table as load_plain
+from perceiver_pytorch.data import load_table
 
 SPLITS = ("train", "val", "test")
 
@@ -33,8 +36,15 @@ class DataSet:
     leaks: tuple[str, ...] = ()
     make: Callable[[Path, Path], None] | None = field(default=None, compare=False)
 
+    @property
+    def built_in(self) -> bool:
+        """Whether the package brings the set."""
+        return "." not in self.table
+
     def path(self, folder: Path, work: Path) -> Path:
-        """The table's file; it is made in ``work`` where it has to be."""
+        """The table's file; it is made in ``work`` where it has to be. Of a built-in set its name."""
+        if self.built_in:
+            return Path(self.table)
         if self.make is None:
             return folder / self.table
         place = work / "tables" / self.table
@@ -63,7 +73,7 @@ def plain(name: str) -> DataSet:
     """A table of `benchmarks.tables`: the first ten predict a class."""
 
     def make(folder: Path, place: Path) -> None:
-        load_table(name).to_csv(place, index=False)
+        load_plain(name).to_csv(place, index=False)
 
     is_class = list(TABLES).index(name) < 10
     return DataSet(f"{name}.csv", TABLES[name].target, "accuracy" if is_class else "r2", {}, make=make)
@@ -72,8 +82,8 @@ def plain(name: str) -> DataSet:
 GRID = ("id", "text", "command", "color", "preposition", "letter", "digit", "adverb", "frames", "peak")
 WORDS = ("command", "color", "preposition", "letter", "digit", "adverb")
 SETS: dict[str, DataSet] = {
-    "digits": DataSet("digits", "answer", "accuracy", {}),
-    "easy-vqa": DataSet("easy-vqa", "answer", "accuracy", {}),
+    "digits": DataSet("digits", "answer", "accuracy", {"image": "image", "audio": "audio", "question": "text"}),
+    "easy-vqa": DataSet("easy-vqa", "answer", "accuracy", {"image": "image", "question": "text"}),
     "av_digits": DataSet(
         "av_digits/manifest.csv",
         "label",
@@ -118,7 +128,10 @@ SETS: dict[str, DataSet] = {
 
 
 def rows_of(data: DataSet, path: Path) -> pd.DataFrame:
-    """The table of a set."""
+    """The table of a set; files in its cells are bytes, or paths below the table's folder."""
+    if data.built_in:
+        table = load_table(data.table)
+        return pd.DataFrame([table.row(i) for i in range(len(table))])
     return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, low_memory=False)
 
 
@@ -127,3 +140,8 @@ def kinds_of(data: DataSet, rows: pd.DataFrame) -> dict[str, str]:
     inputs = [name for name in rows.columns if name not in (data.target, "split", *data.leaks)]
     by_type = {name: "number" if pd.api.types.is_numeric_dtype(rows[name]) else "category" for name in inputs}
     return dict(data.kinds) or by_type
+
+
+def opened(cell: str | bytes, root: Path) -> BytesIO | Path:
+    """A cell's file, to read."""
+    return BytesIO(cell) if isinstance(cell, bytes) else root / cell
