@@ -5,7 +5,7 @@ from perceiver_pytorch.data.choice import SCORES, Choice
 
 EVEN = ClassTarget("y", ("a", "b"), (50, 150))
 SKEWED = ClassTarget("y", ("a", "b"), (49, 151))
-MANY = ClassTarget("y", ("a", "b", "c"), (40, 40, 10))
+MANY = ClassTarget("y", ("a", "b", "c"), (60, 40, 10))
 LABELS = LabelsTarget("g", ("x", "y"), (4, 1), 8, "|")
 NUMBER = NumberTarget("n", 100.0, 20.0)
 

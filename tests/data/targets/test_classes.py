@@ -131,6 +131,8 @@ def test_the_score_is_one_that_shows_every_class():
     assert (CLASSES.score_name(), CLASSES.score_name(balanced=True)) == ("accuracy", "macro_f1")
     even, skewed = ClassTarget("c", ("a", "b"), (3, 1)), ClassTarget("c", ("a", "b"), (31, 10))
     assert (even.suited_score(), skewed.suited_score()) == ("accuracy", "auroc")
+    many = ClassTarget("c", ("a", "b", "z"), (50, 45, 5))
+    assert many.suited_score() == "accuracy"
     assert (CLASSES.suited_score(), CLASSES.suited_score(balanced=True)) == ("balanced_accuracy", "macro_f1")
     assert CLASSES.baseline == Baseline("majority class", "majority_accuracy", "accuracy")
 

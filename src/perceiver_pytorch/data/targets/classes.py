@@ -141,9 +141,12 @@ class ClassTarget(Target):
         return "macro_f1" if balanced else "accuracy"
 
     def suited_score(self, balanced: bool = False) -> str:
-        """Where a class has less than half an equal share of the train rows, accuracy says little: it is high without
-        that class. AUROC needs no class to be predicted; of more than two, the mean over the classes shows all."""
-        if balanced or 2 * self.size * min(self.counts) >= sum(self.counts):
+        """Where one class has most of the train rows and another less than half an equal share, accuracy says little:
+        it is high for whoever names the common one. AUROC needs no class to be predicted; of more than two, the mean
+        over the classes shows all. Where none has most rows, accuracy is the steadier: rare classes have few rows, and
+        their mean changes with each of them."""
+        rows, common, rare = sum(self.counts), max(self.counts), min(self.counts)
+        if balanced or 2 * common <= rows or 2 * self.size * rare >= rows:
             return self.score_name(balanced)
         return "auroc" if self.size == 2 else "balanced_accuracy"
 
