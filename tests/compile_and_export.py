@@ -18,6 +18,7 @@ from perceiver_pytorch.ops import use_backend
 from small_models import (
     CLASSES,
     audio,
+    blended,
     build,
     image,
     inputs,
@@ -93,6 +94,15 @@ def test_masks_bytes_texts_and_learned_codes_are_in_the_graph() -> None:
     mask = {"text": torch.rand(2, 7) > 0.3, "image": torch.rand(2, 5, 4) > 0.3}
     present = {"audio": torch.tensor([True, False])}
     assert_equal_to_eager(compiled, model, given, mask, present=present)
+
+
+def test_a_blend_is_one_graph_whatever_rows_lack() -> None:
+    model = blended().eval()
+    given, mask = inputs("MultiModalityWithTextPerceiver"), {"text": torch.zeros(2, 7, dtype=torch.bool)}
+    mask["text"][0, :3] = True
+    assert_equal_to_eager(torch.compile(model, fullgraph=True, backend="aot_eager"), model, given, mask)
+    exported = torch.export.export(model, (given, mask), strict=False)
+    torch.testing.assert_close(exported.module()(given, mask), model(given, mask))
 
 
 @pytest.mark.nightly

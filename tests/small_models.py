@@ -71,6 +71,16 @@ def multi_task() -> nn.Module:
     return P.MultiTaskPerceiver(encoder=build("MultiModalityWithTextPerceiverNoPooling"), tasks={"kind": 3, "age": 1})
 
 
+def blended() -> nn.Module:
+    """A model and a head for each of its modalities."""
+    trunk = build("MultiModalityWithTextPerceiver")
+    channels = {"image": 3, "text": 12}
+    heads = [
+        {"reads": [[n, None]], "name": "pooled", "channels": c, "size": 5, "hidden": 6} for n, c in channels.items()
+    ]
+    return P.BlendedPerceiver(trunk=trunk, heads=heads)
+
+
 def inputs(name: str, batch: int = 2) -> Any:
     """What `forward` takes as its first argument."""
     if name == "Perceiver":

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from small_models import CLASSES, build, multi_task, perceiver_io
+from small_models import CLASSES, blended, build, multi_task, perceiver_io
 from test_old_paths import import_quietly
 
 FOLDER = Path(__file__).parent / "contracts"
@@ -114,9 +114,10 @@ def test_names_at_old_paths() -> None:
     compare("old_names.txt", "\n".join(lines) + "\n")
 
 
-@pytest.mark.parametrize("name", [*CLASSES, "PerceiverIO", "MultiTaskPerceiver"])
+@pytest.mark.parametrize("name", [*CLASSES, "PerceiverIO", "MultiTaskPerceiver", "BlendedPerceiver"])
 def test_keys_and_shapes_of_the_weights(name: str) -> None:
-    model = {"PerceiverIO": perceiver_io, "MultiTaskPerceiver": multi_task}.get(name, partial(build, name))()
+    others = {"PerceiverIO": perceiver_io, "MultiTaskPerceiver": multi_task, "BlendedPerceiver": blended}
+    model = others.get(name, partial(build, name))()
     lines = [f"{key} {tuple(value.shape)}" for key, value in model.state_dict().items()]
     compare(f"state_dict_{name}.txt", "\n".join(lines) + "\n")
 

@@ -160,8 +160,8 @@ class BlendedPerceiver(SavedModel):
     def blended(self, parts: Parts) -> Float[Tensor, "batch size"]:
         """The weighted mean of the answers that a row has."""
         weights = self.weights(parts.there)
-        columns = weights.repeat_interleave(torch.tensor(self.sizes, device=weights.device), dim=-1)
-        return (columns * parts.answers).sum(0)
+        tasks = [task for task, size in enumerate(self.sizes) for _ in range(size)]  # of each output
+        return (weights[..., tasks] * parts.answers).sum(0)
 
     def weights(self, there: Bool[Tensor, "parts batch"]) -> Float[Tensor, "parts batch tasks"]:
         """What each part counts in each row; they sum to 1."""

@@ -189,8 +189,8 @@ class ModalityReader(SavedModel):
     def contexts(self, tokens: Mapping[str, Tokens]) -> list[list[Context]]:
         """Per layer, the contexts of `tokens`, in the order of the names."""
         by_modality = [
-            self._per_layer(self.modalities[name], found.data, found.mask, found.coordinates)
-            for name, found in sorted(tokens.items())
+            self._per_layer(self.modalities[name], tokens[name].data, tokens[name].mask, tokens[name].coordinates)
+            for name in sorted(tokens)
         ]
         return [list(layer) for layer in zip(*by_modality, strict=True)]
 
