@@ -17,5 +17,5 @@ def test_a_plan_in_words():
 
 
 def test_steps_are_counted_exactly():
-    assert affordable_steps(100.0, step=1.0, validation=0.0, steps_per_round=10) == 90
-    assert affordable_steps(100.0, step=1.0, validation=20.0, steps_per_round=10) == 23  # (90 - 20) / 3
+    assert affordable_steps(100.0, step=1.0, validation=0.0, steps_per_round=10) == 95
+    assert affordable_steps(100.0, step=1.0, validation=20.0, steps_per_round=10) == 25  # (95 - 20) / 3

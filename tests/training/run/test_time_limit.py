@@ -69,7 +69,7 @@ def planned(clock, limited, seconds=1.0, last=20):
 
 @pytest.mark.parametrize(
     ("measured", "closing"),
-    [((4, 2), 3.0), ((40, 2), 4.0), ((40, 20), 11.0)],  # all of it, 0.3 of the 10 seconds left, the least
+    [((2, 1), 2.0), ((40, 2), 2.5), ((40, 20), 11.0)],  # all of it, 0.15 of the 10 seconds left, the least
 )
 def test_time_is_kept_for_the_result(clock, monkeypatch, measured, closing):
     monkeypatch.setattr(time_limit, "_seconds_of_a_batch", lambda *_: 0.5)
@@ -86,9 +86,9 @@ def test_time_is_kept_for_the_result(clock, monkeypatch, measured, closing):
     assert without.trainer.fit_loop.max_epochs == 2  # nine steps of six
 
 
-@pytest.mark.parametrize(("limit", "begun", "steps"), [(100.0, 6, 90), (20.0, 3, 18)])
+@pytest.mark.parametrize(("limit", "begun", "steps"), [(100.0, 6, 95), (20.0, 3, 19)])
 def test_the_plan_is_made_of_a_share_of_the_time_and_three_steps_at_least(clock, limit, begun, steps):
-    """Of 100 seconds, 0.05 are watched from the first step on; 0.9 of the 94 that are left are 84 steps."""
+    """Of 100 seconds, 0.05 are watched from the first step on; 0.95 of the 94 that are left are 89 steps."""
     limited = Limited(limit)
     step, plan = planned(clock, limited)
     assert step == begun
@@ -105,11 +105,20 @@ def test_a_plan_leaves_time_for_validations_and_the_result(clock):
     limited.limit.validation = 6.0
     step, plan = planned(clock, limited)
     # Before step 5, 4 seconds are watched, of (95 - 30) left: more than 0.05 of them.
-    assert (step, plan.steps) == (5, 5 + int((0.9 * 65 - 6) / 2))
+    assert (step, plan.steps) == (5, 5 + int((0.95 * 65 - 6) / 2))
     assert (plan.closing_seconds, plan.validation_seconds) == (30.0, 6.0)
     assert Limited(1e6).before(5) is None
     long = Limited(1e4)
     assert planned(clock, long, seconds=20.0, last=200)[1].steps == 200  # all there are
+
+
+@pytest.mark.parametrize(("most", "steps"), [(None, 200), (300, 300), (10_000, 1000)])
+def test_a_limit_may_lead_to_more_steps_and_patience_follows(clock, most, steps):
+    """Before step 51, 50 steps are watched: enough, though it is less than 0.05 of the 1000 seconds."""
+    limited = Limited(1000.0 + 50, most_steps=most)
+    begun, plan = planned(clock, limited, last=200)
+    assert (begun, plan.steps, plan.whole, plan.shorter) == (51, steps, 200, False)
+    assert limited.trainer.early_stopping_callback.patience == -(-limited.trainer.fit_loop.max_epochs // 2)
 
 
 def test_a_run_that_goes_on_and_one_with_a_plan_get_none(clock):

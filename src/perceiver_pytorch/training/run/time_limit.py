@@ -17,7 +17,7 @@ from perceiver_pytorch.training.run.reporter import Reporter
 
 _WATCHED = 0.05  # share of the time whose steps are measured before the plan is made
 _FEWEST, _ENOUGH = 3, 50  # steps to know their speed by; the first may take long
-_FOR_RESULT = 0.3  # share of the time left for measuring, where it can do with less
+_FOR_RESULT = 0.15  # share of the time left for measuring, where it can do with less
 
 
 class TimeLimit(pl.Callback):
