@@ -7,7 +7,7 @@ does. So a run that is killed and resumed goes on to the same weights, however f
 from dataclasses import dataclass
 
 SHARE = 0.95
-"""Of the time that seems to be left. Steps may take longer where others use the machine, too; but a schedule that is cut
+"""Of the time that seems to be left. Steps may take longer where others use the machine; but a schedule that is cut
 off shortly before its end costs less than unused time."""
 
 
