@@ -17,13 +17,13 @@ class Stem(nn.Module):
     Attributes:
         name: as in ``{"name": ..}`` of a configuration.
         channels: of the tokens that it gives.
-        rows_by_id: name of its weight that has a row for each id that data may hold; None of a stem that reads values.
+        rows_by_id: names of its weights that have a row for each id that data may hold, or for each column of numbers.
         portable: whether it reads another table's data of as many channels as well; False where it has weights per
             column or word.
     """
 
     name: ClassVar[str]
-    rows_by_id: ClassVar[str | None] = None
+    rows_by_id: ClassVar[tuple[str, ...]] = ()
     portable: ClassVar[bool] = False
     channels: int
 

@@ -28,6 +28,7 @@ class NumbersStem(Stem):
     """
 
     name: ClassVar[str] = "numbers"
+    rows_by_id: ClassVar[tuple[str, ...]] = ("frequencies", "weight", "bias", "missing")
 
     def __init__(
         self, columns: int, input_channels: int, channels: int = 16, num_frequencies: int = 16, frequency: float = 0.2

@@ -32,7 +32,7 @@ class WordStem(Stem):
     """
 
     name: ClassVar[str] = "words"
-    rows_by_id: ClassVar[str | None] = "table.weight"
+    rows_by_id: ClassVar[tuple[str, ...]] = ("table.weight",)
 
     def __init__(self, num_ids: int, channels: int = 64, dropout: float = 0.3, shared: bool = False) -> None:
         super().__init__()

@@ -90,14 +90,14 @@ def move_weights(
             source, index = theirs.get(name), None
             if name in over_tokens:
                 index = channels
-            elif name.startswith(("embeddings.", "stems.")):
-                room, modality, part = name.split(".", 2)
-                source = theirs.get(f"{room}.{matches.get(modality)}.{part}")
+            elif name.startswith("embeddings."):
+                modality = name.removeprefix("embeddings.").removesuffix(".weight")
+                source = theirs.get(f"embeddings.{matches.get(modality)}.weight")
                 index = None if rows is None else rows.get(modality)
             elif name.startswith("stems."):
                 modality, part = _reader_of(new, weight, matches)
                 source = theirs.get(f"stems.{matches.get(modality)}.{part}")
-                if rows is not None and part == getattr(new.stems[modality], "rows_by_id", None):
+                if rows is not None and part in getattr(new.stems[modality], "rows_by_id", ()):
                     index = rows.get(modality)
             elif name == "modality_codes":
                 index = _row_map(new, old, matches)
