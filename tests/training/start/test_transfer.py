@@ -13,7 +13,7 @@ from perceiver_pytorch import (
     Perceiver,
     PerceiverIO,
 )
-from perceiver_pytorch.nn.stems import NumbersStem
+from perceiver_pytorch.nn.stems import NumbersStem, PatchStem, WordStem
 from perceiver_pytorch.training.start.transfer import (
     Transfer,
     _channel_map,
@@ -87,6 +87,36 @@ def test_rows_of_an_embedding_follow_their_values():
     assert torch.equal(after[[0, 2, 3]], before[[2, 0, 1]])
     assert "embeddings.kind.weight" in result.fresh
     assert result.taken["embeddings.kind.weight"] == 15
+
+
+def words(name="text", rows=9):
+    stem = WordStem(rows, 4, shared=True)
+    return InputModality(name, 3, 1, num_freq_bands=2, max_freq=4.0, stem=stem)
+
+
+def test_rows_of_a_table_of_words_follow_the_words():
+    old, new = small(words(rows=3)), small(words(rows=4))
+    result = move_weights(new, old, {"text": "text"}, {"text": torch.tensor([0, 2, -1, 1])})
+    before, after = old.stems["text"], new.stems["text"]
+    assert torch.equal(after.table.weight[[0, 1, 3]], before.table.weight[[0, 2, 1]])
+    assert torch.equal(after.neighbours.weight, before.neighbours.weight)
+    assert "stems.text.table.weight" in result.fresh
+    assert "stems.text.norm.weight" not in result.fresh
+
+
+def test_a_shared_table_is_taken_from_any_column_that_is_found():
+    old, new = small(words("note")), small(words("a_new_one"), words("note"))
+    rows = {name: torch.arange(9).flip(0) for name in ("a_new_one", "note")}
+    result = move_weights(new, old, {"note": "note"}, rows)
+    assert torch.equal(new.stems["a_new_one"].table.weight, old.stems["note"].table.weight.flip(0))
+    assert "stems.a_new_one.neighbours.weight" in result.fresh
+
+
+def test_a_modality_that_another_stem_reads_is_another_one():
+    patch = InputModality("text", 3, 1, num_freq_bands=2, max_freq=4.0, stem=PatchStem(3, (1,), 4))
+    old = small(words())
+    assert match_modalities(small(patch).modalities, old.modalities) == {}
+    assert match_modalities(small(words()).modalities, old.modalities) == {"text": "text"}
 
 
 def test_a_name_matches_if_axes_and_embedding_do_and_a_renamed_one_if_all_does():

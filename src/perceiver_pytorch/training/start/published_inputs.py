@@ -46,7 +46,10 @@ def columns_read(model: PublishedPerceiver, spec: InputSpec, place: str) -> dict
     if model.task in TEXT_TASKS:
         text = _first(spec, "text", lambda m: not m.tokenizer)
         if text is None:
-            raise ValueError(f"--from {place}: this model reads text, but the table has no column of text as bytes")
+            raise ValueError(
+                f"--from {place}: this model reads text, but the table has no column of text as bytes "
+                "(data.text_units=bytes)"
+            )
         longest = model.config.max_position_embeddings - 2  # the text stands between two tokens
         if text.length > longest:
             raise ValueError(
