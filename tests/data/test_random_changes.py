@@ -1,5 +1,7 @@
 """Parts of random changes."""
 
+from types import SimpleNamespace
+
 import torch
 
 from perceiver_pytorch.data import random_changes as change
@@ -107,3 +109,31 @@ def test_random_numbers_fill_their_range_and_pixels_are_rounded():
     half = change.in_type_of(torch.zeros(1, dtype=torch.float16), torch.tensor([-3.0, 0.6]))
     assert half.dtype == torch.float16
     assert half[0] == -3
+
+
+def test_a_warp_keeps_both_ends_and_what_lies_behind():
+    torch.manual_seed(0)
+    values = torch.arange(20.0).view(1, 20, 1).expand(300, 20, 1)
+    lengths = torch.tensor([20, 12, 1]).repeat(100)
+    changed = change.warped_in_time(values, lengths, 0.5)
+    assert torch.allclose(changed[:, 0], values[:, 0])
+    torch.testing.assert_close(changed[1::3, 11:], values[1::3, 11:])
+    assert torch.equal(changed[2::3], values[2::3])
+    assert (changed[:, 1:] >= changed[:, :-1]).all()  # time goes on
+    assert not torch.allclose(changed[0::3], values[0::3], atol=0.5)
+
+
+def test_pictures_turn_within_their_own_size():
+    torch.manual_seed(0)
+    pixels = torch.randint(0, 256, (40, 3, 12, 10, 1), dtype=torch.uint8)
+    heights, widths = torch.tensor([12, 6]).repeat(20), torch.tensor([10, 7]).repeat(20)
+    knobs = {"image_shift": 0.0, "image_flip": 0.0, "image_scale": 0.0, "image_turn": 0.0}
+    assert torch.equal(change.turned(pixels, heights, widths, SimpleNamespace(**knobs)), pixels)
+    flipped = change.turned(pixels, heights, widths, SimpleNamespace(**{**knobs, "image_flip": 1.0}))
+    assert torch.equal(flipped[::2], pixels[::2].flip(3))
+    for knob, value in (("image_turn", 30.0), ("image_scale", 0.3), ("image_shift", 0.3)):
+        changed = change.turned(pixels, heights, widths, SimpleNamespace(**{**knobs, knob: value}))
+        assert changed.dtype == torch.uint8
+        assert torch.equal(changed[1::2, :, 6:], pixels[1::2, :, 6:])
+        assert torch.equal(changed[1::2, :, :, 7:], pixels[1::2, :, :, 7:])
+        assert not torch.equal(changed[1::2, :, :6, :7], pixels[1::2, :, :6, :7])

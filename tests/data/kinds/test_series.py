@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -366,3 +367,23 @@ def test_what_the_kind_declares():
         False,
     )
     check_bounds(SeriesSettings, max_series_length=WHOLE, series_origin=(("first", "zero", None), ("last",)))
+
+
+def test_series_change_at_random_but_not_their_gaps_nor_what_lies_behind_their_end():
+    torch.manual_seed(0)
+    values, mask = torch.randn(50, 12, 2), torch.ones(50, 12, dtype=torch.bool)
+    mask[::2, 8:] = False
+    quiet = SeriesAugmentation(series_scale=0.0, series_noise=0.0, series_warp=0.0)
+    plain = SeriesSpec("x", 12, (0.0, 0.0), (1.0, 1.0))
+    torch.testing.assert_close(plain.augmented(values, mask, quiet), values)
+    for knob in ("series_scale", "series_noise", "series_warp"):
+        changed = plain.augmented(values, mask, dataclasses.replace(quiet, **{knob: 0.3}))
+        assert not torch.allclose(changed[:, :8], values[:, :8])
+        assert torch.isfinite(changed).all()
+    gaps = SeriesSpec("x", 12, (0.0,), (1.0,), gaps=True)
+    flagged = torch.stack([values[..., 0], (values[..., 1] > 0).float()], dim=-1)
+    changed = gaps.augmented(flagged, None, SeriesAugmentation())
+    missing = flagged[..., 1] > 0
+    assert torch.equal(changed[..., 1], flagged[..., 1])
+    assert torch.equal(changed[missing], flagged[missing])
+    assert not torch.allclose(changed[~missing], flagged[~missing])

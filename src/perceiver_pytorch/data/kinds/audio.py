@@ -239,7 +239,7 @@ class AudioSpec(ColumnSpec):
 
     def standardised(self, features: "np.ndarray") -> "np.ndarray":
         """Features at mean 0 and deviation 1, over all values or in every band."""
-        mean, std = np.float32(self.means or self.mean), np.float32(self.stds or self.std)
+        mean, std = (np.asarray(x, np.float32) for x in (self.means or self.mean, self.stds or self.std))
         if self.means:
             mean, std = (x[:, None] if self.gridded else np.tile(x, self.sides) for x in (mean, std))
         return ((features - mean) / std).astype(np.float32)
