@@ -200,7 +200,7 @@ def _said_by_each(given: Any) -> Any:
         field = getattr(known.get(str(entry.get("kind"))), "in_common", None)
         said = entry.get(field) if field is not None else None
         owner = owners.get(str(said.get("of"))) if isinstance(said, Mapping) else None
-        return entry if owner is None else {**entry, field: owner.get(field)}
+        return entry if owner is None else {**entry, str(field): owner.get(field)}
 
     return [whole(entry) for entry in given]
 

@@ -50,11 +50,9 @@ class WordStem(Stem):
         return {**config, "shared": True} if self.shared else config
 
     def join(self, others: Sequence[nn.Module]) -> None:
-        for other in others:
-            alike = isinstance(other, WordStem) and other.shared and other.table.weight.shape == self.table.weight.shape
-            if self.shared and alike:
-                self.table = other.table
-                return
+        tables = [other.table for other in others if isinstance(other, WordStem) and other.shared and self.shared]
+        same = [table for table in tables if table.weight.shape == self.table.weight.shape]
+        self.table = same[0] if same else self.table
 
     def forward(
         self,
