@@ -1,6 +1,6 @@
 """Combinations of modalities, and rows drawn to measure them on."""
 
-from perceiver_pytorch.training.table.partial_inputs import Drawn, subsets
+from perceiver_pytorch.training.table.partial_inputs import Drawn, sampled_rows, subsets
 
 
 def test_all_combinations_of_six_modalities_and_of_more_each_without_and_alone():
@@ -20,3 +20,7 @@ def test_rows_are_drawn_alike_every_time_and_none_twice():
     assert places == sorted(set(places))
     assert batches == list(Drawn(100, 25, 10))
     assert [place for batch in Drawn(7, 25, 10) for place in batch] == list(range(7))
+
+
+def test_the_more_combinations_the_fewer_rows():
+    assert [sampled_rows(count) for count in (1, 3, 7, 15, 31, 63)] == [2000, 2000, 2000, 1066, 516, 500]

@@ -13,7 +13,7 @@ from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.data.targets.report_parts import interval_text
 from perceiver_pytorch.data.targets.scores import by_target, score, score_name
 from perceiver_pytorch.training.run.durations import Deadline, now
-from perceiver_pytorch.training.table.partial_inputs import SAMPLE, Drawn, answering, subsets
+from perceiver_pytorch.training.table.partial_inputs import Drawn, answering, sampled_rows, subsets
 
 Progress = Callable[[int, int], None]
 
@@ -136,7 +136,7 @@ def measure(
     *,
     choice: Choice,
     batch_size: int = 256,
-    sample: int = SAMPLE,
+    sample: int | None = None,
     progress: Progress | None = None,
     deadline: Deadline | None = None,
 ) -> tuple[Predictions, dict[str, Any]]:
@@ -144,7 +144,7 @@ def measure(
 
     A row that lacks a modality itself counts with what it has left of a subset; a row that has nothing left is answered
     from no input at all. All modalities together are measured on every row, the others on ``sample`` of them, if there
-    are more.
+    are more; None: `sampled_rows`.
 
     Returns:
         The predictions with all modalities, and: of one target its metrics (`Target.measured`) and their
@@ -161,6 +161,7 @@ def measure(
     chosen = subsets(names)
     absent = [[name for name in names if name not in present] for present in chosen]
     run = partial(predict_without, model, dataset, batch_size=batch_size, progress=progress, deadline=deadline)
+    sample = sampled_rows(len(absent)) if sample is None else sample
     is_sample = len(dataset) > sample and len(absent) > 1
     measured = run(absent[:1] if is_sample else absent)
     if is_sample and (deadline is None or deadline.left() > 0):

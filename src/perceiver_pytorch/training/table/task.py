@@ -25,7 +25,7 @@ from perceiver_pytorch.training.table.datasets import bad_rows
 from perceiver_pytorch.training.table.learning_rate import peak_learning_rate
 from perceiver_pytorch.training.table.module import TableModule
 from perceiver_pytorch.training.table.notes import change_notes, loss_lines, result_notes, waiting_note
-from perceiver_pytorch.training.table.partial_inputs import SAMPLE, subsets
+from perceiver_pytorch.training.table.partial_inputs import sampled_rows, subsets
 from perceiver_pytorch.training.table.prepare import TableData, prepare_table
 from perceiver_pytorch.training.table.rounds import Rounds, plan_rounds, settled
 from perceiver_pytorch.training.table.run import TableRun
@@ -134,8 +134,9 @@ class TableTask:
         names = [modality.name for modality in self.data.spec.modalities]
         whole = -(-rows // EVALUATION_BATCH)
         others = len(subsets(names)) - 1
+        sampled = min(rows, sampled_rows(others + 1))
         blend = blend_batches(len(names), val, EVALUATION_BATCH) if self.training.head_weight else 0
-        return whole + others * -(-min(rows, SAMPLE) // EVALUATION_BATCH) + blend, whole
+        return whole + others * -(-sampled // EVALUATION_BATCH) + blend, whole
 
     def complete(self, trained: Trained, reporter: Reporter) -> None:
         """Learns from the validation rows how much heads count."""
