@@ -13,7 +13,14 @@ from safetensors.torch import load_file
 from perceiver_pytorch.ops.backends import simd
 
 TIMES = {"seconds", "train_seconds", "data_wait_share"}
-ADDED = {"balanced_accuracy", "intervals", "losses", "trained", "warnings"}  # metrics that later versions tell besides
+ADDED = {
+    "balanced_accuracy",
+    "blend",
+    "intervals",
+    "losses",
+    "trained",
+    "warnings",
+}  # of later versions
 
 
 def processor():
@@ -88,7 +95,9 @@ def is_number(value):
 def comparable(values):
     if isinstance(values, list):
         return [comparable(value) for value in values]
-    return {name: value for name, value in values.items() if name not in TIMES | ADDED}
+    added = ADDED | ({"rows"} if "complete_rows" in values else set())  # of a combination of modalities
+    compared = {name: value for name, value in values.items() if name not in TIMES | added}
+    return compared | {name: comparable(compared[name]) for name in ("combinations",) if name in compared}
 
 
 def copied(folder: Path, to: Path) -> Path:
