@@ -13,6 +13,7 @@ from torch import nn
 
 from data_helpers import table_of
 from perceiver_pytorch import (
+    BlendedPerceiver,
     HierarchicalConfigurator,
     HierarchicalMultiModalityPerceiver,
     InputModality,
@@ -58,13 +59,13 @@ def table(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pretrained(table, tmp_path_factory):
     run = TableRun.create(tmp_path_factory.mktemp("runs") / "pretrained")
-    fit(tiny_config(table, epochs=6), run, reporter=Reporter(say=lambda text: None))
+    fit(tiny_config(table, epochs=6, head_weight=0.0), run, reporter=Reporter(say=lambda text: None))
     return run
 
 
 def tuned(table, path, pretrained, *, said=None, training=None, **start):
-    """A run that starts from another one."""
-    config = tiny_config(table, **{"epochs": 1, **(training or {})})
+    """A run that starts from another one, without heads of its modalities: these are fresh, whatever it starts from."""
+    config = tiny_config(table, **{"epochs": 1, "head_weight": 0.0, **(training or {})})
     config = dataclasses.replace(config, start=StartConfig(checkpoint=str(pretrained.path), **start))
     run = TableRun.create(path)
     lines = [] if said is None else said
@@ -86,6 +87,11 @@ def write_product_table(path, rows, seed):
     return path
 
 
+def trunk_of(model):
+    """A run's model without the heads of its modalities."""
+    return model.trunk if isinstance(model, BlendedPerceiver) else model
+
+
 def test_a_run_that_starts_from_another_is_better_after_an_epoch(tmp_path):
     whole, few = (write_product_table(tmp_path / f"{rows}.csv", rows, rows) for rows in (480, 60))
     silent = Reporter(say=lambda text: None)
@@ -95,6 +101,16 @@ def test_a_run_that_starts_from_another_is_better_after_an_epoch(tmp_path):
     run, _ = tuned(few, tmp_path / "tuned", first)
     tuned_loss, scratch_loss = (read_history(each.history_file)[0]["val_loss"] for each in (run, scratch))
     assert tuned_loss < 0.9 * scratch_loss
+
+
+def test_runs_with_heads_start_from_runs_with_heads(table, tmp_path):
+    first = TableRun.create(tmp_path / "first")
+    fit(tiny_config(table, epochs=1), first, reporter=Reporter(say=lambda text: None))
+    assert isinstance(first.model(), BlendedPerceiver)
+    run, _ = tuned(table, tmp_path / "tuned", first, training={"head_weight": 0.5}, freeze=["encoder"])
+    model = run.model()
+    assert isinstance(model, BlendedPerceiver)
+    assert torch.equal(model.trunk.latents, first.model().trunk.latents)
 
 
 def test_what_was_taken_over_is_told(table, pretrained, tmp_path):
@@ -124,7 +140,7 @@ def test_frozen_weights_do_not_move(table, pretrained, tmp_path, part):
     after = load_file(run.path / "model.safetensors")
     chosen = {
         "encoder": lambda name: not name.startswith("to_logits."),
-        "embeddings": lambda name: name.startswith("embeddings."),
+        "embeddings": lambda name: name.startswith("embeddings.") or ".table." in name,
         "latents": lambda name: name == "latents",
         "layers.0.*": lambda name: name.startswith("layers.0."),
     }[part]
@@ -199,8 +215,8 @@ def test_other_targets_and_columns_start_from_what_is_shared(pretrained, tmp_pat
     config = dataclasses.replace(config, start=StartConfig(checkpoint=str(pretrained.path)))
     fit(config, run, reporter=Reporter(say=said.append, warn=said.append))
     assert "  numbers: taken over" in said
-    assert list(run.model().tasks) == ["weight", "side", "tags"]
-    assert torch.equal(run.model().encoder.latents.isfinite(), torch.ones(4, 16, dtype=torch.bool))
+    assert list(trunk_of(run.model()).tasks) == ["weight", "side", "tags"]
+    assert torch.equal(trunk_of(run.model()).encoder.latents.isfinite(), torch.ones(4, 16, dtype=torch.bool))
 
 
 def test_a_saved_model_is_a_source_as_well(table, pretrained, tmp_path):
@@ -279,16 +295,16 @@ def test_saved_models_of_every_kind_are_sources(kind, target, tmp_path):
         checkpoint=str(tmp_path / "saved"), **({"lora": 2} if isinstance(target, list) else {"freeze": ["encoder"]})
     )
     config = dataclasses.replace(tiny_config(table, target, epochs=1), start=start)
-    samples = dataclasses.replace(config.data, audio_features="raw")  # energies have two axes, as pictures have
+    samples = dataclasses.replace(config.data, audio_features="raw", image_stem="none")  # as the saved models read
     config = dataclasses.replace(config, data=samples)
     run, said = TableRun.create(tmp_path / "run"), []
     fit(config, run, reporter=Reporter(say=said.append, warn=said.append))
     assert any(line.startswith("  image: taken over from") for line in said)
-    model = run.model()
-    encoder = model.encoder if isinstance(model, MultiTaskPerceiver) else model
+    trunk = trunk_of(run.model())
+    encoder = trunk.encoder if isinstance(trunk, MultiTaskPerceiver) else trunk
     assert torch.equal(encoder.latents, old.latents)
     again, _ = start_from(load_source(str(run.path)), run.spec(), run.config().model, StartConfig())
-    assert type(again) is type(model)
+    assert type(again) is type(trunk)
 
 
 @pytest.mark.parametrize("kind", list(other_models()))
