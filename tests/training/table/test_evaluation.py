@@ -130,6 +130,8 @@ def test_a_modality_that_is_better_alone_is_told(dataset):
     metrics["combinations"][1]["score"] = 0.81
     (text,) = modality_warnings(targets, metrics, Choice("plain"))
     assert text == "y: accuracy 0.810 with 'a' alone, and 0.700 (0.6–0.8) with all modalities: the others do harm"
+    metrics["intervals"]["accuracy"]["low"] = 0.5
+    assert modality_warnings(targets, metrics, Choice("plain")) == []
     assert modality_warnings(targets, metrics | {"combinations": metrics["combinations"][:1]}, Choice("plain")) == []
 
 

@@ -205,7 +205,7 @@ def combinations_left_out(dataset: TableDataset, metrics: Mapping[str, Any]) -> 
 
 def modality_warnings(targets: Sequence[Target], metrics: Mapping[str, Any], choice: Choice) -> list[str]:
     """A sentence for each target for which one modality alone scores better than all of them together, by more than
-    chance: above the interval of their score."""
+    their score is in doubt: the longer side of its interval, since on few rows the shorter one says little."""
     whole, *others = metrics["combinations"]
     alone = [entry for entry in others if len(entry["present"]) == 1]
     texts = []
@@ -213,11 +213,13 @@ def modality_warnings(targets: Sequence[Target], metrics: Mapping[str, Any], cho
         name = choice.of(target)
         best = max(alone, key=lambda entry: _score_of(entry, target))
         interval = by_target(targets, metrics).get(target.name, {}).get("intervals", {}).get(name)
-        if interval is not None and _score_of(best, target) > interval["high"]:
-            title = target.titles[name]
+        if interval is None:
+            continue
+        score, better = _score_of(whole, target), _score_of(best, target)
+        if better - score > max(interval["high"] - score, score - interval["low"]):
             texts.append(
-                f"{target.name}: {title} {_score_of(best, target):.3f} with {best['present'][0]!r} alone, and "
-                f"{_score_of(whole, target):.3f}{interval_text(interval)} with all modalities: the others do harm"
+                f"{target.name}: {target.titles[name]} {better:.3f} with {best['present'][0]!r} alone, and "
+                f"{score:.3f}{interval_text(interval)} with all modalities: the others do harm"
             )
     return texts
 
