@@ -62,7 +62,7 @@ def test_every_kind_is_there(dataset):
         "walk": "series",
         "curve": "series",
         "cloud": "points",
-        "note": "text",
+        "note": "words",
         "numbers": "number",
         "categories": "category",
         "dates": "date",

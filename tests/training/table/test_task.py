@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from data_helpers import fitted, shades, table_of, video
 from old_runs import TIMES
+from perceiver_pytorch import BlendedPerceiver
 from perceiver_pytorch.data import DataError, Table, TableDataset, load_table
 from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.training.run.callbacks import Stopper
@@ -60,8 +61,8 @@ def test_a_run_leaves_everything_behind(finished):
     names = {re.sub(r"events\..*", "events", name) for name in names}
     compare("run_folder.txt", "\n".join(sorted(names)) + "\n")
     compare("told_classes.txt", what_a_run_tells(run))
-    decided = dataclasses.replace(config.model, depth=run.config().model.depth)  # by the table
-    assert run.config() == dataclasses.replace(config, model=decided)
+    assert config.model.depth is None  # the table decides
+    assert run.config() == dataclasses.replace(config, model=dataclasses.replace(config.model, depth=2))
     assert outcome.stopped is None
     assert json.loads(run.metrics_file.read_text()) == run.metrics() == outcome.metrics
     assert [row["epoch"] for row in read_history(run.history_file)] == [1, 2, 3]
@@ -71,10 +72,11 @@ def test_the_model_is_the_best_epochs(finished):
     run, _, _ = finished
     averaged = torch.load(run.best, weights_only=True)["averaged"]
     saved = weights(run)
-    assert averaged
-    learned_since = {"model.blend", "blend"}  # from validation rows
-    assert all(torch.equal(saved[key], averaged[key]) for key in averaged if key not in learned_since)
-    assert same(dict(run.model().state_dict()), saved)
+    learned = averaged.keys() - {"blend"}  # how much heads count is learned after the last epoch
+    assert len(learned) == len(averaged) - 1 > 0
+    assert all(torch.equal(saved[key], averaged[key]) for key in learned)
+    model = BlendedPerceiver.from_pretrained(run.path)
+    assert same(dict(model.state_dict()), saved)
 
 
 def test_the_report_opens_without_a_network_and_tells_the_result(finished):
@@ -402,10 +404,16 @@ def task_of(folder, rows, **training):
     [({"train": 20, "val": 256, "test": 0}, None), ({"train": 20, "val": 256}, 1), ({"train": 19, "val": 257}, 2)],
 )
 def test_what_is_trained_validated_and_measured_on(tmp_path, rows, measured):
-    """With two modalities there are three combinations, and as many answers are blended; 256 rows are a batch."""
+    """With two modalities there are three combinations; 256 rows are a batch.
+
+    Heads are weighed on validation rows: with each of the three combinations of heads once more.
+    """
     rows = {name: size for name, size in rows.items() if size}
+    loaders = task_of(tmp_path, rows, epochs=7, head_weight=0).loaders()
+    assert loaders.measured == (3 * (measured or 1), measured or 1)
+    weighed = 3 * (measured or 1)
     loaders = task_of(tmp_path, rows, epochs=7).loaders()
-    assert loaders.measured == (3 * (measured or 1) + 3 * len(loaders.val), measured or 1)
+    assert loaders.measured == (3 * (measured or 1) + weighed, measured or 1)
     assert (loaders.closing, loaders.steps, loaders.rounds) == (4.0, 21, 7)
     assert len(loaders.val) == -(-rows["val"] // 256)
     assert len(loaders.train) == 3  # of 8 rows
@@ -418,7 +426,7 @@ def test_test_rows_are_measured_where_there_are_any(tmp_path):
     task = task_of(tmp_path, {"train": 12, "val": 12, "test": 258})
     split, dataset = task._measured()
     assert (split, len(dataset)) == ("test", 258)
-    assert task.loaders().measured == (6 + 3, 2)
+    assert task.loaders().measured == (6 + 3, 2)  # heads are weighed on validation rows, which are one batch
     del task.data.datasets["test"]
     assert task._measured() == ("validation", task.data.datasets["val"])
 

@@ -67,7 +67,7 @@ def test_a_number_is_learned_in_its_unit(table, tmp_path):
     metrics = outcome.metrics
     assert (metrics["kind"], metrics["score_name"]) == ("number", "r2")
     assert metrics["mae"] < 0.6 * metrics["baseline_mae"]
-    assert 5 < metrics["rmse"] < 45  # standard deviations of 54, not of 1
+    assert 2 < metrics["rmse"] < 45  # standard deviations of 54, not of 1
     assert "True and predicted weight" in run.report_file.read_text()
 
 
