@@ -310,3 +310,13 @@ def test_how_many_sounds_are_looked_at():
     learn_sound("x.audio", rows, track_of="x")
     what = "file with sound"
     assert seen == [("x", what, "ignore"), ("x", 512), ("x", what, "video"), ("x", 512)]
+
+
+def test_a_share_of_the_sounds_changes_and_the_others_stay():
+    torch.manual_seed(0)
+    values = torch.randn(400, *MEL.axes, MEL.channels)
+    same = (MEL.augmented(values, None, AudioAugmentation(audio_changed=0.25)) == values).flatten(1).all(1)
+    assert 0.65 < same.float().mean() < 0.85
+    assert torch.equal(MEL.augmented(values, None, AudioAugmentation(audio_changed=0.0)), values)
+    every = MEL.augmented(values, None, AudioAugmentation(audio_changed=1.0))
+    assert (every != values).flatten(1).any(1).float().mean() > 0.9

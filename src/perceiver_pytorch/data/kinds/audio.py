@@ -62,8 +62,15 @@ class AudioAugmentation(Settings):
     audio_shift: float = knob(0.1, "move sounds by up to this share of their length", least=0, most=1)
     audio_gain: float = knob(6.0, "raw sounds: make louder or softer by up to this many decibels", least=0)
     audio_noise: float = knob(0.05, "raw sounds: add white noise of up to this share of the usual deviation", least=0)
+    audio_changed: float = knob(
+        0.5,
+        "log-mel sounds: share of the rows of a step that are changed; the others stay, for pitch may be what tells",
+        least=0,
+        most=1,
+        before=1.0,
+    )
     audio_warp: float = knob(
-        0.15,
+        0.1,
         "log-mel sounds: stretch or squeeze the bands by up to this share, as other voices do",
         least=0,
         below=1,
@@ -253,6 +260,8 @@ class AudioSpec(ColumnSpec):
 
     def augmented(self, values: "Tensor", mask: "Tensor | None", settings: AudioAugmentation) -> "Tensor":
         """Warp, stretch, shift, equaliser, noise and SpecAugment of energies; shift, gain and noise of samples."""
+        import torch
+
         from perceiver_pytorch.data import random_changes as change
         from perceiver_pytorch.data import sound_changes
 
@@ -260,12 +269,14 @@ class AudioSpec(ColumnSpec):
             (lengths,) = change.extents(values, mask, axes=1)
             return self._changed_samples(values, lengths, settings)
         lengths = change.extents(values, mask, axes=len(self.axes))[0]
+        same = change.uniform((len(values),), values, 0.0, 1.0) >= settings.audio_changed
         energies = values.movedim(-1, 1) if self.gridded else rearrange(values, "b n (s f) -> b s n f", s=self.sides)
         if self.means:
             mean, std = (values.new_tensor(numbers) for numbers in (self.means, self.stds))
             energies = (sound_changes.another_take(energies * std + mean, lengths, settings) - mean) / std
         energies = sound_changes.blanked(energies, lengths, settings)
-        return energies.movedim(1, -1) if self.gridded else rearrange(energies, "b s n f -> b n (s f)")
+        changed = energies.movedim(1, -1) if self.gridded else rearrange(energies, "b s n f -> b n (s f)")
+        return torch.where(same.view(-1, *[1] * (values.dim() - 1)), values, changed)
 
     def _changed_samples(self, values: "Tensor", lengths: "Tensor", settings: AudioAugmentation) -> "Tensor":
         import torch
