@@ -72,6 +72,7 @@ def test_a_kind_of_another_package_from_fit_to_the_report(run, tmp_path):
         COMMAND,
         *("fit", "genes.csv", "--target=rich", "--run=run", "--epochs=2", "--workers=0", "--time-limit=0.01s"),
         *("--column=promoter=dna", "--set=augment.dna_flip=0.5", *options, *SETTINGS),
+        "--set=training.validate_every=0",
     )
     assert "gene: dna, 32 tokens of 4 values (at most 32 bases)" in first.stdout
     assert "promoter: dna, 16 tokens of 4 values (at most 16 bases)" in first.stdout
