@@ -217,3 +217,12 @@ def test_bad_rows_are_counted_in_words(tmp_path):
     )
     assert "2 bad rows are left out; the report lists them" in said
     assert "2 bad rows are left out; the report lists them" not in data.warnings
+
+
+@pytest.mark.parametrize(("most", "changed"), [(16, False), (17, True), (None, True)])
+def test_many_rows_are_not_changed_at_random(table, tmp_path, most, changed):
+    said, config = [], tiny_config(table)
+    config = dataclasses.replace(config, augment=dataclasses.replace(config.augment, enabled=True, most_rows=most))
+    data = prepared(config, TableRun(tmp_path), reporter=Reporter(said.append, said.append))
+    assert data.config.augment.enabled is changed
+    assert any("no random changes: 16 train rows" in line for line in said) is not changed

@@ -104,7 +104,7 @@ def prepare_table(
     splits = _splits(table, config)
     spec = begun or _learn(table, splits, config.data, source, spellings, reporter)
     model, sizes = chosen_sizes(config.model, spec)
-    config = dataclasses.replace(config, model=model)
+    config, unchanged = _augmented(dataclasses.replace(config, model=model), len(splits.train))
     _check_task_weights(spec, config.training.task_weights)
     config.training.choice.check(spec.targets)
     taken = fingerprint(table, splits, spec)
@@ -112,7 +112,7 @@ def prepare_table(
         _check_table(run, taken, config)
     for line in duplicate_warnings(table, splits, spec) if compare and not begun else ():
         reporter.warn(line)
-    for line in [*_describe(spec, splits), *([sizes] if sizes and source is None else [])]:
+    for line in [*_describe(spec, splits), *([sizes] if sizes and source is None else []), *unchanged]:
         reporter.say(line)
     datasets = _datasets(table, splits, spec, config, shown, deadline)
     notes = reading_notes(table, datasets)
@@ -213,6 +213,15 @@ def _spec_options(data: DataConfig, kinds: dict[str, Any], source: Source | None
     if source is not None and isinstance(source.model, PublishedPerceiver):
         return adopt_rates(data, source.model)
     return data
+
+
+def _augmented(config: FitConfig, train_rows: int) -> tuple[FitConfig, list[str]]:
+    """The configuration without random changes where there are rows enough, and what to say then."""
+    augment = config.augment
+    if not augment.enabled or augment.most_rows is None or train_rows < augment.most_rows:
+        return config, []
+    said = f"no random changes: {train_rows:,} train rows are many already (augment.most_rows)"
+    return dataclasses.replace(config, augment=dataclasses.replace(augment, enabled=False)), [said]
 
 
 def _check_task_weights(spec: InputSpec, weights: Mapping[str, Any]) -> None:

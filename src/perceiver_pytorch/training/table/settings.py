@@ -12,10 +12,11 @@ from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.training.run.settings import TrainingSettings
 
 BUILTIN: dict[str, dict[str, Any]] = {
-    "digits": {"data": {"target": "answer"}},
-    "easy-vqa": {"data": {"target": "answer"}},
+    "digits": {"data": {"target": "answer"}, "training": {"modality_dropout": 0.1}},
+    "easy-vqa": {"data": {"target": "answer"}, "training": {"modality_dropout": 0.1}},
 }
-"""What a built-in table needs besides a preset: its target."""
+"""What a built-in table needs besides a preset: its target. Their answers need all modalities of a row, so that hiding
+many teaches little."""
 
 NO_ROW_IS_SKIPPED = "data.on_error=raise"  # else some settings say which rows are found to be bad, and when
 
@@ -254,6 +255,12 @@ class AugmentSettings(Settings):
         "change the images and sounds of train rows at random",
         option="--augment/--no-augment",
         keyword="augment",
+    )
+    most_rows: int | None = knob(
+        20_000,
+        "train rows from which on nothing changes at random, for they are many already; null: rows always change",
+        least=1,
+        before=None,
     )
 
 
