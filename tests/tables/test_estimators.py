@@ -79,7 +79,7 @@ def test_columns_of_any_kind() -> None:
     X, y = people()
     model = quick(PerceiverClassifier, columns={"same": "category"}).fit(X, y)
     kinds = {modality.kind: list(modality.columns) for modality in model.trained_.run.spec.modalities}
-    assert kinds == {"text": ["remark"], "number": ["height"], "category": ["town", "same"], "date": ["born"]}
+    assert kinds == {"words": ["remark"], "number": ["height"], "category": ["town", "same"], "date": ["born"]}
     assert list(model.feature_names_in_) == list(X.columns)
     assert list(model.classes_) == ["small", "tall"]
     probabilities = model.predict_proba(X)

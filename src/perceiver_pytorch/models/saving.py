@@ -159,8 +159,6 @@ class _NoNumbers(TorchFunctionMode):
         given = kwargs or {}
         if func in (torch.Tensor.normal_, nn.init.normal_):
             return args[0] if args else given["tensor"]
-        if func is torch.randn:
-            func = torch.empty
         return func(*args, **given)
 
 

@@ -24,6 +24,11 @@ def init_latents(num_latents: int, latent_dim: int, init: str) -> nn.Parameter:
     return nn.Parameter(torch.randn(num_latents, latent_dim))
 
 
+def normal(*shape: int, std: float = 1.0) -> nn.Parameter:
+    """Weights of N(0, std²); drawn in place, which a model that is looked at without its weights leaves out."""
+    return nn.Parameter(torch.empty(shape).normal_(std=std))
+
+
 def waves(count: int, width: int, span: float, amplitude: float) -> Tensor:
     """Sines and cosines ``(count, width)`` of places from 0 to ``span``, of wavelengths from 2 to ``2 * span``.
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.nn.heads.base import Head
+from perceiver_pytorch.nn.init import normal
 
 Pick = Tensor | tuple[slice, None]
 """Whose adapters a layer takes: a member per row, or all members, one after another."""
@@ -62,7 +63,7 @@ class ColumnsHead(Head):
         self.layers = nn.ModuleList(
             MemberLinear(*pair, members, signs=i == 0) for i, pair in enumerate(itertools.pairwise(widths))
         )
-        self.weight = nn.Parameter(torch.randn(members, hidden, size) * (0.5 / math.sqrt(hidden)))
+        self.weight = normal(members, hidden, size, std=0.5 / math.sqrt(hidden))
         self.bias = nn.Parameter(torch.zeros(members, size))
 
     @classmethod
@@ -113,12 +114,14 @@ class MemberLinear(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, members: int, *, signs: bool) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(inputs, outputs) / math.sqrt(inputs))
+        self.weight = normal(inputs, outputs, std=1 / math.sqrt(inputs))
         # Scales are kept as what they differ by from where they start, since weight decay draws parameters to 0.
         self.before = nn.Parameter(torch.zeros(members, inputs))
         self.after = nn.Parameter(torch.zeros(members, outputs))
-        self.bias = nn.Parameter(torch.randn(members, outputs) * 0.1)
-        drawn = torch.randint(0, 2, (members, inputs)) * 2.0 - 1
+        self.bias = normal(members, outputs, std=0.1)
+        drawn = torch.ones(members, inputs)
+        if not drawn.is_meta:  # there PyTorch would load its compiler for it
+            drawn = torch.randint(0, 2, (members, inputs)) * 2.0 - 1
         self.register_buffer("signs", drawn if signs else torch.ones(1, 1).expand(members, inputs).clone())
 
     def forward(self, x: Float[Tensor, "... inputs"], pick: Pick) -> Float[Tensor, "... outputs"]:

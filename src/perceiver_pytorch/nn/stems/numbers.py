@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
+from perceiver_pytorch.nn.init import normal
 from perceiver_pytorch.nn.stems.base import Coordinates, Stem, kept
 
 
@@ -40,10 +41,10 @@ class NumbersStem(Stem):
         self.num_frequencies = _checks.positive_int("num_frequencies", num_frequencies)
         self.frequency = _checks.within("frequency", frequency, above=0)
         features = 2 * num_frequencies + input_channels - 1
-        self.frequencies = nn.Parameter(torch.randn(columns, num_frequencies) * frequency)
-        self.weight = nn.Parameter(torch.randn(columns, features, channels) / math.sqrt(features))
+        self.frequencies = normal(columns, num_frequencies, std=frequency)
+        self.weight = normal(columns, features, channels, std=1 / math.sqrt(features))
         self.bias = nn.Parameter(torch.zeros(columns, channels))
-        self.missing = nn.Parameter(torch.randn(columns, channels) / math.sqrt(features))
+        self.missing = normal(columns, channels, std=1 / math.sqrt(features))
 
     def to_config(self) -> dict[str, Any]:
         return {
