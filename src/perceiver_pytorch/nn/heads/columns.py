@@ -122,7 +122,7 @@ class MemberLinear(nn.Module):
         drawn = torch.ones(members, inputs)
         if not drawn.is_meta:  # there PyTorch would load its compiler for it
             drawn = torch.randint(0, 2, (members, inputs)) * 2.0 - 1
-        self.register_buffer("signs", drawn if signs else torch.ones(1, 1).expand(members, inputs).clone())
+        self.register_buffer("signs", drawn if signs else torch.ones(members, inputs))
 
     def forward(self, x: Float[Tensor, "... inputs"], pick: Pick) -> Float[Tensor, "... outputs"]:
         scaled = x * (self.signs[pick] + self.before[pick])
