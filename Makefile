@@ -17,7 +17,7 @@ PYTHON310 := $(shell for p in python3.10 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/
 .PHONY: demo test lowest newest nightly lint format figures settings clean
 
 demo: $(READY)  ## train on the built-in digits and show where the report is
-	$(BIN)/perceiver fit digits
+	$(BIN)/perceiver fit digits --time-limit 4m
 
 test: $(READY)  ## lint, types and tests
 	$(BIN)/ruff check .
