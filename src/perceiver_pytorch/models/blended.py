@@ -88,9 +88,10 @@ class BlendedPerceiver(SavedModel):
                 raise ValueError(f"heads must have the trunk's {sum(self.sizes)} outputs, got {head.size}")
         self._record_config(trunk=trunk.recorded_config, heads=[self._recorded(i) for i in range(len(self.heads))])
         count = len(self.heads)
-        shares = torch.tensor([0.5, *[0.5 / count] * count])
         patterns = 1 << count if count <= MAX_HEADS else 1
-        self.register_buffer("blend", shares.view(1, -1, 1).repeat(patterns, 1, len(self.sizes)))
+        # From a list: other ways of making it on the meta device load PyTorch's compiler.
+        shares = [[0.5] * len(self.sizes), *[[0.5 / count] * len(self.sizes)] * count]
+        self.register_buffer("blend", torch.tensor([shares] * patterns))
 
     @property
     def reader(self) -> Any:
