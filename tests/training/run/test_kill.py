@@ -37,7 +37,7 @@ def configs(tmp_path_factory):
             validate_every=5,
             patience=3,
             lr=1e-2,
-            seed=2,
+            seed=1,
             checkpoint_every="2 steps",
             num_workers=workers,
         )

@@ -8,7 +8,7 @@ from perceiver_pytorch.data import AudioSpec, Batch, ImageSpec, TextSpec, VideoS
 from perceiver_pytorch.training.table.augment import augmented, mixed
 from perceiver_pytorch.training.table.settings import AugmentConfig
 
-NOTHING = {field.name: 0.0 for field in dataclasses.fields(AugmentConfig) if field.name != "enabled"}
+NOTHING = {field.name: 0.0 for field in dataclasses.fields(AugmentConfig) if field.name not in ("enabled", "most_rows")}
 IMAGE = ImageSpec("image", 12, 8, 3, 2)
 VIDEO = VideoSpec("video", 5.0, 3, 8, 8, 4)
 SOUND = AudioSpec("sound", 8000, 40, 4, sides=2)

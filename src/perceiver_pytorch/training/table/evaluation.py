@@ -17,6 +17,9 @@ from perceiver_pytorch.training.table.partial_inputs import Drawn, answering, sa
 
 Progress = Callable[[int, int], None]
 
+FEW_ROWS = 30
+"""On fewer, no modality is called harmful: too many are compared."""
+
 
 def predict(
     model: nn.Module,
@@ -212,8 +215,9 @@ def modality_warnings(targets: Sequence[Target], metrics: Mapping[str, Any], cho
     for target in targets if alone else ():
         name = choice.of(target)
         best = max(alone, key=lambda entry: _score_of(entry, target))
-        interval = by_target(targets, metrics).get(target.name, {}).get("intervals", {}).get(name)
-        if interval is None:
+        found = by_target(targets, metrics).get(target.name, {})
+        interval = found.get("intervals", {}).get(name)
+        if interval is None or found.get("rows", FEW_ROWS) < FEW_ROWS:
             continue
         score, better = _score_of(whole, target), _score_of(best, target)
         if better - score > max(interval["high"] - score, score - interval["low"]):
