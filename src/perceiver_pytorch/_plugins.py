@@ -1,4 +1,4 @@
-"""What other packages add: kinds of columns, targets, sources and backends, found by their entry points."""
+"""What other packages add: kinds of columns, targets, sources, stems and backends, found by their entry points."""
 
 from importlib.metadata import entry_points
 from typing import Any
@@ -8,7 +8,8 @@ def plugins(group: str) -> list[Any]:
     """The objects that installed packages register under an entry point group, by their names in order.
 
     Args:
-        group: ``perceiver.kinds``, ``perceiver.targets``, ``perceiver.sources`` or ``perceiver.backends``.
+        group: ``perceiver.kinds``, ``perceiver.targets``, ``perceiver.sources``, ``perceiver.stems`` or
+            ``perceiver.backends``.
 
     Raises:
         ImportError: if one of them cannot be loaded; the message names it and its package.

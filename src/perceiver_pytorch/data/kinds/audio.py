@@ -19,7 +19,7 @@ from perceiver_pytorch.data.cells import Where, media_source
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
 from perceiver_pytorch.data.kinds.clock import clock_grid, clock_note, clock_resolution
-from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_note
+from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, stem_note
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.audio_file import AudioFacts, NoSoundError
 from perceiver_pytorch.data.media.mel import below_peak, log_mel
@@ -42,12 +42,7 @@ class AudioSettings(Settings):
     audio_features: str = knob(
         "logmel", "sounds as log-mel energies, or as samples", choices=("raw", "logmel"), before="raw"
     )
-    audio_stem: str = knob(
-        "convolution",
-        "what reads sounds before the model: convolutions (log-mel: over time and bands), patches, or none",
-        choices=STEMS,
-        before="none",
-    )
+    audio_stem: str = stem_knob("sounds", "convolutions (log-mel: over time and bands)")
     audio_patch: int = knob(32, "samples per raw sound token", above=0)
     mel_bands: int = knob(64, "bands of a log-mel token", above=0)
     mel_window: float = knob(0.025, "seconds of sound in a log-mel token", above=0)

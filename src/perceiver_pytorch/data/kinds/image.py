@@ -14,7 +14,7 @@ from perceiver_pytorch.data import drawing
 from perceiver_pytorch.data.cells import Where, media_source
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.kinds.base import ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
-from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_note
+from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, stem_note
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.fitting import Box, fitted
 from perceiver_pytorch.data.media.image_file import WHITE, ImageFacts
@@ -41,12 +41,7 @@ class ImageSettings(Settings):
     image_size: int | None = knob(None, "longer side of every image in pixels; null: the most common size", above=0)
     max_image_size: int = knob(64, "longest side chosen without image_size", above=0)
     image_fit: str = knob("pad", "images and frames of other proportions", choices=FILLINGS)
-    image_stem: str = knob(
-        "convolution",
-        "what reads images before the model: convolutions, patches, or none",
-        choices=STEMS,
-        before="none",
-    )
+    image_stem: str = stem_knob("images")
     image_patch: int | None = knob(
         None, "side of an image token in pixels; null: 1 with a stem, else by max_image_tokens", above=0
     )

@@ -17,7 +17,7 @@ from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.kinds.base import CLIPPED, CUT, Encoded, Kind, ModalitySpec, Part, check_positive
 from perceiver_pytorch.data.kinds.clock import clock_note
 from perceiver_pytorch.data.kinds.points import are_points
-from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_note
+from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, stem_note
 from perceiver_pytorch.data.long_table import load_long_table
 from perceiver_pytorch.data.train_rows import TrainRows, too_large
 from perceiver_pytorch.data.values import as_label, is_missing
@@ -34,12 +34,7 @@ class SeriesSettings(Settings):
     """Where series are, and how they become arrays."""
 
     max_series_length: int = knob(1024, "longer series lose their end (time steps)", above=0)
-    series_stem: str = knob(
-        "convolution",
-        "what reads series before the model: convolutions, patches, or none",
-        choices=STEMS,
-        before="none",
-    )
+    series_stem: str = stem_knob("series")
     series_time: str | None = knob(None, "column with a series' time stamps; null: equal steps")
     series_origin: str | None = knob(
         None,

@@ -4,8 +4,23 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from perceiver_pytorch._settings import knob
+
 STEMS = ("none", "patch", "convolution")
 """What stands between a modality's values and the cross-attend: nothing, patches, or convolutions."""
+
+
+def stem_knob(what: str, convolutions: str = "convolutions") -> Any:
+    """The option of a kind that names its stem; runs of earlier versions have none.
+
+    Args:
+        what: the cells, for people.
+        convolutions: what those do, for people.
+    """
+    help = f"what reads {what} before the model: {convolutions}, patches, or none"
+    return knob("convolution", help, choices=STEMS, before="none")
+
+
 WIDTHS = (16, 32, 64)
 """Channels of one convolution after another; compiled cross-attends read up to 64."""
 _FEWEST, _MOST = 48, 300

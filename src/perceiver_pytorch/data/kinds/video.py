@@ -24,7 +24,7 @@ from perceiver_pytorch.data.kinds.image import (
     patches,
     whole,
 )
-from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_note
+from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, stem_note
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.fitting import Box
 from perceiver_pytorch.data.media.video_file import VideoFacts
@@ -44,12 +44,7 @@ class VideoSettings(Settings):
     video_rate: float = knob(5.0, "frames per second that are taken of every video", above=0)
     video_size: int | None = knob(None, "longer side of every frame in pixels; null: the most common size", above=0)
     max_video_size: int = knob(64, "longest side chosen without video_size", above=0)
-    video_stem: str = knob(
-        "convolution",
-        "what reads videos before the model: convolutions over frames and then over time, patches, or none",
-        choices=STEMS,
-        before="none",
-    )
+    video_stem: str = stem_knob("videos", "convolutions over frames and then over time")
     video_patch: int | None = knob(
         None, "side of a video token in pixels; null: 1 with a stem, else by max_video_tokens", above=0
     )
