@@ -44,7 +44,7 @@ def taken(values: Tensor, source: Tensor, axis: int) -> Tensor:
 
 def turned(pixels: Tensor, heights: Tensor, widths: Tensor, settings: Any) -> Tensor:
     """Pixels ``(batch, ..., height, width, colors)`` moved, mirrored, scaled, and turned about the middle
-    of each row's own picture, by interpolation; its edge is repeated where nothing was.
+    of each row's own picture, by interpolation and not rounded; its edge is repeated where nothing was.
 
     Args:
         pixels: uint8 or float.
@@ -68,23 +68,27 @@ def turned(pixels: Tensor, heights: Tensor, widths: Tensor, settings: Any) -> Te
     planes = pixels.movedim((-3, -2), (-2, -1)).flatten(1, -3).float()
     found = F.grid_sample(planes, grid, padding_mode="border", align_corners=True)
     found = found.view(pixels.movedim((-3, -2), (-2, -1)).shape).movedim((-2, -1), (-3, -2))
+    if bool((heights == rows).all() & (widths == columns).all()):
+        return found
     inside = (places[0].view(1, -1, 1) <= last[0]) & (places[1].view(1, 1, -1) <= last[1])
-    inside = inside.view(batch, *[1] * (pixels.dim() - 4), rows, columns, 1)
-    return torch.where(inside, in_type_of(pixels, found), pixels)
+    return torch.where(inside.view(batch, *[1] * (pixels.dim() - 4), rows, columns, 1), found, pixels)
 
 
 def colored(pixels: Tensor, strength: float) -> Tensor:
-    """Brightness, contrast and, of colours, saturation, each by up to ``strength``."""
+    """Brightness, contrast and, of colours, saturation, each by up to ``strength``; not rounded."""
     if not strength:
         return pixels
     size = (len(pixels), *[1] * (pixels.dim() - 1))
     x = pixels.float()
     mean = x.flatten(1).mean(1).view(size)
-    x = (x - mean) * uniform(size, x, 1 - strength, 1 + strength) + mean
+    contrast = uniform(size, x, 1 - strength, 1 + strength)
+    added = mean * (1 - contrast)
     if pixels.shape[-1] == 3:
+        saturation = uniform(size, x, 1 - strength, 1 + strength)
         grey = x.mean(-1, keepdim=True)
-        x = (x - grey) * uniform(size, x, 1 - strength, 1 + strength) + grey
-    return in_type_of(pixels, x + 128 * uniform(size, x, -strength, strength))
+        added = grey * (contrast * (1 - saturation)) + added
+        contrast = contrast * saturation
+    return (x * contrast).add_(added + 128 * uniform(size, x, -strength, strength))
 
 
 def shifted(samples: Tensor, lengths: Tensor, share: float) -> Tensor:

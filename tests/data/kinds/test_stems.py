@@ -39,8 +39,10 @@ def test_what_is_left_is_neither_nothing_nor_too_much(axes, stem):
         ((1024,), [8], 128),
         ((100, 64), [8, 8], 104),
         ((1000, 64), [16, 16], 252),
-        ((15, 48, 64), [2, 8, 8], 384),
-        ((38, 48, 48), [4, 8, 8], 360),
+        ((15, 48, 64), [2, 16, 16], 96),
+        ((38, 48, 48), [4, 16, 16], 90),
+        ((125, 64, 64), [8, 16, 16], 256),
+        ((9, 12, 10), [1, 4, 4], 81),
     ],
 )
 def test_strides_follow_the_lengths_of_the_axes(axes, strides, tokens):
@@ -60,8 +62,9 @@ def test_a_model_builds_what_they_say(stem, axes):
 
 
 def test_films_are_told_what_changed_since_the_frame_before():
-    assert stem_config("convolution", (9, 12, 10), 3)["differences"]
-    assert not stem_config("convolution", (1, 12, 10), 3)["differences"]
+    config = stem_config("convolution", (9, 12, 10), 3)
+    assert 0 < config["changes"] < config["layers"][0]["channels"]
+    assert stem_config("convolution", (1, 12, 10), 3)["changes"] == 0
 
 
 def test_notes_say_how_many_tokens_are_left():

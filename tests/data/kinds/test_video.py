@@ -35,10 +35,10 @@ class TestSpec:
     def test_size_length_and_patch_are_learned(self):
         facts = [VideoFacts(240, 320, 3.0, True)] * 2 + [VideoFacts(100, 100, 2.0, False)]
         assert VideoSpec.fit("x", facts, SpecOptions(video_stem="none")) == VideoSpec(
-            "x", 5, 15, 48, 64, 4, by_last_frame=True
+            "x", 12.5, 38, 48, 64, 8, by_last_frame=True
         )
         assert VideoSpec.fit("x", facts, SpecOptions()) == VideoSpec(
-            "x", 5, 15, 48, 64, 1, by_last_frame=True, stem="convolution"
+            "x", 12.5, 38, 48, 64, 1, by_last_frame=True, stem="convolution"
         )
         long = [VideoFacts(240, 320, float("inf"), False)]
         options = SpecOptions(video_rate=2, max_video_seconds=60, video_size=32, video_patch=16, video_stem="none")
@@ -83,7 +83,7 @@ def test_numbers_of_a_spec():
     np.testing.assert_allclose(timed.grid(0), 2 * np.arange(10) / 20 - 1, atol=1e-6)
     assert (timed.grid(1), timed.resolution) == (None, 20.0)
     options = VideoSettings()
-    assert (options.video_rate, options.video_size, options.max_video_size) == (5.0, None, 64)
+    assert (options.video_rate, options.video_size, options.max_video_size) == (None, None, 64)
     assert (options.video_patch, options.max_video_tokens, options.max_video_seconds) == (None, 4096, 10.0)
 
 
@@ -97,7 +97,7 @@ def test_wrong_numbers_are_named(field):
 def test_length_and_patch_at_their_bounds():
     def learned(seconds, height=32, width=32, **options):
         return VideoSpec.fit(
-            "x", [VideoFacts(height, width, seconds, False)], SpecOptions(video_stem="none", **options)
+            "x", [VideoFacts(height, width, seconds, False)], SpecOptions(video_stem="none", video_rate=5.0, **options)
         )
 
     assert learned(0.0).num_frames == 1
@@ -128,6 +128,13 @@ def test_all_frames_of_a_film_move_alike():
     assert not torch.equal(after, values)
 
 
+@pytest.mark.parametrize(("seconds", "rate"), [(1.0, 12.5), (3.8, 12.5), (5.0, 25 / 3), (7.0, 6.25), (10.0, 5.0)])
+def test_long_films_have_fewer_frames_per_second(seconds, rate):
+    found = VideoSpec.fit("x", [VideoFacts(32, 32, seconds, False)], SpecOptions())
+    assert found.rate == rate
+    assert found.num_frames <= 50
+
+
 def test_sound_that_is_not_read_is_hinted_at(tmp_path):
     kind = VideoKind()
     loud, silent = video(shades(3), 10, sound=np.zeros(3000)), video(shades(3), 10)
@@ -140,7 +147,7 @@ def test_sound_that_is_not_read_is_hinted_at(tmp_path):
     assert kind.recognises(SimpleNamespace(media="video"))
     assert not kind.recognises(SimpleNamespace(media="image"))
     (spec,) = kind.learn(["x"], rows)
-    assert (spec.num_frames, spec.height, spec.width, spec.by_last_frame) == (2, 32, 48, True)
+    assert (spec.num_frames, spec.height, spec.width, spec.by_last_frame) == (4, 32, 48, True)
 
 
 def test_what_the_kind_declares():

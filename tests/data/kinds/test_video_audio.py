@@ -17,7 +17,9 @@ def test_sound_tracks_are_a_modality_of_their_own_on_the_same_clock(tmp_path):
     sound = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16000) / 8000)
     cells = [video(shades(20), 10, sound=sound), video(shades(20), 10), None] * 4
     table = table_of(tmp_path, clip=cells, y=["a", "b", "c"] * 4)
-    spec, _ = fitted(table, "y", kinds={"clip": "video+audio"}, options=SpecOptions(audio_features="raw"))
+    spec, _ = fitted(
+        table, "y", kinds={"clip": "video+audio"}, options=SpecOptions(audio_features="raw", video_rate=5.0)
+    )
     assert [(m.name, m.kind, m.columns) for m in spec.modalities] == [
         ("clip", "video", ("clip",)),
         ("clip.audio", "audio", ("clip",)),

@@ -20,6 +20,7 @@ FILM = {
     "input_channels": 1,
     "layers": [layer(8, [1, 3, 3], [1, 2, 2]), layer(4, [3, 1, 1], [2, 1, 1])],
     "differences": True,
+    "changes": 3,
 }
 CUBE = {"input_channels": 1, "layers": [layer(4, [3, 3, 3], [2, 2, 2])]}
 CASES = {"series": (SERIES, (9,)), "image": (IMAGE, (7, 6)), "film": (FILM, (5, 4, 6)), "cube": (CUBE, (5, 4, 3))}
@@ -99,6 +100,37 @@ def test_differences_are_to_the_real_token_before():
     stem.norms[0].register_forward_pre_hook(lambda module, inputs: read.append(inputs[0]))
     stem(data, mask)
     assert read[0][0, :, 0].tolist() == [0.0, 2.0, 0.0, 0.0, 0.5]
+
+
+def test_changes_are_what_a_convolution_finds_in_differences():
+    config = {"input_channels": 2, "layers": [layer(5, [1, 3, 3], [1, 2, 2])]}
+    stem, other = ConvolutionStem(**config, changes=5).eval(), ConvolutionStem(**config).eval()
+    other.load_state_dict(stem.state_dict())
+    data = data_for(stem, (4, 7, 6))
+    differences = torch.cat([torch.zeros_like(data[:, :1]), data[:, 1:] - data[:, :-1]], dim=1)
+    torch.testing.assert_close(stem(data)[0], other(differences)[0], atol=1e-5, rtol=1e-5)
+    some = ConvolutionStem(**config, changes=2).eval()
+    some.load_state_dict(stem.state_dict())
+    expected = torch.cat([other(data)[0][..., :3], stem(data)[0][..., 3:]], dim=-1)
+    torch.testing.assert_close(some(data)[0], expected)
+
+
+def test_small_changes_are_read_as_loudly_as_what_stays():
+    """Frames that differ by a tenth of what they have in common."""
+    torch.manual_seed(0)
+    stem = ConvolutionStem(input_channels=1, layers=[layer(8, [1, 3, 3], [1, 2, 2])], changes=4).train()
+    data = torch.randn(1, 1, 9, 9, 1) + 0.1 * torch.randn(6, 5, 9, 9, 1)
+    read = []
+    stem.norms[0].register_forward_hook(lambda module, inputs, output: read.append(output))
+    stem(data)
+    deviations = read[0].flatten(0, -2).std(0)
+    torch.testing.assert_close(deviations, torch.ones(8), atol=0.01, rtol=0)
+
+
+def test_wrong_changes_are_told():
+    for wrong in (-1, 5):
+        with pytest.raises(ValueError, match="changes must lie"):
+            ConvolutionStem(input_channels=1, layers=[layer(4, [3], [1])], changes=wrong)
 
 
 def test_gradients_reach_data_and_weights(case):

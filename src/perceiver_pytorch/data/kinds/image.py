@@ -240,7 +240,7 @@ def changed_pictures(values: "Tensor", mask: "Tensor | None", patch: int, settin
         y = change.moved(heights, rows, settings.image_shift, 0.0)
         x = change.moved(widths, columns, settings.image_shift, settings.image_flip)
         pixels = change.taken(change.taken(pixels, y, pixels.dim() - 3), x, pixels.dim() - 2)
-    pixels = change.colored(pixels, settings.image_color)
+    pixels = change.in_type_of(values, change.colored(pixels, settings.image_color))
     return rearrange(pixels, "b ... (h p) (w q) c -> b ... h w (p q c)", p=p, q=p)
 
 

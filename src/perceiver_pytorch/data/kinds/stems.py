@@ -25,7 +25,10 @@ WIDTHS = (16, 32, 64)
 """Channels of one convolution after another; compiled cross-attends read up to 64."""
 _FEWEST, _MOST = 48, 300
 """Tokens that strides leave at least, and that further convolutions are added for."""
-_FEWEST_FRAMES = 8
+_FRAME_WIDTHS = (32, 32, 64)
+_LARGE_FRAME = 32  # pixels of its shorter side
+_FEWEST_OF_A_FRAME, _MOST_OF_A_FRAME = 4, 16
+_FEWEST_FRAMES, _OVER_TIME = 8, 2
 _KERNEL = 3
 _PATCH_SIDES = (2, 4, 8, 16)
 
@@ -92,23 +95,29 @@ def convolution(axes: Sequence[int], channels: int, widths: Sequence[int] = WIDT
 
 
 def film_convolution(axes: Sequence[int], channels: int) -> dict[str, Any]:
-    """Convolutions over each frame, which also see what changed since the one before, and then one over time."""
+    """Convolutions over each frame, and then two or more over time.
+
+    Half of what the first one finds is how it differs from the frame before, with a norm of its own: motion is small
+    beside what all frames have in common. It makes large frames coarser by four at once, since there are many.
+    """
     layers: list[dict[str, Any]] = []
     frames, *sides = axes
-    while len(layers) < len(WIDTHS) or math.prod(sides) > _FEWEST:
-        strides = halved(sides, fewest=_FEWEST // 4)
-        width = WIDTHS[min(len(layers), len(WIDTHS) - 1)]
-        layers.append({"channels": width, "kernel": [1, _KERNEL, _KERNEL], "stride": [1, *strides]})
-        if len(layers) >= len(WIDTHS) and strides == [1, 1]:
-            break
+    while len(layers) < len(_FRAME_WIDTHS) or math.prod(sides) > _MOST_OF_A_FRAME:
+        coarse = not layers and min(sides) >= _LARGE_FRAME
+        strides = [4, 4] if coarse else halved(sides, fewest=_FEWEST_OF_A_FRAME)
+        width = _FRAME_WIDTHS[min(len(layers), len(_FRAME_WIDTHS) - 1)]
+        layers.append({"channels": width, "kernel": [1, *[5 if coarse else _KERNEL] * 2], "stride": [1, *strides]})
         sides = coarser(sides, strides)
-    (stride,) = halved([frames], fewest=_FEWEST_FRAMES)
-    layers.append({"channels": WIDTHS[-1], "kernel": [_KERNEL, 1, 1], "stride": [stride, 1, 1]})
-    while stride > 1 and -(-frames // stride) * math.prod(sides) > _MOST:
-        frames = -(-frames // stride)
+    over_time = 0
+    while over_time < _OVER_TIME or frames * math.prod(sides) > _MOST:
         (stride,) = halved([frames], fewest=_FEWEST_FRAMES)
-        layers += [{"channels": WIDTHS[-1], "kernel": [_KERNEL, 1, 1], "stride": [stride, 1, 1]}] * (stride > 1)
-    return {"name": "convolution", "input_channels": channels, "layers": layers, "differences": axes[0] > 1}
+        if over_time >= _OVER_TIME and stride == 1:
+            break
+        layers.append({"channels": WIDTHS[-1], "kernel": [_KERNEL, 1, 1], "stride": [stride, 1, 1]})
+        (frames,) = coarser([frames], [stride])
+        over_time += 1
+    changes = _FRAME_WIDTHS[0] // 2 if axes[0] > 1 else 0
+    return {"name": "convolution", "input_channels": channels, "layers": layers, "changes": changes}
 
 
 def patch(axes: Sequence[int], channels: int) -> dict[str, Any]:

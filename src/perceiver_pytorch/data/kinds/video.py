@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _NUM_VIDEOS = 512  # videos whose first frame is looked at for size and length
+_RATES, _FRAMES = (12.5, 25 / 3, 6.25, 5.0), 48
+"""Frames per second to choose from: each the most that gives a video so many frames, else the last. Lips take 12.5; all
+are even parts of the usual 25."""
 _NUM_TRACKS = 8  # videos looked at for sound
 
 
@@ -41,7 +44,11 @@ _NUM_TRACKS = 8  # videos looked at for sound
 class VideoSettings(Settings):
     """How videos become arrays; frames are fitted into their box as `image_fit` says."""
 
-    video_rate: float = knob(5.0, "frames per second that are taken of every video", above=0)
+    video_rate: float | None = knob(
+        None,
+        "frames per second that are taken of every video; null: 12.5, or as few as 5 where videos are long",
+        above=0,
+    )
     video_size: int | None = knob(None, "longer side of every frame in pixels; null: the most common size", above=0)
     max_video_size: int = knob(64, "longest side chosen without video_size", above=0)
     video_stem: str = stem_knob("videos", "convolutions over frames and then over time")
@@ -96,9 +103,10 @@ class VideoSpec(ColumnSpec):
         facts = list(samples)
         height, width = box([(fact.height, fact.width) for fact in facts], options.video_size, options.max_video_size)
         seconds = min(max(fact.seconds for fact in facts), options.max_video_seconds)
-        num_frames = max(1, math.ceil(seconds * options.video_rate - 1e-6))
+        rate = options.video_rate or next((rate for rate in _RATES if rate * seconds <= _FRAMES), _RATES[-1])
+        num_frames = max(1, math.ceil(seconds * rate - 1e-6))
         most, stem = max(1, options.max_video_tokens // num_frames), options.video_stem
-        patch, rate = options.video_patch or patch_for(height, width, most, stem), options.video_rate
+        patch = options.video_patch or patch_for(height, width, most, stem)
         return cls(name, rate, num_frames, height, width, patch, options.image_fit, by_last_frame=True, stem=stem)
 
     @property

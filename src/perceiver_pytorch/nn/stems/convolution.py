@@ -26,6 +26,9 @@ class ConvolutionStem(Stem):
         layers: of each convolution ``{"channels": int, "kernel": [odd int per axis], "stride": [int per axis]}``.
         differences: the first convolution also reads every channel's difference to the token before along the first
             axis, such as the frame before.
+        changes: so many channels of what the first convolution gives become their difference to the token before. A
+            convolution of differences is the difference of its convolutions, so this reads the same for less, and
+            with a norm for the differences alone: beside what all frames have in common, they are small.
 
     Attributes:
         channels: of the output.
@@ -38,7 +41,14 @@ class ConvolutionStem(Stem):
     name: ClassVar[str] = "convolution"
     portable: ClassVar[bool] = True
 
-    def __init__(self, *, input_channels: int, layers: Sequence[Mapping[str, Any]], differences: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        input_channels: int,
+        layers: Sequence[Mapping[str, Any]],
+        differences: bool = False,
+        changes: int = 0,
+    ) -> None:
         super().__init__()
         self.input_channels = _checks.positive_int("input_channels", input_channels)
         self.differences = bool(differences)
@@ -46,6 +56,7 @@ class ConvolutionStem(Stem):
         axes = {len(layer["kernel"]) for layer in self.layers}
         if len(axes) != 1:
             raise ValueError(f"layers must be one or more over the same axes, got {layers!r}")
+        self.changes = _checks.within("changes", changes, least=0, most=self.layers[0]["channels"])
         width = input_channels * (2 if differences else 1)
         self.weights, self.norms = nn.ParameterList(), nn.ModuleList()
         for layer in self.layers:
@@ -63,14 +74,22 @@ class ConvolutionStem(Stem):
         x = kept(data, mask)
         if self.differences:
             x = torch.cat([x, _differences(x, mask)], dim=-1)
-        for layer, weight, norm in zip(self.layers, self.weights, self.norms, strict=True):
+        for i, (layer, weight, norm) in enumerate(zip(self.layers, self.weights, self.norms, strict=True)):
             x = _convolved(kept(x, mask), weight, layer["stride"])
             mask = strided_mask(mask, layer["stride"])
+            if self.changes and i == 0:
+                still, moving = x.split([x.shape[-1] - self.changes, self.changes], dim=-1)
+                x = torch.cat([still, _differences(moving, mask)], dim=-1)
             x = F.gelu(norm(x, mask))
         return x, mask, places
 
     def to_config(self) -> dict[str, Any]:
-        return {"input_channels": self.input_channels, "layers": self.layers, "differences": self.differences}
+        return {
+            "input_channels": self.input_channels,
+            "layers": self.layers,
+            "differences": self.differences,
+            "changes": self.changes,
+        }
 
 
 def _checked_layer(layer: Any) -> dict[str, Any]:
