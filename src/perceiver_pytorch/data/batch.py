@@ -38,6 +38,19 @@ class Batch:
         """The batch on another device."""
         return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
+    def of_rows(self, rows: slice) -> "Batch":
+        """Some of its rows, as long as the batch's longest."""
+        return Batch(
+            {name: tensor[rows] for name, tensor in self.inputs.items()},
+            {name: tensor[rows] for name, tensor in self.masks.items()},
+            {name: tensor[rows] for name, tensor in self.targets.items()},
+            self.rows[rows],
+            {
+                name: tuple(axis if axis is None or axis.dim() == 1 else axis[rows] for axis in axes)
+                for name, axes in self.coordinates.items()
+            },
+        )
+
     def pin_memory(self) -> "Batch":
         """The batch in page-locked memory; the data loader calls this by its name."""
         return self._mapped(Tensor.pin_memory)

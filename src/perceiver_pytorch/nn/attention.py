@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch.nn.linear import Linear
 from perceiver_pytorch.nn.plain import is_plain
+from perceiver_pytorch.nn.randomness import Dropout
 from perceiver_pytorch.nn.tokens import Tokens, dense, joined_mask
 from perceiver_pytorch.ops import cross_attend
 from perceiver_pytorch.ops.attention import attention
@@ -33,7 +34,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.to_q = Linear(query_dim, inner_dim, bias=False)
         self.to_kv = Linear(query_dim if context_dim is None else context_dim, inner_dim * 2, bias=False)
-        self.to_out = nn.Sequential(Linear(inner_dim, query_dim), nn.Dropout(dropout))
+        self.to_out = nn.Sequential(Linear(inner_dim, query_dim), Dropout(dropout))
 
     def forward(
         self,

@@ -10,6 +10,7 @@ from perceiver_pytorch import _checks
 from perceiver_pytorch.nn.feed_forward import FEED_FORWARD
 from perceiver_pytorch.nn.linear import Linear
 from perceiver_pytorch.nn.plain import is_plain
+from perceiver_pytorch.nn.randomness import Dropout
 from perceiver_pytorch.nn.tokens import dense, joined_mask
 from perceiver_pytorch.ops import Context, cross_attend
 from perceiver_pytorch.ops.projected import masked_attention
@@ -88,7 +89,7 @@ class AttentionBlock(nn.Module):
         self.to_k = Linear(key_dim, qk_dim, bias=bias)
         self.to_v = Linear(key_dim, v_dim, bias=bias)
         self.to_out = Linear(v_dim, output_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.feed_forward_norm = nn.LayerNorm(output_dim) if feed_forward else None
         self.feed_forward = FEED_FORWARD[activation](output_dim, widening_factor, dropout).net if feed_forward else None
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch.nn.feed_forward import FEED_FORWARD
 from perceiver_pytorch.nn.linear import Linear
+from perceiver_pytorch.nn.randomness import Dropout
 from perceiver_pytorch.nn.residual import PreNorm
 from perceiver_pytorch.nn.rotary import rotate
 from perceiver_pytorch.ops.attention import attention
@@ -90,7 +91,7 @@ class CausalAttention(nn.Module):
         self.to_q = Linear(query_dim, heads * dim_head, bias=False)
         self.to_kv = Linear(context_dim, 2 * heads * dim_head, bias=False)
         self.to_out = Linear(heads * dim_head, query_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,

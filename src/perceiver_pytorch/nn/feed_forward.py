@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch.nn.linear import Linear
 from perceiver_pytorch.nn.plain import is_plain
+from perceiver_pytorch.nn.randomness import Dropout
 from perceiver_pytorch.ops.linear import as_autocast, needs_gradients, product, product_times, takes
 
 
@@ -46,7 +47,7 @@ class WidenedNet(nn.Sequential):
         given = (x, widen.weight, widen.bias)
         if not takes(*given) or needs_gradients(*given):
             return False
-        return is_plain(widen) and is_plain(activation, GEGLU, nn.GELU) and is_plain(dropout, nn.Dropout)
+        return is_plain(widen) and is_plain(activation, GEGLU, nn.GELU) and is_plain(dropout, Dropout)
 
 
 class FeedForward(nn.Module):
@@ -60,7 +61,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int, mult: int = 4, dropout: float = 0.0) -> None:
         super().__init__()
-        self.net = WidenedNet(Linear(dim, dim * mult * 2), GEGLU(), nn.Dropout(dropout), Linear(dim * mult, dim))
+        self.net = WidenedNet(Linear(dim, dim * mult * 2), GEGLU(), Dropout(dropout), Linear(dim * mult, dim))
 
     def forward(self, x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
         return self.net(x)
@@ -71,7 +72,7 @@ class FeedForwardGELU(nn.Module):
 
     def __init__(self, dim: int, mult: int = 4, dropout: float = 0.0) -> None:
         super().__init__()
-        self.net = WidenedNet(Linear(dim, dim * mult), nn.GELU(), nn.Dropout(dropout), Linear(dim * mult, dim))
+        self.net = WidenedNet(Linear(dim, dim * mult), nn.GELU(), Dropout(dropout), Linear(dim * mult, dim))
 
     def forward(self, x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
         return self.net(x)

@@ -91,6 +91,13 @@ def all_threads() -> Iterator[None]:
             begin_single_threaded()
 
 
+def one_thread() -> None:
+    """Lets PyTorch's operations of the calling thread stay in it for good, where a thread has a number of its own."""
+    torch.get_num_threads()  # a thread that PyTorch has not seen yet gets the common number first
+    if _openmp() is not None:
+        _set_num_threads(1)
+
+
 def _num_threads() -> int:
     """Whether or not within `single_threaded`."""
     return _single_threaded.before or torch.get_num_threads()

@@ -184,7 +184,7 @@ def test_losses_are_means_over_bytes(monkeypatch):
     assert module.train_loss.compute().item() == 1.5
     assert "train_loss.mean_value" in module.state_dict()
     for _ in range(2):
-        module.validation_step(None, 0)
+        module.validation_step((torch.zeros(1), torch.zeros(1)), 0)
     losses = {name: value.compute().item() for name, value, _ in logged[2:]}
     assert losses == pytest.approx({"val_loss": 11 / 5, "val_bits_per_byte": 11 / 5 / math.log(2)})
     assert all(how == {"prog_bar": True} for _, _, how in logged[2:])

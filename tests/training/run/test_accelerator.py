@@ -4,14 +4,18 @@ import torch
 from perceiver_pytorch.training.run import accelerator
 
 
-@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 2), (64, 3)])
-def test_threads_without_a_core_are_left_out_for_a_while(monkeypatch, cores, threads):
+@pytest.mark.parametrize(("cores", "ours"), [(1, 1), (2, 2), (64, 3)])
+def test_operations_keep_to_one_thread_and_threads_without_a_core_are_left_out(monkeypatch, cores, ours):
     before = torch.get_num_threads()
     monkeypatch.setattr(accelerator, "usable_cores", lambda: cores)
     torch.set_num_threads(3)
     try:
+        assert accelerator.own_cores() == ours
         with accelerator.on_own_cores():
-            assert torch.get_num_threads() == threads
+            assert torch.get_num_threads() == 1
+            with accelerator.on_own_cores():  # a job within a job
+                assert accelerator.own_cores() == ours
+            assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)

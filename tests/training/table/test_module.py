@@ -8,8 +8,9 @@ import torch
 from data_helpers import table_of
 from perceiver_pytorch.data import InputSpec, TableDataset, collate, recognise_columns
 from perceiver_pytorch.models.blended import BlendedPerceiver
+from perceiver_pytorch.training import rows
 from perceiver_pytorch.training.table.augment import Mixture
-from perceiver_pytorch.training.table.build import build_model, tokens_of
+from perceiver_pytorch.training.table.build import build_model, tokens_of, with_heads
 from perceiver_pytorch.training.table.losses import target_loss, weighted_mean
 from perceiver_pytorch.training.table.module import TableModule
 from perceiver_pytorch.training.table.settings import AugmentConfig
@@ -184,3 +185,30 @@ def test_one_target_has_one_score_and_one_that_is_unknown_has_none(spec_and_batc
         both.validation_step(dataclasses.replace(batch, targets=unknown), 0)
         both.on_validation_epoch_end()
     assert set(logged) == {"val_loss", "val_score", "val_accuracy/c"}
+
+
+def test_a_step_of_several_threads_is_that_of_one(tmp_path, monkeypatch):
+    names = [f"word{i} and {'more ' * (i % 5)}" for i in range(ROWS)]
+    table = table_of(tmp_path, x=[i / 3 for i in range(ROWS)], t=names, c=["a", "b"] * (ROWS // 2))
+    kinds = recognise_columns(table, target="c", split=None, overrides={"t": "text"})
+    spec = InputSpec.fit(table, kinds, target="c", rows=np.arange(ROWS))
+    dataset = TableDataset(table, np.arange(ROWS), spec)
+    batch = collate([dataset[i] for i in range(ROWS)], spec)
+    trained = module(spec, token_dropout=0.2, modality_dropout=0.3)
+    trained.model = with_heads(trained.model, spec)
+    assert isinstance(trained.model, BlendedPerceiver)
+    logging(trained, monkeypatch)
+
+    def step():
+        trained.zero_grad()
+        torch.manual_seed(3)
+        loss = trained.training_step(batch, 0)
+        loss.backward()
+        gradients = {name: p.grad.clone() for name, p in trained.named_parameters() if p.grad is not None}
+        return loss.detach(), gradients, trained.rehearse(batch)["c"].detach()
+
+    whole = step()
+    monkeypatch.setattr(rows, "LEAST_TOKENS", 1)
+    monkeypatch.setattr(rows, "own_cores", lambda: 3)
+    found = step()
+    torch.testing.assert_close(found, whole)

@@ -17,6 +17,7 @@ from perceiver_pytorch.nn.causal import CausalLayer, KeyValues, Places, causal_m
 from perceiver_pytorch.nn.encoder import Step, encode
 from perceiver_pytorch.nn.feed_forward import FEED_FORWARD
 from perceiver_pytorch.nn.init import init_linears
+from perceiver_pytorch.nn.randomness import uniform
 from perceiver_pytorch.nn.rotary import rotary_table
 
 
@@ -266,7 +267,7 @@ class PerceiverAR(SavedModel, tags=["text-generation"]):
         """The positions ``(batch, kept)`` that a training step sees: some before the latents, and the latents' own."""
         batch, length = ids.shape
         before = length - latents
-        chance = torch.rand(batch, before, device=ids.device)
+        chance = uniform((batch, before), ids.device)
         some = chance.topk(before - int(before * self.prefix_dropout), dim=1).indices.sort(dim=1).values
         own = torch.arange(before, length, device=ids.device).expand(batch, -1)
         return torch.cat((some, own), dim=1)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from perceiver_pytorch import _checks
 from perceiver_pytorch.nn.heads.base import Head
 from perceiver_pytorch.nn.init import normal
+from perceiver_pytorch.nn.randomness import dropped, integers
 
 Pick = Tensor | tuple[slice, None]
 """Whose adapters a layer takes: a member per row, or all members, one after another."""
@@ -80,13 +81,15 @@ class ColumnsHead(Head):
         if not self.training:
             x = self._hidden(x[None], (slice(None), None))
             return (x @ self.weight + self.bias[:, None]).mean(0)
-        who = torch.randint(self.members, (len(x),), device=x.device)
+        who = integers(self.members, x.shape[:1], x.device)
         x = self._hidden(x, who)
         return torch.einsum("bh,bho->bo", x, self.weight[who]) + self.bias[who]
 
     def _hidden(self, x: Tensor, pick: Pick) -> Tensor:
         for layer in self.layers:
-            x = F.dropout(F.silu(layer(x, pick)), self.dropout, self.training)
+            x = F.silu(layer(x, pick))
+            if self.training:
+                x = dropped(x, self.dropout)
         return x
 
     def to_config(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.nn.heads.base import Head
+from perceiver_pytorch.nn.randomness import Dropout
 
 
 class PooledHead(Head):
@@ -33,7 +34,7 @@ class PooledHead(Head):
         self.dropout = _checks.probability("dropout", dropout)
         self.norm = nn.LayerNorm(2 * channels)
         self.layers = nn.Sequential(
-            nn.Linear(2 * channels, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, size)
+            nn.Linear(2 * channels, hidden), nn.GELU(), Dropout(dropout), nn.Linear(hidden, size)
         )
 
     @classmethod

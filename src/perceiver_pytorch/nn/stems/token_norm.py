@@ -35,6 +35,11 @@ class TokenNorm(nn.Module):
         self.register_buffer("scale", torch.ones(channels))
         self.register_buffer("known", torch.zeros((), dtype=torch.bool))
 
+    @property
+    def reads_whole_batch(self) -> bool:
+        """Whether a step's rows have to be computed together: the first ones give the statistics."""
+        return self.training and not self.known
+
     def forward(self, data: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalised data of the same shape.
 
@@ -42,7 +47,7 @@ class TokenNorm(nn.Module):
             data: ``(batch, *axes, channels)``.
             mask: bool ``(batch, *axes)``, True where a token is real; None if all are.
         """
-        if self.training and not self.known:
+        if self.reads_whole_batch:
             self._look(data.detach(), mask)
         scale = self.weight * self.scale
         return torch.addcmul((self.bias - self.mean * scale).to(data.dtype), data, scale.to(data.dtype))

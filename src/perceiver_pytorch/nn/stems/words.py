@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch._execution import is_eager
+from perceiver_pytorch.nn.randomness import uniform
 from perceiver_pytorch.nn.stems.base import Coordinates, Stem, kept
 
 _DEVIATION = 0.05  # of fresh vectors: the norm behind them makes up for it, and steps move them fast
@@ -84,7 +85,7 @@ class WordStem(Stem):
         """The ids without those that a step of training does not see."""
         if not (self.training and self.dropout):
             return ids
-        chance = torch.rand(ids.shape[:2], device=ids.device)[..., None]
+        chance = uniform(ids.shape[:2], ids.device)[..., None]
         own = torch.arange(ids.shape[-1], device=ids.device) < 2
         lost = (chance < self.dropout / 2) | ((chance < self.dropout) & own)
         return ids.masked_fill(lost, 0)

@@ -6,8 +6,9 @@ from typing import Any
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from perceiver_pytorch.training.language.objectives import Objective
+from perceiver_pytorch.training.language.objectives import Objective, nats_of
 from perceiver_pytorch.training.language.settings import LanguageTraining
+from perceiver_pytorch.training.rows import by_rows
 from perceiver_pytorch.training.run.loop import Resumable
 from perceiver_pytorch.training.run.optimizers import build_optimizer
 
@@ -37,15 +38,20 @@ class LanguageModule(Resumable):
         return self.objective.loss(self.model, batch)
 
     def rehearse(self, batch: tuple[Tensor, Tensor]) -> Any:
-        return self.objective.nats(self.model, batch)
+        return nats_of(self.model, self.objective, batch)
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        loss = self(batch)
+        def compute(rows: slice) -> tuple[Tensor]:
+            windows = batch[rows]
+            return (self(windows).expand(len(windows)),)
+
+        (losses,) = by_rows(compute, len(batch), batch.numel(), self.model)
+        loss = losses.mean()
         self.learned(loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        nats, count = self.objective.nats(self.model, batch)
+        nats, count = nats_of(self.model, self.objective, batch)
         self.val_loss.update(nats / count, count)
         self.val_bits.update(nats / count / math.log(2), count)
         self.log("val_loss", self.val_loss, prog_bar=True)

@@ -1,7 +1,7 @@
 """What a language model is trained for: the next byte, or hidden bytes."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,8 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 from perceiver_pytorch.models.text.byte_tokenizer import MASK, PAD
 from perceiver_pytorch.models.text.perceiver_ar import PerceiverAR
 from perceiver_pytorch.models.text.perceiver_lm import PerceiverLM
+from perceiver_pytorch.nn.randomness import integers, uniform
 from perceiver_pytorch.training.language.settings import LanguageConfig
 from perceiver_pytorch.training.language.text_file import Bytes, CausalWindows, MaskedWindows
+from perceiver_pytorch.training.rows import by_rows
 
 
 class CausalObjective:
@@ -60,8 +62,8 @@ class CausalObjective:
 
     def loss(self, model: nn.Module, ids: Tensor) -> Tensor:
         """Training loss of windows ``(batch, length)``, in nats per byte; some see less before the latents."""
-        if float(torch.rand(())) < self.short_contexts:
-            ids = ids[:, -(int(torch.randint(self.latents, self.context + 1, ())) + 1) :]
+        if float(uniform((), ids.device)) < self.short_contexts:
+            ids = ids[:, -(self.latents + int(integers(self.context + 1 - self.latents, (), ids.device)) + 1) :]
         assert isinstance(model, PerceiverAR)
         return model.loss(ids)
 
@@ -113,7 +115,7 @@ class MaskedObjective:
 
     def loss(self, model: nn.Module, ids: Tensor) -> Tensor:
         """Training loss of windows ``(batch, length)``, in nats per hidden byte; as many are hidden in each."""
-        hidden = torch.rand(ids.shape, device=ids.device).topk(self.predicted, dim=1).indices
+        hidden = uniform(ids.shape, ids.device).topk(self.predicted, dim=1).indices
         logits = model(ids.scatter(1, hidden, MASK), positions=hidden)
         return F.cross_entropy(logits.flatten(0, 1).float(), ids.gather(1, hidden).flatten())
 
@@ -164,7 +166,7 @@ def bits_per_byte(
     bits, predicted = objective.first_bits, 0
     with torch.inference_mode():
         for i, batch in enumerate(loader):
-            nats, count = objective.nats(model, tuple(part.to(device) for part in batch))
+            nats, count = nats_of(model, objective, [part.to(device) for part in batch])
             bits += float(nats) / math.log(2)
             predicted += int(count)
             if progress is not None:
@@ -173,6 +175,18 @@ def bits_per_byte(
         raise ValueError(f"the model's outputs for this text are not finite, so it has no bits per byte (got {bits})")
     assert predicted + (objective.first_bits > 0) == len(text)
     return bits / len(text)
+
+
+def nats_of(model: nn.Module, objective: Objective, batch: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """`nats` of an objective, whose rows are computed in several threads."""
+
+    def compute(rows: slice) -> tuple[Tensor, Tensor]:
+        ids, others = batch
+        nats, count = objective.nats(model, (ids[rows], others[rows]))
+        return nats[None], count[None]
+
+    nats, counts = by_rows(compute, len(batch[0]), batch[0].numel(), model)
+    return nats.sum(), counts.sum()
 
 
 def _nats(logits: Tensor, targets: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:

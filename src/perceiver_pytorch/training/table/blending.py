@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from perceiver_pytorch.data import Batch, BatchLoader, InputSpec, TableDataset, Target
 from perceiver_pytorch.models.blended import MAX_HEADS, BlendedPerceiver, Parts
+from perceiver_pytorch.training.rows import by_rows
 from perceiver_pytorch.training.run.durations import Deadline
-from perceiver_pytorch.training.table.build import model_name, tokens_of
+from perceiver_pytorch.training.table.build import model_name, num_tokens, tokens_of
 from perceiver_pytorch.training.table.losses import target_loss
 from perceiver_pytorch.training.table.partial_inputs import Drawn
 
@@ -127,8 +128,14 @@ def _answers(
     model: BlendedPerceiver, batch: Batch, gone: Collection[str], pattern: int
 ) -> tuple[Parts, dict[str, Tensor]]:
     """The rows of a batch that have the pattern, once some modalities are gone."""
-    tokens = {name: each for name, each in tokens_of(model, batch).items() if name not in gone}
-    parts = model.parts(tokens)
+
+    def compute(rows: slice) -> tuple[Tensor, Tensor]:
+        tokens = tokens_of(model, batch.of_rows(rows))
+        found = model.parts({name: each for name, each in tokens.items() if name not in gone})
+        return found.answers.movedim(1, 0), found.there.movedim(1, 0)
+
+    answers, there = by_rows(compute, len(batch.rows), num_tokens(batch), model)
+    parts = Parts(answers.movedim(0, 1), there.movedim(0, 1))
     rows = slice(None) if len(model.blend) == 1 else model.patterns(parts.there) == pattern
     kept = Parts(parts.answers[:, rows].float(), parts.there[:, rows])
     return kept, {name: values[rows] for name, values in batch.targets.items()}

@@ -161,6 +161,11 @@ def token_shapes(batch: Batch) -> dict[str, torch.Size]:
     return {name: x.shape if x.dim() == 2 else x.shape[:-1] for name, x in batch.inputs.items()}
 
 
+def num_tokens(batch: Batch) -> int:
+    """Tokens of a batch before the stems, masked ones too."""
+    return sum(shape.numel() for shape in token_shapes(batch).values())
+
+
 def model_name(column: str) -> str:
     """A modality's name in the model: a column's name, made fit to be part of a state-dict key."""
     return "in_" + re.sub(r"[^0-9A-Za-z_]", lambda match: f"_{ord(match.group()):x}_", column)

@@ -13,7 +13,7 @@ from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.data.targets.report_parts import interval_text
 from perceiver_pytorch.data.targets.scores import by_target, score, score_name
 from perceiver_pytorch.training.run.durations import Deadline, now
-from perceiver_pytorch.training.table.partial_inputs import Drawn, answering, sampled_rows, subsets
+from perceiver_pytorch.training.table.partial_inputs import Drawn, answers, sampled_rows, subsets
 
 Progress = Callable[[int, int], None]
 
@@ -70,9 +70,8 @@ def predict_without(
     done, began = 0, now()
     for batch in loader:
         seen.add(batch)
-        answer = answering(model, batch.to(device), targets)
-        for left_out, kept in zip(without, outputs, strict=False):
-            kept.add(answer(left_out))
+        for answer, kept in zip(answers(model, batch.to(device), targets, without), outputs, strict=False):
+            kept.add(answer)
         if deadline is not None and not done:
             each = (now() - began) / len(without) * (total / len(batch.rows) - 1)
             without = without[: max(1, int(deadline.left() / max(each, 1e-9)))]
@@ -81,10 +80,10 @@ def predict_without(
             progress(done, total)
     if not done:
         raise DataError(f"{dataset.table.source}: none of the {len(dataset)} rows can be used")
-    answers = [kept.joined() for kept in outputs[: len(without)]]
+    joined = [kept.joined() for kept in outputs[: len(without)]]
     rows_seen, truth, has = seen.joined()
-    _check_finite(answers, rows_seen)
-    return [Predictions(rows_seen, targets, kept, truth, has) for kept in answers]
+    _check_finite(joined, rows_seen)
+    return [Predictions(rows_seen, targets, kept, truth, has) for kept in joined]
 
 
 class _Outputs:

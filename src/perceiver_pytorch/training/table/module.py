@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from perceiver_pytorch.data import Batch, InputSpec
 from perceiver_pytorch.data.choice import PLAIN
 from perceiver_pytorch.data.targets.scores import score, score_name
-from perceiver_pytorch.models.blended import BlendedPerceiver
+from perceiver_pytorch.models.blended import BlendedPerceiver, Parts
+from perceiver_pytorch.training.rows import by_rows
 from perceiver_pytorch.training.run.loop import Resumable
 from perceiver_pytorch.training.run.optimizers import build_optimizer
 from perceiver_pytorch.training.start.freezing import merge_lora
 from perceiver_pytorch.training.table.augment import augmented, mixed
-from perceiver_pytorch.training.table.build import by_target, run_model, tokens_of
+from perceiver_pytorch.training.table.build import num_tokens, run_model, tokens_of
 from perceiver_pytorch.training.table.losses import mean_of_heads, target_loss, weighted_mean
 from perceiver_pytorch.training.table.settings import AugmentConfig, TrainingConfig
 from perceiver_pytorch.training.table.token_dropout import thinned, thinned_tokens
@@ -58,6 +59,15 @@ class TableModule(Resumable):
         merge_lora(self.model)
         return self.model
 
+    def rehearse(self, batch: Batch) -> dict[str, Tensor]:
+        names = [target.name for target in self.targets]
+
+        def compute(rows: slice) -> tuple[Tensor, ...]:
+            found = self(batch.of_rows(rows))
+            return tuple(found[name] for name in names)
+
+        return dict(zip(names, by_rows(compute, len(batch.rows), num_tokens(batch), self.model), strict=True))
+
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         return run_model(self.model, batch, self.targets)
 
@@ -88,18 +98,37 @@ class TableModule(Resumable):
             return torch.stack(losses).sum()
 
         smoothing = self.config.label_smoothing
-        if not isinstance(self.model, BlendedPerceiver):
-            return loss_of(self(thinned(seen, self.config))), None
-        model, tokens = self.model, tokens_of(self.model, seen)
-        parts = model.parts(tokens, thinned_tokens(tokens, self.config))
+        parts = self._answers(seen)
+        trunk, *_ = parts.answers
+        heads = None
+        if isinstance(self.model, BlendedPerceiver):
+            heads = mean_of_heads(parts, lambda out, rows: loss_of(self._named(out), rows))
+        return loss_of(self._named(trunk)), heads
 
-        def named(outputs: Tensor) -> dict[str, Tensor]:
-            return by_target(model.named(outputs), self.targets)
+    def _answers(self, seen: Batch) -> Parts:
+        """What trunk and heads answer in training, of which a part is hidden from the trunk."""
+        model = self.model
 
-        return loss_of(named(parts.answers[0])), mean_of_heads(parts, lambda out, rows: loss_of(named(out), rows))
+        def compute(rows: slice) -> tuple[Tensor, Tensor]:
+            part = seen.of_rows(rows)
+            if not isinstance(model, BlendedPerceiver):
+                found = self(thinned(part, self.config))
+                outputs = torch.cat([found[target.name] for target in self.targets], dim=-1)
+                return outputs[:, None], outputs.new_ones(len(outputs), 1, dtype=torch.bool)
+            tokens = tokens_of(model, part)
+            parts = model.parts(tokens, thinned_tokens(tokens, self.config))
+            return parts.answers.movedim(1, 0), parts.there.movedim(1, 0)
+
+        answers, there = by_rows(compute, len(seen.rows), num_tokens(seen), model)
+        return Parts(answers.movedim(0, 1), there.movedim(0, 1))
+
+    def _named(self, outputs: Tensor) -> dict[str, Tensor]:
+        """The outputs ``(rows, size)`` of all targets, one after another, by target."""
+        sizes = [target.size for target in self.targets]
+        return dict(zip((target.name for target in self.targets), outputs.split(sizes, dim=-1), strict=True))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        outputs = {name: values.float().cpu() for name, values in self(batch).items()}
+        outputs = {name: values.float().cpu() for name, values in self.rehearse(batch).items()}
         self._seen.append((outputs, {name: values.cpu() for name, values in batch.targets.items()}))
 
     def on_validation_epoch_end(self) -> None:

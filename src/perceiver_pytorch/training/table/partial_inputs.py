@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 
 from perceiver_pytorch.data import Batch, Target
+from perceiver_pytorch.training.rows import by_rows
 from perceiver_pytorch.training.table.build import (
     by_target,
     gives_tokens,
     model_name,
+    num_tokens,
     run_model,
     token_shapes,
     tokens_of,
@@ -40,13 +42,25 @@ def subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
     return [subset for size in dict.fromkeys(sizes) for subset in combinations(names, size)]
 
 
-def answering(
+def answers(
+    model: nn.Module, batch: Batch, targets: Sequence[Target], without: Sequence[Collection[str]]
+) -> list[dict[str, Tensor]]:
+    """The outputs on a batch, {target: ``(batch, size)``}, for each collection of modalities to leave out."""
+    names = [target.name for target in targets]
+
+    def compute(rows: slice) -> tuple[Tensor, ...]:
+        answer = _answering(model, batch.of_rows(rows), targets)
+        found = map(answer, without)
+        return tuple(each[name] for each in found for name in names)
+
+    found = iter(by_rows(compute, len(batch.rows), num_tokens(batch), model))
+    return [{name: next(found) for name in names} for _ in without]
+
+
+def _answering(
     model: nn.Module, batch: Batch, targets: Sequence[Target]
 ) -> Callable[[Collection[str]], dict[str, Tensor]]:
-    """A function from modalities to leave out to the outputs on a batch, {target: ``(batch, size)``}.
-
-    Stems and embeddings run once, where the model tells what they give.
-    """
+    """A function from modalities to leave out to the outputs; stems and embeddings run once, where that can be."""
     if not gives_tokens(model):
         return lambda left_out: run_model(model, without(batch, left_out), targets)
     tokens = tokens_of(model, batch)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from perceiver_pytorch.data import Batch
 from perceiver_pytorch.models.inputs import Tokens
+from perceiver_pytorch.nn.randomness import uniform
 from perceiver_pytorch.training.table.build import token_shapes
 from perceiver_pytorch.training.table.settings import TrainingConfig
 
@@ -60,13 +61,13 @@ def _hidden(
             found[name] = mask & keep.view(-1, *[1] * (mask.dim() - 1))
     if config.token_dropout:
         for name, mask in found.items():
-            found[name] = mask & (torch.rand(shapes[name], device=device) >= config.token_dropout)
+            found[name] = mask & (uniform(shapes[name], device) >= config.token_dropout)
     return found
 
 
 def _kept_modalities(present: Tensor, rate: float) -> Tensor:
     """Which modalities each row keeps, ``(modalities, rows)`` bool, of those it has."""
-    chance = torch.rand(present.shape, device=present.device).masked_fill(~present, -1.0)
+    chance = uniform(present.shape, present.device, rows=1).masked_fill(~present, -1.0)
     keep = present & (chance >= rate)
     last = torch.zeros_like(keep).scatter_(0, chance.argmax(0, keepdim=True), True)  # kept where all would go
     return torch.where(keep.any(0), keep, last & present)

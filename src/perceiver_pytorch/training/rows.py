@@ -1,0 +1,138 @@
+"""The rows of a step, computed in as many threads as there are cores.
+
+PyTorch lets all threads work on every operation, and waits for the last of them. Most operations of a step are too
+short for that, and where another program has one of the cores, each wait may take longer than the operation. So a
+thread takes some of the rows through the whole model, forward and backward, and waits for the others once.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from perceiver_pytorch.nn.randomness import Share, sharing
+from perceiver_pytorch.ops.threads import one_thread
+from perceiver_pytorch.training.run.accelerator import own_cores
+
+LEAST_ROWS, LEAST_TOKENS = 4, 2048
+"""Of a thread, at least: with fewer, most of the time goes into Python, which runs in one thread at a time."""
+
+Outputs = tuple[Tensor, ...]
+Compute = Callable[[slice], Outputs]
+
+
+def by_rows(compute: Compute, rows: int, tokens: int, model: nn.Module) -> Outputs:
+    """``compute(slice(0, rows))``, computed on parts of the rows at once, on the CPU.
+
+    Random numbers are those of the whole batch, as far as they come from `perceiver_pytorch.nn.randomness`.
+
+    Args:
+        compute: from rows to tensors, whose first axis they are.
+        rows: how many there are.
+        tokens: how many they have in all, about.
+        model: what computes. Its parameters get the gradients of the results, where PyTorch records any.
+    """
+    parameters = list(model.parameters())
+    threads = min(own_cores(), rows // LEAST_ROWS, tokens // LEAST_TOKENS)
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    if threads < 2 or _reads_whole_batch(model) or any(p.device.type != "cpu" for p in parameters):
+        return compute(slice(0, rows))
+    bounds = [rows * i // threads for i in range(threads + 1)]
+    parts = [slice(*pair) for pair in pairwise(bounds)]
+    if trained and torch.is_grad_enabled():
+        return _Apart.apply(compute, parts, *trained)
+    return _joined(_computed(compute, parts))
+
+
+def _reads_whole_batch(model: nn.Module) -> bool:
+    """Whether a row's result, or what the model takes note of, depends on the other rows.
+
+    Modules from elsewhere that have buffers may write to them, as norms over batches do.
+    """
+    return any(
+        getattr(part, "reads_whole_batch", False)
+        or (part.training and part._buffers and type(part).__module__.partition(".")[0] != "perceiver_pytorch")
+        for part in model.modules()
+    )
+
+
+class _Apart(torch.autograd.Function):
+    """Every part's graph stays its own, and its thread goes back through it."""
+
+    @staticmethod
+    def forward(ctx: Any, compute: Compute, parts: Sequence[slice], *parameters: Tensor) -> Outputs:
+        with torch.enable_grad():
+            found = _computed(compute, parts)
+        ctx.found, ctx.parts, ctx.parameters = found, parts, parameters
+        joined = _joined([tuple(output.detach() for output in outputs) for outputs in found])
+        ctx.mark_non_differentiable(*(output for output in joined if not output.is_floating_point()))
+        return joined
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        found, ctx.found = ctx.found, None
+
+        def back(number: int) -> Sequence[Tensor | None]:
+            pairs = zip(found[number], gradients, strict=True)
+            used = [(output, given[ctx.parts[number]]) for output, given in pairs if output.requires_grad]
+            outputs, given = zip(*used, strict=True)
+            return torch.autograd.grad(outputs, ctx.parameters, given, allow_unused=True)
+
+        each = _in_threads(back, range(len(found)))
+        return None, None, *(_total(of_one) for of_one in zip(*each, strict=True))
+
+
+def _total(gradients: Sequence[Tensor | None]) -> Tensor | None:
+    """In the order of the rows, so that the last bit does not depend on which thread was first."""
+    there = [gradient for gradient in gradients if gradient is not None]
+    return sum(there[1:], start=there[0]) if there else None
+
+
+def _joined(found: Sequence[Outputs]) -> Outputs:
+    return tuple(torch.cat(outputs) for outputs in zip(*found, strict=True))
+
+
+def _computed(compute: Compute, parts: Sequence[slice]) -> list[Outputs]:
+    """The results of all parts, in this thread's modes; its generator is then where one batch would have left it."""
+    state = torch.get_rng_state()
+    generators = [torch.Generator() for _ in parts]
+    cast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+    recorded, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+
+    def part(number: int) -> Outputs:
+        rows, generator = parts[number], generators[number]
+        generator.set_state(state)
+        with ExitStack() as modes:
+            modes.enter_context(torch.inference_mode(inference))
+            modes.enter_context(torch.set_grad_enabled(recorded))
+            modes.enter_context(torch.autocast("cpu", enabled=cast[0], dtype=cast[1]))
+            modes.enter_context(sharing(Share(rows.start, rows.stop, parts[-1].stop, generator)))
+            return compute(rows)
+
+    found = _in_threads(part, range(len(parts)))
+    torch.set_rng_state(generators[0].get_state())
+    return found
+
+
+def _in_threads(work: Callable[[int], Any], numbers: Sequence[int]) -> list[Any]:
+    """The results of all, or the first error once all have ended."""
+    running = [_pool(len(numbers)).submit(work, number) for number in numbers]
+    errors = [error for each in running if (error := each.exception()) is not None]
+    if errors:
+        raise errors[0]
+    return [each.result() for each in running]
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="perceiver-rows", initializer=one_thread)
+
+
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads; Windows has no fork
+    os.register_at_fork(after_in_child=_pool.cache_clear)
