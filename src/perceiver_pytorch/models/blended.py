@@ -64,8 +64,10 @@ class BlendedPerceiver(SavedModel):
 
     Attributes:
         blend: weights ``(patterns, parts, tasks)``, a buffer. A pattern says which heads have something to read: head i
-            adds 2^i to its number. With more than 6 heads all patterns have the same weights. Half the weight is the
-            trunk's, and the heads share the other half, until `set_blend`.
+            adds 2^i to its number. With more than 6 heads all patterns have the same weights. Until `set_blend`, half
+            the weight is the trunk's, and the heads share the other half; where there is a joint head, it has 45 % as
+            the trunk has, and the others share the rest.
+        joint: the number of the head that reads all that the others read, if there is one among several.
 
     Raises:
         ValueError, TypeError: no head, a head of an unknown modality or of another size than the trunk's output.
@@ -82,15 +84,15 @@ class BlendedPerceiver(SavedModel):
         self.trunk = trunk
         self.sizes = _sizes(trunk)
         self.readings = [_reading(head, tuple(self.reader.modalities)) for head in heads]
+        self.joint = _joint(self.readings)
         self.heads = nn.ModuleList(head_from_config({k: v for k, v in head.items() if k != "reads"}) for head in heads)
         for head in self.heads:
             if head.size != sum(self.sizes):
                 raise ValueError(f"heads must have the trunk's {sum(self.sizes)} outputs, got {head.size}")
         self._record_config(trunk=trunk.recorded_config, heads=[self._recorded(i) for i in range(len(self.heads))])
-        count = len(self.heads)
-        patterns = 1 << count if count <= MAX_HEADS else 1
+        patterns = 1 << len(heads) if len(heads) <= MAX_HEADS else 1
         # From a list: other ways of making it on the meta device load PyTorch's compiler.
-        shares = [[0.5] * len(self.sizes), *[[0.5 / count] * len(self.sizes)] * count]
+        shares = [[share] * len(self.sizes) for share in _first_shares(self.readings, self.joint)]
         self.register_buffer("blend", torch.tensor([shares] * patterns))
 
     @property
@@ -215,6 +217,21 @@ def _sizes(trunk: Trunk) -> list[int]:
     if trunk.num_classes is None:
         raise ValueError("the trunk must have classes")
     return [trunk.num_classes]
+
+
+def _joint(readings: Sequence[Reading]) -> int | None:
+    """The one head of several that reads all that they read; None if there is none."""
+    every = {name for reading in readings for name in reading.modalities}
+    found = [i for i, reading in enumerate(readings) if {*reading.modalities} == every]
+    return found[0] if len(readings) > 1 and len(found) == 1 else None
+
+
+def _first_shares(readings: Sequence[Reading], joint: int | None) -> list[float]:
+    """Weights of trunk and heads before any are learned: what reads everything knows most."""
+    count = len(readings)
+    if joint is None:
+        return [0.5, *[0.5 / count] * count]
+    return [0.45, *(0.45 if i == joint else 0.1 / (count - 1) for i in range(count))]
 
 
 def _reading(head: Mapping[str, Any], known: tuple[str, ...]) -> Reading:

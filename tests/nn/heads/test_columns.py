@@ -34,6 +34,19 @@ def test_the_answer_is_the_mean_of_the_members() -> None:
     torch.testing.assert_close(model(read, [None, None]), torch.stack(answers).mean(0))
 
 
+def test_of_rows_that_differ_in_length_it_reads_mean_and_maximum() -> None:
+    model, read = head(lengths=[None, 2]).eval(), tokens(3)
+    assert model.layers[0].weight.shape[0] == 2 * 4 + 2 * 3
+    longer = [torch.nn.functional.pad(read[0], (0, 0, 0, 4), value=7.0), read[1]]
+    mask = torch.arange(9).expand(3, 9) < 5
+    torch.testing.assert_close(model(longer, [mask, None]), model(read, [None, None]))
+    whole = torch.cat([read[0].mean(1), read[0].amax(1), read[1].flatten(1)], 1)[:, None]
+    flat = head(channels=[14], lengths=[1]).eval()
+    flat.load_state_dict(model.state_dict())
+    torch.testing.assert_close(flat([whole], [None]), model(read, [None, None]))
+    assert head_from_config(head_config(model)).lengths == [None, 2]
+
+
 def test_in_training_each_row_goes_through_one_member(monkeypatch: pytest.MonkeyPatch) -> None:
     model, read = head(dropout=0.0), tokens(3)
     monkeypatch.setattr(torch, "randint", lambda *_, **__: torch.tensor([2, 0, 1]))

@@ -49,6 +49,16 @@ def test_only_matrices_decay(name):
     assert vectors["weight_decay"] == 0
 
 
+def test_vectors_of_words_decay_by_themselves():
+    words = nn.EmbeddingBag(5, 2)
+    other = nn.EmbeddingBag(4, 2).requires_grad_(False)
+    model = nn.ModuleList([words, nn.Linear(2, 2), nn.ModuleList([words]), other])
+    *_, group = build_optimizer(model, TrainingConfig(weight_decay=0.3), 4e-3, word_decay=7.0).param_groups
+    assert [p is words.weight for p in group["params"]] == [True]
+    assert group["weight_decay"] == 7.0
+    assert len(build_optimizer(model, TrainingConfig(), 4e-3).param_groups) == 2  # as runs had it before
+
+
 def test_the_learning_rate_rises_and_falls():
     config = TrainingConfig(lr=1.0, warmup=0.1, min_lr=0.01)
     optimizer = build_optimizer(nn.Linear(1, 1), config, 1.0)

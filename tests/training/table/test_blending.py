@@ -96,6 +96,23 @@ def test_each_pattern_is_learned_from_the_rows_that_have_it(dataset, model):
     assert torch.equal(model.blend, again)
 
 
+def test_a_joint_head_is_there_with_any_other(dataset, model):
+    trunk = model.trunk
+    reads = [[name, None] for name in trunk.modalities]
+    channels = [modality.data_channels for modality in trunk.modalities.values()]
+    joint = {"reads": reads, "name": "columns", "channels": channels, "lengths": [None, None], "size": 2}
+    sizes = [{"name": "pooled", "channels": count, "size": 2} for count in channels]
+    own = [{"reads": [pair], **rest} for pair, rest in zip(reads, sizes, strict=True)]
+    model = BlendedPerceiver(trunk=trunk, heads=[*own, joint])
+    before = model.blend.clone()
+    assert model.joint == 2
+    torch.testing.assert_close(before[0, :, 0], torch.tensor([0.45, 0.05, 0.05, 0.45]))
+    learn_blend(model, dataset, batch_size=16)
+    learned = [i for i in range(8) if not torch.equal(model.blend[i], before[i])]
+    assert learned == [0b101, 0b110, 0b111]
+    assert "by a head that reads it all" in blend_note(model, dataset.spec)
+
+
 def test_without_time_rows_or_heads_all_stays(dataset, model):
     before = model.blend.clone()
     learn_blend(model, dataset, deadline=Deadline(0.0))

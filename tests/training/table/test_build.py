@@ -20,6 +20,7 @@ from perceiver_pytorch.training.table.build import (
     run_model,
     table_modality,
     token_shapes,
+    with_heads,
 )
 from perceiver_pytorch.training.table.evaluation import predict
 from training_helpers import tiny_config, write_mixed_table
@@ -148,3 +149,16 @@ def test_a_saved_model_must_fit_what_is_read_and_asked(dataset):
         "label": (3, 2),
         "tone": (3, 3),
     }
+
+
+def test_a_joint_head_reads_what_all_heads_read(dataset):
+    trunk = build_model(dataset.spec, tiny_config("unused").model)
+    read = [[*reading.modalities] for reading in with_heads(trunk, dataset.spec, joint=False).readings]
+    model = with_heads(trunk, dataset.spec)
+    assert [[*reading.modalities] for reading in model.readings[:-1]] == read
+    assert {*model.readings[-1].modalities} == {name for each in read for name in each}
+    assert model.joint == len(read)
+    lengths = dict(zip(model.readings[-1].modalities, model.readings[-1].lengths, strict=True))
+    assert lengths["in_numbers"] == lengths["in_categories"] == 1
+    assert lengths["in_note"] is None
+    assert output(model.eval(), collate([dataset[i] for i in range(9)], dataset.spec)).shape == (9, 2)

@@ -156,6 +156,8 @@ def test_what_is_not_given():
         "token_dropout": 0.0,
         "modality_dropout": None,
         "head_weight": 0.5,
+        "joint_head": True,
+        "word_decay": 10.0,
         "label_smoothing": 0.05,
         "class_weights": "none",
         "choose_by": "suited",

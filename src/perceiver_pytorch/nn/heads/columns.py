@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.nn.heads.base import Head
+from perceiver_pytorch.nn.heads.pooled import mean_and_max
 from perceiver_pytorch.nn.init import normal
 from perceiver_pytorch.nn.randomness import dropped, integers
 
@@ -20,7 +21,8 @@ Pick = Tensor | tuple[slice, None]
 
 
 class ColumnsHead(Head):
-    """A perceptron over all tokens of a row at once, each at its own inputs; several members share its weights.
+    """A perceptron over all tokens of a row at once, each at its own inputs; several members share its weights. Of a
+    modality whose rows differ in length it reads the mean and the maximum of the tokens.
 
     A member scales inputs and outputs of each layer by learned numbers of its own, and has the last layer for itself.
     In training each row goes through one member, drawn at random; the answer is the mean of all members. So it is an
@@ -28,7 +30,7 @@ class ColumnsHead(Head):
 
     Args:
         channels: of a token of each modality.
-        lengths: how many tokens a row has of each.
+        lengths: how many tokens a row has of each; None: it varies.
         size: of the answer.
         hidden: channels of the hidden layers.
         num_layers: hidden layers.
@@ -44,7 +46,7 @@ class ColumnsHead(Head):
     def __init__(
         self,
         channels: Sequence[int],
-        lengths: Sequence[int],
+        lengths: Sequence[int | None],
         size: int,
         hidden: int = 192,
         num_layers: int = 2,
@@ -53,13 +55,15 @@ class ColumnsHead(Head):
     ) -> None:
         super().__init__()
         self.channels = [_checks.positive_int("each of channels", count) for count in channels]
-        self.lengths = [_checks.positive_int("each of lengths", length) for length in lengths]
+        self.lengths = [
+            None if length is None else _checks.positive_int("each of lengths", length) for length in lengths
+        ]
         if not len(self.channels) == len(self.lengths) > 0:
             raise ValueError(f"channels and lengths must have one number per modality, got {channels} and {lengths}")
         self.size, self.hidden = _checks.positive_int("size", size), _checks.positive_int("hidden", hidden)
         self.num_layers = _checks.positive_int("num_layers", num_layers)
         self.members, self.dropout = _checks.positive_int("members", members), _checks.probability("dropout", dropout)
-        inputs = sum(count * length for count, length in zip(self.channels, self.lengths, strict=True))
+        inputs = sum(count * (length or 2) for count, length in zip(self.channels, self.lengths, strict=True))
         widths = [inputs] + [hidden] * num_layers
         self.layers = nn.ModuleList(
             MemberLinear(*pair, members, signs=i == 0) for i, pair in enumerate(itertools.pairwise(widths))
@@ -69,15 +73,15 @@ class ColumnsHead(Head):
 
     @classmethod
     def suited(cls, channels: Sequence[int], lengths: Sequence[int | None], size: int) -> "ColumnsHead":
-        return cls(channels, [length for length in lengths if length is not None], size)
+        return cls(channels, lengths, size)
 
     def forward(
         self,
-        tokens: Sequence[Shaped[Tensor, "batch _ _"]],  # columns and channels of each modality
-        masks: Sequence[Bool[Tensor, "batch _"] | None],
+        tokens: Sequence[Shaped[Tensor, "batch *_"]],  # axes and channels of each modality
+        masks: Sequence[Bool[Tensor, "batch *_"] | None],
     ) -> Float[Tensor, "batch size"]:
-        read = zip(tokens, masks, strict=True)
-        x = torch.cat([_kept(data, mask).flatten(1) for data, mask in read], dim=-1).to(self.weight.dtype)
+        read = zip(tokens, masks, self.lengths, strict=True)
+        x = torch.cat([_inputs(*each) for each in read], dim=-1).to(self.weight.dtype)
         if not self.training:
             x = self._hidden(x[None], (slice(None), None))
             return (x @ self.weight + self.bias[:, None]).mean(0)
@@ -132,6 +136,9 @@ class MemberLinear(nn.Module):
         return (scaled @ self.weight) * (1 + self.after[pick]) + self.bias[pick]
 
 
-def _kept(data: Tensor, mask: Tensor | None) -> Tensor:
-    """0 wherever the mask is False."""
-    return data if mask is None else data.masked_fill(~mask.unsqueeze(-1), 0.0)
+def _inputs(data: Tensor, mask: Tensor | None, length: int | None) -> Tensor:
+    """``(batch, inputs)`` of a modality: its tokens one after another, 0 wherever the mask is False, or their mean and
+    maximum."""
+    if length is None:
+        return torch.cat(mean_and_max(data, mask), dim=-1)
+    return (data if mask is None else data.masked_fill(~mask.unsqueeze(-1), 0.0)).flatten(1)

@@ -68,13 +68,28 @@ class Lamb(Optimizer):
         parameter.sub_(update * trust, alpha=group["lr"])
 
 
-def build_optimizer(model: nn.Module, config: TrainingSettings, lr: float) -> Optimizer:
-    """The optimiser over the model's parameters; matrices decay, vectors (biases, norms) do not. ``lr`` is its peak."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+def build_optimizer(
+    model: nn.Module, config: TrainingSettings, lr: float, word_decay: float | None = None
+) -> Optimizer:
+    """The optimiser over the model's parameters; matrices decay, vectors (biases, norms) do not.
+
+    Args:
+        model: what is trained.
+        config: how.
+        lr: its peak learning rate.
+        word_decay: weight decay of `nn.EmbeddingBag`, of whose rows a step sees few. Adam's step is as long for a word
+            that it has not seen for long as for any other; the decay lets words lose what no further text confirms.
+            None: as of other matrices.
+    """
+    bags = [module.weight for module in model.modules() if isinstance(module, nn.EmbeddingBag)]
+    words = [] if word_decay is None else [p for p in bags if p.requires_grad]
+    others = [p for p in model.parameters() if p.requires_grad and not any(p is each for each in words)]
     groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": [p for p in others if p.dim() > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
     ]
+    if words:
+        groups.append({"params": words, "weight_decay": word_decay})
     if config.optimizer == "lamb":
         return Lamb(groups, lr=lr)
     fused = not config.precision.startswith("16")  # scaled gradients would be unscaled by it, after they were clipped

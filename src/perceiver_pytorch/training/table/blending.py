@@ -51,7 +51,9 @@ def learn_blend(
         return
     model.eval()
     weights = model.blend.clone()
-    patterns = [len(weights) - 1, *range(len(weights) - 2, 0, -1)] if len(weights) > 1 else [0]
+    patterns = [*range(len(weights) - 1, 0, -1)] if len(weights) > 1 else [0]
+    if model.joint is not None and len(weights) > 1:  # it is there with any other
+        patterns = [each for each in patterns if each >> model.joint & 1 and each != 1 << model.joint]
     for pattern in patterns:
         if deadline is not None and deadline.left() <= 0:
             break
@@ -80,15 +82,21 @@ def blend_shares(model: nn.Module, spec: InputSpec) -> dict[str, float]:
         return {}
     columns = {model_name(modality.name): modality.name for modality in spec.modalities}
     shares = model.weights(torch.ones(len(model.heads) + 1, 1, dtype=torch.bool, device=model.blend.device))
-    names = ["model", *(" + ".join(columns[name] for name in reading.modalities) for reading in model.readings)]
+    names = ["model", *map(" + ".join, ([columns[name] for name in each.modalities] for each in model.readings))]
     return {name: round(float(share), 4) for name, share in zip(names, shares.mean(dim=(1, 2)), strict=True)}
 
 
 def blend_note(model: nn.Module, spec: InputSpec) -> str:
     """`blend_shares` as a sentence; empty for a model without heads."""
     (_, whole), *heads = blend_shares(model, spec).items() or [("", 0.0)]
-    read = ", ".join(f"{share:.0%} by what reads {name} alone" for name, share in heads)
-    return f"Where all is there, {whole:.0%} of the answer is given by the model as a whole, {read}." if heads else ""
+    if not heads:
+        return ""
+    assert isinstance(model, BlendedPerceiver)
+    read = ", ".join(
+        f"{share:.0%} by " + ("a head that reads it all" if i == model.joint else f"what reads {name} alone")
+        for i, (name, share) in enumerate(heads)
+    )
+    return f"Where all is there, {whole:.0%} of the answer is given by the model as a whole, {read}."
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,7 @@ def _answered(model: BlendedPerceiver, dataset: TableDataset, pattern: int, batc
         name
         for i, reading in enumerate(model.readings)
         for name in reading.modalities
-        if not whole and not pattern >> i & 1
+        if not whole and i != model.joint and not pattern >> i & 1
     }
     found = []
     for batch in BatchLoader(dataset, Drawn(len(dataset), most, batch_size)):

@@ -67,11 +67,16 @@ def assemble(spec: InputSpec, arguments: Mapping[str, Any]) -> TableModel:
     return MultiTaskPerceiver(encoder=encoder, tasks={target.name: target.size for target in spec.targets})
 
 
-def with_heads(trunk: M, spec: InputSpec) -> "M | BlendedPerceiver":
+def with_heads(trunk: M, spec: InputSpec, *, joint: bool = True) -> "M | BlendedPerceiver":
     """The model with a head of its own for every modality that suits one; the model as it is where none does.
 
     Columns of a fixed number are read by one head together. A modality that is read raw has none: the mean of its bytes
     or pixels says little. Models that do not tell tokens from latents have none.
+
+    Args:
+        trunk: of `build_model`.
+        spec: what it reads and predicts.
+        joint: where there are several heads, a further one reads what all of them read.
     """
     if not isinstance(trunk, TableModel) or not gives_tokens(trunk):
         return trunk
@@ -83,6 +88,8 @@ def with_heads(trunk: M, spec: InputSpec) -> "M | BlendedPerceiver":
             groups.setdefault((modality.head, "" if together else modality.name), []).append(modality)
     size = sum(target.size for target in spec.targets)
     heads = [_head(name, group, modalities, size) for (name, _), group in groups.items()]
+    if joint and len(heads) > 1:
+        heads.append(_head("columns", [each for group in groups.values() for each in group], modalities, size))
     return BlendedPerceiver(trunk=trunk, heads=heads) if heads else trunk
 
 
@@ -99,7 +106,7 @@ def _head(
     """The configuration of a head over some modalities."""
     names = [model_name(modality.name) for modality in group]
     channels = [modalities[each].data_channels for each in names]
-    lengths = [modality.num_tokens if name == "columns" else None for modality in group]
+    lengths = [modality.num_tokens if modality.head == "columns" else None for modality in group]
     head = HEADS[name].suited(channels, lengths, size)
     return {"reads": [list(pair) for pair in zip(names, lengths, strict=True)], **head_config(head)}
 

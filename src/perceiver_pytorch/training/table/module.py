@@ -166,7 +166,8 @@ class TableModule(Resumable):
         return weighted_mean(losses, self.targets, self.config.task_weights)
 
     def configure_optimizers(self) -> Any:
-        return self.scheduled(build_optimizer(self.model, self.config, self.lr), self.config)
+        config = self.config
+        return self.scheduled(build_optimizer(self.model, config, self.lr, config.word_decay), config)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)

@@ -176,6 +176,14 @@ class TrainingConfig(TrainingSettings):
         "lr",
         help="peak learning rate; null: chosen by the model's width and by which of its weights are trained",
     )
+    word_decay: float | None = knob(
+        10.0,
+        "decoupled weight decay of the vectors of words, which keeps rare words from being learned by heart; null: as "
+        "other weights",
+        least=0,
+        before=None,
+        after="weight_decay",
+    )
     token_dropout: float = knob(
         0.0, "share of the tokens of every modality to hide from a step", least=0, most=1, after="gradient_clip"
     )
@@ -193,6 +201,11 @@ class TrainingConfig(TrainingSettings):
         "weight in the loss of heads that answer from one modality each and take part in the answer; 0: no heads",
         least=0,
         before=0.0,
+    )
+    joint_head: bool = knob(
+        True,
+        "where there are several heads, one more reads columns, and the mean and maximum of tokens, of all modalities",
+        before=False,
     )
     label_smoothing: float = knob(0.05, "label smoothing of the cross-entropy of classes", least=0, most=1)
     class_weights: str = knob(
