@@ -45,7 +45,7 @@ def read_by_stem(modality: InputModality, stem: nn.Module, raw: Tokens) -> Token
     Raises:
         ValueError, TypeError: if it gives tensors of other shapes or dtypes than it should.
     """
-    scale, offset = modality.affine(raw.data.device)
+    scale, offset = modality.affine(raw.data.device, short=True)
     data = raw.data if scale is None else raw.data * scale
     data = data if offset is None else data + offset
     data, mask, coordinates = stem(data, raw.mask, raw.coordinates)

@@ -188,9 +188,16 @@ class InputModality:
         values = values.squeeze(-1) if values.dim() == 3 else values
         return fourier_encode(values, self.max_freq, self.num_freq_bands, self.freq_base, scale)
 
-    def affine(self, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
-        """Per-channel scale and offset ``(input_channels,)``, or None where they change nothing."""
+    def affine(self, device: torch.device, *, short: bool = False) -> tuple[Tensor | None, Tensor | None]:
+        """Per-channel scale and offset ``(input_channels,)``, or None where they change nothing.
+
+        Args:
+            device: of both.
+            short: one number where all channels have the same, by which large data are multiplied sooner.
+        """
         scale, offset = _each_channel(self.scale, self.input_channels), _each_channel(self.offset, self.input_channels)
+        if short:
+            scale, offset = (each[:1] if len(set(each)) == 1 else each for each in (scale, offset))
         like: Any = {"dtype": torch.get_default_dtype(), "device": device}  # of whole numbers too
         return (
             None if set(scale) == {1.0} else torch.tensor(scale, **like),

@@ -35,10 +35,10 @@ class TestSpec:
     def test_size_length_and_patch_are_learned(self):
         facts = [VideoFacts(240, 320, 3.0, True)] * 2 + [VideoFacts(100, 100, 2.0, False)]
         assert VideoSpec.fit("x", facts, SpecOptions(video_stem="none")) == VideoSpec(
-            "x", 12.5, 38, 48, 64, 8, by_last_frame=True
+            "x", 12.5, 38, 36, 48, 8, by_last_frame=True
         )
         assert VideoSpec.fit("x", facts, SpecOptions()) == VideoSpec(
-            "x", 12.5, 38, 48, 64, 1, by_last_frame=True, stem="convolution"
+            "x", 12.5, 38, 36, 48, 1, by_last_frame=True, stem="convolution"
         )
         long = [VideoFacts(240, 320, float("inf"), False)]
         options = SpecOptions(video_rate=2, max_video_seconds=60, video_size=32, video_patch=16, video_stem="none")
@@ -83,7 +83,7 @@ def test_numbers_of_a_spec():
     np.testing.assert_allclose(timed.grid(0), 2 * np.arange(10) / 20 - 1, atol=1e-6)
     assert (timed.grid(1), timed.resolution) == (None, 20.0)
     options = VideoSettings()
-    assert (options.video_rate, options.video_size, options.max_video_size) == (None, None, 64)
+    assert (options.video_rate, options.video_size, options.max_video_size) == (None, None, 48)
     assert (options.video_patch, options.max_video_tokens, options.max_video_seconds) == (None, 4096, 10.0)
 
 

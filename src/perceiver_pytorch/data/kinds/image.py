@@ -232,7 +232,9 @@ def changed_pictures(values: "Tensor", mask: "Tensor | None", patch: int, settin
 
     p = patch
     pixels = rearrange(values, "b ... h w (p q c) -> b ... (h p) (w q) c", p=p, q=p)
-    heights, widths = (sizes * p for sizes in change.extents(values, mask, axes=values.dim() - 2)[-2:])
+    frame = values if values.dim() == 4 else values[:, 0]
+    there = mask if mask is None or mask.dim() == 3 else mask.any(1)
+    heights, widths = (sizes * p for sizes in change.extents(frame, there, axes=2))
     if settings.image_scale or settings.image_turn:
         pixels = change.turned(pixels, heights, widths, settings)
     else:

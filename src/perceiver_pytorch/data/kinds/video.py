@@ -50,7 +50,7 @@ class VideoSettings(Settings):
         above=0,
     )
     video_size: int | None = knob(None, "longer side of every frame in pixels; null: the most common size", above=0)
-    max_video_size: int = knob(64, "longest side chosen without video_size", above=0)
+    max_video_size: int = knob(48, "longest side chosen without video_size", above=0)
     video_stem: str = stem_knob("videos", "convolutions over frames and then over time")
     video_patch: int | None = knob(
         None, "side of a video token in pixels; null: 1 with a stem, else by max_video_tokens", above=0

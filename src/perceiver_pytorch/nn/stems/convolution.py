@@ -75,7 +75,7 @@ class ConvolutionStem(Stem):
         if self.differences:
             x = torch.cat([x, _differences(x, mask)], dim=-1)
         for i, (layer, weight, norm) in enumerate(zip(self.layers, self.weights, self.norms, strict=True)):
-            x = _convolved(kept(x, mask), weight, layer["stride"])
+            x = _convolved(kept(x, mask) if i else x, weight, layer["stride"])
             mask = strided_mask(mask, layer["stride"])
             if self.changes and i == 0:
                 still, moving = x.split([x.shape[-1] - self.changes, self.changes], dim=-1)
