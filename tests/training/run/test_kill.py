@@ -85,7 +85,7 @@ def with_config_and_no_spec(argument):
 
 
 def while_measuring(number):
-    at_call(task.evaluation, "answering", number)
+    at_call(task.evaluation, "answers", number)
 
 
 def between_config_and_weights(argument):
