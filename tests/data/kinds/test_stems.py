@@ -22,7 +22,7 @@ def test_what_is_left_is_neither_nothing_nor_too_much(axes, stem):
     config = stem_config(stem, axes, 1)
     left = coarser(axes, strides_of(config, len(axes)))
     if stem == "convolution":
-        assert math.prod(left) >= min(8, math.prod(axes))
+        assert math.prod(left) >= min(4 if len(axes) == 3 else 8, math.prod(axes))
     if len(axes) < 3:
         assert math.prod(left) <= 300 or stem == "patch"
 
@@ -61,6 +61,22 @@ def test_a_model_builds_what_they_say(stem, axes):
     assert built.channels == 64
 
 
+@pytest.mark.parametrize(
+    ("length", "channels", "strides"),
+    [
+        (1, [64], [1]),
+        (29, [64], [1]),
+        (100, [32, 64], [2, 1]),
+        (251, [16, 32, 64], [2, 2, 1]),
+        (1024, [16, 32, 64], [2] * 3),
+    ],
+)
+def test_short_series_have_fewer_convolutions(length, channels, strides):
+    layers = stem_config("convolution", (length,), 3)["layers"]
+    assert [layer["channels"] for layer in layers] == channels
+    assert [layer["stride"] for layer in layers] == [[stride] for stride in strides]
+
+
 def test_films_are_told_what_changed_since_the_frame_before():
     config = stem_config("convolution", (9, 12, 10), 3)
     assert 0 < config["changes"] < config["layers"][0]["channels"]
@@ -69,5 +85,6 @@ def test_films_are_told_what_changed_since_the_frame_before():
 
 def test_notes_say_how_many_tokens_are_left():
     assert stem_note(stem_config("convolution", (28, 28), 1), (28, 28)) == ", 3 convolutions to 7x7 tokens"
+    assert stem_note(stem_config("convolution", (28,), 1), (28,)) == ", 1 convolution to 28 tokens"
     assert stem_note(stem_config("patch", (64, 64), 1), (64, 64)) == ", patches to 16x16 tokens"
     assert stem_note(stem_config("none", (28, 28), 1), (28, 28)) == ""

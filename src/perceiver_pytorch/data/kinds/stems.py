@@ -62,8 +62,10 @@ def stem_note(config: Mapping[str, Any] | None, axes: Sequence[int]) -> str:
     if config is None:
         return ""
     tokens = "x".join(map(str, coarser(axes, strides_of(config, len(axes)))))
-    words = "patches" if config["name"] == "patch" else f"{len(config['layers'])} convolutions"
-    return f", {words} to {tokens} tokens"
+    if config["name"] == "patch":
+        return f", patches to {tokens} tokens"
+    count = len(config["layers"])
+    return f", {count} convolution{'s' * (count != 1)} to {tokens} tokens"
 
 
 def halved(axes: Sequence[int], fewest: int = _FEWEST) -> list[int]:
@@ -81,16 +83,20 @@ def convolution(axes: Sequence[int], channels: int, widths: Sequence[int] = WIDT
     """Convolutions of width 3 and stride 2 over one or two axes, the config of a `ConvolutionStem`.
 
     There is one for each of `widths`, and more of the last until no more than 300 tokens are left. A small picture or
-    a short series is not made so small that nothing is left to attend to.
+    a short series is not made so small that nothing is left to attend to. A series has no more than one convolution
+    of stride 1, at its end: further ones learn short series less well.
     """
-    layers: list[dict[str, Any]] = []
-    while len(layers) < len(widths) or math.prod(axes) > _MOST:
-        strides = halved(axes)
-        width = widths[min(len(layers), len(widths) - 1)]
-        layers.append({"channels": width, "kernel": [_KERNEL] * len(axes), "stride": strides})
-        if len(layers) >= len(widths) and strides == [1] * len(axes):
+    strides: list[list[int]] = []
+    while len(strides) < len(widths) or math.prod(axes) > _MOST:
+        strides.append(halved(axes))
+        axes = coarser(axes, strides[-1])
+        if set(strides[-1]) == {1} and (len(axes) == 1 or len(strides) >= len(widths)):
             break
-        axes = coarser(axes, strides)
+    found = [*widths, *[widths[-1]] * len(strides)][max(0, len(widths) - len(strides)) :]
+    layers = [
+        {"channels": width, "kernel": [_KERNEL] * len(axes), "stride": stride}
+        for width, stride in zip(found, strides, strict=False)
+    ]
     return {"name": "convolution", "input_channels": channels, "layers": layers}
 
 
