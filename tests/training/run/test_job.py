@@ -78,7 +78,7 @@ class LineModule(Resumable):
 
     def __init__(self, model, settings):
         super().__init__(settings.seed)
-        self.model = model
+        self.model, self.config = model, TRAINING
         self.lr = settings.lr
 
     def error(self, batch):
@@ -398,7 +398,7 @@ class Clock:
 
 
 def scheduled(module):
-    return module.scheduled(torch.optim.AdamW(module.model.parameters(), lr=module.lr), TRAINING)
+    return module.scheduled(torch.optim.AdamW(module.model.parameters(), lr=module.lr))
 
 
 def limited(tmp_path, name, limit, **options):

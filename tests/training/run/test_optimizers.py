@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from perceiver_pytorch.training.run.optimizers import Lamb, build_optimizer, build_schedule
+from perceiver_pytorch.training.run.optimizers import Lamb, build_optimizer, build_schedule, fallen
 from perceiver_pytorch.training.run.planning import Plan
 from perceiver_pytorch.training.run.settings import TrainingSettings
 from perceiver_pytorch.training.table.settings import TrainingConfig
@@ -160,6 +160,25 @@ def test_a_plan_after_the_rise_ends_the_fall_sooner():
     assert [factor(step) for step in (13, 14, 16)] == pytest.approx([cosine(0.5 + 0.5 * i / 4) for i in (1, 2, 4)])
     at_the_top = rates(CONFIG, 20, lambda: Plan(4, 12, 20, 1.0, 0.0, 0.0, 0.0))
     assert at_the_top(5) == pytest.approx(cosine(1 / 8))
+
+
+def test_a_plan_for_more_steps_makes_the_fall_as_long():
+    factor = rates(CONFIG, 20, lambda: Plan(12, 28, 20, 1.0, 0.0, 0.0, 0.0))
+    assert [factor(step) for step in (13, 20, 28)] == pytest.approx([cosine(0.5 + 0.5 * i / 16) for i in (1, 8, 16)])
+    early = rates(CONFIG, 20, lambda: Plan(2, 40, 20, 1.0, 0.0, 0.0, 0.0))  # eight steps of forty rise
+    assert early(10) == 1.0
+    assert early(25) == pytest.approx(cosine(0.5))
+
+
+def test_a_plan_made_anew_goes_on_from_the_rate_there_was():
+    first, then = Plan(12, 28, 20, 1.0, 0.0, 0.0, 0.0), Plan(20, 40, 20, 1.0, 0.0, 0.0, 0.0, fallen=0.75)
+    assert fallen(CONFIG, 20, first, 20) == 0.75
+    factor = rates(CONFIG, 20, lambda: then)
+    assert factor(20) == pytest.approx(rates(CONFIG, 20, lambda: first)(20))
+    assert [factor(step) for step in (21, 30, 40)] == pytest.approx([cosine(0.75 + 0.25 * i / 20) for i in (1, 10, 20)])
+    as_without_a_limit = Plan(20, 30, 30, 1.0, 0.0, 0.0, 0.0, fallen=0.75)
+    assert rates(CONFIG, 30, lambda: as_without_a_limit)(25) == pytest.approx(cosine(0.875))
+    assert fallen(CONFIG, 20, None, 2) is None
 
 
 def test_a_plan_within_the_rise_ends_that_sooner_too():

@@ -42,7 +42,7 @@ class Limited:
         loaders = Loaders(train=[], val=[0] * 3, **{"steps": 200} | loaders)
         self.stopper = Stopper(Path("last.ckpt"))
         self.limit = TimeLimit(deadline, loaders, kept, self.stopper, Reporter(self.said.append, self.said.append))
-        self.module = SimpleNamespace(plan=plan)
+        self.module = SimpleNamespace(plan=plan, fallen=0.25)
         self.trainer = SimpleNamespace(
             global_step=step,
             num_training_batches=6,
@@ -203,3 +203,48 @@ def test_a_batch_is_timed_when_it_is_read_and_run_the_second_time(clock, takes, 
     assert time_limit._seconds_of_a_batch(trainer, module, read()) == seconds
     assert module.modes == [(False, False)] * len(takes)
     assert [part.training for part in (module, module.trained, module.frozen)] == [True, True, False]
+
+
+def round_of(clock, limited, step, seconds):
+    """The steps up to ``step``, of so many seconds each, and a validation of a second."""
+    clock.time += seconds * (step - limited.trainer.global_step)
+    limited.trainer.global_step = step
+    limited.limit.on_validation_start(limited.trainer, limited.module)
+    clock.time += 1.0
+    limited.limit.on_validation_end(limited.trainer, limited.module)
+    return limited.module.plan
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fallen", "steps"),
+    [
+        (1.0, 0.25, 95),  # as fast as it was
+        (0.85, 0.25, 95),  # a little faster
+        (0.5, 0.25, 175),  # 20 + (0.95 * 86 - 1) / (0.5 + 1 / 50)
+        (2.0, 0.25, 50),  # 20 + (0.95 * 65 - 1) / (2 + 1 / 50)
+        (2.0, None, 95),  # the rate still rises
+        (2.0, 0.95, 95),  # training is nearly over
+    ],
+)
+def test_a_plan_is_made_anew_where_steps_turn_out_faster_or_slower(clock, seconds, fallen, steps):
+    limited = Limited(100.0)
+    limited.trainer.num_training_batches = 50
+    begun, first = planned(clock, limited)
+    assert (begun, first.steps, first.fallen) == (6, 95, None)
+    limited.module.fallen = fallen
+    plan = round_of(clock, limited, 20, seconds)
+    assert plan.steps == pytest.approx(steps, abs=1)
+    if steps == 95:
+        assert plan is first
+    else:
+        assert (plan.begun, plan.fallen, plan.step_seconds) == (20, fallen, seconds)
+        assert limited.limit.checkpoints.progress.plan is plan
+        assert len(limited.said) == 2
+
+
+def test_a_plan_stays_until_enough_steps_were_watched_and_in_runs_that_go_on(clock):
+    limited = Limited(1000.0)
+    _, first = planned(clock, limited, seconds=10.0)
+    assert round_of(clock, limited, limited.trainer.global_step + 4, 0.1) is first
+    goes_on = Limited(100.0, step=3, plan=PLAN)
+    assert round_of(clock, goes_on, 6, 50.0) is PLAN

@@ -58,4 +58,4 @@ class LanguageModule(Resumable):
         self.log("val_bits_per_byte", self.val_bits, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        return self.scheduled(build_optimizer(self.model, self.config, self.config.lr), self.config)
+        return self.scheduled(build_optimizer(self.model, self.config, self.config.lr))

@@ -29,7 +29,7 @@ from perceiver_pytorch.training.run.durations import Deadline, Every
 from perceiver_pytorch.training.run.folder import TENSORBOARD, RunFolder
 from perceiver_pytorch.training.run.interrupts import ask_once, handling
 from perceiver_pytorch.training.run.loaders import Loaders
-from perceiver_pytorch.training.run.optimizers import build_schedule
+from perceiver_pytorch.training.run.optimizers import build_schedule, fallen
 from perceiver_pytorch.training.run.planning import Plan
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.run.settings import TrainingSettings
@@ -52,6 +52,7 @@ class Resumable(pl.LightningModule):
 
     Attributes:
         model: what is trained of it, and saved.
+        config: how.
         monitor: name of the logged value that chooses the best round.
         mode: ``"max"`` or ``"min"``: whether it should be large or small.
         ties_by_loss: of equal rounds the one of the smaller validation loss is the best; else the first.
@@ -60,6 +61,7 @@ class Resumable(pl.LightningModule):
     """
 
     model: Any
+    config: Any
     mode = "max"
     ties_by_loss = True
     num_steps: int
@@ -74,6 +76,11 @@ class Resumable(pl.LightningModule):
         """The step that training ends with, as far as that is known."""
         return self.num_steps if self.plan is None else self.plan.steps
 
+    @property
+    def fallen(self) -> float | None:
+        """The share of the fall of the learning rate that lies behind; None while it rises."""
+        return fallen(self.config, self.num_steps, self.plan, self.global_step)
+
     def final_model(self) -> Any:
         """The model as it is saved, once training is over."""
         return self.model
@@ -86,9 +93,9 @@ class Resumable(pl.LightningModule):
         self._batch: Any = None
         self._step_loss = torch.zeros(())
 
-    def scheduled(self, optimizer: Optimizer, config: TrainingSettings) -> dict[str, Any]:
+    def scheduled(self, optimizer: Optimizer) -> dict[str, Any]:
         """The optimiser with the schedule of its learning rate, as Lightning takes them."""
-        schedule = build_schedule(optimizer, config, self.num_steps, lambda: self.plan)
+        schedule = build_schedule(optimizer, self.config, self.num_steps, lambda: self.plan)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def rehearse(self, batch: Any) -> Any:

@@ -108,27 +108,36 @@ def build_schedule(
         num_steps: where it ends.
         plan: gives the plan, once there is one; from then on the rate goes on to its end at the plan's last step.
     """
-    rising = _rising(config, num_steps)
-
-    def whole(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        return _cosine(config, (step - rising) / max(1, num_steps - rising))
 
     def factor(step: int) -> float:
         found = plan()
-        if found is None or not found.shorter or step <= found.begun:
-            return whole(step)
-        begun, done = found.begun, step - found.begun
-        if begun >= rising:
-            share = (begun - rising) / max(1, num_steps - rising)
-            return _cosine(config, share + (1 - share) * done / (found.steps - begun))
-        short = _rising(config, found.steps)
-        if done < short:
-            return whole(begun) + (1 - whole(begun)) * done / short
-        return _cosine(config, (done - short) / max(1, found.steps - begun - short))
+        share = fallen(config, num_steps, found, step)
+        return _rise(config, num_steps, found, step) if share is None else _cosine(config, share)
 
     return LambdaLR(optimizer, factor)
+
+
+def fallen(config: TrainingSettings, num_steps: int, plan: Plan | None, step: int) -> float | None:
+    """Which share of the fall of the learning rate lies behind a step, 0 to 1; None while it rises."""
+    rising = _rising(config, num_steps)
+    if plan is None or (plan.fallen is None and (plan.steps == plan.whole or step <= plan.begun)):
+        return None if step < rising else (step - rising) / max(1, num_steps - rising)
+    before, done, left = plan.fallen, max(0, step - plan.begun), plan.steps - plan.begun
+    if before is None and plan.begun >= rising:
+        before = (plan.begun - rising) / max(1, num_steps - rising)
+    if before is not None:
+        return before + (1 - before) * done / left
+    short = _rising(config, plan.steps)
+    return None if done < short else (done - short) / max(1, left - short)
+
+
+def _rise(config: TrainingSettings, num_steps: int, plan: Plan | None, step: int) -> float:
+    """The rate of a step of the warm-up, of the peak rate."""
+    rising = _rising(config, num_steps)
+    if plan is None or plan.steps == plan.whole or step <= plan.begun:
+        return (step + 1) / rising
+    begun = (plan.begun + 1) / rising
+    return begun + (1 - begun) * (step - plan.begun) / _rising(config, plan.steps)
 
 
 def _rising(config: TrainingSettings, steps: int) -> int:

@@ -1,7 +1,8 @@
-"""How many steps a time limit leaves: decided once, early in training, and kept in the checkpoints.
+"""How many steps a time limit leaves: decided early in training, and kept in the checkpoints.
 
 Everything that depends on the limit follows from this number of steps: where the learning rate ends, and where training
-does. So a run that is killed and resumed goes on to the same weights, however fast it then is.
+does. A run whose steps turn out faster or slower decides anew, now and then. One that is killed and resumed keeps what
+its checkpoint holds, so it goes on to the same weights, however fast it then is.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 SHARE = 0.95
 """Of the time that seems to be left. Steps may take longer where others use the machine; but a schedule that is cut
 off shortly before its end costs less than unused time."""
+FASTER, SLOWER = 1.25, 1 / 1.1
+"""Steps that there is time for, of those that a plan has left, beyond which it is made anew."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Plan:
         step_seconds: of a step.
         validation_seconds: of a validation.
         closing_seconds: of what comes after training: measuring, and the report.
+        fallen: the share of the fall of the learning rate that lay behind; None: this is the first plan, and the
+            schedule without a limit says it.
     """
 
     begun: int
@@ -32,6 +37,7 @@ class Plan:
     step_seconds: float
     validation_seconds: float
     closing_seconds: float
+    fallen: float | None = None
 
     @property
     def shorter(self) -> bool:

@@ -12,17 +12,18 @@ from perceiver_pytorch.training.run.callbacks import Stopper, half_of
 from perceiver_pytorch.training.run.checkpoints import Checkpoints
 from perceiver_pytorch.training.run.durations import Deadline, now
 from perceiver_pytorch.training.run.loaders import Loaders
-from perceiver_pytorch.training.run.planning import Plan, affordable_steps
+from perceiver_pytorch.training.run.planning import FASTER, SLOWER, Plan, affordable_steps
 from perceiver_pytorch.training.run.reporter import Reporter
 
 _WATCHED = 0.05  # share of the time whose steps are measured before the plan is made
 _FEWEST, _ENOUGH = 3, 50  # steps to know their speed by; the first may take long
+_SETTLED = 0.9  # share of the fall of the learning rate after which a plan stays
 _FOR_RESULT = 0.15  # share of the time left for measuring, where it can do with less
 
 
 class TimeLimit(pl.Callback):
-    """Plans the steps of a new run once their speed is known, ends training at the last, and stops it in any case when
-    the time is up. A run that goes on keeps its plan, or its having none.
+    """Plans the steps of a new run once their speed is known, and anew where that changes; ends training at the last,
+    and stops it in any case when the time is up. A run that goes on keeps its plan, or its having none.
 
     Args:
         deadline: the end of the job; None: a planned run is resumed without a limit.
@@ -53,6 +54,8 @@ class TimeLimit(pl.Callback):
         self._begun = 0
         self._watched: tuple[float, int] | None = None
         self._validating = 0.0
+        self._recent = (0.0, 0)
+        self._since: tuple[float, int] | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._begun = trainer.global_step
@@ -89,14 +92,41 @@ class TimeLimit(pl.Callback):
         self.validation = now() - self._validating
         if self._watched is not None:  # steps alone are watched
             self._watched = (self._watched[0] + self.validation, self._watched[1])
+        if self._since is not None:
+            seconds, steps = self._recent
+            since, first = self._since
+            self._recent = (seconds + self._validating - since, steps + trainer.global_step - first)
+            self._since = (now(), trainer.global_step)
+            self._revise(trainer, pl_module)
 
     def _plan(self, trainer: pl.Trainer, module: Any, step: float) -> None:
         """Makes the plan, of steps that take so many seconds, and saves it."""
+        self._adopt(trainer, module, self._planned(trainer, step))
+        self.checkpoints.save(trainer)
+        self._since = (now(), trainer.global_step)
+
+    def _revise(self, trainer: pl.Trainer, module: Any) -> None:
+        """Makes the plan anew, once enough steps have been watched and there is time for clearly more or fewer of them;
+        the next checkpoint has it."""
+        assert self.deadline is not None
+        plan, fallen, (seconds, steps) = module.plan, module.fallen, self._recent
+        if seconds < _WATCHED * self.deadline.limit or not steps:
+            return
+        self._recent = (0.0, 0)
+        left = plan.steps - trainer.global_step
+        if fallen is None or fallen > _SETTLED or left < 1:
+            return
+        found = replace(self._planned(trainer, seconds / steps), fallen=fallen)
+        if not SLOWER <= (found.steps - trainer.global_step) / left <= FASTER:
+            self._adopt(trainer, module, found)
+
+    def _planned(self, trainer: pl.Trainer, step: float) -> Plan:
+        """The plan from here on, if a step takes so many seconds."""
         assert self.deadline is not None
         whole = self.loaders.steps
         left = self.deadline.left() - self.closing
         more = affordable_steps(left, step, self.validation, int(trainer.num_training_batches))
-        plan = Plan(
+        return Plan(
             begun=trainer.global_step,
             steps=min(self.loaders.most_steps or whole, trainer.global_step + more),
             whole=whole,
@@ -105,8 +135,9 @@ class TimeLimit(pl.Callback):
             validation_seconds=self.validation,
             closing_seconds=self.closing,
         )
+
+    def _adopt(self, trainer: pl.Trainer, module: Any, plan: Plan) -> None:
         self.checkpoints.progress = replace(self.checkpoints.progress, plan=plan)
-        self.checkpoints.save(trainer)
         self._follow(trainer, module)
         self.reporter.say(str(plan))
 

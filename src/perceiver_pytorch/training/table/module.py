@@ -166,8 +166,7 @@ class TableModule(Resumable):
         return weighted_mean(losses, self.targets, self.config.task_weights)
 
     def configure_optimizers(self) -> Any:
-        config = self.config
-        return self.scheduled(build_optimizer(self.model, config, self.lr, config.word_decay), config)
+        return self.scheduled(build_optimizer(self.model, self.config, self.lr, self.config.word_decay))
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)
