@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch._execution import is_eager
+from perceiver_pytorch.models import split_rules
 from perceiver_pytorch.nn.fourier import fourier_encode, position_table
 from perceiver_pytorch.nn.stems import Coordinates, stem_config, stem_from_config
 from perceiver_pytorch.ops import Context
@@ -214,16 +215,20 @@ class InputModalityWithEmbedding(InputModality):
             channels, like an `InputModality`.
         split_embedding: True (release 1.4.0): layer i of depth layers sees chunk i, of ``embedding_dim // depth``
             channels; channels that remain are seen by no layer, which is warned about. False: every layer sees the
-            whole embedding.
+            whole embedding. What a stem makes without an embedding is split in the same way.
+        split_rule: which channels a layer sees of an embedding that is split: its ``"chunks"``; a ``"shared"`` chunk
+            and one of its own; chunks of a fixed random order of the channels, ``"permuted"``.
 
     ``input_channels`` of a modality with an embedding is that of its input, 1.
     """
 
     embedding: nn.Embedding | None = None
     split_embedding: bool = field(default=True, kw_only=True)
+    split_rule: str = field(default="chunks", kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _checks.choice(f"modality {self.name!r}: split_rule", self.split_rule, split_rules.RULES)
         if self.embedding is None:
             return
         if not isinstance(self.embedding, nn.Embedding):
@@ -248,7 +253,9 @@ class InputModalityWithEmbedding(InputModality):
         return self.split_embedding and not (self.embedding is None and self.stem is None)
 
     def channels_in_layer(self, depth: int) -> int:
-        return self.data_channels // (depth if self.is_split else 1)
+        if not self.is_split:
+            return self.data_channels
+        return split_rules.channels_in_layer(self.split_rule, self.data_channels, depth)
 
     def embedding_dim(self, depth: int) -> int:
         """Channels of a token in one of ``depth`` layers, without padding and modality code."""
@@ -257,11 +264,10 @@ class InputModalityWithEmbedding(InputModality):
     def embedding_for_layer(
         self, embedded: Float[Tensor, "batch *axes channels"], layer_index: int, depth: int
     ) -> Float[Tensor, "batch *axes part"]:
-        """The chunk of ``embedded`` that layer ``layer_index`` sees."""
+        """The channels of ``embedded`` that layer ``layer_index`` sees."""
         if not self.is_split:
             return embedded
-        size = self.channels_in_layer(depth)
-        return embedded[..., layer_index * size : (layer_index + 1) * size]
+        return embedded[..., split_rules.seen_channels(self.split_rule, self.data_channels, depth, layer_index)]
 
     def maybe_embed(self, data: Shaped[Tensor, "batch *shape"]) -> Shaped[Tensor, "batch *axes channels"]:
         """Looks up token ids ``(batch, length)`` or ``(batch, length, 1)``; data without an embedding passes through.
@@ -290,21 +296,26 @@ class InputModalityWithEmbedding(InputModality):
         """Warns if the embedding's last channels are seen by no layer."""
         if not self.is_split:
             return
-        size = self.data_channels
-        if size < depth:
+        size, chunks = self.data_channels, split_rules.num_chunks(self.split_rule, depth)
+        if size < chunks:
             raise ValueError(
-                f"modality {self.name!r}: an embedding of {size} channels cannot be split over {depth} layers"
+                f"modality {self.name!r}: an embedding of {size} channels cannot be split over {chunks} layers"
+                if chunks == depth
+                else f"modality {self.name!r}: an embedding of {size} channels cannot be split into {chunks} chunks"
             )
-        if size % depth:
+        if size % chunks:
+            what = "layers" if chunks == depth else "chunks"
             warnings.warn(
-                f"modality {self.name!r}: {size} embedding channels over {depth} layers are {size // depth} each; the "
-                f"last {size % depth} are seen by no layer. Use a multiple of {depth}, or split_embedding=False.",
+                f"modality {self.name!r}: {size} embedding channels over {chunks} {what} are {size // chunks} each; "
+                f"the last {size % chunks} are seen by no layer. Use a multiple of {chunks}, or split_embedding=False.",
                 UserWarning,
                 stacklevel=4,
             )
 
     def to_config(self) -> dict[str, Any]:
         values = super().to_config()
+        if self.split_rule == "chunks":  # earlier versions know no other
+            del values["split_rule"]
         if self.embedding is not None:
             embedding = self.embedding
             values["embedding"] = {

@@ -162,3 +162,15 @@ def test_a_joint_head_reads_what_all_heads_read(dataset):
     assert lengths["in_numbers"] == lengths["in_categories"] == 1
     assert lengths["in_note"] is None
     assert output(model.eval(), collate([dataset[i] for i in range(9)], dataset.spec)).shape == (9, 2)
+
+
+@pytest.mark.parametrize(("rule", "width"), [("chunks", 3 * 64), ("shared", 4 * 32), ("permuted", 3 * 64)])
+def test_vectors_of_words_are_split_over_the_layers_as_embeddings_are(dataset, rule, width):
+    (note,) = (modality for modality in dataset.spec.modalities if modality.name == "note")
+    sizes = dataclasses.replace(tiny_config("unused").model, depth=3, split_embedding=True, split_rule=rule)
+    words = table_modality(note, sizes)
+    assert (words.data_channels, words.channels_in_layer(3)) == (width, 64)
+    before = table_modality(note, dataclasses.replace(sizes, split_words=False))
+    assert (before.data_channels, before.channels_in_layer(3)) == (64, 64)
+    batch = collate([dataset[i] for i in range(9)], dataset.spec)
+    assert output(build_model(dataset.spec, sizes), batch).shape == (9, 2)

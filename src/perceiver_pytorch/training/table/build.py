@@ -18,6 +18,7 @@ from perceiver_pytorch.models.multi_modality_with_text_perceiver import (
     MultiModalityWithTextPerceiverNoPooling,
 )
 from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
+from perceiver_pytorch.models.split_rules import width_for
 from perceiver_pytorch.nn.heads import HEADS, head_config
 from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.nn.stems import stem_from_config
@@ -32,18 +33,23 @@ TableModel = MultiModalityWithTextPerceiver | MultiTaskPerceiver
 """A model of one target, or of several, without heads of its modalities."""
 
 
-def build_model(spec: InputSpec, config: ModelConfig) -> TableModel:
+def build_model(spec: InputSpec, config: ModelConfig, **changes: Any) -> TableModel:
     """A model with one modality per modality of ``spec`` and one output per class or label, with fresh weights.
+
+    Args:
+        spec: what it reads and predicts.
+        config: its sizes.
+        changes: arguments of the model in place of those that the configuration gives, such as ``style``.
 
     Raises:
         ValueError: if it does not fit into memory.
     """
     config, _ = chosen_sizes(config, spec)
-    checked_size(lambda: _built(spec, config))
-    return _built(spec, config)
+    checked_size(lambda: _built(spec, config, changes))
+    return _built(spec, config, changes)
 
 
-def _built(spec: InputSpec, config: ModelConfig) -> TableModel:
+def _built(spec: InputSpec, config: ModelConfig, changes: Mapping[str, Any]) -> TableModel:
     arguments: dict[str, Any] = {
         "modalities": [table_modality(modality, config) for modality in spec.modalities],
         **{field.name: getattr(config, field.name) for field in dataclasses.fields(Sizes)},
@@ -51,7 +57,7 @@ def _built(spec: InputSpec, config: ModelConfig) -> TableModel:
         "modality_code_dim": config.modality_code_dim,
         "use_gelu": False,  # whatever the number of targets
     }
-    return assemble(spec, arguments)
+    return assemble(spec, {**arguments, **changes})
 
 
 def assemble(spec: InputSpec, arguments: Mapping[str, Any]) -> TableModel:
@@ -185,20 +191,21 @@ def table_modality(modality: ModalitySpec, config: ModelConfig) -> InputModality
     """
     name, read = model_name(modality.name), modality.model_input()
     bands, max_freq = min(config.num_freq_bands, int(read.resolution) // 2), max(2.0, read.resolution)
-    stem = None if read.stem is None else stem_from_config(read.stem)
+    split: dict[str, Any] = {"split_embedding": config.split_embedding, "split_rule": config.split_rule}
     if read.vocab_size:
-        width = config.embedding_dim * (_depth(config) if config.split_embedding else 1)
-        embedding = nn.Embedding(read.vocab_size, width)
         return InputModalityWithEmbedding(
             name,
             1,
             read.num_axes,
             bands,
             max_freq,
-            embedding=embedding,
-            split_embedding=config.split_embedding,
-            stem=stem,
+            embedding=nn.Embedding(read.vocab_size, _whole_width(config.embedding_dim, config)),
+            stem=None if read.stem is None else stem_from_config(read.stem),
+            **split,
         )
+    stem = None if read.stem is None else stem_from_config(_for_all_layers(read.stem, config))
+    if config.split_embedding and _is_words(read.stem) and config.split_words:
+        return InputModalityWithEmbedding(name, read.channels, read.num_axes, bands, max_freq, stem=stem, **split)
     return InputModality(
         name,
         read.channels,
@@ -212,6 +219,20 @@ def table_modality(modality: ModalitySpec, config: ModelConfig) -> InputModality
     )
 
 
-def _depth(config: ModelConfig) -> int:
+def _is_words(stem: Mapping[str, Any] | None) -> bool:
+    return stem is not None and stem["name"] == "words"
+
+
+def _for_all_layers(stem: Mapping[str, Any], config: ModelConfig) -> Mapping[str, Any]:
+    """A stem's configuration, with vectors of words as wide as all layers together see them."""
+    if not (_is_words(stem) and config.split_words):
+        return stem
+    return {**stem, "channels": _whole_width(stem["channels"], config)}
+
+
+def _whole_width(channels: int, config: ModelConfig) -> int:
+    """Width of an embedding of which a layer sees ``channels``."""
+    if not config.split_embedding:
+        return channels
     assert config.depth is not None  # `chosen_sizes` has decided it
-    return config.depth
+    return width_for(config.split_rule, channels, config.depth)

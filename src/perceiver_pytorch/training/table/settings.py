@@ -8,6 +8,7 @@ from perceiver_pytorch._settings import Settings, combined, inherited, knob, rea
 from perceiver_pytorch.data import SpecOptions
 from perceiver_pytorch.data.choice import PLAIN, SCORES, SUITED, Choice
 from perceiver_pytorch.data.kinds import kind_names, kinds
+from perceiver_pytorch.models.split_rules import RULES
 from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.training.run.settings import TrainingSettings
 
@@ -143,6 +144,16 @@ class ModelConfig(Sizes):
     num_freq_bands: int = knob(8, "Fourier bands per axis; a short axis has fewer")
     embedding_dim: int = knob(32, "width of the embedding of text bytes and categories, as a layer sees it", least=1)
     split_embedding: bool = knob(False, "give each layer a chunk of the embedding instead of all of it")
+    split_rule: str = knob(
+        "chunks",
+        "which channels a layer sees of an embedding that is split: its chunk; a chunk shared by all layers and its "
+        "own; its chunk of a fixed random order of the channels",
+        choices=RULES,
+        before="chunks",
+    )
+    split_words: bool = knob(
+        True, "with split_embedding, split the vectors of words too, each as wide as a layer sees it", before=False
+    )
     modality_code_dim: int | None = knob(None, "width of learned modality codes; null: one-hot codes")
     style: str = knob("paper", "design of the model: docs/design.md compares them", choices=("paper", "release"))
 
