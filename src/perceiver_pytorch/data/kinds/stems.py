@@ -26,9 +26,10 @@ WIDTHS = (16, 32, 64)
 _FEWEST, _MOST = 48, 300
 """Tokens that strides leave at least, and that further convolutions are added for."""
 _FRAME_WIDTHS = (32, 32, 64)
+"""Channels of the convolutions over each frame of a film."""
 _LARGE_FRAME = 32  # pixels of its shorter side
-_FEWEST_OF_A_FRAME, _MOST_OF_A_FRAME = 4, 16
-_FEWEST_FRAMES, _OVER_TIME = 8, 2
+_FEWEST_OF_A_FRAME, _MOST_OF_A_FRAME = 4, 16  # tokens, as of a picture
+_FEWEST_FRAMES, _OVER_TIME = 8, 2  # frames that strides leave at least; convolutions over time, at least
 _KERNEL = 3
 _PATCH_SIDES = (2, 4, 8, 16)
 
