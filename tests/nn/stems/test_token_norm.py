@@ -1,5 +1,6 @@
 """The norm between convolutions."""
 
+import pytest
 import torch
 
 from perceiver_pytorch.nn.stems.token_norm import TokenNorm
@@ -20,6 +21,15 @@ def test_real_tokens_alone_count():
     norm(data.masked_fill(~mask.unsqueeze(-1), torch.nan), mask)
     torch.testing.assert_close(norm.mean, data[mask].mean(0))
     torch.testing.assert_close(norm.scale, 1 / data[mask].std(0, correction=0), atol=1e-4, rtol=1e-4)
+
+
+def test_a_channel_that_hardly_varies_at_first_is_not_blown_up():
+    torch.manual_seed(0)
+    norm, first = TokenNorm(2), torch.randn(4, 500, 2) * torch.tensor([10.0, 0.0])
+    norm(first)
+    usual, still = norm.scale.tolist()
+    assert usual == pytest.approx(0.1, rel=0.1)
+    assert still == pytest.approx(100 * 2**0.5 * usual, rel=0.01)
 
 
 def test_later_batches_change_nothing_and_a_row_does_not_depend_on_its_batch():

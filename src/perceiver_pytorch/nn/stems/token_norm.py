@@ -4,6 +4,9 @@ import torch
 from torch import Tensor, nn
 
 EPS = 1e-5
+LEAST = 1e-4
+"""Share of the channels' mean variance that each is taken to have at least: what hardly varies in the first batch, such
+as the motion in films that stand still, may vary much in later ones."""
 
 
 class TokenNorm(nn.Module):
@@ -58,5 +61,5 @@ class TokenNorm(nn.Module):
         if len(tokens):
             var, mean = torch.var_mean(tokens, dim=0, correction=0)
             self.mean.copy_(mean)
-            self.scale.copy_(torch.rsqrt(var + EPS))
+            self.scale.copy_(torch.rsqrt(var.clamp_min(LEAST * var.mean()) + EPS))
             self.known.fill_(True)
