@@ -1,5 +1,6 @@
 """Video columns."""
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -133,6 +134,9 @@ def test_long_films_have_fewer_frames_per_second(seconds, rate):
     found = VideoSpec.fit("x", [VideoFacts(32, 32, seconds, False)], SpecOptions())
     assert found.rate == rate
     assert found.num_frames <= 50
+    one_is_long = [VideoFacts(32, 32, seconds, False)] * 3 + [VideoFacts(32, 32, 60.0, False)]
+    found = VideoSpec.fit("x", one_is_long, SpecOptions())
+    assert (found.rate, found.num_frames) == (rate, math.ceil(10 * rate))
 
 
 def test_sound_that_is_not_read_is_hinted_at(tmp_path):

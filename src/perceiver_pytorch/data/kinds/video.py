@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 _NUM_VIDEOS = 512  # videos whose first frame is looked at for size and length
 _RATES, _FRAMES = (12.5, 25 / 3, 6.25, 5.0), 48
-"""Frames per second to choose from: each the most that gives a video so many frames, else the last. Lips take 12.5; all
-are even parts of the usual 25."""
+"""Frames per second to choose from: the first that gives a video of usual length no more frames than that, else the
+last. Lips take 12.5; all are even parts of the usual 25."""
 _NUM_TRACKS = 8  # videos looked at for sound
 
 
@@ -102,9 +102,10 @@ class VideoSpec(ColumnSpec):
         """Learn size, length and patch from the headers (at least one), with `VideoSettings` and `image_fit`."""
         facts = list(samples)
         height, width = box([(fact.height, fact.width) for fact in facts], options.video_size, options.max_video_size)
-        seconds = min(max(fact.seconds for fact in facts), options.max_video_seconds)
-        rate = options.video_rate or next((rate for rate in _RATES if rate * seconds <= _FRAMES), _RATES[-1])
-        num_frames = max(1, math.ceil(seconds * rate - 1e-6))
+        seconds = sorted(min(fact.seconds, options.max_video_seconds) for fact in facts)
+        usual = seconds[len(seconds) // 2]
+        rate = options.video_rate or next((rate for rate in _RATES if rate * usual <= _FRAMES), _RATES[-1])
+        num_frames = max(1, math.ceil(seconds[-1] * rate - 1e-6))
         most, stem = max(1, options.max_video_tokens // num_frames), options.video_stem
         patch = options.video_patch or patch_for(height, width, most, stem)
         return cls(name, rate, num_frames, height, width, patch, options.image_fit, by_last_frame=True, stem=stem)
