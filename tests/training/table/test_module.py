@@ -83,6 +83,17 @@ def test_heads_add_their_loss_and_always_see_their_modality(spec_and_batch, monk
     assert all(parameter.grad is not None for parameter in trained.model.heads.parameters())
 
 
+def test_the_joint_head_has_a_weight_of_its_own(spec_and_batch, monkeypatch):
+    spec, batch = spec_and_batch
+    trained = blended(spec, head_weight=0.25, joint_weight=3.0, label_smoothing=0.0).eval()
+    logging(trained, monkeypatch)
+    trained.model.joint = 0  # as if there were others
+    loss = trained.training_step(batch, 0)
+    parts = trained.model.parts(tokens_of(trained.model, batch))
+    trunk, head = (trained._loss(trained.model.named(answers), batch.targets, 0.0) for answers in parts.answers)
+    torch.testing.assert_close(loss, trunk + 3.0 * head)
+
+
 def test_rows_without_the_modality_are_none_of_its_heads(spec_and_batch, monkeypatch):
     spec, batch = spec_and_batch
     trained = blended(spec, label_smoothing=0.0)

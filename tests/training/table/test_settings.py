@@ -156,7 +156,7 @@ def test_what_is_not_given():
         "token_dropout": 0.0,
         "modality_dropout": None,
         "head_weight": 0.5,
-        "joint_head": True,
+        "joint_weight": 1.0,
         "word_decay": 10.0,
         "label_smoothing": 0.05,
         "class_weights": "none",

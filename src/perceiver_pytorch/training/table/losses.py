@@ -28,19 +28,18 @@ def target_loss(
     return target.loss(outputs, encoded, weights=weights, label_smoothing=label_smoothing)
 
 
-def mean_of_heads(parts: Parts, loss_of: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """The mean of the losses of the heads, each over the rows that it answers; 0 where none answers any.
+def losses_of_heads(parts: Parts, loss_of: Callable[[Tensor, Tensor], Tensor]) -> dict[int, Tensor]:
+    """{number of a head: its loss over the rows that it answers}, without heads that answer none.
 
     Args:
         parts: of a `BlendedPerceiver`.
         loss_of: from outputs ``(rows, size)`` and the numbers of those rows in the batch to their loss.
     """
-    losses = [
-        loss_of(answers[there], there.nonzero().flatten())
-        for answers, there in zip(parts.answers[1:], parts.there[1:], strict=True)
+    return {
+        i: loss_of(answers[there], there.nonzero().flatten())
+        for i, (answers, there) in enumerate(zip(parts.answers[1:], parts.there[1:], strict=True))
         if there.any()
-    ]
-    return torch.stack(losses).mean() if losses else parts.answers.new_zeros(())
+    }
 
 
 def weighted_mean(losses: Mapping[str, Tensor], targets: Sequence[Target], weights: Mapping[str, float]) -> Tensor:

@@ -16,7 +16,7 @@ from perceiver_pytorch.training.run.optimizers import build_optimizer
 from perceiver_pytorch.training.start.freezing import merge_lora
 from perceiver_pytorch.training.table.augment import augmented, mixed
 from perceiver_pytorch.training.table.build import num_tokens, run_model, tokens_of
-from perceiver_pytorch.training.table.losses import mean_of_heads, target_loss, weighted_mean
+from perceiver_pytorch.training.table.losses import losses_of_heads, target_loss, weighted_mean
 from perceiver_pytorch.training.table.settings import AugmentConfig, TrainingConfig
 from perceiver_pytorch.training.table.token_dropout import thinned, thinned_tokens
 
@@ -79,11 +79,11 @@ class TableModule(Resumable):
             targets = [(mixture.share, batch.targets), (1 - mixture.share, others)]
         loss, heads = self._losses(seen, targets)
         self.learned(loss, len(batch.rows))
-        return loss if heads is None else loss + self.config.head_weight * heads
+        return loss + heads
 
-    def _losses(self, seen: Batch, targets: Sequence[tuple[float, dict[str, Tensor]]]) -> tuple[Tensor, Tensor | None]:
-        """The loss of the model, of which a part is hidden, and the heads' mean loss, if it has any: they always see
-        their modality.
+    def _losses(self, seen: Batch, targets: Sequence[tuple[float, dict[str, Tensor]]]) -> tuple[Tensor, Tensor]:
+        """The loss of the model, of which a part is hidden, and that of its heads by their weights: the mean of those
+        that read a modality each, and the joint head's. Heads always see their modality.
 
         Args:
             seen: the batch.
@@ -100,9 +100,14 @@ class TableModule(Resumable):
         smoothing = self.config.label_smoothing
         parts = self._answers(seen)
         trunk, *_ = parts.answers
-        heads = None
+        heads = trunk.new_zeros(())
         if isinstance(self.model, BlendedPerceiver):
-            heads = mean_of_heads(parts, lambda out, rows: loss_of(self._named(out), rows))
+            losses = losses_of_heads(parts, lambda out, rows: loss_of(self._named(out), rows))
+            joint = self.model.joint
+            if joint is not None and joint in losses:
+                heads = heads + self.config.joint_weight * losses.pop(joint)
+            if losses:
+                heads = heads + self.config.head_weight * torch.stack([*losses.values()]).mean()
         return loss_of(self._named(trunk)), heads
 
     def _answers(self, seen: Batch) -> Parts:

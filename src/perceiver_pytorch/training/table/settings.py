@@ -213,10 +213,12 @@ class TrainingConfig(TrainingSettings):
         least=0,
         before=0.0,
     )
-    joint_head: bool = knob(
-        True,
-        "where there are several heads, one more reads columns, and the mean and maximum of tokens, of all modalities",
-        before=False,
+    joint_weight: float = knob(
+        1.0,
+        "weight in the loss of a head that reads columns, and the mean and maximum of tokens, of all modalities that "
+        "have heads of their own; 0: no such head",
+        least=0,
+        before=0.0,
     )
     label_smoothing: float = knob(0.05, "label smoothing of the cross-entropy of classes", least=0, most=1)
     class_weights: str = knob(

@@ -88,7 +88,7 @@ class TableTask:
                 reporter.say(line)
         rate, why = peak_learning_rate(model, config.training, config.start)
         if config.training.head_weight:
-            model = with_heads(model, spec, joint=config.training.joint_head)
+            model = with_heads(model, spec, joint=config.training.joint_weight > 0)
         reporter.say(model.summary().splitlines()[0])
         reporter.say(f"peak learning rate: {rate:g} ({why})")
         return TableModule(model, spec, config.training, config.augment, rate)
