@@ -151,6 +151,14 @@ def test_a_saved_model_must_fit_what_is_read_and_asked(dataset):
     }
 
 
+def test_without_columns_there_is_no_joint_head(dataset):
+    media = [modality for modality in dataset.spec.modalities if modality.head != "columns"]
+    spec = dataclasses.replace(dataset.spec, modalities=media)
+    model = with_heads(build_model(spec, tiny_config("unused").model), spec)
+    assert len(model.heads) > 1
+    assert model.joint is None
+
+
 def test_a_joint_head_reads_what_all_heads_read(dataset):
     trunk = build_model(dataset.spec, tiny_config("unused").model)
     read = [[*reading.modalities] for reading in with_heads(trunk, dataset.spec, joint=False).readings]

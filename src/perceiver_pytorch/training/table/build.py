@@ -82,7 +82,8 @@ def with_heads(trunk: M, spec: InputSpec, *, joint: bool = True) -> "M | Blended
     Args:
         trunk: of `build_model`.
         spec: what it reads and predicts.
-        joint: where there are several heads, a further one reads what all of them read.
+        joint: where one of several heads reads columns, a further one reads what all of them read. Beside pictures and
+            sounds alone it was of no use.
     """
     if not isinstance(trunk, TableModel) or not gives_tokens(trunk):
         return trunk
@@ -94,7 +95,7 @@ def with_heads(trunk: M, spec: InputSpec, *, joint: bool = True) -> "M | Blended
             groups.setdefault((modality.head, "" if together else modality.name), []).append(modality)
     size = sum(target.size for target in spec.targets)
     heads = [_head(name, group, modalities, size) for (name, _), group in groups.items()]
-    if joint and len(heads) > 1:
+    if joint and len(heads) > 1 and ("columns", "") in groups:
         heads.append(_head("columns", [each for group in groups.values() for each in group], modalities, size))
     return BlendedPerceiver(trunk=trunk, heads=heads) if heads else trunk
 

@@ -215,8 +215,8 @@ class TrainingConfig(TrainingSettings):
     )
     joint_weight: float = knob(
         1.0,
-        "weight in the loss of a head that reads columns, and the mean and maximum of tokens, of all modalities that "
-        "have heads of their own; 0: no such head",
+        "weight in the loss of a head that reads numbers, categories and dates, and the mean and maximum of the tokens "
+        "of all else; 0: no such head",
         least=0,
         before=0.0,
     )
