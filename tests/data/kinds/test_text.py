@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data_helpers import WHOLE, check_bounds, declared, fitted, table_of, write_table
-from perceiver_pytorch._settings import Settings
+from data_helpers import SHARE, WHOLE, check_bounds, declared, fitted, table_of, write_table
 from perceiver_pytorch.data import (
     DataError,
     SpecOptions,
@@ -16,6 +15,7 @@ from perceiver_pytorch.data import (
 )
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.kinds.text import TextKind, TextSettings
+from perceiver_pytorch.data.kinds.words import WordAugmentation
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
 
@@ -180,5 +180,6 @@ def test_texts_are_words_that_are_no_categories(tmp_path):
 
 
 def test_what_the_kind_declares():
-    assert declared(TextKind()) == ("text", (TextSpec, "text", "int64"), TextSettings, Settings, False, True)
+    assert declared(TextKind()) == ("text", (TextSpec, "text", "int64"), TextSettings, WordAugmentation, False, True)
     check_bounds(TextSettings, max_text_bytes=WHOLE, max_text_tokens=WHOLE)
+    check_bounds(WordAugmentation, word_dropout=SHARE)

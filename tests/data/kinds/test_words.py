@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from data_helpers import fitted, table_of
 from perceiver_pytorch.data import InputSpec, SpecOptions, Where, collate
 from perceiver_pytorch.data.dataset import TableDataset
-from perceiver_pytorch.data.kinds.words import IDS, PARTS, WordsSpec, sharing_words
+from perceiver_pytorch.data.kinds.words import IDS, PARTS, WordAugmentation, WordsSpec, sharing_words
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
 SMALL = WordsSpec("x", 4, "the cat", 8, parts=50, ids=6)
@@ -138,3 +139,17 @@ def test_batches_hold_ids_of_every_word(tmp_path):
     data = TableDataset(table, splits.train, spec)
     batch = collate([data[0], data[1]], spec)
     assert (batch.inputs["title"].shape, str(batch.inputs["title"].dtype)) == ((2, 6, IDS), "torch.int64")
+
+
+def test_in_training_words_lose_their_own_ids_or_all():
+    values = torch.full((1, 4000, 4), 3)
+    torch.manual_seed(0)
+    changed = SMALL.augmented(values, None, WordAugmentation(word_dropout=0.4))
+    less = changed[0] > 0
+    all_lost, own_lost = ~less.any(1), ~less[:, :2].any(1) & less[:, 2:].all(1)
+    assert (all_lost | own_lost | less.all(1)).all()
+    assert all_lost.float().mean() == pytest.approx(0.2, abs=0.03)
+    assert own_lost.float().mean() == pytest.approx(0.2, abs=0.03)
+    torch.manual_seed(0)
+    assert torch.equal(SMALL.augmented(values, None, WordAugmentation(word_dropout=0.4)), changed)  # a resumed run
+    assert SMALL.augmented(values, None, WordAugmentation(word_dropout=0.0)) is values

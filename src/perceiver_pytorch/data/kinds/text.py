@@ -15,7 +15,7 @@ from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.errors import DataError, need
 from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, check_positive
 from perceiver_pytorch.data.kinds.category import few_and_short
-from perceiver_pytorch.data.kinds.words import WordsSpec
+from perceiver_pytorch.data.kinds.words import WordAugmentation, WordsSpec
 from perceiver_pytorch.data.train_rows import TrainRows, spread
 from perceiver_pytorch.data.values import as_label, is_missing
 from perceiver_pytorch.data.word_tokens import words_of
@@ -154,6 +154,7 @@ class TextKind(Kind):
     spec = TextSpec
     other_specs = (WordsSpec,)
     settings = TextSettings
+    augmentation = WordAugmentation
     plain = True
 
     def recognises(self, column: Column) -> bool:

@@ -5,13 +5,17 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from perceiver_pytorch._lazy import numpy as np
+from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, ModalitySpec, ModelInput, check_positive
 from perceiver_pytorch.data.values import as_label, is_missing
 from perceiver_pytorch.data.word_tokens import Word, hashed, repeated_words, word_of, words_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PARTS = 8192
 """Ids that parts of words are hashed to; pairs of words have as many of their own."""
@@ -21,6 +25,15 @@ IDS = 16
 _STEP = 8  # lengths are multiples of this
 _FACTOR = 0x9E3779B1  # odd: a pair's hash is another one when its words change places
 _START = hashed("")  # of what stands before the first word
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordAugmentation(Settings):
+    """How texts that are read as words change at random."""
+
+    word_dropout: float = knob(
+        0.3, "share of the words that lose what is known of them; half of these lose their parts, too", least=0, most=1
+    )
 
 
 @dataclass(frozen=True)
@@ -110,6 +123,18 @@ class WordsSpec(ColumnSpec):
     def model_input(self) -> ModelInput:
         stem = {"name": "words", "num_ids": self.num_ids, "channels": self.width, "shared": True}
         return dataclasses.replace(super().model_input(), stem=stem)
+
+    def augmented(self, values: "Tensor", mask: "Tensor | None", settings: Any) -> "Tensor":
+        """Some words without their own id and that of their pair, or without any: a word that is rare or new has to be
+        read by its parts, and a text without it."""
+        import torch
+
+        if not settings.word_dropout:
+            return values
+        chance = torch.rand(values.shape[:2], device=values.device)[..., None]
+        own = torch.arange(values.shape[-1], device=values.device) < 2
+        lost = (chance < settings.word_dropout / 2) | ((chance < settings.word_dropout) & own)
+        return values.masked_fill(lost, 0)
 
     @property
     def num_ids(self) -> int:

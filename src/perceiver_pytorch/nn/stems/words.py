@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch._execution import is_eager
-from perceiver_pytorch.nn.randomness import uniform
 from perceiver_pytorch.nn.stems.base import Coordinates, Stem, kept
 
 _DEVIATION = 0.05  # of fresh vectors: the norm behind them makes up for it, and steps move them fast
@@ -19,27 +18,24 @@ class WordStem(Stem):
     """The mean of the vectors of a token's ids, plus a convolution over three neighbours, and a layer norm.
 
     Id 0 is none. The first two ids of a token are of the word and of the pair with the word before, the others of parts
-    that words have in common. In training some words lose the first two, or all: a word that is rare or new has to be
-    read by its parts, and a text without it.
+    that words have in common.
 
     Args:
         num_ids: of all kinds, 0 included.
         channels: of a token.
-        dropout: share of the words that lose ids in training, half of them all.
         shared: whether modalities of one model that have such a stem look up their ids in one table.
 
     Raises:
-        ValueError, TypeError: for sizes that are no positive numbers, or a dropout outside of 0 to 1.
+        ValueError, TypeError: for sizes that are no positive numbers.
     """
 
     name: ClassVar[str] = "words"
     rows_by_id: ClassVar[tuple[str, ...]] = ("table.weight",)
 
-    def __init__(self, num_ids: int, channels: int = 64, dropout: float = 0.3, shared: bool = False) -> None:
+    def __init__(self, num_ids: int, channels: int = 64, shared: bool = False) -> None:
         super().__init__()
         self.num_ids = _checks.positive_int("num_ids", num_ids)
         self.channels = _checks.positive_int("channels", channels)
-        self.dropout = _checks.probability("dropout", dropout)
         self.shared = bool(shared)
         self.table = nn.EmbeddingBag(num_ids, channels, mode="mean", padding_idx=0)
         nn.init.normal_(self.table.weight, std=_DEVIATION)
@@ -47,7 +43,7 @@ class WordStem(Stem):
         self.norm = nn.LayerNorm(channels)
 
     def to_config(self) -> dict[str, Any]:
-        config = {"num_ids": self.num_ids, "channels": self.channels, "dropout": self.dropout}
+        config = {"num_ids": self.num_ids, "channels": self.channels}
         return {**config, "shared": True} if self.shared else config
 
     def join(self, others: Sequence[nn.Module]) -> None:
@@ -67,7 +63,7 @@ class WordStem(Stem):
             TypeError: if the ids are no integers.
             ValueError: if an id is outside of the table (only checked where values are known).
         """
-        ids = self._less(kept(self._checked(data), mask))
+        ids = kept(self._checked(data), mask)
         words = kept(self.table(ids.flatten(0, 1)).unflatten(0, ids.shape[:2]), mask)
         seen = self.neighbours(words.movedim(-1, 1)).movedim(1, -1)
         return self.norm(words + seen), mask, coordinates
@@ -80,12 +76,3 @@ class WordStem(Stem):
             if lowest < 0 or highest >= self.num_ids:
                 raise ValueError(f"ids of words must lie in [0, {self.num_ids}), got {lowest} to {highest}")
         return ids.long()
-
-    def _less(self, ids: Tensor) -> Tensor:
-        """The ids without those that a step of training does not see."""
-        if not (self.training and self.dropout):
-            return ids
-        chance = uniform(ids.shape[:2], ids.device)[..., None]
-        own = torch.arange(ids.shape[-1], device=ids.device) < 2
-        lost = (chance < self.dropout / 2) | ((chance < self.dropout) & own)
-        return ids.masked_fill(lost, 0)
