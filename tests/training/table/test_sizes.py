@@ -9,7 +9,7 @@ from perceiver_pytorch.training.table.settings import ModelConfig, preset
 from perceiver_pytorch.training.table.sizes import LARGE, SMALL, chosen_sizes, num_tokens
 
 NUMBERS = NumbersSpec("numbers", ("a", "b"), (0.0, 0.0), (1.0, 1.0))
-LONG = TextSpec("text", 240)
+LONG = TextSpec("text", 256)
 
 
 def spec_of(modality, targets=1):

@@ -10,7 +10,7 @@ from perceiver_pytorch.data.kinds.base import ModalitySpec
 from perceiver_pytorch.nn.stems import stem_from_config
 from perceiver_pytorch.training.table.settings import ModelConfig
 
-FEW_TOKENS = 200
+FEW_TOKENS = 256
 """A row of fewer is read at once: more latents or layers take time, and learn nothing more."""
 SMALL: dict[str, int] = {"depth": 1, "num_latents": 8, "num_latent_blocks_per_layer": 2}
 LARGE: dict[str, int] = {"depth": 2, "num_latents": 16, "num_latent_blocks_per_layer": 1}
