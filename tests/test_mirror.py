@@ -43,6 +43,9 @@ ELSEWHERE = {
         "training/start/test_finetune_published.py: held against the published models",
     ),
     "ops.backends": "ops/test_backends.py: one suite for all backends",
+    "experiments.changes": "experiments/test_reading.py: settings in a file",
+    "experiments.spec": "experiments/test_reading.py: what reading makes",
+    "experiments.worker": "experiments/test_runner.py: the processes that it starts",
     "cli.convert": "interop/test_any_checkpoint.py: beside what is loaded there",
 }
 """{module, or package for all its modules: "file of its tests: why there"}."""

@@ -22,6 +22,7 @@ from perceiver_pytorch.data import (
     table_fingerprint,
 )
 from perceiver_pytorch.data.table import Table
+from perceiver_pytorch.data.table_fingerprint import digest
 
 LABELS = ["a", "b"] * 8
 
@@ -292,3 +293,16 @@ def test_paths_are_of_files_that_are_not_in_the_cells(cells, paths, monkeypatch)
     assert list(table_fingerprint._paths(column)) == paths
     monkeypatch.setattr(table_fingerprint, "_ROWS", 1)
     assert list(table_fingerprint._paths(column)) == paths
+
+
+def test_a_digest_is_of_all_columns_and_of_the_files_of_their_cells(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"1")
+    table = tmp_path / "table.csv"
+    table.write_text("x,file\n1,a.bin\n2,\n")
+    first = digest(load_table(table))
+    assert digest(load_table(table)) == first
+    (tmp_path / "a.bin").write_bytes(b"2")
+    assert digest(load_table(table)) != first
+    (tmp_path / "a.bin").write_bytes(b"1")
+    table.write_text("x,file\n1,a.bin\n3,\n")
+    assert digest(load_table(table)) != first

@@ -21,6 +21,10 @@ COMMANDS = {
         "label.",
     ),
     "config": ("config", "Print every setting with its help and its value, as YAML for `perceiver fit --config`."),
+    "experiment": (
+        "experiment",
+        "Train every cell of an experiment, which a YAML file describes, and report what the differences say.",
+    ),
     "language": (
         "language",
         "Train a language model on a text file, and report its bits per byte next to those of compressors.",

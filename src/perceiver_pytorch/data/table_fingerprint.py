@@ -51,6 +51,15 @@ def fingerprint(table: TableLike, splits: Splits, spec: InputSpec) -> dict[str, 
     return found
 
 
+def digest(table: TableLike) -> str:
+    """What the whole of a table holds, whatever of it is read: its columns, and the files that their cells lead to."""
+    if isinstance(table, ShardedTable):
+        return _hex(repr([[_name(shard.path, table.root), *_shard(shard.path)] for shard in table.shards]).encode())
+    assert isinstance(table, Table)
+    names = sorted(table.column_names)
+    return _hex(repr([[name, _column(table, name), _files(table, name)] for name in names]).encode())
+
+
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What is other now, a phrase each; empty where nothing is, or where another version of this package took one."""
     if before.get("version") != now["version"]:

@@ -180,5 +180,7 @@ def test_vectors_of_words_are_split_over_the_layers_as_embeddings_are(dataset, r
     assert (words.data_channels, words.channels_in_layer(3)) == (width, 64)
     before = table_modality(note, dataclasses.replace(sizes, split_words=False))
     assert (before.data_channels, before.channels_in_layer(3)) == (64, 64)
+    narrow = table_modality(note, dataclasses.replace(sizes, word_dim=10))
+    assert narrow.channels_in_layer(3) == 10
     batch = collate([dataset[i] for i in range(9)], dataset.spec)
     assert output(build_model(dataset.spec, sizes), batch).shape == (9, 2)

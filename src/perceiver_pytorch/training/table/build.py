@@ -33,23 +33,32 @@ TableModel = MultiModalityWithTextPerceiver | MultiTaskPerceiver
 """A model of one target, or of several, without heads of its modalities."""
 
 
-def build_model(spec: InputSpec, config: ModelConfig, **changes: Any) -> TableModel:
+def build_model(
+    spec: InputSpec,
+    config: ModelConfig,
+    *,
+    kind: type[MultiModalityWithTextPerceiver] = MultiModalityWithTextPerceiver,
+    **changes: Any,
+) -> TableModel:
     """A model with one modality per modality of ``spec`` and one output per class or label, with fresh weights.
 
     Args:
         spec: what it reads and predicts.
         config: its sizes.
+        kind: of a model of one target.
         changes: arguments of the model in place of those that the configuration gives, such as ``style``.
 
     Raises:
         ValueError: if it does not fit into memory.
     """
     config, _ = chosen_sizes(config, spec)
-    checked_size(lambda: _built(spec, config, changes))
-    return _built(spec, config, changes)
+    checked_size(lambda: _built(spec, config, kind, changes))
+    return _built(spec, config, kind, changes)
 
 
-def _built(spec: InputSpec, config: ModelConfig, changes: Mapping[str, Any]) -> TableModel:
+def _built(
+    spec: InputSpec, config: ModelConfig, kind: type[MultiModalityWithTextPerceiver], changes: Mapping[str, Any]
+) -> TableModel:
     arguments: dict[str, Any] = {
         "modalities": [table_modality(modality, config) for modality in spec.modalities],
         **{field.name: getattr(config, field.name) for field in dataclasses.fields(Sizes)},
@@ -57,18 +66,23 @@ def _built(spec: InputSpec, config: ModelConfig, changes: Mapping[str, Any]) -> 
         "modality_code_dim": config.modality_code_dim,
         "use_gelu": False,  # whatever the number of targets
     }
-    return assemble(spec, {**arguments, **changes})
+    return assemble(spec, {**arguments, **changes}, kind)
 
 
-def assemble(spec: InputSpec, arguments: Mapping[str, Any]) -> TableModel:
+def assemble(
+    spec: InputSpec,
+    arguments: Mapping[str, Any],
+    kind: type[MultiModalityWithTextPerceiver] = MultiModalityWithTextPerceiver,
+) -> TableModel:
     """A model with one output per class or label of its target, or a head per target.
 
     Args:
         spec: what it predicts.
         arguments: of a `MultiModalityWithTextPerceiver`, without ``num_classes``.
+        kind: of a model of one target.
     """
     if len(spec.targets) == 1:
-        return MultiModalityWithTextPerceiver(num_classes=spec.targets[0].size, **arguments)
+        return kind(num_classes=spec.targets[0].size, **arguments)
     encoder = MultiModalityWithTextPerceiverNoPooling(**arguments)
     return MultiTaskPerceiver(encoder=encoder, tasks={target.name: target.size for target in spec.targets})
 
@@ -226,9 +240,10 @@ def _is_words(stem: Mapping[str, Any] | None) -> bool:
 
 def _for_all_layers(stem: Mapping[str, Any], config: ModelConfig) -> Mapping[str, Any]:
     """A stem's configuration, with vectors of words as wide as all layers together see them."""
-    if not (_is_words(stem) and config.split_words):
+    if not _is_words(stem):
         return stem
-    return {**stem, "channels": _whole_width(stem["channels"], config)}
+    channels = stem["channels"] if config.word_dim is None else config.word_dim
+    return {**stem, "channels": _whole_width(channels, config) if config.split_words else channels}
 
 
 def _whole_width(channels: int, config: ModelConfig) -> int:

@@ -143,6 +143,9 @@ class ModelConfig(Sizes):
     widening_factor: int | None = inherited(Sizes, "widening_factor", default=4)
     num_freq_bands: int = knob(8, "Fourier bands per axis; a short axis has fewer")
     embedding_dim: int = knob(32, "width of the embedding of text bytes and categories, as a layer sees it", least=1)
+    word_dim: int | None = knob(
+        None, "width of the vector of a word, as a layer sees it; null: data.word_channels", least=1, before=None
+    )
     split_embedding: bool = knob(False, "give each layer a chunk of the embedding instead of all of it")
     split_rule: str = knob(
         "chunks",

@@ -1,12 +1,13 @@
 """Learning to predict columns of a table: the task of ``perceiver fit``."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from perceiver_pytorch._settings import dump_config
-from perceiver_pytorch.data import BatchLoader, Predictions, ShardedTable, TableDataset, TableLike, in_order
+from perceiver_pytorch.data import BatchLoader, InputSpec, Predictions, ShardedTable, TableDataset, TableLike, in_order
 from perceiver_pytorch.data.losses import told
 from perceiver_pytorch.report.page import ReportFacts, write_report
 from perceiver_pytorch.training.run.durations import Deadline
@@ -29,7 +30,7 @@ from perceiver_pytorch.training.table.partial_inputs import sampled_rows, subset
 from perceiver_pytorch.training.table.prepare import TableData, prepare_table
 from perceiver_pytorch.training.table.rounds import Rounds, plan_rounds, settled
 from perceiver_pytorch.training.table.run import TableRun
-from perceiver_pytorch.training.table.settings import FitConfig, TrainingConfig
+from perceiver_pytorch.training.table.settings import FitConfig, ModelConfig, TrainingConfig
 
 EVALUATION_BATCH = 256
 _FOR_BLEND = 0.4  # share of the time left once training is over
@@ -45,6 +46,7 @@ class TableTask:
         table: the table, where it is in memory; ``config.data.table`` is then its name. None: the one that the
             configuration names is read.
         deadline: the end of the job, if there is one: some of the rows are then decoded when they are needed.
+        build: makes a model with fresh weights.
     """
 
     compares_rows: ClassVar[bool] = True
@@ -55,8 +57,16 @@ class TableTask:
     predictions: Predictions
     doubts: list[str]
 
-    def __init__(self, config: FitConfig, table: TableLike | None = None, *, deadline: Deadline | None = None) -> None:
+    def __init__(
+        self,
+        config: FitConfig,
+        table: TableLike | None = None,
+        *,
+        deadline: Deadline | None = None,
+        build: Callable[[InputSpec, ModelConfig], RunModel] = build_model,
+    ) -> None:
         self.config = config
+        self.build = build
         self.deadline = deadline
         self.table = table
 
@@ -81,7 +91,7 @@ class TableTask:
         config, spec = self.data.config, self.data.spec
         model: RunModel
         if self.data.source is None:
-            model = build_model(spec, config.model)
+            model = self.build(spec, config.model)
         else:
             model, lines = start_from(self.data.source, spec, config.model, config.start)
             for line in lines:

@@ -1,0 +1,105 @@
+"""One cell, trained: what its result says."""
+
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from perceiver_pytorch.experiments.cells import Cell
+from perceiver_pytorch.experiments.matching import Builder, num_operations, on_meta
+from perceiver_pytorch.training.run.history import read_history
+from perceiver_pytorch.training.run.job import INTERRUPTED, Trained, run_job
+from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.table.run import TableRun
+from perceiver_pytorch.training.table.settings import FitConfig
+from perceiver_pytorch.training.table.task import TableTask
+
+
+class CellTask(TableTask):
+    """A table's task that tells nobody: rows are not compared, and no report is drawn."""
+
+    compares_rows = False
+
+    def write(self, run: TableRun, trained: Trained, metrics: dict[str, Any]) -> None:
+        """Nothing: the experiment has its own report."""
+
+
+QUIET = Reporter(say=lambda text: None, warn=lambda text: None)
+
+
+def train_cell(cell: Cell, folder: Path, metrics: tuple[str, ...], *, keep: bool = False) -> dict[str, Any]:
+    """Trains a cell from its beginning, whatever a process that was killed has left of it.
+
+    Args:
+        cell: what to train.
+        folder: for its run folder.
+        metrics: the numbers of ``metrics.json`` to report, ``outer.inner`` where they are nested.
+        keep: leave the run folder.
+
+    Returns:
+        JSON values: ``metrics``, ``split`` (which rows they are of), ``parameters``, ``operations`` (of one row's
+        forward pass), ``steps``, ``seconds`` (of training with its validations), ``cpu_seconds`` and ``memory_mb`` (of
+        the process), ``chosen`` (sizes chosen to equal another level), ``history``.
+
+    Raises:
+        ValueError: for a table or a configuration that cannot be used, or a metric that there is not.
+    """
+    began = time.process_time()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    run, builder = TableRun.create(folder), Builder(cell)
+    try:
+        task = CellTask(_on_one_core(cell.config), build=builder)
+        outcome = run_job(task, run, reporter=QUIET)
+        if outcome.stopped == INTERRUPTED:
+            raise KeyboardInterrupt
+        told, spec = outcome.metrics, task.data.spec
+        sizes = task.data.config.model
+        return {
+            "metrics": {name: metric_of(told, name) for name in metrics},
+            "split": told["split"],
+            "parameters": told["parameters"],
+            "operations": num_operations(on_meta(lambda: builder(spec, sizes)), spec),
+            "steps": told["trained"]["steps"],
+            "seconds": told["train_seconds"],
+            "cpu_seconds": round(time.process_time() - began, 3),
+            "memory_mb": peak_memory_mb(),
+            "chosen": builder.chosen,
+            "history": read_history(run.history_file),
+        }
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _on_one_core(config: FitConfig) -> FitConfig:
+    """The configuration without processes that decode beside the cell: there is one cell for each core already."""
+    return replace(config, training=replace(config.training, num_workers=0))
+
+
+def metric_of(metrics: Mapping[str, Any], name: str) -> float:
+    """A number of ``metrics.json``.
+
+    Raises:
+        ValueError: if there is none of this name.
+    """
+    value: Any = metrics
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        there = [key for key, each in metrics.items() if isinstance(each, int | float) and not isinstance(each, bool)]
+        raise ValueError(f"there is no metric {name!r} of this target; there are {', '.join(there)}")
+    return float(value)
+
+
+def peak_memory_mb() -> int | None:
+    """The most memory that this process has had; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(size / (1 << 20 if sys.platform == "darwin" else 1 << 10))
