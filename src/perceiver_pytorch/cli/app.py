@@ -23,7 +23,7 @@ COMMANDS = {
     "config": ("config", "Print every setting with its help and its value, as YAML for `perceiver fit --config`."),
     "experiment": (
         "experiment",
-        "Train every cell of an experiment, which a YAML file describes, and report what the differences say.",
+        "Train every cell of an experiment, keep the results, and report what they say.",
     ),
     "language": (
         "language",
