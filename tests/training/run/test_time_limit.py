@@ -220,8 +220,8 @@ def round_of(clock, limited, step, seconds):
     [
         (1.0, 0.25, 95),  # as fast as it was
         (0.85, 0.25, 95),  # a little faster
-        (0.5, 0.25, 175),  # 20 + (0.95 * 86 - 1) / (0.5 + 1 / 50)
-        (2.0, 0.25, 50),  # 20 + (0.95 * 65 - 1) / (2 + 1 / 50)
+        (0.5, 0.25, 176),  # 40 + (0.95 * 76 - 1) / (0.5 + 1 / 50)
+        (2.0, 0.25, 51),  # 40 + (0.95 * 25 - 1) / (2 + 1 / 50)
         (2.0, None, 95),  # the rate still rises
         (2.0, 0.95, 95),  # training is nearly over
     ],
@@ -232,12 +232,12 @@ def test_a_plan_is_made_anew_where_steps_turn_out_faster_or_slower(clock, second
     begun, first = planned(clock, limited)
     assert (begun, first.steps, first.fallen) == (6, 95, None)
     limited.module.fallen = fallen
-    plan = round_of(clock, limited, 20, seconds)
+    plan = round_of(clock, limited, 40, seconds)
     assert plan.steps == pytest.approx(steps, abs=1)
     if steps == 95:
         assert plan is first
     else:
-        assert (plan.begun, plan.fallen, plan.step_seconds) == (20, fallen, seconds)
+        assert (plan.begun, plan.fallen, plan.step_seconds) == (40, fallen, seconds)
         assert limited.limit.checkpoints.progress.plan is plan
         assert len(limited.said) == 2
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 SHARE = 0.95
 """Of the time that seems to be left. Steps may take longer where others use the machine; but a schedule that is cut
 off shortly before its end costs less than unused time."""
-FASTER, SLOWER = 1.25, 1 / 1.1
+FASTER, SLOWER = 1.5, 1 / 1.15
 """Steps that there is time for, of those that a plan has left, beyond which it is made anew."""
 
 

@@ -17,6 +17,7 @@ from perceiver_pytorch.training.run.reporter import Reporter
 
 _WATCHED = 0.05  # share of the time whose steps are measured before the plan is made
 _FEWEST, _ENOUGH = 3, 50  # steps to know their speed by; the first may take long
+_REVISED = 0.15  # share of the limit whose steps are measured before a plan is made anew
 _SETTLED = 0.9  # share of the fall of the learning rate after which a plan stays
 _FOR_RESULT = 0.15  # share of the time left for measuring, where it can do with less
 
@@ -110,7 +111,7 @@ class TimeLimit(pl.Callback):
         the next checkpoint has it."""
         assert self.deadline is not None
         plan, fallen, (seconds, steps) = module.plan, module.fallen, self._recent
-        if seconds < _WATCHED * self.deadline.limit or not steps:
+        if seconds < _REVISED * self.deadline.limit or not steps:
             return
         self._recent = (0.0, 0)
         left = plan.steps - trainer.global_step
