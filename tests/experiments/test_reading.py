@@ -96,6 +96,15 @@ def test_two_factors_must_not_set_the_same() -> None:
         experiment(text)
 
 
+def test_one_factor_may_name_models() -> None:
+    model = "model: 'perceiver_pytorch.experiments.contestants:gelu'"
+    text = TEXT.replace("- name: whole", f"- {{name: whole, {model}}}").replace(
+        "  - {name: depth,", f"  - {{name: more, levels: [{{name: a, {model}}}]}}\n  - {{name: depth,"
+    )
+    with pytest.raises(ValueError, match="only one factor can name models"):
+        experiment(text)
+
+
 def test_a_file_is_named_where_it_is_wrong(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(TEXT.replace("seeds: 2", "seeds: none"))

@@ -85,6 +85,18 @@ def test_killed_at_any_moment_it_goes_on_without_losing_or_repeating_a_cell(tmp_
     assert all(after[key] == record for key, record in before.items())  # its owner and its seconds, too
 
 
+def test_interrupted_it_leaves_finished_cells_and_nothing_half_done(tmp_path: Path) -> None:
+    write_table(tmp_path)
+    child = start(tmp_path, ONE_FACTOR)
+    wait_for(tmp_path, RUNNING, 1)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(60) != 0
+    states = {record.state for record in open_store(tmp_path / "out").records()}
+    assert states <= {DONE, WAITING}
+    assert WAITING in states
+    assert not [*(tmp_path / "out").glob("runs/*"), *(tmp_path / "out").glob("owners/*")]
+
+
 def test_two_processes_share_the_cells_of_a_folder(tmp_path: Path) -> None:
     write_table(tmp_path)
     child = start(tmp_path, TEXT)

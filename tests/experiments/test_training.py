@@ -15,7 +15,7 @@ def test_a_cell_tells_metrics_costs_and_history_and_leaves_no_folder(tmp_path: P
     left = tmp_path / "run"
     left.mkdir()
     (left / "config.yaml").write_text("of a process that was killed")
-    told = train_cell(cell, left, ("score", "loss"))
+    told = train_cell(cell, left, ("score", "loss", "rmse"))  # a class has no rmse
     assert told["metrics"].keys() == {"score", "loss"}
     assert (told["split"], told["steps"]) == ("test", 2)
     assert min(told[name] for name in ("parameters", "operations", "seconds", "cpu_seconds", "memory_mb")) > 0
@@ -24,6 +24,8 @@ def test_a_cell_tells_metrics_costs_and_history_and_leaves_no_folder(tmp_path: P
     again = train_cell(cell, left, ("score", "loss"), keep=True)
     assert again["metrics"] == told["metrics"]
     assert (left / "model.safetensors").is_file()
+    with pytest.raises(ValueError, match="no metric 'rmse'"):
+        train_cell(cell, left, ("rmse", "score"))
 
 
 def test_metrics_are_found_by_their_names() -> None:

@@ -54,7 +54,8 @@ def curves(experiment: Experiment, records: Sequence[Record], name: str) -> Draw
     def draw(axes: Any) -> None:
         for i, (label, (steps, means, deviations)) in enumerate(lines.items()):
             colour = _LINES[i % len(_LINES)]
-            axes.plot(steps, means, color=colour, label=label, linestyle="-" if i < len(_LINES) else "--")
+            style = {"linestyle": "-" if i < len(_LINES) else "--", "marker": "." if len(steps) == 1 else ""}
+            axes.plot(steps, means, color=colour, label=label, **style)
             axes.fill_between(steps, means - deviations, means + deviations, color=colour, alpha=0.12, linewidth=0)
         axes.set(xlabel="passes over the train rows", ylabel="validation loss")
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -249,12 +249,12 @@ def _chosen(where: str, names: Any, options: tuple[T, ...]) -> tuple[T, ...]:
 
 def _check_owners(experiment: Experiment) -> None:
     """That no two of what a cell is made of set the same setting; a size that is matched may be another factor's."""
+    if sum(any(level.model for level in one.levels) for one in experiment.factors) > 1:
+        raise ValueError("only one factor can name models")
     parts: list[tuple[str, set[Path_]]] = []
     for factor in experiment.factors:
         paths = {path for level in factor.levels for path in level.changes}
         parts.append((f"factor {factor.name!r}", paths))
-        if sum(any(level.model for level in one.levels) for one in experiment.factors) > 1:
-            raise ValueError("only one factor can name models")
     parts += [(f"set {one.name!r}", set(one.changes)) for one in experiment.sets]
     for i, (what, paths) in enumerate(parts[: len(experiment.factors)]):
         for other, others in parts[i + 1 :]:

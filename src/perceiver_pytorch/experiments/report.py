@@ -131,10 +131,7 @@ def _costs(experiment: Experiment, records: Sequence[Record]) -> list[list[str]]
         for level in factor.levels:
             cells = [r for r in records if r.set == one.name and r.levels.get(factor.name) == level.name and r.result]
             if cells:
-                means = [
-                    fmean(filter(lambda v: v is not None, values)) if any(v is not None for v in values) else None
-                    for values in _columns(experiment, cells)
-                ]
+                means = map(_mean, _columns(experiment, cells))
                 rows.append([one.name, level.name, str(len(cells)), *map(_short, means)])
     return rows
 
@@ -142,6 +139,12 @@ def _costs(experiment: Experiment, records: Sequence[Record]) -> list[list[str]]
 def _columns(experiment: Experiment, cells: Sequence[Record]) -> list[list[Any]]:
     metrics = [[metric_of(record, metric.name) for record in cells] for metric in experiment.metrics]
     return [*metrics, *([(record.result or {}).get(name) for record in cells] for name in _COSTS)]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Of those that there are."""
+    there = [value for value in values if value is not None]
+    return fmean(there) if there else None
 
 
 def _difference(one: Finding) -> str:

@@ -158,15 +158,16 @@ class Runner:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _stop(self) -> None:
-        """Ends what still runs."""
+        """Ends what still runs, and removes what it leaves."""
         for child in self.running:
             child.terminate()
         deadline = time.monotonic() + _PATIENCE
-        for child in self.running:
+        for child, order in self.running.items():
             child.join(max(0.0, deadline - time.monotonic()))
             if child.exitcode is None:
                 child.kill()
                 child.join()
+            shutil.rmtree(order.run, ignore_errors=True)
         self.running.clear()
 
 

@@ -4,6 +4,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ def train_cell(cell: Cell, folder: Path, metrics: tuple[str, ...], *, keep: bool
     Args:
         cell: what to train.
         folder: for its run folder.
-        metrics: the numbers of ``metrics.json`` to report, ``outer.inner`` where they are nested.
+        metrics: the numbers of ``metrics.json`` to report, ``outer.inner`` where they are nested. Targets that have the
+            first one may lack others.
         keep: leave the run folder.
 
     Returns:
@@ -45,7 +47,7 @@ def train_cell(cell: Cell, folder: Path, metrics: tuple[str, ...], *, keep: bool
         the process), ``chosen`` (sizes chosen to equal another level), ``history``.
 
     Raises:
-        ValueError: for a table or a configuration that cannot be used, or a metric that there is not.
+        ValueError: for a table or a configuration that cannot be used, or if there is no such first metric.
     """
     began = time.process_time()
     shutil.rmtree(folder, ignore_errors=True)
@@ -59,7 +61,7 @@ def train_cell(cell: Cell, folder: Path, metrics: tuple[str, ...], *, keep: bool
         told, spec = outcome.metrics, task.data.spec
         sizes = task.data.config.model
         return {
-            "metrics": {name: metric_of(told, name) for name in metrics},
+            "metrics": _metrics(told, metrics),
             "split": told["split"],
             "parameters": told["parameters"],
             "operations": num_operations(on_meta(lambda: builder(spec, sizes)), spec),
@@ -78,6 +80,15 @@ def train_cell(cell: Cell, folder: Path, metrics: tuple[str, ...], *, keep: bool
 def _on_one_core(config: FitConfig) -> FitConfig:
     """The configuration without processes that decode beside the cell: there is one cell for each core already."""
     return replace(config, training=replace(config.training, num_workers=0))
+
+
+def _metrics(told: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, float]:
+    """The first, and those of the others that there are."""
+    found = {names[0]: metric_of(told, names[0])}
+    for name in names[1:]:
+        with suppress(ValueError):
+            found[name] = metric_of(told, name)
+    return found
 
 
 def metric_of(metrics: Mapping[str, Any], name: str) -> float:
