@@ -41,7 +41,7 @@ def product(
     metrics = json.loads((place / "metrics.json").read_text())
     found = {name: metrics.get(name) for name in ("accuracy", "balanced_accuracy", "auroc", "r2", "mape")}
     history = pd.read_csv(place / "history.csv")
-    best = history[f"val_{metrics['score_name']}"].max()
+    best = float(history[f"val_{metrics['score_name']}"].max())
     alone = {name: scores.get("alone") for name, scores in metrics["modalities"].items()}
     return {
         "score": found[{"auc": "auroc"}.get(data.measure, data.measure)],
@@ -88,6 +88,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "stems": ("data.image_stem=none", "data.audio_stem=none", "data.video_stem=none", "data.series_stem=none"),
     "log-mel": ("data.audio_features=raw",),
     "words": ("data.text_units=bytes",),
+    "decay of words": ("training.word_decay=null",),
     "augmentation": ("augment.enabled=false",),
     "sizes by the table": ("model.depth=2", "model.num_latents=16", "model.num_latent_blocks_per_layer=2"),
 }
