@@ -14,11 +14,12 @@ def kinds_of(table, **overrides):
 def test_films_whose_sound_is_not_read_are_found(tmp_path):
     mute, loud = video(shades(4)), video(shades(4), sound=np.zeros(4000))
     (tmp_path / "loud.mp4").write_bytes(loud)
+    (tmp_path / "mute.mp4").write_bytes(mute)
     table = table_of(
         tmp_path,
         mute=[mute] * 6,
         loud=[None, mute, b"no film", loud, None, None],
-        path=["nowhere.mp4", "loud.mp4"] * 3,
+        path=["mute.mp4", "loud.mp4"] * 3,
         asked=[loud] * 6,
     )
     kinds = kinds_of(table, loud="video", asked="video+audio")

@@ -8,6 +8,7 @@ import pytest
 from data_helpers import declared, fitted, shades, table_of, video
 from perceiver_pytorch._settings import Settings
 from perceiver_pytorch.data import SpecOptions, Where
+from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.kinds.video_audio import VideoAudioKind
 
 WHERE = Where("here.csv", Path("/nowhere"), 17)
@@ -38,4 +39,20 @@ def test_sound_tracks_are_a_modality_of_their_own_on_the_same_clock(tmp_path):
 
 def test_what_the_kind_declares():
     assert declared(VideoAudioKind()) == ("video+audio", None, Settings, Settings, False, False)
-    assert not VideoAudioKind().recognises(None)
+
+
+def test_films_are_read_with_their_sound_where_they_have_some(tmp_path):
+    loud, silent = video(shades(3), 10, sound=np.zeros(3000)), video(shades(3), 10)
+    (tmp_path / "loud.mp4").write_bytes(loud)
+    cases = {
+        "loud": ([loud, None, None, loud], True),
+        "paths": (["loud.mp4", "nowhere.mp4"] * 2, True),
+        "silent": ([silent] * 4, False),
+        "both": ([silent, loud] * 2, False),
+        "outside": (["../loud.mp4"] * 4, False),
+        "no_films": (["a.mp3"] * 4, False),
+    }
+    table = table_of(tmp_path, **{name: cells for name, (cells, _) in cases.items()})
+    assert {name: VideoAudioKind().recognises(Column(table, name)) for name in cases} == {
+        name: expected for name, (_, expected) in cases.items()
+    }

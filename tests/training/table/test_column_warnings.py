@@ -97,7 +97,7 @@ def test_the_index_of_a_data_frame_is_said_to_be_none_of_the_inputs(tmp_path):
 
 def test_sound_of_films_that_is_not_read_is_said(tmp_path):
     film = video(shades(4), sound=np.zeros(4000))
-    table = table_of(tmp_path, film=[film] * 20, y=["yes", "no"] * 10)
+    table = table_of(tmp_path, film=[film, video(shades(4))] * 10, y=["yes", "no"] * 10)
     (line,) = told(table)
     assert "--column film=video+audio reads it" in line
     assert told(table, columns={"film": "video"}) == []

@@ -222,7 +222,8 @@ def test_training_learns_what_a_picture_shows(table, tmp_path):
 
 def test_films_with_sound_that_is_not_read_are_told_of_once(tmp_path):
     data = video(shades(4), sound=np.zeros(4000))
-    rows = pyarrow.table({"film": [data, None] * 8, "label": ["a", "b"] * 8})
+    mute = video(shades(4))
+    rows = pyarrow.table({"film": [data, mute] * 8, "label": ["a", "b"] * 8})
     pyarrow.parquet.write_table(rows, tmp_path / "films.parquet")
     config = tiny_config(tmp_path / "films.parquet", epochs=1)
     told = {}

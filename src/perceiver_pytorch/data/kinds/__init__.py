@@ -23,8 +23,8 @@ from perceiver_pytorch.data.kinds.video_audio import VideoAudioKind
 BUILT_IN: tuple[Kind, ...] = (
     ImageKind(),
     AudioKind(),
-    VideoKind(),
     VideoAudioKind(),
+    VideoKind(),
     TextKind(),
     SeriesKind(),
     PointsKind(),
