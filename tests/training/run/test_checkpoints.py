@@ -31,6 +31,7 @@ class Trainer(SimpleNamespace):
 
     def __init__(self, callback, scores, losses=()):
         super().__init__(callback_metrics={}, max_epochs=len(scores), should_stop=False, global_step=0)
+        self.early_stopping_callback = SimpleNamespace(wait_count=0)
         self.callback, self.scores, self.losses = callback, scores, losses
 
     def save_checkpoint(self, path):
@@ -44,8 +45,15 @@ class Trainer(SimpleNamespace):
             self.global_step += 10
             loss = self.losses[epoch] if self.losses else math.nan
             self.callback_metrics = {"score": torch.tensor(score), "val_loss": torch.tensor(loss)}
+            self.early_stopping_callback.wait_count += 1
             self.callback.on_train_epoch_end(self, None)
             yield Progress.of(read_checkpoint(self.callback.last)), Progress.of(read_checkpoint(self.callback.best))
+
+
+def test_patience_begins_anew_where_the_loss_falls_at_an_equal_score(tmp_path):
+    callback = Checkpoints(tmp_path / "last.ckpt", tmp_path / "best.ckpt", Every(), "score", "max", ties_by_loss=True)
+    trainer = Trainer(callback, [0.7, 0.7, 0.7, 0.6], [0.5, 0.4, 0.4, 0.3])
+    assert [trainer.early_stopping_callback.wait_count for _ in trainer.run()] == [0, 0, 1, 2]
 
 
 @pytest.mark.parametrize(("mode", "best"), [("max", [1, 2, 2, 2]), ("min", [1, 1, 3, 3])])

@@ -147,6 +147,8 @@ class Checkpoints(Checkpoint):
         self.progress = replace(self.progress, epoch=epoch, complete=complete)
         if better:
             self.progress = replace(self.progress, best_epoch=epoch, best_score=score, best_loss=loss)
+            if (early := trainer.early_stopping_callback) is not None:  # it knows the score alone, not the loss
+                early.wait_count = 0
         self.save(trainer)
         if better:
             copy_whole(self.last, self.best)
