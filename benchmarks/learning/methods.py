@@ -83,7 +83,7 @@ BASELINES: dict[str, tuple[bool, Callable[[bool, int], Any]]] = {
 PARTS: dict[str, tuple[str, ...]] = {
     "averaged weights": ("training.average=0",),
     "heads": ("training.head_weight=0",),
-    "joint head": ("training.joint_head=false",),
+    "joint head": ("training.joint_weight=0",),
     "modality dropout": ("training.modality_dropout=0",),
     "stems": ("data.image_stem=none", "data.audio_stem=none", "data.video_stem=none", "data.series_stem=none"),
     "log-mel": ("data.audio_features=raw",),
