@@ -145,6 +145,18 @@ def test_an_error_of_a_thread_is_raised():
 
 
 @pytest.mark.usefixtures("threads")
+def test_rows_that_reach_no_parameter_have_no_gradient():
+    model, x = nn.Linear(1, 1, bias=False), torch.ones(12, 1)
+    (out,) = by_rows(lambda rows: (model(x[rows]) if rows.start == 0 else x[rows],), 12, MANY, model)
+    out.sum().backward()
+    assert float(model.weight.grad) == 4  # of the first four rows
+    model.zero_grad()
+    (out,) = by_rows(lambda rows: (x[rows],), 12, MANY, model)
+    (out.sum() + 0 * x.sum()).backward()
+    assert model.weight.grad is None
+
+
+@pytest.mark.usefixtures("threads")
 def test_rows_stay_together_where_the_model_reads_the_whole_batch():
     def parts(model):
         found = []

@@ -81,6 +81,8 @@ class _Apart(torch.autograd.Function):
         def back(number: int) -> Sequence[Tensor | None]:
             pairs = zip(found[number], gradients, strict=True)
             used = [(output, given[ctx.parts[number]]) for output, given in pairs if output.requires_grad]
+            if not used:  # these rows reach no parameter that is trained
+                return [None] * len(ctx.parameters)
             outputs, given = zip(*used, strict=True)
             return torch.autograd.grad(outputs, ctx.parameters, given, allow_unused=True)
 
