@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from benchmarks.learning.methods import BASELINES, METHODS, WITHOUT, available, cell
+from benchmarks.learning.methods import BASELINES, METHODS, WITHOUT, available, cell, concerns
 from benchmarks.learning.perceivers import PERCEIVERS
 from benchmarks.learning.sets import SETS
 from benchmarks.machine import describe
@@ -32,7 +32,7 @@ def wanted(options: argparse.Namespace) -> Iterable[tuple[Any, ...]]:
                 repeats = seed and method in ("majority", "linear")
                 if method in PERCEIVERS and (len(kinds := {*SETS[name].kinds.values()}) < 2 or "image" not in kinds):
                     continue
-                if repeats or not available(method):
+                if repeats or not available(method) or not concerns(method, SETS[name]):
                     continue
                 if (name, method, seed, options.limit) not in done:
                     yield name, method, seed, options.limit, options.folder, options.work
@@ -116,7 +116,7 @@ def main() -> None:
     )
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=["product", *BASELINES, *PERCEIVERS])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--limit", default="10m", help="time limit of a run of the product")
+    parser.add_argument("--limit", default="10m", help="time limit of a run of the product, or its steps: 400steps")
     parser.add_argument("--work", type=Path, default=Path("learning"), help="folder for runs and tables")
     parser.add_argument("--results", type=Path, default=None, help="file of results; default: in the folder of work")
     parser.add_argument("--print", action="store_true", help="print the table of what there is, and run nothing")

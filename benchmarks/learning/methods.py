@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,9 @@ def product(
     """``perceiver fit`` with default settings, but for ``settings``: its scores of the test rows, and the best one of
     the validation rows, by which defaults are chosen."""
     command = [sys.executable, "-c", MAIN, "fit", str(table), "--target", data.target, "--seed", str(seed)]
-    command += ["--time-limit", limit, "--run", str(place)]
+    steps = limit.removesuffix("steps")
+    command += ["--time-limit", limit] if steps == limit else ["--steps", steps]
+    command += ["--run", str(place)]
     command += [f"--set={setting}" for setting in settings]
     command += [part for name in data.leaks for part in ("--column", f"{name}=ignore")]
     done = subprocess.run(["/usr/bin/env", f"PYTHONPATH={ROOT / 'src'}", *command], capture_output=True, text=True)
@@ -80,19 +82,36 @@ BASELINES: dict[str, tuple[bool, Callable[[bool, int], Any]]] = {
     "catboost": (True, catboost),
 }
 """{name: (whether it reads dense features, what makes it)}"""
-PARTS: dict[str, tuple[str, ...]] = {
-    "averaged weights": ("training.average=0",),
-    "heads": ("training.head_weight=0",),
-    "joint head": ("training.joint_weight=0",),
-    "modality dropout": ("training.modality_dropout=0",),
-    "stems": ("data.image_stem=none", "data.audio_stem=none", "data.video_stem=none", "data.series_stem=none"),
-    "log-mel": ("data.audio_features=raw",),
-    "words": ("data.text_units=bytes",),
-    "decay of words": ("training.word_decay=null",),
-    "augmentation": ("augment.enabled=false",),
-    "sizes by the table": ("model.depth=2", "model.num_latents=16", "model.num_latent_blocks_per_layer=2"),
+
+
+class Part(NamedTuple):
+    """What is done by default, the settings that switch it off, and the data sets that it concerns: those with a column
+    of one of ``kinds`` (none: any), and with several kinds of columns where it needs ``several``."""
+
+    settings: tuple[str, ...]
+    kinds: tuple[str, ...] = ()
+    several: bool = False
+
+    def concerns(self, data: DataSet) -> bool:
+        found = set(data.kinds.values())
+        return (not self.kinds or bool(found & {*self.kinds})) and not (self.several and len(found) < 2)
+
+
+PARTS: dict[str, Part] = {
+    "averaged weights": Part(("training.average=0",)),
+    "heads": Part(("training.head_weight=0",)),
+    "joint head": Part(("training.joint_weight=0",), ("number", "category"), several=True),
+    "modality dropout": Part(("training.modality_dropout=0",), several=True),
+    "stems": Part(
+        ("data.image_stem=none", "data.audio_stem=none", "data.video_stem=none", "data.series_stem=none"),
+        ("image", "audio", "video", "series"),
+    ),
+    "log-mel": Part(("data.audio_features=raw",), ("audio",)),
+    "words": Part(("data.text_units=bytes",), ("text",)),
+    "decay of words": Part(("training.word_decay=null",), ("text",)),
+    "augmentation": Part(("augment.enabled=false",)),
+    "sizes by the table": Part(("model.depth=2", "model.num_latents=16", "model.num_latent_blocks_per_layer=2")),
 }
-"""{part of what is done by default: the settings that switch it off}"""
 WITHOUT = "without "
 METHODS = ("product", *BASELINES, *PERCEIVERS, *(f"{WITHOUT}{part}" for part in PARTS))
 
@@ -100,6 +119,11 @@ METHODS = ("product", *BASELINES, *PERCEIVERS, *(f"{WITHOUT}{part}" for part in 
 def available(method: str) -> bool:
     """Whether a method's library is installed."""
     return method not in ("lightgbm", "catboost") or find_spec(method) is not None
+
+
+def concerns(method: str, data: DataSet) -> bool:
+    """Whether a method differs from the product on a data set."""
+    return not method.startswith(WITHOUT) or PARTS[method.removeprefix(WITHOUT)].concerns(data)
 
 
 def baseline(method: str, data: DataSet, table: Path, seed: int) -> dict[str, Any]:
@@ -136,7 +160,8 @@ def cell(name: str, method: str, seed: int, limit: str, folder: Path, work: Path
     place = work / "runs" / f"{name}_{method.replace(' ', '_')}_{seed}_{limit}"
     try:
         if method == "product" or method.startswith(WITHOUT):
-            found = product(data, table, seed, limit, place, PARTS.get(method.removeprefix(WITHOUT), ()))
+            without = PARTS.get(method.removeprefix(WITHOUT))
+            found = product(data, table, seed, limit, place, without.settings if without else ())
         elif method in PERCEIVERS:
             found = perceiver(method, data, table, seed, durations.seconds(limit))
         else:
