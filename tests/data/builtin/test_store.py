@@ -93,7 +93,7 @@ def test_a_failed_build_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_unknown_sets_are_named():
-    assert builtin_names() == ["digits", "easy-vqa"]
+    assert builtin_names() == ["digits", "easy-vqa", "shapes"]
     with pytest.raises(DataError, match="did you mean 'easy-vqa'"):
         builtin_table("easy_vqa")
 

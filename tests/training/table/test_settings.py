@@ -10,6 +10,7 @@ from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.training.language.settings import LanguageTraining
 from perceiver_pytorch.training.run.settings import TrainingSettings
 from perceiver_pytorch.training.table.settings import (
+    BUILTIN,
     PRESETS,
     FitConfig,
     StartConfig,
@@ -168,7 +169,7 @@ def test_what_is_not_given():
     whole = FitConfig()
     assert (whole.augment.enabled, whole.augment.mixup) == (True, 0.0)
     assert dataclasses.asdict(whole.start) == {"checkpoint": "", "freeze": [], "lora": 0}
-    assert [preset("tiny", table).data.target for table in ("digits", "easy-vqa", "mine.csv")] == ["answer"] * 2 + [""]
+    assert [preset("tiny", table).data.target for table in (*BUILTIN, "mine.csv")] == ["answer"] * 3 + [""]
     with pytest.raises(ValueError, match="preset must be one of 'auto', 'tiny', 'small', 'base'; got 'huge'"):
         preset("huge")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from perceiver_pytorch._checks import did_you_mean
 from perceiver_pytorch.data.builtin.digits import digits_table
 from perceiver_pytorch.data.builtin.easy_vqa import easy_vqa_table
+from perceiver_pytorch.data.builtin.shapes import shapes_table
 from perceiver_pytorch.data.errors import DataError, need
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _SETS: "dict[str, tuple[int, Callable[[], pyarrow.Table]]]" = {
     "digits": (1, digits_table),
     "easy-vqa": (1, easy_vqa_table),
+    "shapes": (1, shapes_table),
 }
 _DICTIONARY_BYTES = 1 << 27  # Parquet gives up sharing equal cells beyond this; easy-vqa's images need some megabytes
 

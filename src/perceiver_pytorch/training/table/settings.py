@@ -15,9 +15,13 @@ from perceiver_pytorch.training.run.settings import TrainingSettings
 BUILTIN: dict[str, dict[str, Any]] = {
     "digits": {"data": {"target": "answer"}, "training": {"modality_dropout": 0.1}},
     "easy-vqa": {"data": {"target": "answer"}, "training": {"modality_dropout": 0.1}},
+    "shapes": {
+        "data": {"target": "answer", "columns": {"question_kind": "ignore"}},
+        "training": {"modality_dropout": 0.1},
+    },
 }
-"""What a built-in table needs besides a preset: its target. Their answers need all modalities of a row, so that hiding
-many teaches little."""
+"""What a built-in table needs besides a preset: its target, and what the model is not to read. Their answers need all
+modalities of a row, so that hiding many teaches little."""
 
 NO_ROW_IS_SKIPPED = "data.on_error=raise"  # else some settings say which rows are found to be bad, and when
 
