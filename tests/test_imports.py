@@ -172,3 +172,31 @@ def test_predicting_imports_neither_what_trains_nor_what_measures() -> None:
     loaded = modules_after("import perceiver_pytorch.training.table.evaluation, perceiver_pytorch.report.page")
     heavy = {"lightning", "pytorch_lightning", "torchmetrics", "tensorboard", "matplotlib", "jinja2", "pyarrow"}
     assert loaded & heavy == set()
+
+
+WITHOUT_TORCH = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in %r:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Refuse())
+"""
+
+
+def test_tables_are_read_and_predictions_written_without_torch() -> None:
+    refused = ("torch", "jaxtyping", "safetensors", "huggingface_hub", "lightning", "torchmetrics", "yaml")
+    modules_after(
+        WITHOUT_TORCH % (refused,)
+        + """
+from perceiver_pytorch.data import InputSpec, NumbersSpec, NumberTarget, Table, TableDataset, load_table
+from perceiver_pytorch.data.kinds import kinds
+from perceiver_pytorch.data.prediction_columns import prediction_columns
+from perceiver_pytorch.data.stacking import stack
+from perceiver_pytorch.data.targets import target_types
+from perceiver_pytorch.tables import Predictor
+kinds(), target_types()
+"""
+    )

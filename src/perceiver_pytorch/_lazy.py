@@ -34,8 +34,10 @@ class _Module:
 
 if TYPE_CHECKING:
     import numpy
+    import torch
 else:
-    numpy = _Module("numpy")  # for modules that say what the options are; annotations of theirs with it are quoted
+    # For modules that say what the options are, or read data without PyTorch; annotations of theirs are quoted.
+    numpy, torch = _Module("numpy"), _Module("torch")
 
 
 def lazily(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

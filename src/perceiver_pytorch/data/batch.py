@@ -1,6 +1,6 @@
-"""Samples to batches: one tensor per modality, and masks only where something is missing."""
+"""Batches of samples as tensors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,25 +8,13 @@ import torch
 from torch import Tensor
 
 from perceiver_pytorch.data.dataset import Sample
-from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.input_spec import InputSpec
-from perceiver_pytorch.data.kinds.base import Encoded, ModalitySpec
+from perceiver_pytorch.data.stacking import stack
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A batch of samples.
-
-    Attributes:
-        inputs: {modality: (batch, *axes, channels)}, uint8 for images, float32 for sounds and numbers; for text and
-            categories int64 ids (batch, length) or (batch, columns). Every modality is there; missing cells are zeros.
-        masks: {modality: bool (batch, *axes)}, True where a token is real, for modalities where some are not.
-        targets: {target: int64 (batch,) classes, -1 where unknown; float32 (batch, labels) of 0 and 1 or (batch,)
-            standardised numbers, NaN where unknown}.
-        rows: int64 (batch,), row numbers in the table; stays on the CPU.
-        coordinates: {modality: per axis None, or where the tokens are}, float32 (length,) for the whole batch, (batch,
-            length), or (batch, length, count), for modalities that are not equally spaced from -1 to 1 in this batch.
-    """
+    """A batch of samples: what `perceiver_pytorch.data.stacking.Stacked` has, as tensors. ``rows`` stays on the CPU."""
 
     inputs: dict[str, Tensor]
     masks: dict[str, Tensor]
@@ -67,66 +55,19 @@ class Batch:
 
 
 def collate(samples: Sequence[Sample], spec: InputSpec) -> Batch:
-    """Stack samples; each modality is as long as its longest sample, and masked where a sample is shorter or lacks it.
-
-    Tokens keep their places when a batch is shorter than the modality: a row's result does not depend on its batch.
+    """A batch of samples, see `stack`.
 
     Raises:
         DataError: there is no sample.
     """
-    if not samples:
-        raise DataError("a batch needs one sample at least, got none")
-    batch = Batch({}, {}, {}, torch.tensor([sample.row for sample in samples], dtype=torch.int64))
-    for modality in spec.modalities:
-        name = modality.name
-        encoded = [sample.inputs[name] for sample in samples]
-        lengths = _lengths(encoded, modality)
-        values, mask = _padded(encoded, modality, lengths)
-        batch.inputs[name] = torch.from_numpy(values)
-        if not mask.all():
-            batch.masks[name] = torch.from_numpy(mask)
-        coordinates = tuple(_places(encoded, modality, axis, length) for axis, length in enumerate(lengths))
-        if any(axis is not None for axis in coordinates):
-            batch.coordinates[name] = coordinates
-    for target in spec.targets:
-        values = np.stack([sample.targets[target.name] for sample in samples])
-        batch.targets[target.name] = torch.from_numpy(values.astype(target.dtype))
-    return batch
+    arrays = stack(samples, spec)
+    coordinates = {
+        name: tuple(None if axis is None else torch.from_numpy(axis) for axis in axes)
+        for name, axes in arrays.coordinates.items()
+    }
+    inputs, masks, targets = _tensors(arrays.inputs), _tensors(arrays.masks), _tensors(arrays.targets)
+    return Batch(inputs, masks, targets, torch.from_numpy(arrays.rows), coordinates)
 
 
-def _lengths(encoded: Sequence[Encoded | None], modality: ModalitySpec) -> tuple[int, ...]:
-    """Length of each axis in the batch; 1 where no sample has the modality."""
-    shapes = [sample.values.shape for sample in encoded if sample is not None]
-    return tuple(max((shape[axis] for shape in shapes), default=1) for axis in range(len(modality.axes)))
-
-
-def _padded(
-    encoded: Sequence[Encoded | None], modality: ModalitySpec, lengths: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The values of all samples, and where they are real."""
-    values = np.zeros((len(encoded), *lengths, *modality.shape[len(lengths) :]), dtype=modality.dtype)
-    mask = np.zeros((len(encoded), *lengths), dtype=bool)
-    for i, sample in enumerate(encoded):
-        if sample is not None:
-            region = tuple(slice(length) for length in sample.values.shape[: len(lengths)])
-            values[i][region] = sample.values
-            mask[i][region] = True if sample.mask is None else sample.mask
-    return values, mask
-
-
-def _places(encoded: Sequence[Encoded | None], modality: ModalitySpec, axis: int, length: int) -> Tensor | None:
-    """Where the tokens of an axis are; None where they are equally spaced from -1 to 1."""
-    count = modality.own_coordinates[axis]
-    if not count:
-        grid, whole = modality.grid(axis), modality.axes[axis]
-        if grid is None:
-            return None if length == whole else torch.linspace(-1.0, 1.0, whole)[:length]
-        return torch.from_numpy(grid[:length])
-    places = np.zeros((len(encoded), length, count), dtype=np.float32)
-    for i, sample in enumerate(encoded):
-        if sample is not None:
-            assert sample.coordinates is not None
-            own = sample.coordinates[axis]
-            assert own is not None
-            places[i, : len(own)] = own.reshape(len(own), count)
-    return torch.from_numpy(places.squeeze(-1) if count == 1 else places)
+def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}

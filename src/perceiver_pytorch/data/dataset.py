@@ -1,4 +1,4 @@
-"""The rows of a table as a PyTorch data set of encoded samples."""
+"""The rows of a table as a data set of encoded samples; PyTorch takes it for one of its own."""
 
 import copy
 import time
@@ -9,9 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-from torch.utils.data import Dataset
 
-from perceiver_pytorch._memory import usable_cores
 from perceiver_pytorch._processes import DecodingMemoryError
 from perceiver_pytorch.data.cell_memory import CELL_BYTES
 from perceiver_pytorch.data.cells import Where, cell_key, of_the_cell, reason_of
@@ -22,7 +20,7 @@ from perceiver_pytorch.data.losses import EMPTY, Change, Losses
 from perceiver_pytorch.data.table import TableLike
 from perceiver_pytorch.data.targets import Target
 from perceiver_pytorch.data.values import is_missing
-from perceiver_pytorch.data.workers import MAX_WORKERS, in_workers
+from perceiver_pytorch.data.workers import in_workers, usual_workers
 
 _REPORT_EVERY = 0.2  # seconds between two calls of a progress function
 _MEASURED = 16  # rows decoded to tell how much memory all would take
@@ -84,7 +82,7 @@ class UsualRow:
     seconds: float
 
 
-class TableDataset(Dataset[Sample]):
+class TableDataset:
     """Encodes rows of a table as an `InputSpec` says; `prepare` does it once and keeps the samples.
 
     Where `prepare` is not called, rows are decoded when they are asked for, and the first ones are kept.
@@ -241,7 +239,7 @@ class TableDataset(Dataset[Sample]):
 
     def _preparing_workers(self) -> int:
         """Processes that are worth starting to decode all rows."""
-        workers = min(MAX_WORKERS, usable_cores()) if self.workers is None else self.workers
+        workers = usual_workers() if self.workers is None else self.workers
         if workers < (2 if self.workers is None else 1) or len(self) <= _MEASURED:
             return 0
         return workers if len(self) * self._usual_row.seconds > _WORTH_WORKERS else 0

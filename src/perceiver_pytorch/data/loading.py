@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from perceiver_pytorch._memory import usable_cores
 from perceiver_pytorch.data.batch import Batch, collate
 from perceiver_pytorch.data.dataset import BadRow, TableDataset
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.media import decoding
-from perceiver_pytorch.data.workers import MAX_WORKERS, as_it_is, begin
+from perceiver_pytorch.data.workers import as_it_is, begin, usual_workers
 
 _SEARCHED = 1000  # rows tried where a whole batch is bad
 
@@ -144,7 +143,7 @@ def _workers(dataset: TableDataset) -> int:
     """What was asked for; else none where all rows are kept decoded, and one per core where not."""
     if dataset.workers is not None:
         return dataset.workers
-    return 0 if dataset.prepared else min(MAX_WORKERS, usable_cores())
+    return 0 if dataset.prepared else usual_workers()
 
 
 def _start_worker(worker: int) -> None:

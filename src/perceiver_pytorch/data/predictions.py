@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from perceiver_pytorch.data.prediction_columns import prediction_columns
 from perceiver_pytorch.data.targets import Target
 
 
@@ -54,20 +55,6 @@ class Predictions:
         return found
 
     def columns(self) -> dict[str, Any]:
-        """{column of a file of predictions: its cells}: ``row`` (number in the table, from 0) and each target's.
-
-        With several targets ``TARGET_`` stands before the names of their columns.
-        """
-        columns: dict[str, Any] = {"row": self.rows.numpy()}
-        for target in self.targets:
-            prefix = f"{target.name}_" if len(self.targets) > 1 else ""
-            for name, values in target.columns(self.values(target)).items():
-                columns[_free_name(prefix + name, columns)] = values
-        return columns
-
-
-def _free_name(name: str, taken: dict[str, Any]) -> str:
-    """``name``, or with underscores behind it where another target's columns have it already."""
-    while name in taken:
-        name += "_"
-    return name
+        """`prediction_columns` of the rows."""
+        values = {target.name: self.values(target).numpy() for target in self.targets}
+        return prediction_columns(self.rows.numpy(), self.targets, values)

@@ -3,20 +3,30 @@
 import multiprocessing
 import signal
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, TypeVar
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
 
+from perceiver_pytorch._memory import usable_cores
 from perceiver_pytorch._processes import end_with_parent
 from perceiver_pytorch.data.media import decoding
 
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
 MAX_WORKERS = 8  # where nobody says how many
+
+
+def usual_workers() -> int:
+    """Processes that decode where nobody says how many: one a core; none without PyTorch, whose they are."""
+    return 0 if find_spec("torch") is None else min(MAX_WORKERS, usable_cores())
+
 
 T = TypeVar("T")
 
 
-class _Portions(Dataset[Any]):
+class _Portions:
     def __init__(self, decode: Callable[[np.ndarray], Any], portions: Sequence[np.ndarray]) -> None:
         self.decode = decode
         self.portions = portions
@@ -32,9 +42,11 @@ def in_workers(
     decode: Callable[[np.ndarray], T], portions: Sequence[np.ndarray], workers: int
 ) -> Generator[T, None, None]:
     """What `decode` makes of each portion of rows, in order; each of the processes is up to two portions ahead."""
+    from torch.utils.data import DataLoader  # rows are decoded without PyTorch, too, in one process
+
     decoding.close()  # each has its own from now on
     yield from DataLoader(
-        _Portions(decode, portions),
+        cast("Dataset[Any]", _Portions(decode, portions)),  # it has what PyTorch asks of one
         batch_size=None,
         num_workers=workers,
         collate_fn=as_it_is,

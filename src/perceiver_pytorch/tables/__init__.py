@@ -12,12 +12,18 @@ from perceiver_pytorch._lazy import lazily
 
 if TYPE_CHECKING:
     from perceiver_pytorch.tables.estimators import PerceiverClassifier, PerceiverRegressor
+    from perceiver_pytorch.tables.predictor import Predictor
     from perceiver_pytorch.tables.run import Run
     from perceiver_pytorch.tables.training import fit
 
-__all__ = ["PerceiverClassifier", "PerceiverRegressor", "Run", "fit"]
+__all__ = ["PerceiverClassifier", "PerceiverRegressor", "Predictor", "Run", "fit"]
 
 __getattr__, __dir__ = lazily(
     __name__,
-    {"estimators": "PerceiverClassifier PerceiverRegressor", "run": "Run", "training": "fit"},
+    {
+        "estimators": "PerceiverClassifier PerceiverRegressor",
+        "predictor": "Predictor",
+        "run": "Run",
+        "training": "fit",
+    },
 )

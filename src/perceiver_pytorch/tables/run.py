@@ -1,7 +1,6 @@
 """A trained run, as Python and the commands use it."""
 
 import os
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,30 +10,22 @@ from perceiver_pytorch._files import write_json
 from perceiver_pytorch._saved_files import fitting
 from perceiver_pytorch.data import InputSpec, TableDataset
 from perceiver_pytorch.data.targets.scores import metric_lines
-from perceiver_pytorch.tables.rows import ChosenRows, Reading, warn_about_rows
+from perceiver_pytorch.tables.predictor import QUIET, Predictor, Progress, lost_of_rows
+from perceiver_pytorch.tables.rows import Reading, warn_about_rows
 from perceiver_pytorch.training.run.accelerator import on_accelerator
 from perceiver_pytorch.training.run.evidence import hardly_trained
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table import evaluation
 from perceiver_pytorch.training.table.coverage import absence_warnings
-from perceiver_pytorch.training.table.prediction_table import check_output, predictions_table, write_table
 from perceiver_pytorch.training.table.run import TableRun
-from perceiver_pytorch.training.table.settings import FitConfig
+from perceiver_pytorch.training.table.settings import DataConfig, FitConfig
 
 if TYPE_CHECKING:
     from perceiver_pytorch.training.start.published import RunModel
 
 
-def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=2)
-
-
-QUIET = Reporter(say=lambda text: None, warn=_warn)
-"""Says nothing; warnings are Python's."""
-
-
 @dataclass(frozen=True)
-class Run:
+class Run(Predictor):
     """A trained model, with what was learned about its table.
 
     Attributes:
@@ -64,6 +55,10 @@ class Run:
     def config(self) -> FitConfig:
         """The settings that the run was trained with."""
         return self.folder.config()
+
+    @property
+    def data(self) -> DataConfig:
+        return self.config.data
 
     @cached_property
     def spec(self) -> InputSpec:
@@ -163,7 +158,7 @@ class Run:
         for text in [*doubts, *absence_warnings(predictions)]:
             keeping.warn(text)
         source = chosen.table.source
-        result |= {"table": source, "split": chosen.split, **_lost(dataset, chosen.split, warnings)}
+        result |= {"table": source, "split": chosen.split, **lost_of_rows(dataset, chosen.split, warnings)}
         reporter.say(f"{len(predictions.rows):,} rows of {source} ({chosen.split})")
         for line in metric_lines(self.spec.targets, result):
             reporter.say(line)
@@ -173,82 +168,9 @@ class Run:
             reporter.say(f"written: {output}")
         return result
 
-    def predict(
-        self,
-        table: Any,
-        *,
-        split: str = "all",
-        output: str | os.PathLike[str] | None = None,
-        summary: str | os.PathLike[str] | None = None,
-        on_error: str | None = None,
-        allow_outside: bool = False,
-        encoding: str | None = None,
-        skip_lines: int | None = None,
-        header: bool | None = None,
-        quoting: str | None = None,
-        table_mb: int | None = None,
-        cell_mb: int | None = None,
-        workers: int | None = None,
-        root: str | Path | None = None,
-        reporter: Reporter = QUIET,
-    ) -> Any:
-        """Predicts the targets of a table, which need not have them; cells may be empty.
+    def load(self) -> None:
+        """Reads the weights, so that they are there when the first row comes."""
+        _ = self.model
 
-        Args:
-            table: of any form that `fit` takes.
-            split: rows to predict: train, val, test or all.
-            output: CSV or Parquet file to write the predictions to as well.
-            summary: JSON file to write what was lost or doubtful to.
-            on_error: for a bad row: raise, or skip: then a column ``error`` says what is wrong with it.
-            allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb, workers, root, reporter: as in
-                `evaluate`.
-
-        Returns:
-            A row per predicted row, in the form of ``table``; an Arrow table where that was a path. ``row`` is the
-            number of the row; ``prediction`` the class, the labels or the number; ``p_NAME`` the probability of each
-            class or label. With several targets ``TARGET_`` stands before these names.
-
-        Raises:
-            DataError: for a table that cannot be read, or a bad row; the message names row and column.
-        """
-        if output is not None:
-            check_output(Path(output))
-        model = self.model
-        reading = Reading(on_error, allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb)
-        warnings: list[str] = []
-        keeping = reporter.keeping(warnings)
-        chosen, dataset = self._rows(table, split, "all", reading, root, workers, keeping, require_target=False)
-        with reporter.step("predicting") as progress:
-            predictions = evaluation.predict(model, dataset, progress=progress)
-        warn_about_rows(dataset, reporter)
-        rows = predictions_table(predictions, dataset.bad if dataset.on_error == "skip" else None)
-        if output is not None:
-            write_table(Path(output), rows)
-            reporter.say(f"{len(predictions.rows):,} predictions written to {output}")
-        if summary is not None:
-            source = {"table": chosen.table.source, "split": chosen.split, "rows": len(predictions.rows)}
-            write_json(Path(summary), source | _lost(dataset, chosen.split, warnings))
-        return rows if chosen.form is None else chosen.form.write(rows, table, rows["row"].to_numpy())
-
-    def _rows(
-        self,
-        table: Any,
-        split: str | None,
-        usual: str,
-        reading: Reading,
-        root: str | Path | None,
-        workers: int | None,
-        reporter: Reporter,
-        *,
-        require_target: bool,
-    ) -> tuple[ChosenRows, TableDataset]:
-        """The rows of a table that are asked for, and the data set of them."""
-        data = reading.adapt(self.config.data)
-        chosen = ChosenRows.load(table, data, split, usual, root, reporter, self.spec)
-        return chosen, chosen.dataset(self.spec, data, workers, reporter, require_target=require_target)
-
-
-def _lost(dataset: TableDataset, split: str, warnings: list[str]) -> dict[str, Any]:
-    """What was lost or is doubtful of some rows, as JSON values: counted, and in words."""
-    losses = dataset.losses
-    return {"bad_rows": len(dataset.bad), "losses": losses.as_json(split), "warnings": [*warnings, *losses.lines()]}
+    def columns(self, dataset: TableDataset, progress: Progress | None = None) -> dict[str, Any]:
+        return evaluation.predict(self.model, dataset, progress=progress).columns()

@@ -8,7 +8,8 @@ from typing import Any
 from perceiver_pytorch._settings import load_config, with_keywords
 from perceiver_pytorch.data import TableLike
 from perceiver_pytorch.tables.forms import ROOT_OF_A_PATH, open_table
-from perceiver_pytorch.tables.run import QUIET, Run
+from perceiver_pytorch.tables.predictor import QUIET
+from perceiver_pytorch.tables.run import Run
 from perceiver_pytorch.training.run.durations import Deadline, seconds
 from perceiver_pytorch.training.run.folder import free_folder, remove_if_empty
 from perceiver_pytorch.training.run.job import INTERRUPTED, run_job

@@ -44,7 +44,7 @@ def test_the_area_of_two_classes_is_that_of_the_second(generator):
 
 def test_a_row_in_words_and_in_a_file():
     values = CLASSES.values(torch.tensor([[0.0, 2.0, 0.0], [1.0, 0.0, 0.0]]))
-    columns = CLASSES.columns(values)
+    columns = CLASSES.columns(values.numpy())
     assert list(columns) == ["prediction", "p_a", "p_b", "p_z"]
     assert columns["prediction"] == ["b", "a"]
     assert columns["p_b"].tolist() == values[:, 1].tolist()

@@ -37,14 +37,14 @@ def test_metrics_of_labels_are_scikit_learns(generator):
 
 def test_a_row_in_words_and_in_a_file():
     values = LABELS.values(torch.tensor([[3.0, -3.0, 3.0], [-3.0, -3.0, -3.0]]))
-    assert LABELS.columns(values)["prediction"] == ["x|w", ""]
-    assert list(LABELS.columns(values)) == ["prediction", "p_x", "p_y", "p_w"]
+    assert LABELS.columns(values.numpy())["prediction"] == ["x|w", ""]
+    assert list(LABELS.columns(values.numpy())) == ["prediction", "p_x", "p_y", "p_w"]
     assert LABELS.answer(values[0], torch.tensor([1.0, 0, 1])) == Answer("x, w", "x, w", True)
     assert LABELS.answer(values[1], torch.tensor([0.0, 1, 0])) == Answer("(none)", "y", False)
     assert LABELS.answer(values[1], None) == Answer("(none)")
     for separator, joint in ((",", "x, w"), ("", "x|w"), (";", "x;w")):
         target = LabelsTarget("g", LABELS.labels, LABELS.counts, 8, separator)
-        assert target.columns(values)["prediction"][0] == joint
+        assert target.columns(values.numpy())["prediction"][0] == joint
 
 
 def test_the_report_has_a_row_per_label_the_most_common_first(generator):
@@ -120,7 +120,7 @@ def test_the_loss_is_binary_cross_entropy(generator):
 
 def test_half_a_probability_is_a_label():
     values = torch.tensor([[0.5, 0.49, 0.51]])
-    assert LABELS.columns(values)["prediction"] == ["x|w"]
+    assert LABELS.columns(values.numpy())["prediction"] == ["x|w"]
     assert LABELS.answer(values[0], None) == Answer("x, w")
     assert LABELS.answer(values[0], torch.tensor([1.0, 1, 1])).right is False
     assert (LABELS.score_name(), LABELS.score_name(balanced=True)) == ("map", "map")

@@ -1,5 +1,5 @@
+import numpy as np
 import pytest
-import torch
 
 from perceiver_pytorch.data.targets.names import (
     check_counts,
@@ -31,7 +31,7 @@ def test_counts_are_one_per_name():
 
 
 def test_a_column_of_probabilities_for_each_name():
-    columns = probability_columns(("a", "b"), torch.tensor([[0.25, 0.75], [1.0, 0.0]]))
+    columns = probability_columns(("a", "b"), np.array([[0.25, 0.75], [1.0, 0.0]]))
     assert {name: values.tolist() for name, values in columns.items()} == {"p_a": [0.25, 1.0], "p_b": [0.75, 0.0]}
     assert columns["p_b"].flags.c_contiguous
 

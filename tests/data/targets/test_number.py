@@ -156,12 +156,12 @@ def test_dates_are_numbers_that_are_dates_again():
 def test_a_row_in_words_and_in_a_file():
     values = NUMBER.values(torch.tensor([[0.5], [-1.0]]))
     assert values.tolist() == [[110.0], [80.0]]
-    assert NUMBER.columns(values)["prediction"].tolist() == [110.0, 80.0]
+    assert NUMBER.columns(values.numpy())["prediction"].tolist() == [110.0, 80.0]
     assert NUMBER.answer(values[0], torch.tensor(1.0)) == Answer("110", "120")
     assert NUMBER.answer(values[0], None) == Answer("110")
     assert NUMBER.right(values, torch.zeros(2)) is None
     days = NumberTarget("n", 18000.0, 2.0, "day")
-    assert days.columns(days.values(torch.zeros(1, 1)))["prediction"].astype(str).tolist() == ["2019-04-14"]
+    assert days.columns(days.values(torch.zeros(1, 1)).numpy())["prediction"].astype(str).tolist() == ["2019-04-14"]
 
 
 def test_the_report_draws_rows_whose_number_is_known(monkeypatch):

@@ -13,18 +13,18 @@ PREDICTIONS = Predictions(
 
 @pytest.mark.parametrize(("name", "read"), [("a.csv", pyarrow.csv.read_csv), ("a.parquet", pyarrow.parquet.read_table)])
 def test_a_file_has_a_row_per_prediction(tmp_path, name, read):
-    write_table(tmp_path / name, predictions_table(PREDICTIONS))
+    write_table(tmp_path / name, predictions_table(PREDICTIONS.columns()))
     assert read(tmp_path / name).to_pydict() == {"row": [0, 2], "prediction": [11.0, 8.0]}
 
 
 def test_bad_rows_have_their_place_and_their_reason():
     bad = {1: BadRow(1, "x", "it is torn"), 3: BadRow(3, None, "no bytes")}
-    assert predictions_table(PREDICTIONS, bad).to_pydict() == {
+    assert predictions_table(PREDICTIONS.columns(), bad).to_pydict() == {
         "row": [0, 1, 2, 3],
         "prediction": [11.0, None, 8.0, None],
         "error": [None, "x: it is torn", None, "no bytes"],
     }
-    assert predictions_table(PREDICTIONS, {}).column_names == ["row", "prediction", "error"]
+    assert predictions_table(PREDICTIONS.columns(), {}).column_names == ["row", "prediction", "error"]
 
 
 def test_files_that_cannot_be_written_are_refused_at_once(tmp_path):
@@ -37,7 +37,7 @@ def test_files_that_cannot_be_written_are_refused_at_once(tmp_path):
 
 @pytest.mark.parametrize("name", ["A.CSV", "A.Parquet"])
 def test_the_suffix_may_be_of_capital_letters(tmp_path, name):
-    write_table(tmp_path / name, predictions_table(PREDICTIONS))
+    write_table(tmp_path / name, predictions_table(PREDICTIONS.columns()))
     read = pyarrow.csv.read_csv if name == "A.CSV" else pyarrow.parquet.read_table
     assert read(tmp_path / name).num_rows == 2
 
@@ -50,7 +50,7 @@ def test_words_numbers_and_lists_are_columns():
         {},
         {},
     )
-    table = predictions_table(words).to_pydict()
+    table = predictions_table(words.columns()).to_pydict()
     assert table["row"] == [0, 1]
     assert next(values for name, values in table.items() if "prediction" in name and "c" in name) == ["b", "a"]
-    assert predictions_table(words).num_rows == 2
+    assert predictions_table(words.columns()).num_rows == 2

@@ -3,15 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
-from torch import Tensor
 
 from perceiver_pytorch.data.targets.report_parts import Answer, Section, interval_text
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 T = TypeVar("T", bound="Target")
-Rows = TypeVar("Rows", np.ndarray, Tensor)
+Rows = TypeVar("Rows", np.ndarray, "Tensor")
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,8 @@ class Target(ABC):
 
     @abstractmethod
     def loss(
-        self, outputs: Tensor, encoded: Tensor, *, weights: Tensor | None = None, label_smoothing: float = 0.0
-    ) -> Tensor:
+        self, outputs: "Tensor", encoded: "Tensor", *, weights: "Tensor | None" = None, label_smoothing: float = 0.0
+    ) -> "Tensor":
         """The mean loss over rows with a known target.
 
         Args:
@@ -150,13 +152,13 @@ class Target(ABC):
             label_smoothing: of the run; for kinds with classes.
         """
 
-    def balanced_weights(self) -> Tensor | None:
+    def balanced_weights(self) -> "Tensor | None":
         """What `loss` takes to make up for skewed train rows, float32; None: the kind has no such weights."""
         return None
 
     # -- how good a model is
 
-    def measured(self, outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+    def measured(self, outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
         """``kind``, ``rows`` (with a known target) and `metrics`.
 
         Args:
@@ -173,7 +175,7 @@ class Target(ABC):
         return {"kind": self.kind, "rows": len(encoded), **self.metrics(outputs, encoded)}
 
     @abstractmethod
-    def metrics(self, outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+    def metrics(self, outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
         """JSON values, those of `titles` and `baseline` among them; None for what these rows cannot say.
 
         Args:
@@ -197,7 +199,7 @@ class Target(ABC):
         """The value of the metric ``name``; 0 where these rows have none."""
         return metrics[name] or 0.0
 
-    def intervals(self, metrics: Mapping[str, Any], outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+    def intervals(self, metrics: Mapping[str, Any], outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
         """{metric: `stated` interval}, of the metrics that have one.
 
         Args:
@@ -207,7 +209,7 @@ class Target(ABC):
         """
         return {}
 
-    def absent(self, encoded: Tensor) -> list[str]:
+    def absent(self, encoded: "Tensor") -> list[str]:
         """The classes or labels that none of the rows ``(rows, *shape)`` has, all known."""
         return []
 
@@ -227,19 +229,20 @@ class Target(ABC):
     # -- what a person is shown
 
     @abstractmethod
-    def values(self, outputs: Tensor) -> Tensor:
+    def values(self, outputs: "Tensor") -> "Tensor":
         """``(rows, ..)``: outputs, float32 ``(rows, size)``, as what they mean: probabilities, or values in a unit."""
 
     @abstractmethod
-    def columns(self, values: Tensor) -> dict[str, Any]:
-        """{column of a file of predictions: its cells}, ``prediction`` first.
+    def columns(self, values: np.ndarray) -> dict[str, Any]:
+        """{column of a file of predictions: its cells}, ``prediction`` first. It needs no PyTorch: models that were
+        exported predict without.
 
         Args:
-            values: of `values`.
+            values: of `values`, as an array.
         """
 
     @abstractmethod
-    def answer(self, values: Tensor, encoded: Tensor | None) -> Answer:
+    def answer(self, values: "Tensor", encoded: "Tensor | None") -> Answer:
         """What was predicted for one row and what is true, in words.
 
         Args:
@@ -247,7 +250,7 @@ class Target(ABC):
             encoded: ``shape``, of the row; None where it is unknown.
         """
 
-    def right(self, outputs: Tensor, encoded: Tensor) -> Tensor | None:
+    def right(self, outputs: "Tensor", encoded: "Tensor") -> "Tensor | None":
         """bool ``(rows,)``: which answers are right, so that the report shows some that are wrong; None: no yes or no.
 
         Args:
@@ -256,7 +259,7 @@ class Target(ABC):
         """
         return None
 
-    def sections(self, metrics: Mapping[str, Any], values: Tensor, encoded: Tensor, of: str) -> list[Section]:
+    def sections(self, metrics: Mapping[str, Any], values: "Tensor", encoded: "Tensor", of: str) -> list[Section]:
         """What the report shows besides the metrics of `titles`.
 
         Args:

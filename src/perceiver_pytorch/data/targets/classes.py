@@ -4,19 +4,20 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
+from perceiver_pytorch._lazy import torch
 from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.targets import intervals
 from perceiver_pytorch.data.targets.base import Baseline, Target
 from perceiver_pytorch.data.targets.names import check_counts, look_alike_warnings, probability_columns, sort_names
 from perceiver_pytorch.data.targets.report_parts import Answer, Drawing, Section
 from perceiver_pytorch.data.values import as_label, is_missing
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _MANY = 20  # more classes than this must come back: on average in two rows at least
 _MAX_DRAWN = 60  # classes in a confusion matrix
@@ -106,17 +107,17 @@ class ClassTarget(Target):
         return {label: i for i, label in enumerate(self.classes)}
 
     def loss(
-        self, outputs: Tensor, encoded: Tensor, *, weights: Tensor | None = None, label_smoothing: float = 0.0
-    ) -> Tensor:
+        self, outputs: "Tensor", encoded: "Tensor", *, weights: "Tensor | None" = None, label_smoothing: float = 0.0
+    ) -> "Tensor":
         """Cross-entropy."""
-        return F.cross_entropy(outputs, encoded, weight=weights, label_smoothing=label_smoothing)
+        return torch.nn.functional.cross_entropy(outputs, encoded, weight=weights, label_smoothing=label_smoothing)
 
-    def balanced_weights(self) -> Tensor | None:
+    def balanced_weights(self) -> "Tensor | None":
         """Inverse to each class's number of rows, so that a class of average size weighs 1."""
         counts = torch.tensor(self.counts, dtype=torch.float32).clamp_min(1)
         return counts.sum() / (self.size * counts)
 
-    def metrics(self, outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+    def metrics(self, outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
         """``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``auroc``, ``loss`` (cross-entropy), ``majority_accuracy``
         and ``confusion``.
 
@@ -132,7 +133,7 @@ class ClassTarget(Target):
             "balanced_accuracy": float((found / counts)[counts > 0].mean()),
             "macro_f1": float(multiclass_f1_score(chosen, encoded, self.size, average="macro")),
             "auroc": _mean(_aurocs(outputs.softmax(-1), encoded).values()),
-            "loss": float(F.cross_entropy(outputs, encoded)),
+            "loss": float(torch.nn.functional.cross_entropy(outputs, encoded)),
             "majority_accuracy": float(counts.max() / counts.sum()),
             "confusion": multiclass_confusion_matrix(chosen, encoded, self.size).tolist(),
         }
@@ -150,7 +151,7 @@ class ClassTarget(Target):
             return self.score_name(balanced)
         return "auroc" if self.size == 2 else "balanced_accuracy"
 
-    def intervals(self, metrics: Mapping[str, Any], outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+    def intervals(self, metrics: Mapping[str, Any], outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
         """Of every score."""
         confusion = np.array(metrics["confusion"])
         hits, rows, chosen = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
@@ -176,30 +177,30 @@ class ClassTarget(Target):
         }
         return {name: intervals.stated(*interval) for name, interval in found.items()}
 
-    def absent(self, encoded: Tensor) -> list[str]:
+    def absent(self, encoded: "Tensor") -> list[str]:
         counts = encoded.bincount(minlength=self.size).tolist()
         return [name for name, count in zip(self.classes, counts, strict=True) if not count]
 
-    def values(self, outputs: Tensor) -> Tensor:
+    def values(self, outputs: "Tensor") -> "Tensor":
         """float ``(rows, classes)``: probabilities."""
         return outputs.softmax(-1)
 
-    def columns(self, values: Tensor) -> dict[str, Any]:
+    def columns(self, values: np.ndarray) -> dict[str, Any]:
         """The most probable class, and the probability of each."""
         chosen = [self.classes[i] for i in values.argmax(-1).tolist()]
         return {"prediction": chosen, **probability_columns(self.classes, values)}
 
-    def answer(self, values: Tensor, encoded: Tensor | None) -> Answer:
+    def answer(self, values: "Tensor", encoded: "Tensor | None") -> Answer:
         chosen = int(values.argmax())
         prediction = f"{self.classes[chosen]} ({100 * float(values[chosen]):.0f} %)"
         if encoded is None:
             return Answer(prediction)
         return Answer(prediction, self.classes[int(encoded)], chosen == int(encoded))
 
-    def right(self, outputs: Tensor, encoded: Tensor) -> Tensor | None:
+    def right(self, outputs: "Tensor", encoded: "Tensor") -> "Tensor | None":
         return outputs.argmax(-1) == encoded
 
-    def sections(self, metrics: Mapping[str, Any], values: Tensor, encoded: Tensor, of: str) -> list[Section]:
+    def sections(self, metrics: Mapping[str, Any], values: "Tensor", encoded: "Tensor", of: str) -> list[Section]:
         heading = f"Confusion matrix{of}"
         if self.size > _MAX_DRAWN:
             return [Section(heading, note=f"{self.size} classes are too many to draw; the counts are in metrics.json.")]
@@ -222,7 +223,7 @@ class ClassTarget(Target):
             spine.set_visible(True)
 
 
-def _aurocs(probabilities: Tensor, classes: Tensor) -> dict[int, float]:
+def _aurocs(probabilities: "Tensor", classes: "Tensor") -> dict[int, float]:
     """{class: its AUROC against the rest}, of the classes that some of the rows have and some have not; of two classes
     the second's."""
     from torchmetrics.functional.classification import binary_auroc

@@ -4,13 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
+from perceiver_pytorch._lazy import torch
 from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.label_cells import find_separator, is_list_text, labels_of
 from perceiver_pytorch.data.targets import intervals
@@ -18,6 +16,9 @@ from perceiver_pytorch.data.targets.base import Baseline, Target
 from perceiver_pytorch.data.targets.names import check_counts, look_alike_warnings, probability_columns, sort_names
 from perceiver_pytorch.data.targets.report_parts import Answer, Section
 from perceiver_pytorch.data.values import readable
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _NEARLY_ALL = 0.95  # share of lists among the cells of a column of lists
 _MAX_POS_WEIGHT = 100.0  # a label that one row in thousands has must not drown the others
@@ -116,17 +117,17 @@ class LabelsTarget(Target):
         return {label: i for i, label in enumerate(self.labels)}
 
     def loss(
-        self, outputs: Tensor, encoded: Tensor, *, weights: Tensor | None = None, label_smoothing: float = 0.0
-    ) -> Tensor:
+        self, outputs: "Tensor", encoded: "Tensor", *, weights: "Tensor | None" = None, label_smoothing: float = 0.0
+    ) -> "Tensor":
         """Mean binary cross-entropy."""
-        return F.binary_cross_entropy_with_logits(outputs, encoded, pos_weight=weights)
+        return torch.nn.functional.binary_cross_entropy_with_logits(outputs, encoded, pos_weight=weights)
 
-    def balanced_weights(self) -> Tensor | None:
+    def balanced_weights(self) -> "Tensor | None":
         """What a row with the label weighs: the rows without it for each row with it, at most 100."""
         counts = torch.tensor(self.counts, dtype=torch.float32).clamp_min(1)
         return ((self.rows - counts) / counts).clamp(1 / _MAX_POS_WEIGHT, _MAX_POS_WEIGHT)
 
-    def metrics(self, outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+    def metrics(self, outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
         """``map``, ``micro_f1``, ``macro_f1`` (at probability 0.5), ``loss``, ``baseline_map`` and ``per_label``."""
         from torchmetrics.functional.classification import multilabel_f1_score
 
@@ -138,12 +139,12 @@ class LabelsTarget(Target):
             "map": _mean(precisions),
             "micro_f1": float(multilabel_f1_score(probabilities, truth, self.size, average="micro")),
             "macro_f1": float(f1[there].mean()) if there.any() else None,
-            "loss": float(F.binary_cross_entropy_with_logits(outputs, encoded)),
+            "loss": float(torch.nn.functional.binary_cross_entropy_with_logits(outputs, encoded)),
             "baseline_map": _mean(truth.float().mean(0)[there].tolist()),
             "per_label": per_label,
         }
 
-    def _per_label(self, probabilities: Tensor, truth: Tensor) -> list[dict[str, Any]]:
+    def _per_label(self, probabilities: "Tensor", truth: "Tensor") -> list[dict[str, Any]]:
         from torchmetrics.functional.classification import (
             binary_average_precision,
             multilabel_f1_score,
@@ -168,7 +169,7 @@ class LabelsTarget(Target):
     def score_name(self, balanced: bool = False) -> str:
         return "map"
 
-    def intervals(self, metrics: Mapping[str, Any], outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+    def intervals(self, metrics: Mapping[str, Any], outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
         """Of every score; an average precision is taken for a share of the rows that have the label (Boyd and others
         2013, doi:10.1007/978-3-642-40994-3_29)."""
         given, truth = outputs.sigmoid() >= 0.5, encoded > 0
@@ -185,14 +186,14 @@ class LabelsTarget(Target):
             "macro_f1": intervals.stated(intervals.mean([row["f1"] for row in labels], f1s), joined),
         }
 
-    def absent(self, encoded: Tensor) -> list[str]:
-        return self._chosen(~(encoded > 0).any(0))
+    def absent(self, encoded: "Tensor") -> list[str]:
+        return self._chosen(~(encoded > 0).any(0).numpy())
 
-    def values(self, outputs: Tensor) -> Tensor:
+    def values(self, outputs: "Tensor") -> "Tensor":
         """float ``(rows, labels)``: probabilities."""
         return outputs.sigmoid()
 
-    def columns(self, values: Tensor) -> dict[str, Any]:
+    def columns(self, values: np.ndarray) -> dict[str, Any]:
         """The labels of probability 0.5 or more, joined as in the train table (``|`` where that had lists), and the
         probability of each."""
         separator = self.separator or "|"
@@ -202,14 +203,14 @@ class LabelsTarget(Target):
             **probability_columns(self.labels, values),
         }
 
-    def answer(self, values: Tensor, encoded: Tensor | None) -> Answer:
+    def answer(self, values: "Tensor", encoded: "Tensor | None") -> Answer:
         given = values >= 0.5
         prediction = self._text(given)
         if encoded is None:
             return Answer(prediction)
         return Answer(prediction, self._text(encoded > 0), bool((given == (encoded > 0)).all()))
 
-    def sections(self, metrics: Mapping[str, Any], values: Tensor, encoded: Tensor, of: str) -> list[Section]:
+    def sections(self, metrics: Mapping[str, Any], values: "Tensor", encoded: "Tensor", of: str) -> list[Section]:
         columns = {"average_precision": "average precision", "precision": "precision", "recall": "recall", "f1": "F1"}
         rows = [
             [row["label"], str(row["rows"]), *("–" if row[key] is None else f"{row[key]:.3f}" for key in columns)]
@@ -218,11 +219,11 @@ class LabelsTarget(Target):
         note = "Precision, recall and F1 take labels of probability 0.5 or more."
         return [Section(f"Labels{of}", header=("label", "rows", *columns.values()), rows=rows, note=note)]
 
-    def _chosen(self, which: Tensor) -> list[str]:
-        return [self.labels[i] for i in which.nonzero().flatten().tolist()]
+    def _chosen(self, which: np.ndarray) -> list[str]:
+        return [self.labels[i] for i in np.flatnonzero(which)]
 
-    def _text(self, which: Tensor) -> str:
-        return ", ".join(self._chosen(which)) or "(none)"
+    def _text(self, which: "Tensor") -> str:
+        return ", ".join(self._chosen(which.numpy())) or "(none)"
 
 
 def _labels(cell: Any, separator: str | None) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from torch import Tensor
+import numpy as np
 
 
 def sort_names(names: Iterable[str]) -> list[str]:
@@ -35,9 +35,9 @@ def look_alike_warnings(column: str, names: Iterable[str], plural: str) -> list[
     ]
 
 
-def probability_columns(names: Iterable[str], values: Tensor) -> dict[str, Any]:
+def probability_columns(names: Iterable[str], values: np.ndarray) -> dict[str, Any]:
     """{p_NAME: float32 (rows,)} of probabilities ``(rows, names)``."""
-    return {f"p_{name}": values[:, i].contiguous().numpy() for i, name in enumerate(names)}
+    return {f"p_{name}": np.ascontiguousarray(values[:, i]) for i, name in enumerate(names)}
 
 
 def _order(name: str) -> tuple[bool, float, str]:

@@ -5,17 +5,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import filterfalse
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
+from perceiver_pytorch._lazy import torch
 from perceiver_pytorch.data.targets import intervals
 from perceiver_pytorch.data.targets.base import Baseline, Target
 from perceiver_pytorch.data.targets.report_parts import BLUE, GREY, Answer, Drawing, Section, spread
 from perceiver_pytorch.data.values import as_date, as_number, is_infinite, readable
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _MANY = 20  # more different values than this are measurements if they are numbers
 _MAX_POINTS = 5000  # of a scatter plot
@@ -120,23 +121,23 @@ class NumberTarget(Target):
         number = as_number(as_date(value) if self.dates and isinstance(value, str) else value)
         return self.unknown() if number is None else np.array((number - self.mean) / self.std, dtype=np.float32)
 
-    def _decoded(self, standardised: Tensor) -> Tensor:
+    def _decoded(self, standardised: "Tensor") -> "Tensor":
         """In the column's unit; in double precision, since a unit may be large against the spread."""
         return standardised.double() * self.std + self.mean
 
-    def _predicted(self, outputs: Tensor) -> Tensor:
+    def _predicted(self, outputs: "Tensor") -> "Tensor":
         """What outputs mean in the column's unit, in double precision."""
         if not self.log_std:
             return self._decoded(outputs)
         return (outputs.double() * self.log_std + self.log_mean).exp().clamp(max=_FURTHEST * self.greatest)
 
     def loss(
-        self, outputs: Tensor, encoded: Tensor, *, weights: Tensor | None = None, label_smoothing: float = 0.0
-    ) -> Tensor:
+        self, outputs: "Tensor", encoded: "Tensor", *, weights: "Tensor | None" = None, label_smoothing: float = 0.0
+    ) -> "Tensor":
         """Mean squared error, standardised; of logarithms the Poisson deviance, which is about as large near its least:
         the squared error of numbers whose variance is as large as their mean."""
         if not self.log_std:
-            return F.mse_loss(outputs[:, 0], encoded)
+            return torch.nn.functional.mse_loss(outputs[:, 0], encoded)
         spread = self.std / self.mean
         truth = (encoded * spread + 1).clamp(min=0)  # in means of the train rows, as `log` is
         log = outputs[:, 0] * self.log_std + (self.log_mean - math.log(self.mean))
@@ -145,7 +146,7 @@ class NumberTarget(Target):
         deviance = torch.xlogy(truth, truth) - truth * log - truth + given
         return 2 * deviance.mean() / spread**2
 
-    def metrics(self, outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+    def metrics(self, outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
         """``mae``, ``rmse``, ``r2``, ``baseline_mae``, ``baseline_rmse`` in the column's unit; ``mape``, the mean
         of the errors as shares of the truth; None where not all numbers are positive."""
         from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_score
@@ -162,7 +163,7 @@ class NumberTarget(Target):
             "baseline_rmse": float(mean_squared_error(mean, truth, squared=False)),
         }
 
-    def _positive(self, truth: Tensor) -> bool:
+    def _positive(self, truth: "Tensor") -> bool:
         """Whether errors can be told as shares: these numbers, and those of the train rows, are amounts above 0."""
         return not self.dates and self.mean > 0 and bool((truth > _LEAST * self.mean).all())
 
@@ -173,7 +174,7 @@ class NumberTarget(Target):
         """R²; of one row, or of equal ones, against the spread of the train rows."""
         return 1 - (metrics["rmse"] / self.std) ** 2 if metrics["r2"] is None else metrics["r2"]
 
-    def intervals(self, metrics: Mapping[str, Any], outputs: Tensor, encoded: Tensor) -> dict[str, Any]:
+    def intervals(self, metrics: Mapping[str, Any], outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
         """Of every metric, by a bootstrap."""
         truth = self._decoded(encoded).numpy()
         wrong = self._predicted(outputs[:, 0]).numpy() - truth
@@ -193,19 +194,19 @@ class NumberTarget(Target):
             if metrics[name] is not None
         }
 
-    def values(self, outputs: Tensor) -> Tensor:
+    def values(self, outputs: "Tensor") -> "Tensor":
         """float64 ``(rows, 1)``: in the column's unit."""
         return self._predicted(outputs)
 
-    def columns(self, values: Tensor) -> dict[str, Any]:
+    def columns(self, values: np.ndarray) -> dict[str, Any]:
         """The number, or the date."""
-        return {"prediction": self.cells(values[:, 0].numpy())}
+        return {"prediction": self.cells(values[:, 0])}
 
-    def answer(self, values: Tensor, encoded: Tensor | None) -> Answer:
+    def answer(self, values: "Tensor", encoded: "Tensor | None") -> Answer:
         prediction = self.text(float(values[0]))
         return Answer(prediction, None if encoded is None else self.text(float(encoded) * self.std + self.mean))
 
-    def sections(self, metrics: Mapping[str, Any], values: Tensor, encoded: Tensor, of: str) -> list[Section]:
+    def sections(self, metrics: Mapping[str, Any], values: "Tensor", encoded: "Tensor", of: str) -> list[Section]:
         rows = self.known(encoded).nonzero().flatten()
         places = spread(rows, _MAX_POINTS)
         truth, predicted = self._decoded(encoded[places]).tolist(), values[places, 0].tolist()

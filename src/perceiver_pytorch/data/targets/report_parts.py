@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+from perceiver_pytorch._lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BLUE, ORANGE, GREY = "#2563a8", "#d9822b", "#8a94a0"
 
@@ -55,7 +57,7 @@ class Section:
     note: str = ""
 
 
-def spread(values: Tensor, count: int) -> Tensor:
+def spread(values: "Tensor", count: int) -> "Tensor":
     """``count`` of the values, evenly spread; all if there are fewer."""
     if len(values) <= count:
         return values

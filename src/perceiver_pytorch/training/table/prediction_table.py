@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perceiver_pytorch._files import write_whole
-from perceiver_pytorch.data import BadRow, Predictions
+from perceiver_pytorch.data import BadRow
 from perceiver_pytorch.data.table import arrow_array
 
 if TYPE_CHECKING:
@@ -24,17 +24,17 @@ def check_output(path: Path) -> None:
         raise ValueError(f"the folder of {path} does not exist")
 
 
-def predictions_table(predictions: Predictions, bad: Mapping[int, BadRow] | None = None) -> "pyarrow.Table":
-    """`Predictions.columns` as an Arrow table.
+def predictions_table(columns: Mapping[str, Any], bad: Mapping[int, BadRow] | None = None) -> "pyarrow.Table":
+    """`prediction_columns` as an Arrow table.
 
     Args:
-        predictions: of the rows that could be read.
+        columns: of the rows that could be read.
         bad: {row: what is wrong with it}, of those that could not; not None: there is a column ``error``, and bad rows
             have their place among the others, without a prediction.
     """
     import pyarrow
 
-    table = pyarrow.table({name: _cells(values) for name, values in predictions.columns().items()})
+    table = pyarrow.table({name: _cells(values) for name, values in columns.items()})
     if bad is None:
         return table
     reasons = [f"{entry.column}: {entry.reason}" if entry.column else entry.reason for entry in bad.values()]
