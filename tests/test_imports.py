@@ -19,10 +19,11 @@ LAYERS = {
     "interop": CORE,
     "data": (),
     "report": ("data",),
-    "training": (*CORE, "interop", "data", "report"),
-    "tables": (*CORE, "interop", "data", "report", "training"),
+    "explain": (*CORE, "data"),
+    "training": (*CORE, "interop", "data", "report", "explain"),
+    "tables": (*CORE, "interop", "data", "report", "explain", "training"),
     "experiments": (*CORE, "data", "report", "training"),
-    "cli": (*CORE, "interop", "data", "report", "training", "tables", "experiments"),
+    "cli": (*CORE, "interop", "data", "report", "explain", "training", "tables", "experiments"),
 }
 """What each layer may import besides itself: section 5 of DESIGN.md."""
 SHARED = {

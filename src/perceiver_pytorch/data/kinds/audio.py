@@ -13,13 +13,23 @@ from einops import rearrange
 from perceiver_pytorch import _checks
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
-from perceiver_pytorch.data import drawing
+from perceiver_pytorch.data import drawing, map_drawing
 from perceiver_pytorch.data.cell_memory import CELL_BYTES
 from perceiver_pytorch.data.cells import Where, media_source
 from perceiver_pytorch.data.column import Column
-from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
+from perceiver_pytorch.data.kinds.base import (
+    BLANK,
+    CUT,
+    ColumnSpec,
+    Encoded,
+    Kind,
+    ModalitySpec,
+    Part,
+    check_positive,
+)
 from perceiver_pytorch.data.kinds.clock import clock_grid, clock_note, clock_resolution
 from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, stem_note
+from perceiver_pytorch.data.map_pieces import blocks
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.audio_file import AudioFacts, NoSoundError
 from perceiver_pytorch.data.media.mel import below_peak, log_mel
@@ -30,6 +40,7 @@ if TYPE_CHECKING:
 
 _MAX_RATE = 16000  # Hz: speech; a higher rate costs tokens and is chosen by hand
 _LEAST_SHARE = 0.25  # of the bands' mean deviation, for the deviation of each
+_QUIET = 0.05  # share of a row's energies that silence lies above
 _NUM_CLIPS = 512  # clips decoded for mean and standard deviation (all headers are read)
 
 
@@ -124,6 +135,7 @@ class AudioSpec(ColumnSpec):
     stds: tuple[float, ...] = ()
 
     kind: ClassVar[str] = "audio"
+    hidden_by: ClassVar[str] = BLANK
     changes: ClassVar[Mapping[str, str]] = {
         "cut": CUT,
         "incomplete": "lack their end: their files were cut off, and have fewer samples than they say",
@@ -295,6 +307,54 @@ class AudioSpec(ColumnSpec):
             return [{"kind": "image", "name": self.name, "value": drawing.heat_map(energies)}]
         sound = encoded.values.reshape(-1, self.sides) * self.std + self.mean
         return [{"kind": "audio", "name": self.name, "value": drawing.wav(sound, self.sample_rate)}]
+
+    def blank(self, values: "Tensor", mask: "Tensor | None") -> "Tensor":
+        """Silence; of log-mel energies as quiet as the quietest of the row, in every band."""
+        if not self.mel_bands:
+            return values.new_full((), -self.mean / self.std)
+        mean, std = (values.new_tensor(numbers) for numbers in (self.means or (self.mean,), self.stds or (self.std,)))
+        if len(mean) > 1:
+            mean, std = (x[:, None] if self.gridded else x.repeat(self.sides) for x in (mean, std))
+        floor = (values * std + mean).flatten(1).quantile(_QUIET, dim=1)
+        return (floor.view(-1, *[1] * (values.dim() - 1)) - mean) / std
+
+    def pieces(self, encoded: Encoded, most: int) -> "np.ndarray":
+        """Segments of time; of log-mel energies blocks of time and bands."""
+        steps = len(encoded.values)
+        if self.gridded or not self.mel_bands:
+            return blocks(self.token_axes(encoded), most)
+        return np.tile(blocks((steps, self.mel_bands), most), self.sides)
+
+    def on_grid(self, values: "np.ndarray") -> "np.ndarray":
+        """(steps, bands) of log-mel energies, else (samples,); both sides of stereo sound together."""
+        if not self.mel_bands:
+            if values.ndim == 1:
+                return (values / self.patch).repeat(self.patch)
+            return rearrange(values, "n (p s) -> (n p) s", p=self.patch).sum(-1)
+        if self.gridded:
+            return values.sum(-1) if values.ndim == 3 else values
+        if values.ndim == 1:
+            return np.repeat(values[:, None] / self.mel_bands, self.mel_bands, axis=1)
+        return rearrange(values, "n (s b) -> n b s", s=self.sides).sum(-1)
+
+    def draw_map(self, encoded: Encoded, heat: "np.ndarray", row: Mapping[str, Any], where: Where) -> list[Part]:
+        """The spectrogram, the wave with what its moments count, and the sound itself, for people to hear."""
+        parts = []
+        seconds = len(encoded.values) * self.patch / self.sample_rate
+        if self.mel_bands:
+            cut = "t b s -> b t s" if self.gridded else "t (s b) -> b t s"
+            energies = rearrange(encoded.values, cut, s=self.sides).mean(-1)
+            drawn = map_drawing.spectrogram(energies, heat.T, seconds, "log-mel")
+            parts.append({"kind": "drawing", "name": f"{self.name}.spectrogram", "value": drawn})
+        (column,) = self.columns
+        source = media_source(row[column], column, where)
+        if source is not None:
+            sound = decoding.audio(source, self.sample_rate, self.num_samples, self.sides, where.cell_bytes).samples
+            moments = heat.sum(1) if heat.ndim == 2 else heat
+            drawn = map_drawing.waves([sound.mean(1)], [moments], [self.name], seconds)
+            parts.append({"kind": "drawing", "name": f"{self.name}.wave", "value": drawn})
+            parts.append({"kind": "audio", "name": self.name, "value": drawing.wav(sound, self.sample_rate)})
+        return parts
 
     @property
     def file_columns(self) -> tuple[str, ...]:

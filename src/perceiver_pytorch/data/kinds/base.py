@@ -13,10 +13,12 @@ from perceiver_pytorch._checks import within
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings as Settings
 from perceiver_pytorch._settings import knob as knob  # both are handed on, to declare the options of a kind
+from perceiver_pytorch.data import map_drawing
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.kinds.stems import strides_of
 from perceiver_pytorch.data.losses import Change
+from perceiver_pytorch.data.map_pieces import blocks
 from perceiver_pytorch.data.train_rows import TrainRows
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 MAX_TEXT = 300  # characters of a cell that the report shows
 CUT = "lost their end: they are longer than the model reads"
 CLIPPED = "lie partly outside what the train rows had, or over 10 deviations from their mean, and were clipped"
+
+MASK, BLANK = "mask", "blank"
+"""How a part of an input is hidden: its tokens are masked, or its values are made `ModalitySpec.blank`."""
 
 Part = dict[str, str]
 """How the report shows something: ``kind`` (image, audio, drawing or text), ``name``, and ``value``, which is a data
@@ -97,6 +102,8 @@ class ModalitySpec:
     """Those of `changes` that lose nothing: they are told, but not warned of."""
     head: ClassVar[str] = "pooled"
     """Which of `perceiver_pytorch.nn.heads` answers from the modality alone; "columns": one for all of that name."""
+    hidden_by: ClassVar[str] = MASK
+    """How maps hide a part of a row: `MASK`, or `BLANK` where a hole would be a sign of its own."""
     in_common: ClassVar[str | None] = None
     """A field that several modalities of a table may have alike, and that is long: a run folder has it once."""
 
@@ -201,6 +208,49 @@ class ModalitySpec:
         """How the report shows a row: what the model saw of it; by default the cells as text."""
         return [{"kind": "text", "name": name, "value": _shortened(row[name])} for name in self.columns]
 
+    # -- maps: what of a row counts for an answer
+
+    def blank(self, values: "Tensor", mask: "Tensor | None") -> "Tensor":
+        """What stands for nothing in place of values: maps say what is different from it; by default zeros.
+
+        Args:
+            values: float (batch, *axes, channels).
+            mask: bool (batch, *axes), True where a token is real; None if all are.
+
+        Returns:
+            A tensor that broadcasts to the shape of the values.
+        """
+        return values.new_zeros(())
+
+    def pieces(self, encoded: Encoded, most: int) -> "np.ndarray":
+        """int (*axes), or (*axes, channels): the number of the piece that each token or value belongs to, -1 for none.
+        Pieces are hidden as a whole: words, patches, segments; by default blocks, `most` at most.
+        """
+        return blocks(self.token_axes(encoded), most)
+
+    def token_axes(self, encoded: Encoded) -> tuple[int, ...]:
+        """The lengths of a row's axes."""
+        return encoded.values.shape[: len(self.axes)]
+
+    def on_grid(self, values: "np.ndarray") -> "np.ndarray":
+        """A map on the input's own grid (pixels, samples, steps); by default one value per token.
+
+        Args:
+            values: float (*axes), or (*axes, channels).
+        """
+        return values.sum(-1) if values.ndim > len(self.axes) else values
+
+    def draw_map(self, encoded: Encoded, heat: "np.ndarray", row: Mapping[str, Any], where: Where) -> list[Part]:
+        """How a map is shown on its input; it has to be readable without colours. By default a bar per token.
+
+        Args:
+            encoded: what the model read of the row.
+            heat: of `on_grid`; above 0 speaks for the answer.
+            row: {column: cell}.
+            where: the row, for files that cells lead to.
+        """
+        return [{"kind": "drawing", "name": self.name, "value": map_drawing.tokens(heat)}]
+
     @property
     def file_columns(self) -> tuple[str, ...]:
         """Columns whose cells may lead to files: a change of those makes another table."""
@@ -292,6 +342,7 @@ class StandardisedSpec(ModalitySpec):
     stds: tuple[float, ...]
 
     changes: ClassVar[Mapping[str, str]] = {"clipped": CLIPPED}
+    hidden_by: ClassVar[str] = BLANK
 
     def __post_init__(self) -> None:
         if not len(self.columns) == len(self.means) == len(self.stds) > 0:
@@ -310,6 +361,14 @@ class StandardisedSpec(ModalitySpec):
     def id_meanings(self) -> Sequence[Hashable]:
         """The columns: each has weights of its own."""
         return self.columns
+
+    def pieces(self, encoded: Encoded, most: int) -> "np.ndarray":
+        """A column each."""
+        return np.arange(len(self.columns))
+
+    def draw_map(self, encoded: Encoded, heat: "np.ndarray", row: Mapping[str, Any], where: Where) -> list[Part]:
+        drawn = map_drawing.columns(self.columns, heat, row)
+        return [{"kind": "drawing", "name": self.name, "value": drawn}]
 
 
 def check_positive(spec: Any, *names: str) -> None:

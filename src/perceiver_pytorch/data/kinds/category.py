@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from perceiver_pytorch._lazy import numpy as np
+from perceiver_pytorch.data import map_drawing
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
-from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec
+from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec, Part
 from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.train_rows import TrainRows
 from perceiver_pytorch.data.values import as_label, is_missing
@@ -137,6 +138,14 @@ class CategoriesSpec(ModalitySpec):
         each = ", ".join(map(str, counts)) if len(counts) <= _MOST else f"{min(counts)} to {max(counts)}"
         rare = sum(map(len, self.rare))
         return f"{each} values" + (f", and {rare:,} rare ones" if rare else "")
+
+    def pieces(self, encoded: Encoded, most: int) -> "np.ndarray":
+        """A column each."""
+        return np.arange(len(self.columns))
+
+    def draw_map(self, encoded: Encoded, heat: "np.ndarray", row: Mapping[str, Any], where: Where) -> list[Part]:
+        drawn = map_drawing.columns(self.columns, heat, row)
+        return [{"kind": "drawing", "name": self.name, "value": drawn}]
 
     def id_meanings(self) -> Sequence[Hashable]:
         """(column, value) of every id; (column, None) for a column's unknown values, (column,) for missing ones."""

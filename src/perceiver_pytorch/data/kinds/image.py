@@ -10,10 +10,10 @@ from einops import rearrange
 from perceiver_pytorch import _checks
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
-from perceiver_pytorch.data import drawing
+from perceiver_pytorch.data import drawing, map_drawing
 from perceiver_pytorch.data.cells import Where, media_source
 from perceiver_pytorch.data.column import Column
-from perceiver_pytorch.data.kinds.base import ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
+from perceiver_pytorch.data.kinds.base import BLANK, ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
 from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, stem_note
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.fitting import Box, fitted
@@ -32,6 +32,7 @@ BOX_CHANGES = {
 }
 _BITS = (8, 10, 12, 14, 16)  # that the values of 16-bit images may have
 _NUM_IMAGES = 256  # images looked at for size and colour
+_GREY, _PLAIN = 127.5, 8.0  # of 255: neither dark nor light; what a picture of one colour differs by at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,7 @@ class ImageSpec(ColumnSpec):
 
     kind: ClassVar[str] = "image"
     dtype: ClassVar[str] = "uint8"
+    hidden_by: ClassVar[str] = BLANK
     changes: ClassVar[Mapping[str, str]] = {
         **BOX_CHANGES,
         "incomplete": "lack the end of their JPEG data: it is grey",
@@ -160,6 +162,18 @@ class ImageSpec(ColumnSpec):
             {"kind": "image", "name": self.name, "value": drawing.png(whole(encoded.values, self.patch, self.colors))}
         ]
 
+    def blank(self, values: "Tensor", mask: "Tensor | None") -> "Tensor":
+        return background(values, mask, self.colors)
+
+    def on_grid(self, values: "np.ndarray") -> "np.ndarray":
+        """(height, width): a value per pixel."""
+        return on_pixels(values, len(self.axes), self.patch, self.colors)
+
+    def draw_map(self, encoded: Encoded, heat: "np.ndarray", row: Mapping[str, Any], where: Where) -> list[Part]:
+        """The picture, and beside it its map."""
+        pixels = whole(encoded.values, self.patch, self.colors)
+        return [{"kind": "image", "name": self.name, "value": map_drawing.picture(pixels, heat)}]
+
     @property
     def file_columns(self) -> tuple[str, ...]:
         return self.columns
@@ -221,6 +235,28 @@ def whole(values: "np.ndarray", patch: int, colors: int) -> "np.ndarray":
     """What `patches` cut, put together again; without the last axis where there is one colour."""
     pixels = rearrange(values, "... h w (p q c) -> ... (h p) (w q) c", p=patch, q=patch, c=colors)
     return pixels.squeeze(-1) if colors == 1 else pixels
+
+
+def on_pixels(values: "np.ndarray", num_axes: int, patch: int, colors: int) -> "np.ndarray":
+    """A map of tokens (..., rows, columns), or of their values (..., rows, columns, patch * patch * colors), as one of
+    pixels (..., height, width); a token's value is shared out evenly."""
+    if values.ndim == num_axes:
+        return (values / patch**2).repeat(patch, -2).repeat(patch, -1)
+    return rearrange(values, "... h w (p q c) -> ... (h p) (w q) c", p=patch, q=patch, c=colors).sum(-1)
+
+
+def background(values: "Tensor", mask: "Tensor | None", colors: int) -> "Tensor":
+    """The usual colour of each picture or film (batch, ..., patch * patch * colors): the median of a channel. Something
+    dark counts on a light ground, and something light on a dark one. A picture of one colour is compared with grey."""
+    flat = values.reshape(len(values), -1, colors)
+    if mask is not None:
+        real = mask.flatten(1).repeat_interleave(values.shape[-1] // colors, 1)
+        flat = flat.masked_fill(~real.unsqueeze(-1), float("nan"))
+    usual = flat.nanmedian(1).values.nan_to_num(_GREY)  # (batch, colors)
+    apart = (flat - usual.unsqueeze(1)).abs().nan_to_num(0.0).flatten(1).amax(1)
+    usual = usual.masked_fill((apart < _PLAIN).unsqueeze(1), _GREY)
+    channels = usual.repeat(1, values.shape[-1] // colors)
+    return channels.view(len(values), *[1] * (values.dim() - 2), values.shape[-1])
 
 
 def changed_pictures(values: "Tensor", mask: "Tensor | None", patch: int, settings: PictureAugmentation) -> "Tensor":

@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
-from perceiver_pytorch.data import drawing
+from perceiver_pytorch.data import drawing, map_drawing
 from perceiver_pytorch.data.arrays import array_cell
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.kinds.base import CLIPPED, ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
+from perceiver_pytorch.data.map_pieces import cells
 from perceiver_pytorch.data.train_rows import TrainRows, too_large
 
 _NAMES = frozenset(["point", "points", "pointcloud", "pointclouds", "cloud", "clouds", "xyz", "lidar", "vertices"])
@@ -148,11 +149,15 @@ class PointsSpec(ColumnSpec):
         features = f", {len(self.means)} features" if self.means else ""
         return f"at most {self.num_points} points in {len(self.centre)} dimensions{features}"
 
+    def pieces(self, encoded: Encoded, most: int) -> "np.ndarray":
+        """Points that lie together."""
+        return cells(_places(encoded), most)
+
+    def draw_map(self, encoded: Encoded, heat: "np.ndarray", row: Mapping[str, Any], where: Where) -> list[Part]:
+        return [{"kind": "drawing", "name": self.name, "value": map_drawing.points(_places(encoded), heat)}]
+
     def example(self, encoded: Encoded, row: Mapping[str, Any]) -> list[Part]:
-        assert encoded.coordinates is not None
-        places = encoded.coordinates[0]
-        assert places is not None
-        return [{"kind": "drawing", "name": self.name, "value": drawing.dots(places)}]
+        return [{"kind": "drawing", "name": self.name, "value": drawing.dots(_places(encoded))}]
 
     @property
     def file_columns(self) -> tuple[str, ...]:
@@ -194,6 +199,14 @@ def _in_no_order(arrays: "list[np.ndarray]") -> bool:
         other = np.linalg.norm(rows - np.random.default_rng(0).permutation(rows), axis=1).mean()
         ratios.append(near / other if other else 0.0)
     return bool(ratios) and float(np.median(ratios)) > 0.9
+
+
+def _places(encoded: Encoded) -> "np.ndarray":
+    """(points, dims), within -1 and 1."""
+    assert encoded.coordinates is not None
+    places = encoded.coordinates[0]
+    assert places is not None
+    return places
 
 
 def _finite(cloud: "np.ndarray") -> "np.ndarray":

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from perceiver_pytorch import _checks
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
-from perceiver_pytorch.data import drawing
+from perceiver_pytorch.data import drawing, map_drawing
 from perceiver_pytorch.data.arrays import time_cell, timed_cell
 from perceiver_pytorch.data.cells import Where, media_source
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.errors import DataError
-from perceiver_pytorch.data.kinds.base import CLIPPED, CUT, Encoded, Kind, ModalitySpec, Part, check_positive
+from perceiver_pytorch.data.kinds.base import BLANK, CLIPPED, CUT, Encoded, Kind, ModalitySpec, Part, check_positive
 from perceiver_pytorch.data.kinds.clock import clock_note
 from perceiver_pytorch.data.kinds.points import are_points
 from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, stem_note
 from perceiver_pytorch.data.long_table import load_long_table
+from perceiver_pytorch.data.map_pieces import blocks
 from perceiver_pytorch.data.train_rows import TrainRows, too_large
 from perceiver_pytorch.data.values import as_label, is_missing
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _CLIP = 10.0  # standard deviations
+_DRAWN = 6  # channels that a map shows
 _FINEST = 4  # the position encoding tells apart at most this many times more moments than there are steps
 
 
@@ -171,6 +173,7 @@ class SeriesSpec(ModalitySpec):
     stem: str = "none"
 
     kind: ClassVar[str] = "series"
+    hidden_by: ClassVar[str] = BLANK
     changes: ClassVar[Mapping[str, str]] = {"cut": CUT, "clipped": CLIPPED}
 
     def __post_init__(self) -> None:
@@ -317,6 +320,34 @@ class SeriesSpec(ModalitySpec):
 
     def token_options(self) -> dict[str, Any]:
         return {"series_stem": self.stem}
+
+    def pieces(self, encoded: Encoded, most: int) -> "np.ndarray":
+        """Segments of each channel."""
+        count = len(self.means)
+        segments = blocks((len(encoded.values), count), max(most, count), whole=(False, True))
+        return np.tile(segments, 1 + self.gaps)  # a value and its flag go together
+
+    def on_grid(self, values: "np.ndarray") -> "np.ndarray":
+        """(steps, channels): a value per number of the series."""
+        count = len(self.means)
+        if values.ndim == 1:
+            return np.repeat(values[:, None] / count, count, axis=1)
+        return values.reshape(len(values), -1, count).sum(1)
+
+    def draw_map(self, encoded: Encoded, heat: "np.ndarray", row: Mapping[str, Any], where: Where) -> list[Part]:
+        """The channels that count most as lines, with a map under each; steps in turn, whatever their time stamps."""
+        count = len(self.means)
+        chosen = sorted(np.argsort(-np.abs(heat).sum(0))[:_DRAWN].tolist())
+        values = (
+            np.where(encoded.values[:, count:] > 0, np.nan, encoded.values[:, :count]) if self.gaps else encoded.values
+        )
+        if encoded.mask is not None:
+            values = np.where(encoded.mask[:, None], values, np.nan)
+        names = self.values or tuple(f"{self.name} {i + 1}" if count > 1 else self.name for i in range(count))
+        steps = values * np.asarray(self.stds) + self.means
+        lines, heats = [steps[:, i] for i in chosen], [heat[:, i] for i in chosen]
+        drawn = map_drawing.waves(lines, heats, [names[i] for i in chosen], float(len(values)), "steps")
+        return [{"kind": "drawing", "name": self.name, "value": drawn}]
 
     def example(self, encoded: Encoded, row: Mapping[str, Any]) -> list[Part]:
         """A line per channel, over time; a gap where values are missing."""

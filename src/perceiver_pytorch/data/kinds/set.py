@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
+from perceiver_pytorch.data import map_drawing
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
-from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, check_positive
+from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
 from perceiver_pytorch.data.label_cells import find_separator, labels_of
 from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.train_rows import TrainRows
@@ -94,6 +95,14 @@ class SetSpec(ColumnSpec):
 
     def note(self) -> str:
         return f"at most {self.length} of {len(self.names):,} names"
+
+    def pieces(self, encoded: Encoded, most: int) -> "np.ndarray":
+        """A name each."""
+        return np.arange(len(encoded.values))
+
+    def draw_map(self, encoded: Encoded, heat: "np.ndarray", row: Mapping[str, Any], where: Where) -> list[Part]:
+        names = [(*self.names, "(names that the train rows lack)")[id_] for id_ in encoded.values.tolist()]
+        return [{"kind": "drawing", "name": self.name, "value": map_drawing.bars(names, heat.tolist())}]
 
     def id_meanings(self) -> Sequence[Hashable]:
         """(column, name) of every id; None for unknown names."""

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 from perceiver_pytorch._files import read_text
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
+from perceiver_pytorch.data import map_drawing
 from perceiver_pytorch.data.cell_memory import CELL_BYTES, claim
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.errors import DataError, need
-from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, check_positive
+from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
 from perceiver_pytorch.data.kinds.category import few_and_short
 from perceiver_pytorch.data.kinds.words import WordAugmentation, WordsSpec
 from perceiver_pytorch.data.train_rows import TrainRows, spread
@@ -24,6 +25,7 @@ _STEP = 8  # lengths are multiples of this
 _NUM_BYTE_IDS = 257
 _MOST_LETTERS = 20.0  # of a word on average, if a column's texts are words
 _LOOKED_AT = 1000  # texts, and characters of each, that tell
+_PIECE = 16  # bytes of a word that maps show as one
 _TOKENIZED = 100  # bytes that the tokenizers library takes for a character
 
 
@@ -138,6 +140,23 @@ class TextSpec(ColumnSpec):
             return np.array(ids, dtype=np.int32)
         return np.frombuffer(_utf8(text), dtype=np.uint8).astype(np.int16) + np.int16(1)
 
+    def pieces(self, encoded: Encoded, most: int) -> "np.ndarray":
+        """A token of the tokenizer each; of bytes a word each, or a few letters of a long one."""
+        if self.tokenizer:
+            return np.arange(len(encoded.values))
+        return _byte_pieces(bytes((encoded.values - 1).astype(np.uint8)))
+
+    def draw_map(self, encoded: Encoded, heat: "np.ndarray", row: Mapping[str, Any], where: Where) -> list[Part]:
+        labels = self.pieces(encoded, 0)
+        shown = [self._text_of(encoded.values[labels == label]) for label in range(labels.max() + 1)]
+        counted = np.bincount(labels, weights=heat)
+        return [{"kind": "drawing", "name": self.name, "value": map_drawing.words(shown, counted.tolist())}]
+
+    def _text_of(self, ids: "np.ndarray") -> str:
+        if self.tokenizer:
+            return str(_tokenizer(self.tokenizer)[0].decode(ids.tolist(), skip_special_tokens=False))
+        return bytes((ids - 1).astype(np.uint8)).decode("utf-8", errors="replace")
+
     def token_options(self) -> dict[str, Any]:
         return {} if self.tokenizer else {"text_units": "bytes"}
 
@@ -213,6 +232,17 @@ def _unknown(json: str) -> int:
     token = getattr(tokenizer.model, "unk_token", None)
     id_ = None if token is None else tokenizer.token_to_id(token)
     return -1 if id_ is None else id_
+
+
+def _byte_pieces(text: bytes) -> "np.ndarray":
+    """int64 (bytes,): words with the space behind them; of longer ones a few letters at a time, each whole."""
+    numbers, number, length, after_space = np.zeros(len(text), dtype=np.int64), -1, _PIECE, False
+    for i, byte in enumerate(text):
+        is_space, goes_on = byte in b" \n\t\r", byte & 0xC0 == 0x80  # the second byte of a letter, or a later one
+        if not goes_on and ((after_space and not is_space) or (length >= _PIECE and not is_space)):
+            number, length = number + 1, 0
+        numbers[i], length, after_space = max(0, number), length + 1, is_space
+    return numbers
 
 
 def _text(value: Any) -> str:

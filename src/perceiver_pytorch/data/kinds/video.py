@@ -8,18 +8,29 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from perceiver_pytorch import _checks
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
-from perceiver_pytorch.data import drawing
+from perceiver_pytorch.data import drawing, map_drawing
 from perceiver_pytorch.data.cells import Where, media_source
 from perceiver_pytorch.data.column import Column
-from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
+from perceiver_pytorch.data.kinds.base import (
+    BLANK,
+    CUT,
+    ColumnSpec,
+    Encoded,
+    Kind,
+    ModalitySpec,
+    Part,
+    check_positive,
+)
 from perceiver_pytorch.data.kinds.clock import clock_grid, clock_note, clock_resolution
 from perceiver_pytorch.data.kinds.image import (
     BOX_CHANGES,
     PictureAugmentation,
+    background,
     box,
     box_changes,
     changed_pictures,
     check_box,
+    on_pixels,
     patch_for,
     patches,
     whole,
@@ -89,6 +100,7 @@ class VideoSpec(ColumnSpec):
 
     kind: ClassVar[str] = "video"
     dtype: ClassVar[str] = "uint8"
+    hidden_by: ClassVar[str] = BLANK
     changes: ClassVar[Mapping[str, str]] = {**BOX_CHANGES, "cut": CUT}
     harmless: ClassVar[frozenset[str]] = frozenset(BOX_CHANGES)
 
@@ -159,6 +171,19 @@ class VideoSpec(ColumnSpec):
     def example(self, encoded: Encoded, row: Mapping[str, Any]) -> list[Part]:
         frames = whole(encoded.values, self.patch, 3)
         return [{"kind": "image", "name": self.name, "value": drawing.animation(frames, self.rate)}]
+
+    def blank(self, values: "Tensor", mask: "Tensor | None") -> "Tensor":
+        return background(values, mask, 3)
+
+    def on_grid(self, values: "np.ndarray") -> "np.ndarray":
+        """(frames, height, width): a value per pixel."""
+        return on_pixels(values, len(self.axes), self.patch, 3)
+
+    def draw_map(self, encoded: Encoded, heat: "np.ndarray", row: Mapping[str, Any], where: Where) -> list[Part]:
+        """A strip of frames above their maps, and all of them as a film."""
+        frames = whole(encoded.values, self.patch, 3)
+        drawn = {"frames": map_drawing.strip(frames, heat), "film": map_drawing.film(frames, heat, self.rate)}
+        return [{"kind": "image", "name": f"{self.name}.{what}", "value": value} for what, value in drawn.items()]
 
     @property
     def file_columns(self) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
+from perceiver_pytorch.data import map_drawing
 from perceiver_pytorch.data.cells import Where
-from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, ModalitySpec, ModelInput, check_positive
+from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, ModalitySpec, ModelInput, Part, check_positive
 from perceiver_pytorch.data.values import as_label, is_missing
 from perceiver_pytorch.data.word_tokens import Word, hashed, repeated_words, word_of, words_of
 
@@ -103,12 +104,15 @@ class WordsSpec(ColumnSpec):
         value = row[self.name]
         if is_missing(value):
             return None
-        # Words are looked for one by one: of a long text only its beginning takes memory.
-        words = list(islice(words_of(value if isinstance(value, str) else as_label(value)), self.length + 1))
+        words = self._words(value, self.length + 1)
         if not words:
             return None
         read = words[: self.length]
         return Encoded(self._ids(read), changes=("cut",) if len(words) > self.length else ())
+
+    def _words(self, cell: Any, most: int) -> list[Word]:
+        """The first words. They are looked for one by one: of a long text only its beginning takes memory."""
+        return list(islice(words_of(cell if isinstance(cell, str) else as_label(cell)), most))
 
     def _ids(self, words: Sequence[Word]) -> "np.ndarray":
         known = _places(self.words)
@@ -143,6 +147,14 @@ class WordsSpec(ColumnSpec):
 
     def note(self) -> str:
         return f"at most {self.length}, {len(_places(self.words)):,} of them known, and parts of all"
+
+    def pieces(self, encoded: Encoded, most: int) -> "np.ndarray":
+        """A word each."""
+        return np.arange(len(encoded.values))
+
+    def draw_map(self, encoded: Encoded, heat: "np.ndarray", row: Mapping[str, Any], where: Where) -> list[Part]:
+        words = [word.raw for word in self._words(row[self.name], len(encoded.values))]
+        return [{"kind": "drawing", "name": self.name, "value": map_drawing.words(words, heat.tolist())}]
 
     def token_options(self) -> dict[str, Any]:
         return {"text_units": "words", "word_channels": self.width}

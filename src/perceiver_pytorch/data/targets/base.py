@@ -259,6 +259,25 @@ class Target(ABC):
         """
         return None
 
+    # -- what of its outputs maps explain
+
+    def chosen(self, outputs: "Tensor") -> "Tensor":
+        """int64 ``(rows,)``: which of the outputs ``(rows, size)`` a map of each row is about; the largest."""
+        return outputs.argmax(-1)
+
+    def evidence(self, outputs: "Tensor", chosen: "Tensor") -> "Tensor":
+        """``(rows,)``: how much speaks for what was chosen, in the unit of `evidence_note`; by default the output.
+
+        Args:
+            outputs: float ``(rows, size)``, of the model.
+            chosen: of `chosen`.
+        """
+        return outputs.gather(-1, chosen[:, None]).squeeze(-1)
+
+    def evidence_note(self, chosen: int) -> str:
+        """What `evidence` is, for people."""
+        return f"output {chosen}"
+
     def sections(self, metrics: Mapping[str, Any], values: "Tensor", encoded: "Tensor", of: str) -> list[Section]:
         """What the report shows besides the metrics of `titles`.
 

@@ -200,6 +200,14 @@ class ClassTarget(Target):
     def right(self, outputs: "Tensor", encoded: "Tensor") -> "Tensor | None":
         return outputs.argmax(-1) == encoded
 
+    def evidence(self, outputs: "Tensor", chosen: "Tensor") -> "Tensor":
+        """The log-odds of the class against all others together."""
+        others = outputs.scatter(-1, chosen[:, None], float("-inf")).logsumexp(-1)
+        return super().evidence(outputs, chosen) - others
+
+    def evidence_note(self, chosen: int) -> str:
+        return f"log-odds of {self.classes[chosen]}"
+
     def sections(self, metrics: Mapping[str, Any], values: "Tensor", encoded: "Tensor", of: str) -> list[Section]:
         heading = f"Confusion matrix{of}"
         if self.size > _MAX_DRAWN:

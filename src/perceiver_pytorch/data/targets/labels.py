@@ -210,6 +210,9 @@ class LabelsTarget(Target):
             return Answer(prediction)
         return Answer(prediction, self._text(encoded > 0), bool((given == (encoded > 0)).all()))
 
+    def evidence_note(self, chosen: int) -> str:
+        return f"log-odds of {self.labels[chosen]}"
+
     def sections(self, metrics: Mapping[str, Any], values: "Tensor", encoded: "Tensor", of: str) -> list[Section]:
         columns = {"average_precision": "average precision", "precision": "precision", "recall": "recall", "f1": "F1"}
         rows = [

@@ -206,6 +206,12 @@ class NumberTarget(Target):
         prediction = self.text(float(values[0]))
         return Answer(prediction, None if encoded is None else self.text(float(encoded) * self.std + self.mean))
 
+    def chosen(self, outputs: "Tensor") -> "Tensor":
+        return outputs.argmax(-1).clamp(max=0)
+
+    def evidence_note(self, chosen: int) -> str:
+        return f"{self.name}, in standard deviations of {'its logarithm' if self.log_std else 'the train rows'}"
+
     def sections(self, metrics: Mapping[str, Any], values: "Tensor", encoded: "Tensor", of: str) -> list[Section]:
         rows = self.known(encoded).nonzero().flatten()
         places = spread(rows, _MAX_POINTS)

@@ -1,0 +1,157 @@
+"""The maps of one row: what of its input counts for an answer, on the input's own grid."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from perceiver_pytorch import _checks
+from perceiver_pytorch.data import Sample
+from perceiver_pytorch.explain.attention import pooled, recorded
+from perceiver_pytorch.explain.gradients import STEPS, Attribution, gradients_times_input, integrated_gradients
+from perceiver_pytorch.explain.pieces import Pieces
+from perceiver_pytorch.explain.subject import Question, Subject
+
+PIECES = 64
+"""Of a modality that are hidden one by one, about."""
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """One way's map of a row.
+
+    Attributes:
+        values: {modality: float ``(*axes)`` or ``(*axes, channels)``, as the model reads it}; modalities that the row
+            lacks, or that the way says nothing about, are left out.
+        grids: {modality: float, on the grid of the input: pixels, samples, steps and channels, words, columns}.
+        note: what there is to say about it; empty: nothing.
+    """
+
+    values: dict[str, np.ndarray]
+    grids: dict[str, np.ndarray]
+    note: str = ""
+
+
+def maps_of_row(
+    subject: Subject,
+    sample: Sample,
+    *,
+    target: str | None = None,
+    ways: Sequence[str] = ("integrated", "occlusion", "attention"),
+    steps: int = STEPS,
+    pieces: int = PIECES,
+) -> dict[str, Map]:
+    """Maps of what the model says about a row.
+
+    Args:
+        subject: the model.
+        sample: the row, as its data set encodes it.
+        target: which of its answers; None: the first.
+        ways: of `WAYS`.
+        steps: of integrated gradients.
+        pieces: that a modality is hidden in, about.
+
+    Returns:
+        {way: its map}. Attention says how much is looked at, the others what speaks for (above 0) and against the
+        answer.
+
+    Raises:
+        ValueError: for another target or way.
+    """
+    for way in ways:
+        _checks.choice("a way to explain", way, tuple(WAYS))
+    batch = subject.batch(sample)
+    question = Question.of(subject, batch, target)
+    found = {}
+    for way in ways:
+        values, note = WAYS[way](_Task(subject, sample, question, steps, pieces))
+        found[way] = Map(values, _on_grids(subject, values), note)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    subject: Subject
+    sample: Sample
+    question: Question
+    steps: int
+    pieces: int
+
+
+Way = Callable[[_Task], tuple[dict[str, np.ndarray], str]]
+
+
+def _integrated(task: _Task) -> tuple[dict[str, np.ndarray], str]:
+    batch = task.subject.batch(task.sample)
+    found = integrated_gradients(task.subject, batch, task.question, task.steps)
+    gap, difference = float(found.gap[0]), float(found.difference[0])
+    note = (
+        f"adds up to {difference - gap:+.3g} to {difference + gap:+.3g} of {difference:+.3g}"
+        if gap > 0.05 * abs(difference)
+        else ""
+    )
+    return _of_attribution(task, found), note
+
+
+def _gradient(task: _Task) -> tuple[dict[str, np.ndarray], str]:
+    batch = task.subject.batch(task.sample)
+    return _of_attribution(task, gradients_times_input(task.subject, batch, task.question)), ""
+
+
+def _occlusion(task: _Task) -> tuple[dict[str, np.ndarray], str]:
+    pieces = Pieces.of(task.subject, task.sample, task.pieces)
+    return pieces.spread(pieces.effects(task.question)), ""
+
+
+def _attention(task: _Task) -> tuple[dict[str, np.ndarray], str]:
+    subject, batch = task.subject, task.subject.batch(task.sample)
+    if not subject.reader_names:
+        return {}, "this model's attention cannot be told by column"
+    with recorded(subject.model) as record:
+        subject.answer(batch)
+    number = [target.name for target in subject.spec.targets].index(task.question.target.name)
+    shares = record.rollout(pooled(record, len(subject.spec.targets)))
+    values = {}
+    for name, share in zip(sorted(subject.reader_names, key=subject.reader_names.__getitem__), shares, strict=True):
+        encoded = task.sample.inputs[name]
+        if encoded is not None:
+            modality = next(modality for modality in subject.spec.modalities if modality.name == name)
+            values[name] = _unstrided(share[0, number], modality.token_axes(encoded))
+    return values, ""
+
+
+WAYS: dict[str, Way] = {
+    "integrated": _integrated,
+    "gradient": _gradient,
+    "occlusion": _occlusion,
+    "attention": _attention,
+}
+"""Integrated gradients, gradients times input, occlusion, and rolled out attention."""
+
+
+def _of_attribution(task: _Task, found: Attribution) -> dict[str, np.ndarray]:
+    there = {name for name, encoded in task.sample.inputs.items() if encoded is not None}
+    return {name: part[0].cpu().numpy() for name, part in found.parts.items() if name in there}
+
+
+def _unstrided(share: Tensor, axes: Sequence[int]) -> np.ndarray:
+    """What a token behind a stem has, shared out among the cells that it stands for."""
+    for axis, length in enumerate(axes):
+        coarse = share.shape[axis]
+        if coarse < length:
+            stride = -(-length // coarse)
+            share = (share / stride).repeat_interleave(stride, axis).narrow(axis, 0, length)
+    return share.float().cpu().numpy()
+
+
+def _on_grids(subject: Subject, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    specs = {modality.name: modality for modality in subject.spec.modalities}
+    return {name: np.asarray(specs[name].on_grid(each)) for name, each in values.items()}
+
+
+def answer_of(subject: Subject, sample: Sample) -> dict[str, Tensor]:
+    """{target: float ``(1, size)``}, the model's outputs for a row."""
+    with torch.no_grad():
+        return {name: outputs.float().cpu() for name, outputs in subject.answer(subject.batch(sample)).items()}
