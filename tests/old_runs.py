@@ -19,6 +19,8 @@ ADDED = {
     "intervals",
     "losses",
     "trained",
+    "verdict",
+    "versions",
     "warnings",
 }  # of later versions
 

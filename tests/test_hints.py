@@ -85,9 +85,10 @@ ELSEWHERE = {
     "--context": "tests/training/language: a text that is too short",
     "--run": "another folder; tests/training/run/test_lock.py",
     "--no-header": "tests/data/sources/test_delimited.py: a table without a header",
+    **dict.fromkeys(("--config",), "tests/training/table/test_verdict.py: part of the commands that a verdict advises"),
     **dict.fromkeys(("--list", "--retry"), "tests/cli/test_experiment.py and tests/experiments/test_store.py"),
     "--set": "its settings are looked up below",
-    **dict.fromkeys(("--config", "--objective", "--stop", "--sparse"), "no advice: names the option itself"),
+    **dict.fromkeys(("--objective", "--stop", "--sparse"), "no advice: names the option itself"),
 }
 """{an option that messages name: why it is not obeyed here}."""
 

@@ -36,6 +36,11 @@ ELSEWHERE = {
     "nn.heads.base": "nn/heads/test_pooled.py: what every head promises",
     "nn.linear": "ops/test_linear.py: the operator that it calls",
     "training.language.module": "training/language/test_task.py: seen through whole runs",
+    **dict.fromkeys(
+        [f"tables.describe{name}" for name in ("", "_model", "_run", "_table")],
+        "cli/test_info.py: as it is told",
+    ),
+    "training.table.verdict_facts": "training/table/test_verdict_rules.py: what its rules are given and find",
     "training.run.loaders": "training/run/test_job.py: what its task gives",
     "training.run.loop": "training/run/test_job.py: run by jobs alone",
     **dict.fromkeys(

@@ -1,6 +1,7 @@
 """Files of runs and models, read: whatever they hold, an error of one kind says what is wrong with which of them."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,6 +56,11 @@ class Header:
 
     entries: dict[str, Entry]
     metadata: dict[str, str]
+
+    @property
+    def numbers(self) -> int:
+        """How many the weights hold in all."""
+        return sum(math.prod(entry.shape) for entry in self.entries.values())
 
 
 @contextmanager

@@ -254,8 +254,6 @@ def with_keywords(base: S, options: Mapping[str, Any]) -> S:
 
 def to_yaml(settings: Any, indent: int = 0) -> str:
     """All knobs as YAML, each with its help as a comment; `read_settings` reads it back."""
-    import yaml
-
     lines = []
     for f in in_order(settings):
         value = getattr(settings, f.name)
@@ -263,13 +261,20 @@ def to_yaml(settings: Any, indent: int = 0) -> str:
         if dataclasses.is_dataclass(value):
             lines += ["" if indent == 0 else None, f"{pad}{f.name}:", to_yaml(value, indent + 1)]
             continue
-        text = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False, allow_unicode=True)
-        text = text.removesuffix("\n").removesuffix("\n...")
+        text = yaml_value(value)
         choices = _knob(f).choices
         options = f" ({', '.join(map(str, choices))})" if choices else ""
         lines.append(f"{pad}# {_knob(f).help}{options}")
         lines.append(f"{pad}{f.name}: {text}")
     return "\n".join(line for line in lines if line is not None)
+
+
+def yaml_value(value: Any) -> str:
+    """One value as YAML on one line."""
+    import yaml
+
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def load_config(path: Path, base: S) -> S:

@@ -8,6 +8,7 @@ from data_helpers import png, table_of, wav, write_table
 from perceiver_pytorch.data import (
     DataError,
     ReadOptions,
+    identifiers,
     leaks,
     load_table,
     outlying,
@@ -273,3 +274,31 @@ def test_indices_are_those_that_the_file_tells_of(tmp_path):
         table = table_of(tmp_path, i=[1], x=[1])
         table = dataclasses.replace(table, rows=table.rows.replace_schema_metadata(told))
         assert pandas_indices(table) == found, told
+
+
+def test_columns_that_number_or_name_the_rows(tmp_path):
+    n, rng = 200, np.random.default_rng(0)
+    table = table_of(
+        tmp_path,
+        nr=(100 + rng.permutation(n)).tolist(),
+        gaps=[i if i % 4 else None for i in range(n)],
+        code=[f"X-{7 * i:04}" for i in range(n)],
+        price=(rng.permutation(100_000)[:n]).tolist(),
+        share=rng.normal(size=n).tolist(),
+        age=(rng.integers(20, 60, n)).tolist(),
+        name=[f"{chr(97 + i % 26)}{chr(97 + i // 26)}n" for i in range(n)],
+        note=[f"this is remark number {i}" for i in range(n)],
+    )
+    kinds = kinds_of(table) | {"code": "text"}
+    found = dict(identifiers(table, kinds, np.arange(n)))
+    assert found.keys() == {"nr", "gaps", "code"}
+    assert "whole numbers" in found["nr"]
+    assert "codes" in found["code"]
+    some = np.sort(rng.permutation(n)[:150])  # other rows are in other splits
+    assert dict(identifiers(table, kinds, some)).keys() == {"nr", "gaps", "code"}
+    assert identifiers(table, kinds, np.arange(10)) == []  # too few to tell
+
+
+def test_identifiers_of_long_tables_are_found_in_some_of_their_rows(tmp_path):
+    table = table_of(tmp_path, nr=list(range(5000)), x=[i % 11 for i in range(5000)])
+    assert [name for name, _ in identifiers(table, kinds_of(table), np.arange(5000))] == ["nr"]

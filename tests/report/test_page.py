@@ -60,6 +60,7 @@ def facts_of(table, targets, wrong=(), choice=SUITED, **changes):
         sizes={"train": 30, "test": ROWS},
         bad_rows=[],
         first=[],
+        verdict=[{"says": "side: better than nothing.", "command": "perceiver fit a&b.csv", "limits": "rows"}],
         notes=[],
         warnings=[],
         data_notes=[],
@@ -86,6 +87,8 @@ def test_a_class_has_its_figures_its_matrix_and_its_best_epoch(table, tmp_path):
         "The model is that of epoch 2, the best by validation accuracy.",
         "majority class: 0.500",
         "30 train rows, 40 test rows.",
+        "<li>side: better than nothing.<br>",
+        "<code>perceiver fit a&amp;b.csv</code>",
     ):
         assert part in text, part
     assert "Score of all targets" not in text

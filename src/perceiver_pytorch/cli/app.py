@@ -20,6 +20,7 @@ COMMANDS = {
         "Predict with a trained model: per row its class, labels or number, and the probability of each class or "
         "label.",
     ),
+    "info": ("info", "What a run folder, a saved model or a table is, and what it holds."),
     "config": ("config", "Print every setting with its help and its value, as YAML for `perceiver fit --config`."),
     "experiment": (
         "experiment",

@@ -4,7 +4,7 @@ import functools
 import inspect
 import keyword
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,19 +69,23 @@ class GroupedCommand(TyperCommand):
         return sorted(super().get_params(ctx), key=lambda p: rank.get(getattr(p, "rich_help_panel", ""), len(rank)))
 
 
-def with_settings(cls: type, order: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def with_settings(
+    cls: type, order: str, only: Sequence[str] | None = None
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Gives a command an option for every knob of ``cls`` that has one.
 
     The command is called with ``given``, what these options say, and with the options that it declares itself.
 
     Args:
         order: names of the parameters in the order of the command line; others come last.
+        only: the options that it is given, as the command line spells them; None: all.
     """
     names = order.split()
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         own = _own(command)
         settings = {_parameter_name(setting): setting for setting in all_settings(cls) if setting.knob.option}
+        settings = {name: each for name, each in settings.items() if only is None or each.knob.option in only}
         settings = {name: setting for name, setting in settings.items() if name not in {p.name for p in own}}
 
         def called(**values: Any) -> int:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from perceiver_pytorch.data.builtin import builtin_names, builtin_table
     from perceiver_pytorch.data.cells import Where
     from perceiver_pytorch.data.columns import (
+        identifiers,
         leaks,
         outlying,
         pandas_indices,
@@ -87,6 +88,7 @@ __all__ = [
     "collate",
     "differences",
     "fingerprint",
+    "identifiers",
     "in_order",
     "kind_names",
     "leaks",
@@ -111,7 +113,7 @@ __getattr__, __dir__ = lazily(
         "builtin": "builtin_names builtin_table",
         "cells": "Where",
         "batch": "Batch collate",
-        "columns": "leaks outlying pandas_indices proportional recognise_columns unnamed_splits unopened",
+        "columns": "identifiers leaks outlying pandas_indices proportional recognise_columns unnamed_splits unopened",
         "dataset": "BadRow Sample TableDataset",
         "kinds": "kind_names",
         "kinds.audio": "AudioSpec",

@@ -23,6 +23,10 @@ _TEXT_SUFFIXES = (".txt", ".md", ".html", ".htm", ".xml", ".json", ".rtf", ".doc
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+|_level_\d+)?|")
 _SAME, _ENOUGH = 0.9999, 10  # correlation, and rows, that tell that a column is the target in another unit
 _NARROW = 1e-3  # of a standard deviation
+_NEXT = 2  # distance of whole numbers from the next one that are numbered through; some rows are in other splits
+_CODE = re.compile(r"(?=\S*\d)[^\s/\\]{1,64}")
+"""A word with a digit: paths have other meanings."""
+_MANY_CELLS = 2_000  # looked at for identifiers
 _NUM_FILES = 8  # cells of a column looked at for paths of texts
 
 
@@ -109,6 +113,38 @@ def proportional(table: Table, kind_of: Mapping[str, str], target: str, rows: np
     """
     answers = _as_numbers(table, target, rows)
     return [name for name in _plain(kind_of) if _goes_with(_as_numbers(table, name, rows), answers)]
+
+
+def identifiers(table: Table, kind_of: Mapping[str, str], rows: np.ndarray) -> list[tuple[str, str]]:
+    """Columns of plain values that are read, though they seem to number or name the rows: whole numbers of which none
+    comes twice and which are close together, or single words with digits of which none comes twice.
+
+    Args:
+        table: the table.
+        kind_of: each column's kind.
+        rows: int64 row numbers of the train split.
+
+    Returns:
+        ``(column, why)`` for each.
+    """
+    chosen = spread(rows, _MANY_CELLS)
+    apart = _NEXT * len(rows) / max(1, len(chosen))
+    found = ((name, _names_rows(table.take(name, chosen), apart)) for name in _plain(kind_of))
+    return [(name, why) for name, why in found if why]
+
+
+def _names_rows(cells: list[Any], apart: float) -> str:
+    """Why cells seem to be identifiers; empty where they do not. Row numbers are mostly no further ``apart``."""
+    known = [cell for cell in cells if not is_missing(cell)]
+    if len(known) < max(2 * _ENOUGH, len(cells) / 2) or len({*map(as_label, known)}) < len(known):
+        return ""
+    numbers = np.array([_number(cell) for cell in known])
+    if np.isfinite(numbers).all():
+        gaps = np.diff(np.sort(numbers))
+        is_run = (numbers % 1 == 0).all() and np.median(gaps) <= apart * len(cells) / len(known)
+        return "has whole numbers of which none comes twice, as row numbers and identifiers do" if is_run else ""
+    words = [cell for cell in known if isinstance(cell, str) and _CODE.fullmatch(cell.strip())]
+    return "has codes of which none comes twice, as identifiers do" if len(words) >= 0.9 * len(known) else ""
 
 
 def outlying(table: Table, kind_of: Mapping[str, str], rows: np.ndarray) -> dict[str, list[tuple[int, Any]]]:

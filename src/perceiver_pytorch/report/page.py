@@ -34,6 +34,7 @@ class ReportFacts:
         sizes: number of rows per split.
         bad_rows: rows that were left out.
         first: sentences that come before all else.
+        verdict: what is said of the result: ``says``, ``command`` and ``limits`` of each finding.
         notes: sentences about the result.
         warnings: what was lost or is doubtful, a sentence each.
         data_notes: sentences about how the data were read.
@@ -50,6 +51,7 @@ class ReportFacts:
     sizes: Mapping[str, int]
     bad_rows: Sequence[BadRow]
     first: Sequence[str]
+    verdict: Sequence[Mapping[str, Any]]
     notes: Sequence[str]
     warnings: Sequence[str]
     data_notes: Sequence[str]
@@ -70,6 +72,7 @@ def write_report(path: Path, facts: ReportFacts) -> None:
         subtitle=f"from {facts.dataset.table.source}",
         split=facts.split,
         first=facts.first,
+        verdict=facts.verdict,
         notes=facts.notes,
         names=[modality.name for modality in spec.modalities],
         inputs=spec.describe(),

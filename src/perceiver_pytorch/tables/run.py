@@ -1,6 +1,7 @@
 """A trained run, as Python and the commands use it."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +17,12 @@ from perceiver_pytorch.training.run.accelerator import on_accelerator
 from perceiver_pytorch.training.run.evidence import hardly_trained
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table import evaluation
+from perceiver_pytorch.training.table.advice import Advice
 from perceiver_pytorch.training.table.coverage import absence_warnings
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import DataConfig, FitConfig
+from perceiver_pytorch.training.table.verdict import judge_evaluation, verdict_lines
+from perceiver_pytorch.training.table.verdict_facts import Facts
 
 if TYPE_CHECKING:
     from perceiver_pytorch.training.start.published import RunModel
@@ -101,6 +105,7 @@ class Run(Predictor):
         with fitting(self.folder.metrics_file, "the metrics of this run"):
             lines = [*hardly_trained(metrics), f"measured on {metrics['split']} rows:"]
             lines += metric_lines(self.spec.targets, metrics)
+            lines += verdict_lines(metrics.get("verdict"))
         return [*lines, f"report: {self.report()}"]
 
     def evaluate(
@@ -160,7 +165,8 @@ class Run(Predictor):
         source = chosen.table.source
         result |= {"table": source, "split": chosen.split, **lost_of_rows(dataset, chosen.split, warnings)}
         reporter.say(f"{len(predictions.rows):,} rows of {source} ({chosen.split})")
-        for line in metric_lines(self.spec.targets, result):
+        result["verdict"] = self._judged(result, in_memory=chosen.form is not None)
+        for line in [*metric_lines(self.spec.targets, result), *verdict_lines(result["verdict"])]:
             reporter.say(line)
         if output is not None:
             Path(output).parent.mkdir(parents=True, exist_ok=True)
@@ -174,3 +180,18 @@ class Run(Predictor):
 
     def columns(self, dataset: TableDataset, progress: Progress | None = None) -> dict[str, Any]:
         return evaluation.predict(self.model, dataset, progress=progress).columns()
+
+    def _judged(self, metrics: Mapping[str, Any], *, in_memory: bool) -> dict[str, Any]:
+        """What is said of a measurement."""
+        before = self.folder.metrics() if self.folder.metrics_file.is_file() else {}
+        facts = Facts(
+            targets=self.spec.targets,
+            modalities=self.spec.modalities,
+            choice=self.config.training.choice,
+            metrics=metrics,
+            split=metrics["split"],
+            advice=Advice(self.config, in_memory, file=self.folder.config_file),
+            config=self.config,
+            before=before if before.get("score_name") == metrics["score_name"] else {},
+        )
+        return judge_evaluation(facts)

@@ -1,6 +1,6 @@
 import pytest
 
-from perceiver_pytorch.training.run.durations import Deadline, Every, seconds
+from perceiver_pytorch.training.run.durations import Deadline, Every, generous, seconds, written
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,16 @@ def test_a_deadline_counts_from_when_it_was_made(monkeypatch):
     time = 130.0
     assert deadline.left() == 30.0
     assert deadline.earlier(40.0).left() == -10.0
+
+
+@pytest.mark.parametrize(
+    ("duration", "expected"), [(45, "45s"), (60.0, "1m"), (90, "1m30s"), (3600, "1h"), (5400, "1h30m"), (0.5, "0.5s")]
+)
+def test_durations_are_written_as_they_are_read(duration, expected):
+    assert written(duration) == expected
+    assert seconds(expected) == duration
+
+
+@pytest.mark.parametrize(("duration", "expected"), [(3, 10), (61, 120), (601, 900), (3601, 5400), (1800, 1800)])
+def test_a_generous_duration_is_a_round_one(duration, expected):
+    assert generous(duration) == expected

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from perceiver_pytorch.training.run import lock
-from perceiver_pytorch.training.run.lock import is_held, locked
+from perceiver_pytorch.training.run.lock import is_held, is_locked, locked
 
 
 def test_within_a_process_a_lock_is_held_once(tmp_path):
@@ -118,4 +118,21 @@ def test_without_the_systems_locks_the_file_is_there_all_the_same(tmp_path, monk
     with locked(path):
         assert json.loads(path.read_text())["pid"] == os.getpid()
     assert closed == [True]  # Windows removes no open file
+    assert not path.exists()
+
+
+@pytest.mark.skipif(lock.fcntl is None, reason="there are no such locks")
+def test_whether_a_run_is_in_training_can_be_asked_without_a_trace(tmp_path):
+    path = tmp_path / ".lock"
+    assert not is_locked(path)
+    path.write_text("left behind")
+    assert not is_locked(path)
+    with locked(path):
+        assert is_locked(path)
+        asking = (
+            f"from pathlib import Path\nfrom {lock.__name__} import is_locked\nprint(is_locked(Path({str(path)!r})))"
+        )
+        found = subprocess.run([sys.executable, "-c", asking], capture_output=True, text=True, check=True)
+        assert found.stdout == "True\n"
+        assert is_held(path)
     assert not path.exists()

@@ -8,8 +8,14 @@ from perceiver_pytorch.data import InputSpec, recognise_columns
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.column_warnings import warn_about_columns
 from perceiver_pytorch.training.table.settings import DataConfig
+from perceiver_pytorch.training.table.suspects import find_suspects
 
 NUMBERS = [float(i % 7) for i in range(20)]
+
+
+def tell(table, spec, rows, data, lines):
+    suspects = find_suspects(table, spec.kinds, spec.targets, rows)
+    warn_about_columns(table, spec, rows, data, suspects, Reporter(lines.append, lines.append))
 
 
 def told(table, **data):
@@ -17,7 +23,7 @@ def told(table, **data):
     kinds = recognise_columns(table, target="y", split=data.split, overrides=data.columns)
     spec = InputSpec.fit(table, kinds, target="y", rows=np.arange(20))
     lines: list[str] = []
-    warn_about_columns(table, spec, np.arange(20), data, Reporter(lines.append, lines.append))
+    tell(table, spec, np.arange(20), data, lines)
     return lines
 
 
@@ -77,7 +83,7 @@ def test_cells_that_are_far_from_all_others_are_named(tmp_path, count, more):
     kinds = recognise_columns(table, target="y", split=None)
     spec = InputSpec.fit(table, kinds, target="y", rows=np.arange(rows))
     lines: list[str] = []
-    warn_about_columns(table, spec, np.arange(rows), DataConfig(target="y"), Reporter(lines.append, lines.append))
+    tell(table, spec, np.arange(rows), DataConfig(target="y"), lines)
     named = ", ".join(f"row {row}: {numbers[row]}" for row in range(min(3, count)))
     assert lines == [
         f"column 'x': {count} cells ({named}{more}) are so far from the others that the model can hardly tell those "

@@ -293,7 +293,10 @@ def test_a_table_in_memory_is_learned_as_its_file_is(finished, table, tmp_path):
     named = dataclasses.replace(config, data=dataclasses.replace(config.data, table="my table"))
     outcome = run_job(TableTask(named, in_memory(table)), run, reporter=SILENT)
     assert same(weights(run), weights(whole))
-    assert {**outcome.metrics, **dict.fromkeys(TIMES)} == {**whole.metrics(), **dict.fromkeys(TIMES)}
+    other = dict.fromkeys({*TIMES, "verdict"})  # what it advises is a call there, and a command here
+    assert {**outcome.metrics, **other} == {**whole.metrics(), **other}
+    says = [[each["says"] for each in metrics["verdict"]["findings"]] for metrics in (outcome.metrics, whole.metrics())]
+    assert says[0] == says[1]
     assert run.table() == whole.table()
     assert run.config().data.table == "my table"
     assert "from my table" in run.report_file.read_text()
@@ -373,7 +376,8 @@ def test_what_was_lost_or_doubtful_stays_with_the_run(tmp_path):
     (loss,) = (loss for loss in outcome.metrics["losses"] if loss["what"] == "unseen")
     assert (loss["split"], loss["column"], loss["rows"], loss["values"]) == ("val", "word", 10, ["w"])
     page = run.report_file.read_text()
-    assert page.index("What was lost or doubtful") < page.index("is proportional to") < page.index("What each modality")
+    lost = page.index("What was lost or doubtful")
+    assert lost < page.index("is proportional to", lost) < page.index("What each modality")
     again = fit(config, run, resume=True, reporter=SILENT)
     assert again.metrics["warnings"] == outcome.metrics["warnings"]
     assert again.metrics["losses"] == outcome.metrics["losses"]
@@ -409,14 +413,15 @@ def task_of(folder, rows, **training):
 def test_what_is_trained_validated_and_measured_on(tmp_path, rows, measured):
     """With two modalities there are three combinations; 256 rows are a batch.
 
-    Heads are weighed on validation rows: with each of the three combinations of heads once more.
+    Heads are weighed on validation rows: with each of the three combinations of heads once more. Some of the train rows
+    are measured on as well, which are one batch.
     """
     rows = {name: size for name, size in rows.items() if size}
     loaders = task_of(tmp_path, rows, epochs=7, head_weight=0).loaders()
-    assert loaders.measured == (3 * (measured or 1), measured or 1)
+    assert loaders.measured == (3 * (measured or 1) + 1, measured or 1)
     weighed = 3 * (measured or 1)
     loaders = task_of(tmp_path, rows, epochs=7).loaders()
-    assert loaders.measured == (3 * (measured or 1) + weighed, measured or 1)
+    assert loaders.measured == (3 * (measured or 1) + weighed + 1, measured or 1)
     assert (loaders.closing, loaders.steps, loaders.rounds) == (4.0, 21, 7)
     assert len(loaders.val) == -(-rows["val"] // 256)
     assert len(loaders.train) == 3  # of 8 rows
@@ -429,7 +434,7 @@ def test_test_rows_are_measured_where_there_are_any(tmp_path):
     task = task_of(tmp_path, {"train": 12, "val": 12, "test": 258})
     split, dataset = task._measured()
     assert (split, len(dataset)) == ("test", 258)
-    assert task.loaders().measured == (6 + 3, 2)  # heads are weighed on validation rows, which are one batch
+    assert task.loaders().measured == (6 + 3 + 1, 2)  # heads are weighed on validation rows, which are one batch
     del task.data.datasets["test"]
     assert task._measured() == ("validation", task.data.datasets["val"])
 

@@ -32,6 +32,21 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class Neglected:
+    """A class or label that a model never finds.
+
+    Attributes:
+        name: of the class or label.
+        train_rows: how many it was learned from.
+        rows: how many of the rows measured on have it.
+    """
+
+    name: str
+    train_rows: int
+    rows: int
+
+
+@dataclass(frozen=True)
 class Target(ABC):
     """A column to predict: what the train rows say about it, and everything that depends on its kind.
 
@@ -198,6 +213,20 @@ class Target(ABC):
     def score(self, metrics: Mapping[str, Any], name: str) -> float:
         """The value of the metric ``name``; 0 where these rows have none."""
         return metrics[name] or 0.0
+
+    def without_inputs(self, metrics: Mapping[str, Any], name: str) -> float | None:
+        """What the metric ``name`` would be of a prediction that reads no input; None where that is not known.
+
+        Args:
+            metrics: of `measured`, on the same rows.
+            name: one of `titles`.
+        """
+        return metrics[self.baseline.metric] if name == self.baseline.measures else None
+
+    def neglected(self, metrics: Mapping[str, Any]) -> list[Neglected]:
+        """The classes or labels that are rare among the train rows and that the model finds in none of these rows,
+        though some have them; the commonest first."""
+        return []
 
     def intervals(self, metrics: Mapping[str, Any], outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
         """{metric: `stated` interval}, of the metrics that have one.

@@ -11,7 +11,7 @@ import numpy as np
 from perceiver_pytorch._lazy import torch
 from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.targets import intervals
-from perceiver_pytorch.data.targets.base import Baseline, Target
+from perceiver_pytorch.data.targets.base import Baseline, Neglected, Target
 from perceiver_pytorch.data.targets.names import check_counts, look_alike_warnings, probability_columns, sort_names
 from perceiver_pytorch.data.targets.report_parts import Answer, Drawing, Section
 from perceiver_pytorch.data.values import as_label, is_missing
@@ -150,6 +150,28 @@ class ClassTarget(Target):
         if balanced or 2 * common <= rows or 2 * self.size * rare >= rows:
             return self.score_name(balanced)
         return "auroc" if self.size == 2 else "balanced_accuracy"
+
+    def without_inputs(self, metrics: Mapping[str, Any], name: str) -> float | None:
+        """Of the most common class; of AUROC any that does not depend on the row."""
+        there = sum(map(any, metrics["confusion"]))
+        common = metrics["majority_accuracy"]
+        known = {
+            "accuracy": common,
+            "balanced_accuracy": 1 / there,
+            "macro_f1": 2 * common / (1 + common) / there,
+            "auroc": 0.5,
+        }
+        return known.get(name)
+
+    def neglected(self, metrics: Mapping[str, Any]) -> list[Neglected]:
+        equal_share = sum(self.counts) / self.size
+        rows = [sum(row) for row in metrics["confusion"]]
+        found = [
+            Neglected(name, count, rows[i])
+            for i, (name, count) in enumerate(zip(self.classes, self.counts, strict=True))
+            if rows[i] and not metrics["confusion"][i][i] and 2 * count < equal_share
+        ]
+        return sorted(found, key=lambda each: -each.train_rows)
 
     def intervals(self, metrics: Mapping[str, Any], outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
         """Of every score."""

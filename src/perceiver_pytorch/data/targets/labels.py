@@ -12,7 +12,7 @@ from perceiver_pytorch._lazy import torch
 from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.label_cells import find_separator, is_list_text, labels_of
 from perceiver_pytorch.data.targets import intervals
-from perceiver_pytorch.data.targets.base import Baseline, Target
+from perceiver_pytorch.data.targets.base import Baseline, Neglected, Target
 from perceiver_pytorch.data.targets.names import check_counts, look_alike_warnings, probability_columns, sort_names
 from perceiver_pytorch.data.targets.report_parts import Answer, Section
 from perceiver_pytorch.data.values import readable
@@ -168,6 +168,15 @@ class LabelsTarget(Target):
 
     def score_name(self, balanced: bool = False) -> str:
         return "map"
+
+    def neglected(self, metrics: Mapping[str, Any]) -> list[Neglected]:
+        usual = sum(self.counts) / self.size
+        found = [
+            Neglected(name, count, row["rows"])
+            for name, count, row in zip(self.labels, self.counts, metrics["per_label"], strict=True)
+            if row["rows"] and not row["recall"] and 2 * count < usual
+        ]
+        return sorted(found, key=lambda each: -each.train_rows)
 
     def intervals(self, metrics: Mapping[str, Any], outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
         """Of every score; an average precision is taken for a share of the rows that have the label (Boyd and others

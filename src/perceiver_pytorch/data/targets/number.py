@@ -174,6 +174,10 @@ class NumberTarget(Target):
         """R²; of one row, or of equal ones, against the spread of the train rows."""
         return 1 - (metrics["rmse"] / self.std) ** 2 if metrics["r2"] is None else metrics["r2"]
 
+    def without_inputs(self, metrics: Mapping[str, Any], name: str) -> float | None:
+        """Of the mean."""
+        return 0.0 if name == "r2" else super().without_inputs(metrics, name)
+
     def intervals(self, metrics: Mapping[str, Any], outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
         """Of every metric, by a bootstrap."""
         truth = self._decoded(encoded).numpy()

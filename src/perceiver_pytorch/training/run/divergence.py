@@ -40,9 +40,16 @@ class Divergence:
     @property
     def remedy(self) -> str:
         """What to do, as a sentence."""
-        if self.step == 1 and not self.changed:
+        if self.smaller_rate is None:
             return "No weight had changed yet: look for extreme numbers among the inputs and targets."
-        return f"Start a new run with a smaller --lr, such as {min(self.peak_lr * _SMALLER, _USUAL_RATE):g}."
+        return f"Start a new run with a smaller --lr, such as {self.smaller_rate:g}."
+
+    @property
+    def smaller_rate(self) -> float | None:
+        """A peak learning rate to try; None where the rate was not the cause."""
+        if self.step == 1 and not self.changed:
+            return None
+        return min(self.peak_lr * _SMALLER, _USUAL_RATE)
 
 
 class DivergedError(ValueError):

@@ -1,5 +1,6 @@
 """Durations as users write them."""
 
+import math
 import re
 import time
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,20 @@ def seconds(text: str, name: str = "--time-limit") -> float:
     if total <= 0:
         raise ValueError(f"{name} must be a duration such as 90s, 5m or 1h30m, got {text!r}")
     return total
+
+
+def written(duration: float) -> str:
+    """So many seconds as `seconds` reads them: ``45s``, ``5m``, ``1h30m``."""
+    if not float(duration).is_integer():
+        return f"{duration:g}s"
+    hours, minutes, rest = int(duration) // 3600, int(duration) % 3600 // 60, int(duration) % 60
+    return "".join(f"{count}{name}" for count, name in ((hours, "h"), (minutes, "m"), (rest, "s")) if count)
+
+
+def generous(duration: float) -> float:
+    """So many seconds, rounded up to a duration that people would give."""
+    unit = next((unit for most, unit in ((60, 10), (600, 60), (3600, 300)) if duration <= most), 1800)
+    return max(unit, math.ceil(duration / unit) * unit)
 
 
 @dataclass(frozen=True)

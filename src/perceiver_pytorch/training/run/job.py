@@ -14,7 +14,7 @@ from perceiver_pytorch._processes import DecodingMemoryError, worded_deaths
 from perceiver_pytorch._settings import Settings
 from perceiver_pytorch.training.run.accelerator import on_own_cores
 from perceiver_pytorch.training.run.checkpoints import Progress, load_state
-from perceiver_pytorch.training.run.divergence import DivergedError
+from perceiver_pytorch.training.run.divergence import DivergedError, Divergence
 from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.run.history import read_history
@@ -26,6 +26,7 @@ from perceiver_pytorch.training.run.memory import OUT_OF_MEMORY, is_out_of_memor
 from perceiver_pytorch.training.run.planning import Plan
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.run.settings import TrainingSettings
+from perceiver_pytorch.training.run.versions import versions
 
 R = TypeVar("R", bound=RunFolder)
 R_contra = TypeVar("R_contra", bound=RunFolder, contravariant=True)
@@ -46,6 +47,7 @@ class Trained:
         seconds: that training took, with its validations.
         plan: how many steps the time limit left, if there was one.
         deadline: the end of the job, if there is one.
+        diverged: where training diverged, if it did.
     """
 
     module: Resumable
@@ -57,6 +59,7 @@ class Trained:
     seconds: float = 0.0
     plan: Plan | None = None
     deadline: Deadline | None = None
+    diverged: Divergence | None = None
 
     @classmethod
     def of(
@@ -81,6 +84,7 @@ class Trained:
             seconds=ended.progress.seconds,
             plan=ended.progress.plan,
             deadline=deadline,
+            diverged=ended.diverged,
         )
 
     @property
@@ -253,7 +257,7 @@ def _finish(task: Task[R], run: R, reporter: Reporter, trained: Trained) -> Outc
     model = trained.module.final_model()
     task.complete(trained, reporter)
     run.write_model(model)
-    metrics = task.measure(trained, reporter)
+    metrics = task.measure(trained, reporter) | {"versions": versions()}
     run.write_metrics(metrics)
     task.write(run, trained, metrics)
     return Outcome(metrics, trained.stopped)
@@ -265,7 +269,7 @@ def _kept(task: Task[R], module: Resumable, loaders: Loaders, run: R, error: Div
     progress = best or load_state(run.last, module)
     if progress is None:
         return "No model is kept, for none had been saved before."
-    ended = Ended(str(error.divergence), progress)
+    ended = Ended(str(error.divergence), progress, error.divergence)
     _finish(task, run, reporter, Trained.of(module, loaders, run, ended, best, None))
     which = f"of step {progress.step:,}{', the best before' if best else ''}"
     return f"The model {which}, is kept in {run.path}."

@@ -50,6 +50,22 @@ def is_held(path: Path) -> bool:
     return file is not None and _is_at(path, file)
 
 
+def is_locked(path: Path) -> bool:
+    """Whether any process holds the lock file at ``path``; nothing is changed. Without such locks (Windows) none."""
+    if path.absolute() in _held:  # to open and close the file would let go of this process's own lock
+        return True
+    if fcntl is None:
+        return False
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 def _is_at(path: Path, file: IO[str]) -> bool:
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())

@@ -24,7 +24,7 @@ from perceiver_pytorch.training.run.callbacks import (
     quiet_lightning,
 )
 from perceiver_pytorch.training.run.checkpoints import Checkpoints, Progress, WholeCheckpoints, of_this_run, recover
-from perceiver_pytorch.training.run.divergence import DivergedError, diverged, gradients_finite
+from perceiver_pytorch.training.run.divergence import DivergedError, Divergence, diverged, gradients_finite
 from perceiver_pytorch.training.run.durations import Deadline, Every
 from perceiver_pytorch.training.run.folder import TENSORBOARD, RunFolder
 from perceiver_pytorch.training.run.interrupts import ask_once, handling
@@ -178,10 +178,12 @@ class Ended:
     Attributes:
         stopped: why before its end, or None.
         progress: how far it had come.
+        diverged: where, if that was why.
     """
 
     stopped: str | None
     progress: Progress
+    diverged: Divergence | None = None
 
 
 def run_loop(

@@ -1,14 +1,14 @@
 """Warnings about columns that may have been recognised wrongly."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from perceiver_pytorch.data import (
     InputSpec,
     Table,
-    leaks,
     outlying,
     pandas_indices,
-    proportional,
     split_column,
     unnamed_splits,
     unopened,
@@ -16,11 +16,14 @@ from perceiver_pytorch.data import (
 )
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.settings import DataConfig
+from perceiver_pytorch.training.table.suspects import Suspect
 
 _NAMED = 3  # cells that a warning names
 
 
-def warn_about_columns(table: Table, spec: InputSpec, rows: np.ndarray, data: DataConfig, reporter: Reporter) -> None:
+def warn_about_columns(
+    table: Table, spec: InputSpec, rows: np.ndarray, data: DataConfig, suspects: Sequence[Suspect], reporter: Reporter
+) -> None:
     """Warns of inputs that give the answer away, of cells that are far from all others, of a split that is read as an
     input, of classes that differ in spelling alone, and of files and sounds that are not read.
 
@@ -29,21 +32,13 @@ def warn_about_columns(table: Table, spec: InputSpec, rows: np.ndarray, data: Da
         spec: what was recognised.
         rows: int64 row numbers of the train split.
         data: what was asked for.
+        suspects: of `find_suspects`.
         reporter: how to tell it.
     """
+    for suspect in suspects:
+        if suspect.is_answer:
+            reporter.warn(f"{suspect.says}; if it is the answer itself, leave it out with {suspect.option}")
     for target in spec.targets:
-        settled = leaks(table, spec.kinds, target.name, rows)
-        for name in settled:
-            reporter.warn(
-                f"column {name!r} determines {target.name!r} in every train row; if it is the answer itself, "
-                f"leave it out with --column {name}=ignore"
-            )
-        for name in proportional(table, spec.kinds, target.name, rows):
-            if name not in settled:
-                reporter.warn(
-                    f"column {name!r} is proportional to {target.name!r} in the train rows, but for a constant; if it "
-                    f"is the answer itself, leave it out with --column {name}=ignore"
-                )
         for text in target.warnings():
             reporter.warn(text)
     for name, cells in outlying(table, spec.kinds, rows).items():

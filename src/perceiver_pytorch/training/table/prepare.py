@@ -1,7 +1,7 @@
 """From a table and a configuration to the data sets of a run, and to what is known about them."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from perceiver_pytorch.data import (
     InputSpec,
     SpecOptions,
     Splits,
+    Table,
     TableDataset,
     TableLike,
     differences,
@@ -41,6 +42,7 @@ from perceiver_pytorch.training.table.notes import change_notes, loss_lines, rea
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import DataConfig, FitConfig
 from perceiver_pytorch.training.table.sizes import chosen_sizes
+from perceiver_pytorch.training.table.suspects import Suspect, find_suspects
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,7 @@ class TableData:
         datasets: the rows by split: train, val, and test where there are any.
         notes: sentences about how the data are read, for the report.
         warnings: what is doubtful about the table; of a resumed run, as it was told when the run began.
+        suspects: columns that should perhaps not be read.
     """
 
     config: FitConfig
@@ -64,6 +67,7 @@ class TableData:
     datasets: dict[str, TableDataset]
     notes: list[str]
     warnings: list[str]
+    suspects: list[Suspect]
 
 
 def prepare_table(
@@ -99,10 +103,15 @@ def prepare_table(
         reporter.warn(note)
     config = config if config.data.target else _with_target(config, table, in_memory=given is not None)
     source = load_source(config.start.checkpoint) if config.start.checkpoint else None
-    spellings = _spellings(table, config.data, reporter) if begun is None else begun.spellings
+    spellings = learned_spellings(table, config.data, reporter) if begun is None else begun.spellings
     table = table if spellings is None else table.spelled(spellings)
-    splits = _splits(table, config)
-    spec = begun or _learn(table, splits, config.data, source, spellings, reporter)
+    splits = divided(table, config)
+    targets = target_names(table, config.data.target)
+    seen = table.sample(splits.train, targets)
+    spec = begun or _learn(*seen, config.data, source, spellings)
+    suspects = find_suspects(seen[0], spec.kinds, spec.targets, seen[1])
+    if not begun:
+        _warn_about(table, *seen, spec, splits, config.data, suspects, reporter)
     model, sizes = chosen_sizes(config.model, spec)
     config, unchanged = _augmented(dataclasses.replace(config, model=model), len(splits.train))
     _check_task_weights(spec, config.training.task_weights)
@@ -121,7 +130,8 @@ def prepare_table(
     for line in told(loss_lines(datasets), "; the report has them"):
         shown.warn(line)
     notes += written_notes(spec)
-    return TableData(config, source, spec, taken, datasets, notes, run.warnings() if begun else warnings)
+    warnings = run.warnings() if begun else warnings
+    return TableData(config, source, spec, taken, datasets, notes, warnings, suspects)
 
 
 def _load(config: FitConfig, run: TableRun, begun: InputSpec | None, *, resume: bool) -> TableLike:
@@ -146,7 +156,7 @@ def _with_target(config: FitConfig, table: TableLike, *, in_memory: bool) -> Fit
     return dataclasses.replace(config, data=dataclasses.replace(config.data, target=usual[0]))
 
 
-def _splits(table: TableLike, config: FitConfig) -> Splits:
+def divided(table: TableLike, config: FitConfig) -> Splits:
     """The rows of each split."""
     data = config.data
     return split_rows(
@@ -162,10 +172,11 @@ def _splits(table: TableLike, config: FitConfig) -> Splits:
     )
 
 
-def _spellings(table: TableLike, data: DataConfig, reporter: Reporter) -> Spellings:
+def learned_spellings(table: TableLike, data: DataConfig, reporter: Reporter) -> Spellings:
     """How the cells of a table are written."""
     seen, rows = table.sample(np.arange(len(table)), ())
-    targets = {name: data.target_kinds.get(name) for name in target_names(table, data.target)}
+    names = target_names(table, data.target) if data.target else ()
+    targets = {name: data.target_kinds.get(name) for name in names}
     asked = Asked(data, data.columns, targets, data.label_separator)
     learned = learn_spellings(seen, asked, split=split_column(table, data.split), whole=len(rows) == len(table))
     for line in learned.said:
@@ -176,19 +187,12 @@ def _spellings(table: TableLike, data: DataConfig, reporter: Reporter) -> Spelli
 
 
 def _learn(
-    table: TableLike,
-    splits: Splits,
-    data: DataConfig,
-    source: Source | None,
-    spellings: Spellings | None,
-    reporter: Reporter,
+    seen: Table, rows: np.ndarray, data: DataConfig, source: Source | None, spellings: Spellings | None
 ) -> InputSpec:
     """What is learned from the train rows, or from some of them where they are in shards."""
-    targets = target_names(table, data.target)
-    seen, rows = table.sample(splits.train, targets)
-    split = split_column(table, data.split)
-    kinds = recognise_columns(seen, target=targets, split=split, overrides=data.columns)
-    spec = InputSpec.fit(
+    targets = target_names(seen, data.target)
+    kinds = recognise_columns(seen, target=targets, split=split_column(seen, data.split), overrides=data.columns)
+    return InputSpec.fit(
         seen,
         kinds,
         target=data.target,
@@ -200,10 +204,22 @@ def _learn(
         label_separator=data.label_separator,
         spellings=spellings,
     )
-    warn_about_columns(seen, spec, rows, data, reporter)
+
+
+def _warn_about(
+    table: TableLike,
+    seen: Table,
+    rows: np.ndarray,
+    spec: InputSpec,
+    splits: Splits,
+    data: DataConfig,
+    suspects: Sequence[Suspect],
+    reporter: Reporter,
+) -> None:
+    """Tells what is doubtful about columns, classes and labels."""
+    warn_about_columns(seen, spec, rows, data, suspects, reporter)
     for text in coverage_warnings(table, spec, splits, data.label_separator):
         reporter.warn(text)
-    return spec
 
 
 def _spec_options(data: DataConfig, kinds: dict[str, Any], source: Source | None) -> SpecOptions:

@@ -1,5 +1,6 @@
 """Learning to predict columns of a table: the task of ``perceiver fit``."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -7,7 +8,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from perceiver_pytorch._settings import dump_config
-from perceiver_pytorch.data import BatchLoader, InputSpec, Predictions, ShardedTable, TableDataset, TableLike, in_order
+from perceiver_pytorch.data import (
+    BatchLoader,
+    DataError,
+    InputSpec,
+    Predictions,
+    ShardedTable,
+    TableDataset,
+    TableLike,
+    in_order,
+)
 from perceiver_pytorch.data.losses import told
 from perceiver_pytorch.report.page import ReportFacts, write_report
 from perceiver_pytorch.training.run.durations import Deadline
@@ -19,6 +29,7 @@ from perceiver_pytorch.training.run.sampler import EpochBatches
 from perceiver_pytorch.training.start.finetune import start_from
 from perceiver_pytorch.training.start.published import RunModel
 from perceiver_pytorch.training.table import evaluation
+from perceiver_pytorch.training.table.advice import Advice
 from perceiver_pytorch.training.table.blending import blend_batches, blend_note, blend_shares, learn_blend
 from perceiver_pytorch.training.table.build import build_model, with_heads
 from perceiver_pytorch.training.table.data_checkpoint import DataCheckpoint
@@ -31,11 +42,15 @@ from perceiver_pytorch.training.table.prepare import TableData, prepare_table
 from perceiver_pytorch.training.table.rounds import Rounds, plan_rounds, settled
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import FitConfig, ModelConfig, TrainingConfig
+from perceiver_pytorch.training.table.verdict import judge_fit
+from perceiver_pytorch.training.table.verdict_facts import Facts
 
 EVALUATION_BATCH = 256
 _FOR_BLEND = 0.4  # share of the time left once training is over
 REPORT_SECONDS = 4.0
 """What the report takes, with the library that draws it."""
+TRAIN_SAMPLE = 512
+"""Train rows that the trained model is measured on, too, to tell over- from underfitting."""
 
 
 class TableTask:
@@ -53,6 +68,7 @@ class TableTask:
     """Rows with equal inputs are told of."""
 
     data: TableData
+    folder: TableRun
     train_loader: BatchLoader
     predictions: Predictions
     doubts: list[str]
@@ -75,6 +91,7 @@ class TableTask:
         return self.config.training
 
     def prepare(self, run: TableRun, *, resume: bool, reporter: Reporter) -> None:
+        self.folder = run
         data = prepare_table(
             self.config,
             run,
@@ -146,7 +163,8 @@ class TableTask:
         others = len(subsets(names)) - 1
         sampled = min(rows, sampled_rows(others + 1))
         blend = blend_batches(len(names), val, EVALUATION_BATCH) if self.training.head_weight else 0
-        return whole + others * -(-sampled // EVALUATION_BATCH) + blend, whole
+        train = -(-min(TRAIN_SAMPLE, len(self.data.datasets["train"])) // EVALUATION_BATCH)
+        return whole + others * -(-sampled // EVALUATION_BATCH) + blend + train, whole
 
     def complete(self, trained: Trained, reporter: Reporter) -> None:
         """Learns from the validation rows how much heads count."""
@@ -174,6 +192,7 @@ class TableTask:
                 progress=progress,
                 deadline=trained.deadline and trained.deadline.earlier(REPORT_SECONDS),
             )
+        on_train = self._on_train_rows(trained)
         if text := evaluation.combinations_left_out(dataset, metrics):
             reporter.warn(text)
         self.doubts = evaluation.modality_warnings(self.data.spec.targets, metrics, module.choice)
@@ -182,7 +201,7 @@ class TableTask:
         late = {name: rows for name, rows in self.data.datasets.items() if not rows.prepared}
         for line in told(loss_lines(late), "; the report has them"):
             reporter.warn(line)
-        return metrics | {
+        metrics |= {
             "split": split,
             "epochs": trained.epochs,
             "trained": trained.facts(),
@@ -195,6 +214,45 @@ class TableTask:
             "train_seconds": round(trained.seconds, 3),
             "data_wait_share": round(waiting.share, 4),
         }
+        return metrics | {"verdict": self._judged(trained, metrics, on_train)}
+
+    def _on_train_rows(self, trained: Trained) -> dict[str, Any]:
+        """{target: its metrics} on some of the train rows; empty where there is no time, or one of them is bad."""
+        deadline, train = trained.deadline, self.data.datasets["train"]
+        if deadline is not None and deadline.earlier(REPORT_SECONDS).left() <= 0:
+            return {}
+        try:
+            (found,) = evaluation.predict_without(trained.module.model, train, [()], rows=TRAIN_SAMPLE)
+        except DataError:  # a bad row that training has not come to yet: the result is there all the same
+            return {}
+        metrics = found.metrics()
+        intervals = found.intervals(metrics)
+        return {name: values | {"intervals": intervals[name]} for name, values in metrics.items()}
+
+    def _judged(self, trained: Trained, metrics: dict[str, Any], on_train: dict[str, Any]) -> dict[str, Any]:
+        """The verdict on the run."""
+        asked, deadline = self.config, trained.deadline
+        folder = self.folder
+        facts = Facts(
+            targets=self.data.spec.targets,
+            modalities=self.data.spec.modalities,
+            choice=self.training.choice,
+            metrics=metrics,
+            split=metrics["split"],
+            advice=Advice(asked, self.table is not None, deadline and deadline.limit, folder.resume_command),
+            config=self.data.config,
+            sizes={name: len(rows) for name, rows in self.data.datasets.items()},
+            on_train=on_train,
+            history=trained.history,
+            steps=trained.steps,
+            plan=trained.plan,
+            stopped=trained.stopped,
+            diverged=trained.diverged,
+            hardly=hardly_trained(metrics),
+            suspects=self.data.suspects,
+        )
+        table = "TABLE" if self.table is not None else asked.data.table
+        return judge_fit(facts, shlex.join(["perceiver", "predict", str(folder.path), table, "-o", "predictions.csv"]))
 
     def write(self, run: TableRun, trained: Trained, metrics: dict[str, Any]) -> None:
         split, dataset = self._measured()
@@ -208,6 +266,7 @@ class TableTask:
             sizes={name: len(rows) for name, rows in datasets.items()},
             bad_rows=bad_rows(datasets),
             first=hardly_trained(metrics),
+            verdict=metrics["verdict"]["findings"],
             notes=[
                 *result_notes(split, trained.stopped, trained.plan, self._unchosen()),
                 *filter(None, [blend_note(trained.module.model, self.data.spec)]),
