@@ -16,6 +16,10 @@ def predict(
     table: Annotated[str, typer.Argument(help="Table, with or without the target; cells may be empty.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV or Parquet file to write.")],
     split: Annotated[str, typer.Option(help="Rows to predict: train, val, test, all.")] = "all",
+    coverage: Annotated[
+        float | None,
+        typer.Option(help="Share of rows whose truth is held by a set of classes or labels, or an interval, as 0.9."),
+    ] = None,
     summary: Annotated[
         Path | None, typer.Option(help="JSON file to write what was lost or doubtful to: counts, rows, warnings.")
     ] = None,
@@ -28,5 +32,6 @@ def predict(
         raise ValueError(f"run {run} has a language model: use perceiver generate {run} PROMPT, or perceiver fill")
     from perceiver_pytorch.tables.run import Run
 
-    Run.open(run).predict(table, split=split, output=output, summary=summary, reporter=console.reporter(), **reading)
+    told = {"summary": summary, "reporter": console.reporter()}
+    Run.open(run).predict(table, split=split, coverage=coverage, output=output, **told, **reading)
     return 0

@@ -8,7 +8,12 @@ import numpy as np
 from perceiver_pytorch.data.targets import Target
 
 
-def prediction_columns(rows: np.ndarray, targets: Sequence[Target], values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def prediction_columns(
+    rows: np.ndarray,
+    targets: Sequence[Target],
+    values: Mapping[str, np.ndarray],
+    regions: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Any]:
     """{column: its cells}: ``row`` (number in the table, from 0) and each target's.
 
     With several targets ``TARGET_`` stands before the names of their columns.
@@ -17,11 +22,14 @@ def prediction_columns(rows: np.ndarray, targets: Sequence[Target], values: Mapp
         rows: int64 ``(rows,)``.
         targets: what was predicted.
         values: {target: `Target.values` of the rows, as an array}.
+        regions: {target: `Target.regions` of the rows}, whose columns stand behind the prediction.
     """
     columns: dict[str, Any] = {"row": rows}
     for target in targets:
         prefix = f"{target.name}_" if len(targets) > 1 else ""
-        for name, cells in target.columns(values[target.name]).items():
+        beside = target.region_columns(regions[target.name]) if regions and target.name in regions else {}
+        prediction, *others = target.columns(values[target.name]).items()
+        for name, cells in (prediction, *beside.items(), *others):
             columns[_free_name(prefix + name, columns)] = cells
     return columns
 

@@ -1,11 +1,14 @@
 """What a model says about rows of a table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from perceiver_pytorch.data.calibration import Calibration
 from perceiver_pytorch.data.prediction_columns import prediction_columns
 from perceiver_pytorch.data.targets import Target
 
@@ -17,9 +20,11 @@ class Predictions:
     Attributes:
         rows: int64 ``(rows,)``, row numbers in the table.
         targets: what was predicted.
-        outputs: {target: float32 ``(rows, size)``}, the model's.
+        outputs: {target: float32 ``(rows, size)``}, the model's, or calibrated ones.
         encoded: {target: of the rows, as in a `Batch`}, unknown where it is missing.
         present: {modality: bool ``(rows,)``}, which rows have it.
+        left_out: modalities that were taken from all rows.
+        calibration: by which the outputs are calibrated; None: they are the model's.
     """
 
     rows: Tensor
@@ -27,6 +32,25 @@ class Predictions:
     outputs: dict[str, Tensor]
     encoded: dict[str, Tensor]
     present: dict[str, Tensor]
+    left_out: tuple[str, ...] = ()
+    calibration: Calibration | None = None
+
+    def calibrated(self, calibration: Calibration | None) -> "Predictions":
+        """The same with calibrated outputs, of outputs that are not."""
+        if calibration is None:
+            return self
+        outputs = {
+            target.name: torch.from_numpy(
+                calibration.calibrated(target, self.outputs[target.name].float().numpy(), self.has, self.left_out)
+            )
+            for target in self.targets
+        }
+        return replace(self, outputs=outputs, calibration=calibration)
+
+    @property
+    def has(self) -> dict[str, np.ndarray]:
+        """``present`` as arrays."""
+        return {name: there.numpy() for name, there in self.present.items()}
 
     def values(self, target: Target) -> Tensor:
         """float ``(rows, ..)``: probabilities of classes or labels, or numbers in their unit."""
@@ -54,7 +78,12 @@ class Predictions:
             found[target.name] = target.intervals(metrics[target.name], outputs[keep].float(), encoded[keep])
         return found
 
-    def columns(self) -> dict[str, Any]:
-        """`prediction_columns` of the rows."""
+    def columns(self, coverage: float | None = None) -> dict[str, Any]:
+        """`prediction_columns` of the rows, with sets of a coverage where one is given."""
         values = {target.name: self.values(target).numpy() for target in self.targets}
-        return prediction_columns(self.rows.numpy(), self.targets, values)
+        regions = {}
+        if coverage is not None and self.calibration is not None:
+            for target in self.targets:
+                found = self.calibration.regions(target, values[target.name], coverage, self.has, self.left_out)
+                regions |= {} if found is None else {target.name: found}
+        return prediction_columns(self.rows.numpy(), self.targets, values, regions)

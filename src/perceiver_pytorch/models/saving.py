@@ -17,12 +17,15 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
 from perceiver_pytorch._checks import some_of
+from perceiver_pytorch._files import write_json
 from perceiver_pytorch._saved_files import DamagedFileError, Entry, fitting, read_header, read_json, read_tensors
 
 CLASS = "class"
 """Where a file of weights names the model's class, in its metadata."""
-FILES = (CONFIG_NAME, SAFETENSORS_SINGLE_FILE, PYTORCH_WEIGHTS_NAME)
-"""What of a hub repository is downloaded; the last only where others saved the model."""
+CALIBRATION = "calibration.json"
+"""The file of `SavedModel.calibration`."""
+FILES = (CONFIG_NAME, SAFETENSORS_SINGLE_FILE, PYTORCH_WEIGHTS_NAME, CALIBRATION)
+"""What of a hub repository is downloaded, as far as it is there: PyTorch's own file where others saved the model."""
 
 
 class SavedModel(
@@ -35,8 +38,13 @@ class SavedModel(
     """A module with ``save_pretrained``, ``from_pretrained`` and ``push_to_hub``.
 
     The configuration is what the constructor was given, where that is plain values; `_record_config` adds the rest.
+
+    Attributes:
+        calibration: what makes probabilities of the outputs that are as often right as they say, as JSON values
+            (`perceiver_pytorch.data.calibration`); None: nothing is known. ``forward`` gives outputs without it.
     """
 
+    calibration: Mapping[str, Any] | None = None
     _given: frozenset[str]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -123,6 +131,8 @@ class SavedModel(
                 load_model(model, weights, strict=strict, device=map_location)
             else:
                 model.load_state_dict(state, strict=strict)
+        beside = config.with_name(CALIBRATION)
+        model.calibration = read_json(beside) if beside.exists() else None
         return model.to(map_location).eval()
 
     @classmethod
@@ -150,6 +160,11 @@ class SavedModel(
         save_model(self, str(partial), metadata={CLASS: type(self).__name__})
         partial.chmod(mode)
         os.replace(partial, target)
+        beside = target.with_name(CALIBRATION)
+        if self.calibration is None:
+            beside.unlink(missing_ok=True)
+        else:
+            write_json(beside, self.calibration)
 
 
 class _NoNumbers(TorchFunctionMode):

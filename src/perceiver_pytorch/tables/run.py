@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from perceiver_pytorch._files import write_json
 from perceiver_pytorch._saved_files import fitting
 from perceiver_pytorch.data import InputSpec, TableDataset
-from perceiver_pytorch.data.targets.scores import metric_lines
+from perceiver_pytorch.data.calibration import Calibration, calibration_of
+from perceiver_pytorch.data.targets.scores import by_target, metric_lines
 from perceiver_pytorch.tables.predictor import QUIET, Predictor, Progress, lost_of_rows
 from perceiver_pytorch.tables.rows import Reading, warn_about_rows
 from perceiver_pytorch.training.run.accelerator import on_accelerator
@@ -21,6 +22,7 @@ from perceiver_pytorch.training.table.advice import Advice
 from perceiver_pytorch.training.table.coverage import absence_warnings
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import DataConfig, FitConfig
+from perceiver_pytorch.training.table.trust import coverage_doubts
 from perceiver_pytorch.training.table.verdict import judge_evaluation, verdict_lines
 from perceiver_pytorch.training.table.verdict_facts import Facts
 
@@ -160,6 +162,7 @@ class Run(Predictor):
             predictions, result = evaluation.measure(model, dataset, choice=choice, progress=progress)
         warn_about_rows(dataset, reporter)
         doubts = evaluation.modality_warnings(self.spec.targets, result, choice)
+        doubts += coverage_doubts(by_target(self.spec.targets, result))
         for text in [*doubts, *absence_warnings(predictions)]:
             keeping.warn(text)
         source = chosen.table.source
@@ -178,8 +181,14 @@ class Run(Predictor):
         """Reads the weights, so that they are there when the first row comes."""
         _ = self.model
 
-    def columns(self, dataset: TableDataset, progress: Progress | None = None) -> dict[str, Any]:
-        return evaluation.predict(self.model, dataset, progress=progress).columns()
+    @property
+    def calibration(self) -> Calibration | None:
+        return calibration_of(self.model, self.spec.targets)
+
+    def columns(
+        self, dataset: TableDataset, progress: Progress | None = None, coverage: float | None = None
+    ) -> dict[str, Any]:
+        return evaluation.predict(self.model, dataset, progress=progress).columns(coverage)
 
     def _judged(self, metrics: Mapping[str, Any], *, in_memory: bool) -> dict[str, Any]:
         """What is said of a measurement."""

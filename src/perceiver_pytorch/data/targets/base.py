@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 from perceiver_pytorch.data.targets.report_parts import Answer, Section, interval_text
+from perceiver_pytorch.data.targets.scaling import Fitted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -237,6 +238,58 @@ class Target(ABC):
             encoded: ``(rows, *shape)``, all known.
         """
         return {}
+
+    # -- how sure a model may be
+
+    def fitted(self, outputs: "Tensor", encoded: "Tensor") -> Fitted:
+        """What calibrates the outputs, learned from rows that the model was not trained on; by default nothing does.
+
+        Args:
+            outputs: float32 ``(rows, size)``, of the model.
+            encoded: ``(rows, *shape)``, all known.
+        """
+        return Fitted()
+
+    def sureness(self, outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
+        """How far probabilities can be believed: `perceiver_pytorch.data.targets.sureness`; empty without any.
+
+        Args:
+            outputs: float32 ``(rows, size)``, calibrated or not.
+            encoded: ``(rows, *shape)``, all known.
+        """
+        return {}
+
+    def misfits(self, values: np.ndarray, encoded: np.ndarray, fitted: Fitted) -> np.ndarray | None:
+        """By how much the truth is missed, ``(rows, sides)``; None, as by default: the kind has no sets.
+
+        Args:
+            values: of `values`, of calibrated outputs.
+            encoded: ``(rows, *shape)``, all known.
+            fitted: what they were calibrated by.
+        """
+        return None
+
+    def regions(self, values: np.ndarray, limits: Sequence[float], fitted: Fitted) -> np.ndarray:
+        """``(rows, ..)``: the sets, or intervals, of everything that is missed by no more than the limits.
+
+        Args:
+            values: of `values`, of calibrated outputs.
+            limits: the largest misfit per side.
+            fitted: what they were calibrated by.
+        """
+        raise NotImplementedError
+
+    def holds(self, regions: np.ndarray, encoded: np.ndarray) -> np.ndarray:
+        """bool ``(rows,)``: which of `regions` have the truth ``(rows, *shape)`` in them, all known."""
+        raise NotImplementedError
+
+    def region_sizes(self, regions: np.ndarray) -> np.ndarray:
+        """float64 ``(rows,)``: how large `regions` are: names in a set, or the width of an interval."""
+        raise NotImplementedError
+
+    def region_columns(self, regions: np.ndarray) -> dict[str, Any]:
+        """{column of a file of predictions: its cells}, of `regions`."""
+        raise NotImplementedError
 
     def absent(self, encoded: "Tensor") -> list[str]:
         """The classes or labels that none of the rows ``(rows, *shape)`` has, all known."""

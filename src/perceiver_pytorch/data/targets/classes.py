@@ -12,8 +12,17 @@ from perceiver_pytorch._lazy import torch
 from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.targets import intervals
 from perceiver_pytorch.data.targets.base import Baseline, Neglected, Target
-from perceiver_pytorch.data.targets.names import check_counts, look_alike_warnings, probability_columns, sort_names
+from perceiver_pytorch.data.targets.names import (
+    check_counts,
+    look_alike_warnings,
+    probability_columns,
+    set_columns,
+    set_mark,
+    sort_names,
+)
 from perceiver_pytorch.data.targets.report_parts import Answer, Drawing, Section
+from perceiver_pytorch.data.targets.scaling import ROUNDING, Fitted, fitted_scaling
+from perceiver_pytorch.data.targets.sureness import sureness
 from perceiver_pytorch.data.values import as_label, is_missing
 
 if TYPE_CHECKING:
@@ -199,6 +208,36 @@ class ClassTarget(Target):
         }
         return {name: intervals.stated(*interval) for name, interval in found.items()}
 
+    def fitted(self, outputs: "Tensor", encoded: "Tensor") -> Fitted:
+        """Temperature scaling, or vector scaling."""
+        return fitted_scaling(outputs, encoded, _losses)
+
+    def sureness(self, outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
+        """Of the most probable class; the Brier score, summed over the classes, is halved where there are two."""
+        probabilities = outputs.double().softmax(-1)
+        stated, chosen = probabilities.max(-1)
+        wrong = probabilities - torch.nn.functional.one_hot(encoded, self.size)
+        brier = wrong.square().sum(-1) / (2 if self.size == 2 else 1)
+        return sureness(stated, chosen == encoded, brier, _losses(outputs.double(), encoded))
+
+    def misfits(self, values: np.ndarray, encoded: np.ndarray, fitted: Fitted) -> np.ndarray | None:
+        """One minus the probability of the true class (Sadinle and others 2019, doi:10.1080/01621459.2017.1395341)."""
+        return 1 - np.take_along_axis(values, encoded[:, None], 1)
+
+    def regions(self, values: np.ndarray, limits: Sequence[float], fitted: Fitted) -> np.ndarray:
+        """bool ``(rows, classes)``; the most probable class is always there."""
+        return (1 - values <= limits[0] + ROUNDING) | (values == values.max(-1, keepdims=True))
+
+    def holds(self, regions: np.ndarray, encoded: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(regions, encoded[:, None], 1)[:, 0]
+
+    def region_sizes(self, regions: np.ndarray) -> np.ndarray:
+        return regions.sum(-1).astype(np.float64)
+
+    def region_columns(self, regions: np.ndarray) -> dict[str, Any]:
+        """The classes, joined, and their number."""
+        return set_columns(self.classes, regions, set_mark(self.classes))
+
     def absent(self, encoded: "Tensor") -> list[str]:
         counts = encoded.bincount(minlength=self.size).tolist()
         return [name for name, count in zip(self.classes, counts, strict=True) if not count]
@@ -251,6 +290,10 @@ class ClassTarget(Target):
                 axes.text(j, i, counts[i, j], ha="center", va="center", color=color, fontsize=7)
         for spine in axes.spines.values():
             spine.set_visible(True)
+
+
+def _losses(logits: "Tensor", encoded: "Tensor") -> "Tensor":
+    return torch.nn.functional.cross_entropy(logits, encoded, reduction="none")
 
 
 def _aurocs(probabilities: "Tensor", classes: "Tensor") -> dict[int, float]:

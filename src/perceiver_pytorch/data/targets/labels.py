@@ -13,8 +13,16 @@ from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.label_cells import find_separator, is_list_text, labels_of
 from perceiver_pytorch.data.targets import intervals
 from perceiver_pytorch.data.targets.base import Baseline, Neglected, Target
-from perceiver_pytorch.data.targets.names import check_counts, look_alike_warnings, probability_columns, sort_names
+from perceiver_pytorch.data.targets.names import (
+    check_counts,
+    look_alike_warnings,
+    probability_columns,
+    set_columns,
+    sort_names,
+)
 from perceiver_pytorch.data.targets.report_parts import Answer, Section
+from perceiver_pytorch.data.targets.scaling import ROUNDING, Fitted, fitted_scaling
+from perceiver_pytorch.data.targets.sureness import sureness
 from perceiver_pytorch.data.values import readable
 
 if TYPE_CHECKING:
@@ -195,6 +203,36 @@ class LabelsTarget(Target):
             "macro_f1": intervals.stated(intervals.mean([row["f1"] for row in labels], f1s), joined),
         }
 
+    def fitted(self, outputs: "Tensor", encoded: "Tensor") -> Fitted:
+        """One temperature, or a factor and a shift for each label (Platt 1999)."""
+        return fitted_scaling(outputs, encoded, _losses)
+
+    def sureness(self, outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
+        """Of every label of every row."""
+        probabilities = outputs.double().sigmoid()
+        brier = (probabilities - encoded).square().mean(-1)
+        return sureness(probabilities.flatten(), encoded.flatten() > 0, brier, _losses(outputs.double(), encoded))
+
+    def misfits(self, values: np.ndarray, encoded: np.ndarray, fitted: Fitted) -> np.ndarray | None:
+        """One minus the probability of the least probable label that the row has; 0 where it has none."""
+        return ((1 - values) * (encoded > 0)).max(-1, keepdims=True)
+
+    def regions(self, values: np.ndarray, limits: Sequence[float], fitted: Fitted) -> np.ndarray:
+        """bool ``(rows, labels)``: those that the row may have."""
+        return 1 - values <= limits[0] + ROUNDING
+
+    def holds(self, regions: np.ndarray, encoded: np.ndarray) -> np.ndarray:
+        """Whether all labels of the row are in its set."""
+        held: np.ndarray = (regions | ~(encoded > 0)).all(-1)
+        return held
+
+    def region_sizes(self, regions: np.ndarray) -> np.ndarray:
+        return regions.sum(-1).astype(np.float64)
+
+    def region_columns(self, regions: np.ndarray) -> dict[str, Any]:
+        """The labels, joined as in `columns`, and their number."""
+        return set_columns(self.labels, regions, self._mark)
+
     def absent(self, encoded: "Tensor") -> list[str]:
         return self._chosen(~(encoded > 0).any(0).numpy())
 
@@ -205,12 +243,15 @@ class LabelsTarget(Target):
     def columns(self, values: np.ndarray) -> dict[str, Any]:
         """The labels of probability 0.5 or more, joined as in the train table (``|`` where that had lists), and the
         probability of each."""
-        separator = self.separator or "|"
-        joint = ", " if separator == "," else separator
         return {
-            "prediction": [joint.join(self._chosen(row)) for row in values >= 0.5],
+            "prediction": [self._mark.join(self._chosen(row)) for row in values >= 0.5],
             **probability_columns(self.labels, values),
         }
+
+    @property
+    def _mark(self) -> str:
+        """What stands between labels in a file of predictions."""
+        return ", " if self.separator == "," else self.separator or "|"
 
     def answer(self, values: "Tensor", encoded: "Tensor | None") -> Answer:
         given = values >= 0.5
@@ -236,6 +277,11 @@ class LabelsTarget(Target):
 
     def _text(self, which: "Tensor") -> str:
         return ", ".join(self._chosen(which.numpy())) or "(none)"
+
+
+def _losses(logits: "Tensor", encoded: "Tensor") -> "Tensor":
+    losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, encoded.to(logits), reduction="none")
+    return losses.mean(-1)
 
 
 def _labels(cell: Any, separator: str | None) -> tuple[str, ...]:

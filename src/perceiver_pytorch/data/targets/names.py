@@ -1,7 +1,7 @@
 """What classes and labels share: names in order, with a number of train rows each."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,18 @@ def look_alike_warnings(column: str, names: Iterable[str], plural: str) -> list[
 def probability_columns(names: Iterable[str], values: np.ndarray) -> dict[str, Any]:
     """{p_NAME: float32 (rows,)} of probabilities ``(rows, names)``."""
     return {f"p_{name}": np.ascontiguousarray(values[:, i]) for i, name in enumerate(names)}
+
+
+def set_mark(names: Iterable[str]) -> str:
+    """What stands between the names of a set: the first of some marks that no name has in it."""
+    every = "\n".join(names)
+    return next((mark for mark in ("|", ";", ",", "/", "&") if mark not in every), "||")
+
+
+def set_columns(names: Sequence[str], there: np.ndarray, mark: str) -> dict[str, Any]:
+    """Sets, bool ``(rows, names)``, as texts, and the number of names in each."""
+    sets = [mark.join(name for name, has in zip(names, row, strict=True) if has) for row in there.tolist()]
+    return {"set": sets, "set_size": there.sum(1)}
 
 
 def _order(name: str) -> tuple[bool, float, str]:

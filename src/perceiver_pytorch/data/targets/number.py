@@ -12,7 +12,9 @@ import numpy as np
 from perceiver_pytorch._lazy import torch
 from perceiver_pytorch.data.targets import intervals
 from perceiver_pytorch.data.targets.base import Baseline, Target
+from perceiver_pytorch.data.targets.conformal import local_spread
 from perceiver_pytorch.data.targets.report_parts import BLUE, GREY, Answer, Drawing, Section, spread
+from perceiver_pytorch.data.targets.scaling import ROUNDING, Fitted
 from perceiver_pytorch.data.values import as_date, as_number, is_infinite, readable
 
 if TYPE_CHECKING:
@@ -102,11 +104,14 @@ class NumberTarget(Target):
         return f"{kind}, {self.text(self.mean)} ± {self.std:.4g}{unit}{how}"
 
     def cells(self, values: np.ndarray) -> np.ndarray:
-        """Numbers in the column's unit as what the cells are: datetime64 where they are dates."""
+        """Numbers in the column's unit as what the cells are: datetime64 where they are dates, NaT of infinite ones."""
         if not self.dates:
             return values
-        counts = np.rint(values * (_SECONDS_PER_DAY if self.dates == "second" else 1))
-        return counts.astype(np.int64).astype(f"datetime64[{'s' if self.dates == 'second' else 'D'}]")
+        unit = "s" if self.dates == "second" else "D"
+        counts = np.rint(values * (_SECONDS_PER_DAY if unit == "s" else 1))
+        there = np.isfinite(counts)
+        dates = np.where(there, counts, 0).astype(np.int64).astype(f"datetime64[{unit}]")
+        return dates if there.all() else np.where(there, dates, np.datetime64("NaT"))
 
     def text(self, value: float) -> str:
         """A number in the column's unit, for people."""
@@ -197,6 +202,39 @@ class NumberTarget(Target):
             for name, interval in found.items()
             if metrics[name] is not None
         }
+
+    def fitted(self, outputs: "Tensor", encoded: "Tensor") -> Fitted:
+        """How large errors are where a number is predicted; the outputs stay as they are."""
+        predicted = self._standardised(self.values(outputs).numpy())
+        return Fitted((), (), *local_spread(predicted, encoded.double().numpy() - predicted))
+
+    def misfits(self, values: np.ndarray, encoded: np.ndarray, fitted: Fitted) -> np.ndarray | None:
+        """How far the truth lies above, and below, the prediction, in usual errors."""
+        predicted = self._standardised(values)
+        above = (encoded - predicted) / fitted.spread_at(predicted)
+        return np.stack([above, -above], axis=1)
+
+    def regions(self, values: np.ndarray, limits: Sequence[float], fitted: Fitted) -> np.ndarray:
+        """float64 ``(rows, 2)``: from where to where, in the column's unit; amounts are never below 0."""
+        above, below = (np.float64(limit) * self.std for limit in limits)
+        spread = fitted.spread_at(self._standardised(values))
+        ends = np.stack([values[:, 0] - below * spread, values[:, 0] + above * spread], axis=1)
+        return ends.clip(min=0) if self.log_std else ends
+
+    def holds(self, regions: np.ndarray, encoded: np.ndarray) -> np.ndarray:
+        truth, rounding = encoded * np.float64(self.std) + self.mean, ROUNDING * self.std
+        return (regions[:, 0] - rounding <= truth) & (truth <= regions[:, 1] + rounding)
+
+    def region_sizes(self, regions: np.ndarray) -> np.ndarray:
+        return regions[:, 1] - regions[:, 0]
+
+    def region_columns(self, regions: np.ndarray) -> dict[str, Any]:
+        """``low`` and ``high``; no date where an end is infinite."""
+        return {name: self.cells(regions[:, i]) for i, name in enumerate(("low", "high"))}
+
+    def _standardised(self, values: np.ndarray) -> np.ndarray:
+        """float64 ``(rows,)``: predictions in standard deviations of the train rows, as truth is encoded."""
+        return (values[:, 0].astype(np.float64) - self.mean) / self.std
 
     def values(self, outputs: "Tensor") -> "Tensor":
         """float64 ``(rows, 1)``: in the column's unit."""

@@ -41,8 +41,9 @@ class RunFolder:
     """A run's files; each task has a subclass with its own files, its configuration and its models.
 
     ``config.yaml`` (what was asked for, in full) · ``model.safetensors`` and ``config.json`` (the best model; a folder
-    for ``from_pretrained``) · ``metrics.json`` · ``history.csv`` (per epoch) · ``checkpoints/best.ckpt`` and
-    ``last.ckpt`` · ``tensorboard/`` · while a process trains: ``.lock`` · where training diverged: ``diverged.json``
+    for ``from_pretrained``) · ``calibration.json`` (of its outputs, if rows said anything of it) · ``metrics.json`` ·
+    ``history.csv`` (per epoch) · ``checkpoints/best.ckpt`` and ``last.ckpt`` · ``tensorboard/`` · while a process
+    trains: ``.lock`` · where training diverged: ``diverged.json``
 
     Attributes:
         command: the command that makes such runs, and its argument.
@@ -69,6 +70,11 @@ class RunFolder:
     def model_files(self) -> tuple[Path, Path]:
         """Configuration and weights of the model, which ``from_pretrained`` reads."""
         return self.path / "config.json", self.path / "model.safetensors"
+
+    @property
+    def calibration_file(self) -> Path:
+        """What calibrates the model's outputs; the model reads and writes it, if it has any."""
+        return self.path / "calibration.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -159,8 +165,8 @@ class RunFolder:
     @property
     def _written(self) -> tuple[Path, ...]:
         """Whatever a run writes, besides its lock."""
-        files = self.config_file, self.metrics_file, self.history_file, self.divergence_file, *self.model_files
-        return *files, self.checkpoints, self.path / TENSORBOARD
+        files = self.config_file, self.metrics_file, self.history_file, self.divergence_file, self.calibration_file
+        return *files, *self.model_files, self.checkpoints, self.path / TENSORBOARD
 
     def found(self, name: str) -> str:
         """A path of the configuration, which starts at the directory where the run began.
@@ -209,6 +215,9 @@ class RunFolder:
         staging = self.path / ".model.partial"
         try:
             model.save_pretrained(staging)
+            self.calibration_file.unlink(missing_ok=True)
+            if (staging / self.calibration_file.name).is_file():
+                write_whole(self.calibration_file, partial(os.replace, staging / self.calibration_file.name))
             for file in self.model_files:
                 write_whole(file, partial(os.replace, staging / file.name))
         except Exception as error:

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from perceiver_pytorch._processes import worded_deaths
 from perceiver_pytorch.data import Batch, BatchLoader, DataError, Predictions, TableDataset, Target, in_order
+from perceiver_pytorch.data.calibration import calibration_of
 from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.data.targets.report_parts import interval_text
 from perceiver_pytorch.data.targets.scores import by_target, score, score_name
 from perceiver_pytorch.training.run.durations import Deadline, now
 from perceiver_pytorch.training.table.partial_inputs import Drawn, answers, sampled_rows, subsets
+from perceiver_pytorch.training.table.trust import in_short, trust
 
 Progress = Callable[[int, int], None]
 
@@ -29,7 +31,7 @@ def predict(
     left_out: Collection[str] = (),
     progress: Progress | None = None,
 ) -> Predictions:
-    """Runs the model over a data set in order, on the device of its weights.
+    """Runs the model over a data set in order, on the device of its weights; outputs are calibrated, if they can be.
 
     Args:
         left_out: names of modalities to treat as missing in every row.
@@ -50,11 +52,12 @@ def predict_without(
     rows: int | None = None,
     progress: Progress | None = None,
     deadline: Deadline | None = None,
+    raw: bool = False,
 ) -> list[Predictions]:
     """`predict` once for each collection of modalities to leave out; rows are decoded, and modalities read, once.
 
     With ``rows`` on so many of them, drawn at random. With a ``deadline`` the last ones are left out, if there is no
-    time for them.
+    time for them. With ``raw`` outputs are those of the model, finite or not.
 
     Raises:
         ValueError: if outputs are not finite.
@@ -82,8 +85,15 @@ def predict_without(
         raise DataError(f"{dataset.table.source}: none of the {len(dataset)} rows can be used")
     joined = [kept.joined() for kept in outputs[: len(without)]]
     rows_seen, truth, has = seen.joined()
+    found = [
+        Predictions(rows_seen, targets, kept, truth, has, tuple(gone))
+        for kept, gone in zip(joined, without, strict=True)
+    ]
+    if raw:
+        return found
     _check_finite(joined, rows_seen)
-    return [Predictions(rows_seen, targets, kept, truth, has) for kept in joined]
+    calibration = calibration_of(model, targets)
+    return [each.calibrated(calibration) for each in found]
 
 
 class _Outputs:
@@ -139,6 +149,7 @@ def measure(
     choice: Choice,
     batch_size: int = 256,
     sample: int | None = None,
+    same_rows: bool = False,
     progress: Progress | None = None,
     deadline: Deadline | None = None,
 ) -> tuple[Predictions, dict[str, Any]]:
@@ -149,12 +160,12 @@ def measure(
     are more; None: `sampled_rows`.
 
     Returns:
-        The predictions with all modalities, and: of one target its metrics (`Target.measured`) and their
-        ``intervals``, of several ``tasks``
-        with those of each; ``score`` and ``score_name`` (`scores.score`); ``combinations``, per subset of the
-        modalities ``present`` and ``absent`` (names), ``score``, with several targets the ``scores`` of each,
-        ``complete_rows``, how many rows have every modality of the subset, and ``rows``, of how many; and
-        ``modalities``, per modality the score ``without`` it and with it ``alone``.
+        The predictions with all modalities, and: of one target its metrics (`Target.measured`), their ``intervals`` and
+        what `trust` says of it, of several ``tasks`` with those of each; ``score`` and ``score_name`` (`scores.score`);
+        ``combinations``, per subset of the modalities ``present`` and ``absent`` (names), ``score``, with several
+        targets the ``scores`` of each, ``trust`` (`trust.in_short`), ``complete_rows``, how many rows have every
+        modality of the subset, and ``rows``, of how many; and ``modalities``, per modality the score ``without`` it and
+        with it ``alone``.
 
     Raises:
         ValueError: if no row has a known target.
@@ -162,21 +173,28 @@ def measure(
     names = [modality.name for modality in dataset.spec.modalities]
     chosen = subsets(names)
     absent = [[name for name in names if name not in present] for present in chosen]
-    run = partial(predict_without, model, dataset, batch_size=batch_size, progress=progress, deadline=deadline)
+    run = partial(
+        predict_without, model, dataset, batch_size=batch_size, progress=progress, deadline=deadline, raw=True
+    )
     sample = sampled_rows(len(absent)) if sample is None else sample
     is_sample = len(dataset) > sample and len(absent) > 1
     measured = run(absent[:1] if is_sample else absent)
     if is_sample and (deadline is None or deadline.left() > 0):
         measured += run(absent[1:], rows=sample)
+    for each in measured:
+        _check_finite([each.outputs], each.rows)
+    calibration = calibration_of(model, dataset.spec.targets)
+    told = [trust(each, calibration, same_rows=same_rows) for each in measured]
+    calibrated = [each.calibrated(calibration) for each in measured]
     combined = [
-        _combination(present, left_out, predictions, choice)
-        for present, left_out, predictions in zip(chosen, absent, measured, strict=False)
+        {**_combination(present, left_out, predictions, choice), "trust": in_short(each)}
+        for present, left_out, predictions, each in zip(chosen, absent, calibrated, told, strict=False)
     ]
-    tasks = measured[0].metrics()
-    for name, intervals in measured[0].intervals(tasks).items():
-        tasks[name]["intervals"] = intervals
+    tasks = calibrated[0].metrics()
+    for name, intervals in calibrated[0].intervals(tasks).items():
+        tasks[name] |= {"intervals": intervals, **told[0].get(name, {})}
     metrics = {"tasks": tasks} if len(dataset.spec.targets) > 1 else next(iter(tasks.values()))
-    return measured[0], metrics | {
+    return calibrated[0], metrics | {
         "score": combined[0]["score"],
         "score_name": score_name(dataset.spec.targets, choice),
         "modalities": modality_scores(combined),

@@ -9,6 +9,7 @@ from perceiver_pytorch._files import write_json
 from perceiver_pytorch._saved_files import DamagedFileError, fitting
 from perceiver_pytorch._settings import typed
 from perceiver_pytorch.data import InputSpec
+from perceiver_pytorch.data.calibration import calibration_of
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.table.settings import FitConfig
 
@@ -49,7 +50,8 @@ class TableRun(RunFolder):
     @property
     def needed_to_predict(self) -> tuple[Path, ...]:
         """The files that a trained model is used by."""
-        return self.config_file, self.spec_file, *self.model_files
+        files = self.config_file, self.spec_file, *self.model_files
+        return (*files, self.calibration_file) if self.calibration_file.is_file() else files
 
     def config(self) -> FitConfig:
         try:
@@ -109,4 +111,6 @@ class TableRun(RunFolder):
         spec = self.spec()
         with fitting(self.spec_file):
             check_fits(spec, model)
+        with fitting(self.calibration_file):
+            calibration_of(model, spec.targets)
         return model

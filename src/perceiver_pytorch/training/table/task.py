@@ -18,7 +18,9 @@ from perceiver_pytorch.data import (
     TableLike,
     in_order,
 )
+from perceiver_pytorch.data.calibration import Calibration
 from perceiver_pytorch.data.losses import told
+from perceiver_pytorch.data.targets.scores import by_target
 from perceiver_pytorch.report.page import ReportFacts, write_report
 from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.run.evidence import hardly_trained
@@ -32,6 +34,7 @@ from perceiver_pytorch.training.table import evaluation
 from perceiver_pytorch.training.table.advice import Advice
 from perceiver_pytorch.training.table.blending import blend_batches, blend_note, blend_shares, learn_blend
 from perceiver_pytorch.training.table.build import build_model, with_heads
+from perceiver_pytorch.training.table.calibrating import calibration_batches, calibration_note, learn_calibration
 from perceiver_pytorch.training.table.data_checkpoint import DataCheckpoint
 from perceiver_pytorch.training.table.datasets import bad_rows
 from perceiver_pytorch.training.table.learning_rate import peak_learning_rate
@@ -42,11 +45,12 @@ from perceiver_pytorch.training.table.prepare import TableData, prepare_table
 from perceiver_pytorch.training.table.rounds import Rounds, plan_rounds, settled
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import FitConfig, ModelConfig, TrainingConfig
+from perceiver_pytorch.training.table.trust import coverage_doubts
 from perceiver_pytorch.training.table.verdict import judge_fit
 from perceiver_pytorch.training.table.verdict_facts import Facts
 
 EVALUATION_BATCH = 256
-_FOR_BLEND = 0.4  # share of the time left once training is over
+_FOR_BLEND, _FOR_CALIBRATION = 0.3, 0.3  # shares of the time left once training is over
 REPORT_SECONDS = 4.0
 """What the report takes, with the library that draws it."""
 TRAIN_SAMPLE = 512
@@ -72,6 +76,7 @@ class TableTask:
     train_loader: BatchLoader
     predictions: Predictions
     doubts: list[str]
+    calibration: Calibration | None
 
     def __init__(
         self,
@@ -156,7 +161,7 @@ class TableTask:
         return plan_rounds(self.training, len(datasets["train"]), len(datasets["val"]))
 
     def _batches_after_training(self) -> tuple[int, int]:
-        """Batches that a model answers for its blend and for the result, at most and at least."""
+        """Batches that a model answers for its blend, its calibration and the result, at most and at least."""
         rows, val = len(self._measured()[1]), len(self.data.datasets["val"])
         names = [modality.name for modality in self.data.spec.modalities]
         whole = -(-rows // EVALUATION_BATCH)
@@ -164,10 +169,11 @@ class TableTask:
         sampled = min(rows, sampled_rows(others + 1))
         blend = blend_batches(len(names), val, EVALUATION_BATCH) if self.training.head_weight else 0
         train = -(-min(TRAIN_SAMPLE, len(self.data.datasets["train"])) // EVALUATION_BATCH)
+        blend += calibration_batches(self.data.spec, val, EVALUATION_BATCH)
         return whole + others * -(-sampled // EVALUATION_BATCH) + blend + train, whole
 
     def complete(self, trained: Trained, reporter: Reporter) -> None:
-        """Learns from the validation rows how much heads count."""
+        """Learns from the validation rows how much heads count, and how sure the answers may be."""
         model, limit = trained.module.model, trained.deadline
         with reporter.step("weighing what reads one modality"):
             learn_blend(
@@ -177,6 +183,15 @@ class TableTask:
                 deadline=limit and Deadline(_FOR_BLEND * limit.left()),
             )
         if text := blend_note(model, self.data.spec):
+            reporter.say(text)
+        with reporter.step("calibrating"):
+            self.calibration = learn_calibration(
+                model,
+                self.data.datasets["val"],
+                batch_size=EVALUATION_BATCH,
+                deadline=limit and Deadline(_FOR_CALIBRATION * limit.left()),
+            )
+        if text := calibration_note(self.calibration):
             reporter.say(text)
 
     def measure(self, trained: Trained, reporter: Reporter) -> dict[str, Any]:
@@ -189,13 +204,16 @@ class TableTask:
                 dataset,
                 choice=module.choice,
                 batch_size=EVALUATION_BATCH,
+                same_rows=split == "validation",
                 progress=progress,
                 deadline=trained.deadline and trained.deadline.earlier(REPORT_SECONDS),
             )
         on_train = self._on_train_rows(trained)
         if text := evaluation.combinations_left_out(dataset, metrics):
             reporter.warn(text)
-        self.doubts = evaluation.modality_warnings(self.data.spec.targets, metrics, module.choice)
+        targets = self.data.spec.targets
+        self.doubts = evaluation.modality_warnings(targets, metrics, module.choice)
+        self.doubts += coverage_doubts(by_target(targets, metrics))
         for text in self.doubts:
             reporter.warn(text)
         late = {name: rows for name, rows in self.data.datasets.items() if not rows.prepared}
@@ -269,7 +287,7 @@ class TableTask:
             verdict=metrics["verdict"]["findings"],
             notes=[
                 *result_notes(split, trained.stopped, trained.plan, self._unchosen()),
-                *filter(None, [blend_note(trained.module.model, self.data.spec)]),
+                *filter(None, [blend_note(trained.module.model, self.data.spec), calibration_note(self.calibration)]),
             ],
             warnings=self._warnings(),
             data_notes=[*self.data.notes, *change_notes(datasets), waiting_note(waiting, datasets["train"])],
