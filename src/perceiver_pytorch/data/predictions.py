@@ -81,7 +81,7 @@ class Predictions:
     def columns(self, coverage: float | None = None) -> dict[str, Any]:
         """`prediction_columns` of the rows, with sets of a coverage where one is given."""
         values = {target.name: self.values(target).numpy() for target in self.targets}
-        regions = {}
+        regions: dict[str, np.ndarray] = {}
         if coverage is not None and self.calibration is not None:
             for target in self.targets:
                 found = self.calibration.regions(target, values[target.name], coverage, self.has, self.left_out)

@@ -223,8 +223,7 @@ class LabelsTarget(Target):
 
     def holds(self, regions: np.ndarray, encoded: np.ndarray) -> np.ndarray:
         """Whether all labels of the row are in its set."""
-        held: np.ndarray = (regions | ~(encoded > 0)).all(-1)
-        return held
+        return np.all(regions | ~(encoded > 0), axis=-1)
 
     def region_sizes(self, regions: np.ndarray) -> np.ndarray:
         return regions.sum(-1).astype(np.float64)
