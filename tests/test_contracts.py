@@ -38,6 +38,7 @@ PUBLIC = (
     "perceiver_pytorch.data.kinds.base",
     "perceiver_pytorch.data.sources.base",
     "perceiver_pytorch.tables",
+    "perceiver_pytorch.serve",
 )
 OLD = ("perceiver_pytorch.perceiver_pytorch", "perceiver_pytorch.common", "perceiver_pytorch.caching")
 

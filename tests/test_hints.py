@@ -87,6 +87,10 @@ ELSEWHERE = {
     "--no-header": "tests/data/sources/test_delimited.py: a table without a header",
     **dict.fromkeys(("--config",), "tests/training/table/test_verdict.py: part of the commands that a verdict advises"),
     **dict.fromkeys(("--list", "--retry"), "tests/cli/test_experiment.py and tests/experiments/test_store.py"),
+    "--allow-host": "tests/serve/test_guard.py: a name that is refused, and one that is allowed",
+    "--port": "tests/serve/test_server.py: a port that is taken",
+    "--max-mb": "no advice: says which limit it was",
+    "--host": "no advice: names the option itself",
     "--set": "its settings are looked up below",
     **dict.fromkeys(("--objective", "--stop", "--sparse"), "no advice: names the option itself"),
 }

@@ -23,7 +23,8 @@ LAYERS = {
     "training": (*CORE, "interop", "data", "report", "explain"),
     "tables": (*CORE, "interop", "data", "report", "explain", "training"),
     "experiments": (*CORE, "data", "report", "training"),
-    "cli": (*CORE, "interop", "data", "report", "explain", "training", "tables", "experiments"),
+    "serve": ("data", "explain", "training", "tables"),
+    "cli": (*CORE, "interop", "data", "report", "explain", "training", "tables", "experiments", "serve"),
 }
 """What each layer may import besides itself: section 5 of DESIGN.md."""
 SHARED = {

@@ -51,6 +51,13 @@ ELSEWHERE = {
     "experiments.changes": "experiments/test_reading.py: settings in a file",
     "experiments.spec": "experiments/test_reading.py: what reading makes",
     "experiments.worker": "experiments/test_runner.py: the processes that it starts",
+    **dict.fromkeys(
+        [f"serve.{name}" for name in ("described", "metrics", "open", "served", "sent_rows", "settings")],
+        "serve/test_app.py: seen through the routes",
+    ),
+    **dict.fromkeys(("serve.refusals", "serve.uploads"), "serve/test_service.py: what a server refuses"),
+    "data.fields": "serve/test_app.py: the fields of a run, as its server tells them",
+    "data.media.limits": "serve/test_service.py: files beyond the limits of a server",
     "cli.convert": "interop/test_any_checkpoint.py: beside what is loaded there",
 }
 """{module, or package for all its modules: "file of its tests: why there"}."""

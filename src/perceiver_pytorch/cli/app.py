@@ -21,6 +21,7 @@ COMMANDS = {
         "label.",
     ),
     "info": ("info", "What a run folder, a saved model or a table is, and what it holds."),
+    "serve": ("serve", "Serve a trained model: HTTP with OpenAPI, and a page to try it on."),
     "config": ("config", "Print every setting with its help and its value, as YAML for `perceiver fit --config`."),
     "experiment": (
         "experiment",

@@ -18,6 +18,7 @@ from perceiver_pytorch.data.values import is_missing
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # other cells would fail as well
 _LONG = 4096  # characters
+UPLOADS_ONLY = "must be the file itself (an upload, base64 or a data URI); paths and addresses are not read"
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # a single letter would be a drive of Windows
 
 
@@ -31,6 +32,7 @@ class Where:
         row: the row number, from 0.
         allow_outside: let a path in a cell lead out of `root` (absolute, `..`, or through a link).
         cell_bytes: memory that decoding the cell may take.
+        uploads_only: no file is opened: a cell holds its file, or is refused.
     """
 
     source: str
@@ -38,6 +40,7 @@ class Where:
     row: int
     allow_outside: bool = False
     cell_bytes: int = CELL_BYTES
+    uploads_only: bool = False
 
     def error(self, column: str, reason: str, cell: Any = None) -> DataError:
         """A `DataError` that says the table, the row, the column and the reason, and the file that a cell leads to."""
@@ -98,6 +101,8 @@ def media_source(value: Any, column: str, where: Where) -> bytes | Path | None:
         raise where.error(column, str(error)) from error
     if not isinstance(cell, str):
         return cell
+    if where.uploads_only:
+        raise where.error(column, UPLOADS_ONLY)
     if _ADDRESS.match(cell):
         raise where.error(column, f"{cell[:200]!r} is an address; download the files first and give their paths")
     path = _resolve(cell, column, where)

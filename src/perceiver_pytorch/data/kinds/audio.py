@@ -17,6 +17,7 @@ from perceiver_pytorch.data import drawing, map_drawing
 from perceiver_pytorch.data.cell_memory import CELL_BYTES
 from perceiver_pytorch.data.cells import Where, media_source
 from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import (
     BLANK,
     CUT,
@@ -359,6 +360,10 @@ class AudioSpec(ColumnSpec):
     @property
     def file_columns(self) -> tuple[str, ...]:
         return self.columns
+
+    def fields(self) -> tuple[Field, ...]:
+        (column,) = self.columns
+        return (Field(column, "video" if self.track_of else "audio"),)
 
     def layout(self) -> dict[str, Any]:
         return {"sides": self.sides, "mean": self.mean, "std": self.std}

@@ -16,6 +16,7 @@ from perceiver_pytorch._settings import knob as knob  # both are handed on, to d
 from perceiver_pytorch.data import map_drawing
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.fields import Field as Field
 from perceiver_pytorch.data.kinds.stems import strides_of
 from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.map_pieces import blocks
@@ -260,6 +261,14 @@ class ModalitySpec:
     def files(self) -> tuple[str, ...]:
         """Further files that the cells are read from, relative to the table's folder."""
         return ()
+
+    def fields(self) -> tuple[Field, ...]:
+        """What can be given for each of its columns where a row does not come from a table; by default text."""
+        return tuple(Field(name, example="some words") for name in self.columns)
+
+    def uploaded(self) -> "ModalitySpec":
+        """The same modality for rows that are sent: its cells hold all there is to read. By default itself."""
+        return self
 
     def token_options(self) -> dict[str, Any]:
         """The options of the kind that decide what a token's channels mean: a model that starts from another run's

@@ -11,6 +11,7 @@ from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data import map_drawing
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec, Part
 from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.train_rows import TrainRows
@@ -132,6 +133,12 @@ class CategoriesSpec(ModalitySpec):
             {**dict.fromkeys(few, other), **{value: offset + i for i, value in enumerate(values)}}
             for offset, values, few, other in zip(self.offsets, self.values, rare, self._others, strict=True)
         ]
+
+    def fields(self) -> tuple[Field, ...]:
+        return tuple(
+            Field(column, "choice", next(iter(values), ""), values)
+            for column, values in zip(self.columns, self.values, strict=True)
+        )
 
     def note(self) -> str:
         counts = [len(values) for values in self.values]

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec, ModelInput, StandardisedSpec
 from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.train_rows import TrainRows
@@ -93,6 +94,9 @@ class DatesSpec(StandardisedSpec):
     def model_input(self) -> ModelInput:
         stem = {"name": "numbers", "columns": len(self.columns), "input_channels": self.channels}
         return dataclasses.replace(super().model_input(), stem=stem if self.gaps else None)
+
+    def fields(self) -> tuple[Field, ...]:
+        return tuple(Field(name, "date", _date(mean)) for name, mean in zip(self.columns, self.means, strict=True))
 
     def note(self) -> str:
         spans = [(_date(mean - std), _date(mean + std)) for mean, std in zip(self.means, self.stds, strict=True)]

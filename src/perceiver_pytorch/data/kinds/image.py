@@ -13,6 +13,7 @@ from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data import drawing, map_drawing
 from perceiver_pytorch.data.cells import Where, media_source
 from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import BLANK, ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
 from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, stem_note
 from perceiver_pytorch.data.media import decoding
@@ -177,6 +178,9 @@ class ImageSpec(ColumnSpec):
     @property
     def file_columns(self) -> tuple[str, ...]:
         return self.columns
+
+    def fields(self) -> tuple[Field, ...]:
+        return (Field(self.name, "image"),)
 
     def layout(self) -> dict[str, Any]:
         return {"patch": self.patch, "colors": self.colors}

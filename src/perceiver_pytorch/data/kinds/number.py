@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec, ModelInput, StandardisedSpec
 from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.train_rows import TrainRows, too_large
@@ -117,6 +118,13 @@ class NumbersSpec(StandardisedSpec):
     def model_input(self) -> ModelInput:
         stem = {"name": "numbers", "columns": len(self.columns), "input_channels": self.channels}
         return dataclasses.replace(super().model_input(), stem=stem if self.quantiles else None)
+
+    def fields(self) -> tuple[Field, ...]:
+        known = self.quantiles or ((None,),) * len(self.columns)
+        return tuple(
+            Field(column, "number", float(f"{mean:.4g}"), low=numbers[0], high=numbers[-1])
+            for column, mean, numbers in zip(self.columns, self.means, known, strict=True)
+        )
 
     def note(self) -> str:
         return f"{'normal scores, and ' if self.quantiles else ''}standardised by the train rows"

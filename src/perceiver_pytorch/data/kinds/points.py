@@ -12,6 +12,7 @@ from perceiver_pytorch.data.arrays import array_cell
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import CLIPPED, ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
 from perceiver_pytorch.data.map_pieces import cells
 from perceiver_pytorch.data.train_rows import TrainRows, too_large
@@ -144,6 +145,10 @@ class PointsSpec(ColumnSpec):
             changes.append("clipped")
         values = np.concatenate([places, np.clip(features, -10, 10).astype(np.float32)], axis=1)
         return Encoded(values, coordinates=(places,), changes=tuple(changes))
+
+    def fields(self) -> tuple[Field, ...]:
+        point = [float(f"{number:.4g}") for number in (*self.centre, *self.means)]
+        return (Field(self.name, "array", [point, point]),)
 
     def note(self) -> str:
         features = f", {len(self.means)} features" if self.means else ""

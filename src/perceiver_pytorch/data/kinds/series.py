@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +14,7 @@ from perceiver_pytorch.data.arrays import time_cell, timed_cell
 from perceiver_pytorch.data.cells import Where, media_source
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import BLANK, CLIPPED, CUT, Encoded, Kind, ModalitySpec, Part, check_positive
 from perceiver_pytorch.data.kinds.clock import clock_note
 from perceiver_pytorch.data.kinds.points import are_points
@@ -317,6 +318,15 @@ class SeriesSpec(ModalitySpec):
         x = x + torch.randn_like(x) * change.uniform((len(x), 1, 1), x, 0.0, settings.series_noise)
         known = values[..., count:] == 0 if self.gaps else torch.ones((), dtype=torch.bool, device=x.device)
         return torch.cat([torch.where(known, x, values[..., :count]), values[..., count:]], dim=-1)
+
+    def fields(self) -> tuple[Field, ...]:
+        steps = [[float(f"{mean:.4g}") for mean in self.means]] * min(2, self.length)
+        times = [float(f"{i * self.step:.4g}") for i in range(len(steps))]
+        return (Field(self.name, "array", {"values": steps, "time": times} if self.span else steps),)
+
+    def uploaded(self) -> "SeriesSpec":
+        """Its cells hold arrays, with their time stamps where the train rows had some."""
+        return replace(self, time="", file="", key="", values=())
 
     def token_options(self) -> dict[str, Any]:
         return {"series_stem": self.stem}

@@ -11,6 +11,7 @@ from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data import map_drawing
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
 from perceiver_pytorch.data.label_cells import find_separator, labels_of
 from perceiver_pytorch.data.losses import Change
@@ -92,6 +93,9 @@ class SetSpec(ColumnSpec):
     @cached_property
     def _ids(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.names)}
+
+    def fields(self) -> tuple[Field, ...]:
+        return (Field(self.name, "names", list(self.names[:2]), self.names),)
 
     def note(self) -> str:
         return f"at most {self.length} of {len(self.names):,} names"

@@ -11,6 +11,7 @@ from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data import drawing, map_drawing
 from perceiver_pytorch.data.cells import Where, media_source
 from perceiver_pytorch.data.column import Column
+from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import (
     BLANK,
     CUT,
@@ -188,6 +189,9 @@ class VideoSpec(ColumnSpec):
     @property
     def file_columns(self) -> tuple[str, ...]:
         return self.columns
+
+    def fields(self) -> tuple[Field, ...]:
+        return (Field(self.name, "video"),)
 
     def layout(self) -> dict[str, Any]:
         return {"patch": self.patch, "colors": 3}

@@ -21,6 +21,7 @@ from perceiver_pytorch.data.media import messages
 from perceiver_pytorch.data.media.audio_file import AudioFacts, NoSoundError, read_audio
 from perceiver_pytorch.data.media.fitting import Box
 from perceiver_pytorch.data.media.image_file import ImageFacts, read_image, to_array
+from perceiver_pytorch.data.media.limits import FileLimits
 from perceiver_pytorch.data.media.video_file import VideoFacts, read_video
 
 LARGEST = 1 << 40  # bytes of a request; a cell's own limit is looked at before it is sent
@@ -94,6 +95,8 @@ def _answer(head: Mapping[str, Any], data: bytearray) -> tuple[dict[str, Any], b
             pillow: Any = need("PIL.Image", "decode images")
             pillow.MAX_IMAGE_PIXELS = None  # `claim` knows what a cell may take
         with _limited(head["what"], most, most + head["result"] + _SLACK, head["seconds"]):
+            if head.get("limits") is not None:
+                FileLimits(**head["limits"]).check(head["task"].split()[0], source, most)
             facts, array = _TASKS[head["task"]](source, most, **head["arguments"])
         return {"facts": facts, "dtype": str(array.dtype), "shape": array.shape}, array.tobytes()
     except (ValueError, ImportError, MemoryError) as error:

@@ -26,6 +26,7 @@ from perceiver_pytorch.data.media import decoder_process, messages
 from perceiver_pytorch.data.media.audio_file import AudioFacts, NoSoundError, Sound
 from perceiver_pytorch.data.media.fitting import Box
 from perceiver_pytorch.data.media.image_file import WHITE, ImageFacts
+from perceiver_pytorch.data.media.limits import limits_now
 from perceiver_pytorch.data.media.video_file import Clip, VideoFacts
 
 _SECONDS = 120.0  # of work on a file, without what its length adds
@@ -203,8 +204,11 @@ def _decode(
     data, path = (source, None) if isinstance(source, bytes) else (b"", os.path.abspath(source))
     claim(what, f"its file has {len(data):,} bytes", len(data), most)
     head = {"task": task, "what": what, "path": path, "most": most, "result": result, "arguments": arguments}
+    limits, work = limits_now(), _SECONDS + _TIMES * seconds
+    if limits is not None:
+        work = min(work, limits["work"])
     decoder = _DECODERS.setdefault(os.getpid(), _Decoder())
-    answer, raw = decoder.ask({**head, "seconds": _SECONDS + _TIMES * seconds}, data)
+    answer, raw = decoder.ask({**head, "limits": limits, "seconds": work}, data)
     if "error" in answer:
         raise _ERRORS.get(answer["error"], ValueError)(answer["message"])
     return answer["facts"], np.frombuffer(raw, _DTYPES[answer["dtype"]]).reshape(answer["shape"])

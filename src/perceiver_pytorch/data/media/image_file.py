@@ -1,6 +1,8 @@
 """Decode image files with Pillow into 8-bit grey or RGB."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -86,6 +88,23 @@ def read_image(source: bytes | Path, fit: Fit | None = None, most: int = CELL_BY
     Raises:
         ValueError: it is damaged, of a kind that is not supported, or takes more memory.
     """
+    with _opened(source, most) as file:
+        is_jpeg = file.format in ("JPEG", "MPO")
+        several = file.format in _FRAMES and _has_frames(file)
+        picture = _upright(file, fit or (lambda height, width: (height, width)), most, white)
+        ends_early = picture.incomplete and not av_file.is_whole_jpeg(source)
+        return replace(picture, several=several, incomplete=is_jpeg and (ends_early or _never_arrived(source)))
+
+
+def image_size(source: bytes | Path, most: int = CELL_BYTES) -> tuple[int, int]:
+    """Height and width that an image's header says; arguments and errors are those of `read_image`."""
+    with _opened(source, most) as file:
+        return file.height, file.width
+
+
+@contextmanager
+def _opened(source: bytes | Path, most: int) -> Iterator[Any]:
+    """An image file opened by Pillow; what goes wrong within is worded."""
     pil = need("PIL.Image", "decode images")
     pil.init()
     formats = [name for name in pil.ID if name not in _REFUSED]
@@ -94,11 +113,7 @@ def read_image(source: bytes | Path, fit: Fit | None = None, most: int = CELL_BY
         try:
             _claim_webp(source, most)
             with pil.open(BytesIO(source) if isinstance(source, bytes) else source, formats=formats) as file:
-                is_jpeg = file.format in ("JPEG", "MPO")
-                several = file.format in _FRAMES and _has_frames(file)
-                picture = _upright(file, fit or (lambda height, width: (height, width)), most, white)
-            ends_early = picture.incomplete and not av_file.is_whole_jpeg(source)
-            return replace(picture, several=several, incomplete=is_jpeg and (ends_early or _never_arrived(source)))
+                yield file
         except (MemoryError, TooLargeError):
             raise
         except pil.UnidentifiedImageError as error:

@@ -1,0 +1,25 @@
+"""What a folder holds that can be served."""
+
+from pathlib import Path
+
+from perceiver_pytorch.serve.served import ServedPredictor
+
+
+def open_served(path: Path) -> ServedPredictor:
+    """The model in a folder, loaded.
+
+    Raises:
+        ValueError: if it holds none that can be served.
+    """
+    from perceiver_pytorch.tables.run import Run
+    from perceiver_pytorch.training.language.run import LanguageRun
+
+    if LanguageRun.is_at(path):
+        raise ValueError(
+            f"run {path} has a language model, which is not served: use perceiver generate or perceiver fill"
+        )
+    run = Run.open(path)
+    run.load()
+    served = ServedPredictor(run, path.resolve().name, str(run.config.data.table))
+    _ = served.modalities  # read now: what is wrong with its files is told before it listens
+    return served
