@@ -17,6 +17,7 @@ LAYERS = {
     "nn": ("ops",),
     "models": ("ops", "nn"),
     "interop": CORE,
+    "parallel": CORE,
     "data": (),
     "report": ("data",),
     "explain": (*CORE, "data"),

@@ -47,6 +47,7 @@ ELSEWHERE = {
         ("training.start.published", "training.start.published_inputs"),
         "training/start/test_finetune_published.py: held against the published models",
     ),
+    "ops.split": "parallel/test_input.py: whole models in several processes",
     "ops.backends": "ops/test_backends.py: one suite for all backends",
     "experiments.changes": "experiments/test_reading.py: settings in a file",
     "experiments.spec": "experiments/test_reading.py: what reading makes",

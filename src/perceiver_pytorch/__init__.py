@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from perceiver_pytorch.models.paper import paper_model
     from perceiver_pytorch.models.perceiver import Perceiver
     from perceiver_pytorch.models.perceiver_io import PerceiverIO
+    from perceiver_pytorch.models.streamed_input import StreamedInput
     from perceiver_pytorch.models.style import Style
     from perceiver_pytorch.models.text.perceiver_ar import PerceiverAR
     from perceiver_pytorch.models.text.perceiver_lm import PerceiverLM
@@ -58,6 +59,7 @@ __all__ = [
     "PerceiverAR",
     "PerceiverIO",
     "PerceiverLM",
+    "StreamedInput",
     "Style",
     "paper_model",
 ]
@@ -78,6 +80,7 @@ __getattr__, __dir__ = lazily(
         "models.paper": "paper_model",
         "models.perceiver": "Perceiver",
         "models.perceiver_io": "PerceiverIO",
+        "models.streamed_input": "StreamedInput",
         "models.style": "Style",
         "models.text.perceiver_ar": "PerceiverAR",
         "models.text.perceiver_lm": "PerceiverLM",

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ops.problems import Problem, Spec, dense_attention, dense_tokens
 from perceiver_pytorch.ops import attend, cross_attend, use_backend
-from perceiver_pytorch.ops.cross_attend import _join
 
 IMAGE, SERIES, WIDE = Spec(), Spec((7,), channels=1), Spec((5,), channels=70, features=None, code=0)
 PROBLEMS = {
@@ -104,22 +103,6 @@ def test_it_computes_in_the_widest_dtype_and_answers_in_that_of_the_queries() ->
     plain = cross_attend(**single.arguments())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(cross_attend(**single.arguments()), plain)
-
-
-def test_parts_are_joined_by_their_log_sum_exps() -> None:
-    scores, values = torch.randn(2, 3, 9, dtype=torch.float64) * 400, torch.randn(2, 9, 4, dtype=torch.float64)
-    scores[0, 0, :4] = scores[1, 2] = float("-inf")  # no token in the first part; none at all
-
-    def part(places: slice) -> tuple[Tensor, Tensor]:
-        some = scores[..., places]
-        return some.softmax(-1).nan_to_num() @ values[:, places], some.logsumexp(-1)
-
-    expected = part(slice(None))
-    assert _join([expected]) == expected
-    for parts in ([slice(4), slice(4, 9)], [slice(4), slice(4, 5), slice(5, 9)]):
-        joined, lse = _join([part(places) for places in parts])
-        torch.testing.assert_close(joined, expected[0])
-        torch.testing.assert_close(lse, expected[1])
 
 
 @pytest.fixture

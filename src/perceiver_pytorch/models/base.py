@@ -11,6 +11,7 @@ from perceiver_pytorch import _checks
 from perceiver_pytorch.models.inputs import ModalityReader, Tokens
 from perceiver_pytorch.models.masks import Masks
 from perceiver_pytorch.models.modalities import Coordinates, InputModality
+from perceiver_pytorch.models.streamed_input import StreamedInput
 from perceiver_pytorch.models.style import Style
 from perceiver_pytorch.nn.encoder import encode
 from perceiver_pytorch.nn.init import init_latents, init_linears
@@ -114,7 +115,7 @@ class PerceiverBase(ModalityReader, tags=["multimodal"]):
 
     def forward(
         self,
-        multi_modality_data: Mapping[str, Tensor],
+        multi_modality_data: Mapping[str, Tensor | StreamedInput],
         mask: Masks = None,
         *,
         present: Mapping[str, Tensor] | None = None,
@@ -125,7 +126,7 @@ class PerceiverBase(ModalityReader, tags=["multimodal"]):
 
         Args:
             multi_modality_data: per modality ``(batch, *axes, channels)``, any float or integer dtype (uint8 is read as
-                it is); token ids as ``(batch, length)`` or ``(batch, length, 1)``.
+                it is); token ids as ``(batch, length)`` or ``(batch, length, 1)``. Or a `StreamedInput`.
             mask: bool, True = attend. A mapping ``{modality: (batch, *axes)}``, or one flat ``(batch, tokens)`` over
                 all modalities in the order of their sorted names.
             present: ``{modality: (batch,)}`` bool: False where a sample lacks the modality; what its data holds there

@@ -1,7 +1,8 @@
 """What models of several modalities have in common before their layers: declared modalities, and inputs to contexts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeGuard
 
 import torch
@@ -18,10 +19,12 @@ from perceiver_pytorch.models.modalities import (
     modality_from_config,
 )
 from perceiver_pytorch.models.saving import SavedModel
+from perceiver_pytorch.models.streamed_input import StreamedInput
 from perceiver_pytorch.models.summary import summarise
 from perceiver_pytorch.nn.module_dict import NamedModules
 from perceiver_pytorch.nn.stems import Stem, stem_config
 from perceiver_pytorch.ops import Context
+from perceiver_pytorch.ops.streamed import AnyContext, StreamedContext
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +32,12 @@ class Tokens:
     """What a model attends to of one modality, before positions and codes.
 
     Attributes:
-        data: ``(batch, *axes, channels)``: raw, embedded, or what a stem made of them.
+        data: ``(batch, *axes, channels)``: raw, embedded, or what a stem made of them; or a `StreamedInput`.
         mask: bool ``(batch, *axes)``, True = attend; None: all.
         coordinates: where the tokens are; None: equally spaced.
     """
 
-    data: Tensor
+    data: Tensor | StreamedInput
     mask: Tensor | None = None
     coordinates: Coordinates | None = None
 
@@ -156,7 +159,7 @@ class ModalityReader(SavedModel):
 
     def tokens(
         self,
-        inputs: Mapping[str, Tensor],
+        inputs: Mapping[str, Tensor | StreamedInput],
         mask: Masks = None,
         present: Mapping[str, Tensor] | None = None,
         coordinates: Mapping[str, Coordinates] | None = None,
@@ -171,14 +174,12 @@ class ModalityReader(SavedModel):
             raise ValueError(f"no modality given; at least one of {', '.join(self.code_index)} is needed")
         for name in inputs:
             _checks.choice("a modality of the input", name, tuple(self.code_index))
-        data: dict[str, Tensor] = {}
-        for name in sorted(inputs):
-            data[name] = self._read(self.modalities[name], _checks.tensor(f"input {name!r}", inputs[name]))
+        data = {name: self._accepted(self.modalities[name], inputs[name]) for name in sorted(inputs)}
         batches = {name: value.shape[0] for name, value in data.items()}
         first = next(iter(batches.values()))
         if any(batch != first for batch in batches.values()):
             raise ValueError(f"all modalities must have the same batch size, got {batches}")
-        shapes = {name: value.shape[:-1] for name, value in data.items()}
+        shapes = {name: value.shape[: 1 + self.modalities[name].input_axis] for name, value in data.items()}
         masks = combine_masks(shapes, mask, present, declared=tuple(self.code_index))
         places = self._coordinates(shapes, coordinates)
         return {
@@ -186,12 +187,9 @@ class ModalityReader(SavedModel):
             for name, value in data.items()
         }
 
-    def contexts(self, tokens: Mapping[str, Tokens]) -> list[list[Context]]:
+    def contexts(self, tokens: Mapping[str, Tokens]) -> list[list[AnyContext]]:
         """Per layer, the contexts of `tokens`, in the order of the names."""
-        by_modality = [
-            self._per_layer(self.modalities[name], tokens[name].data, tokens[name].mask, tokens[name].coordinates)
-            for name in sorted(tokens)
-        ]
+        by_modality = [self._per_layer(self.modalities[name], tokens[name]) for name in sorted(tokens)]
         return [list(layer) for layer in zip(*by_modality, strict=True)]
 
     def _contexts(
@@ -200,7 +198,7 @@ class ModalityReader(SavedModel):
         mask: Masks,
         present: Mapping[str, Tensor] | None,
         coordinates: Mapping[str, Coordinates] | None = None,
-    ) -> list[list[Context]]:
+    ) -> list[list[AnyContext]]:
         """Per layer, the contexts of the modalities given, in the order of their names."""
         return self.contexts(self.tokens(inputs, mask, present, coordinates))
 
@@ -224,6 +222,20 @@ class ModalityReader(SavedModel):
             for name, shape in shapes.items()
         }
 
+    def _accepted(self, modality: InputModality, data: Tensor | StreamedInput) -> Tensor | StreamedInput:
+        """What `_read` gives; of a streamed input, whose pieces are read later, only the shape is checked."""
+        if not isinstance(data, StreamedInput):
+            return self._read(modality, _checks.tensor(f"input {modality.name!r}", data))
+        if modality.name in self.stems:
+            raise ValueError(
+                f"input {modality.name!r} cannot be streamed: its stem would not see across the pieces' borders"
+            )
+        if self._is_embedded(modality):
+            modality.token_ids(data.like())
+        else:
+            _checks.input_shape(modality.name, data.like(), modality.input_axis, modality.input_channels)
+        return data
+
     def _read(self, modality: InputModality, data: Tensor) -> Tensor:
         """Checked raw channels, or embedded token ids, ``(batch, *axes, channels)``."""
         if self._is_embedded(modality):
@@ -233,7 +245,7 @@ class ModalityReader(SavedModel):
 
     def _stemmed(self, modality: InputModality, raw: Tokens) -> Tokens:
         """What the modality's stem makes of its (embedded) data; without one the data as they are."""
-        if modality.name not in self.stems:
+        if modality.name not in self.stems or isinstance(raw.data, StreamedInput):
             return raw
         found = read_by_stem(modality, self.stems[modality.name], raw)
         return found if self._encode_positions else Tokens(found.data, found.mask)
@@ -252,27 +264,48 @@ class ModalityReader(SavedModel):
                     "or keep the model's state_dict() instead"
                 )
 
-    def _per_layer(
-        self, modality: InputModality, data: Tensor, mask: Tensor | None, coordinates: Coordinates | None
-    ) -> list[Context]:
+    def _per_layer(self, modality: InputModality, tokens: Tokens) -> Sequence[AnyContext]:
         """The modality's context in each layer: the same one, unless its channels are split over the layers."""
-        code = self._code(modality.name, data.device)
+        if isinstance(tokens.data, StreamedInput):
+            return self._streamed_per_layer(modality, tokens.data, tokens)
+        given = modality, tokens.data, tokens.mask, tokens.coordinates
+        if self._is_split(modality):
+            return [self._context(*given, layer) for layer in range(self.depth)]
+        return [self._context(*given, 0)] * self.depth
 
-        def context(part: Tensor) -> Context:
-            return make_context(
-                modality,
-                part,
-                width=self.max_modality_dim,
-                code=code,
-                freq_scale=self._freq_scale,
-                mask=mask,
-                coordinates=coordinates,
-                encode_positions=self._encode_positions,
-            )
+    def _streamed_per_layer(
+        self, modality: InputModality, data: StreamedInput, tokens: Tokens
+    ) -> list[StreamedContext]:
+        def pieces(layer: int) -> Iterator[Context]:
+            for piece, *where in data.pieces(tokens.mask, tokens.coordinates, placed=self._encode_positions):
+                yield self._context(modality, self._read(modality, piece), *where, layer)
 
-        if not (self._embed and isinstance(modality, InputModalityWithEmbedding) and modality.is_split):
-            return [context(data)] * self.depth
-        return [context(modality.embedding_for_layer(data, i, self.depth)) for i in range(self.depth)]
+        empty = torch.empty(data.shape[0], 0, modality.input_channels)
+        return [StreamedContext(partial(pieces, i), self.max_modality_dim, empty) for i in range(self.depth)]
+
+    def _is_split(self, modality: InputModality) -> TypeGuard[InputModalityWithEmbedding]:
+        """Whether each layer sees other channels of the modality."""
+        return self._embed and isinstance(modality, InputModalityWithEmbedding) and modality.is_split
+
+    def _context(
+        self,
+        modality: InputModality,
+        data: Tensor,
+        mask: Tensor | None,
+        coordinates: Coordinates | None,
+        layer: int,
+    ) -> Context:
+        """What a layer attends to of the modality's (embedded) data."""
+        return make_context(
+            modality,
+            modality.embedding_for_layer(data, layer, self.depth) if self._is_split(modality) else data,
+            width=self.max_modality_dim,
+            code=self._code(modality.name, data.device),
+            freq_scale=self._freq_scale,
+            mask=mask,
+            coordinates=coordinates,
+            encode_positions=self._encode_positions,
+        )
 
     def _code(self, name: str, device: torch.device) -> Tensor | None:
         """What tells this modality's tokens from the others'."""

@@ -79,6 +79,8 @@ def drop_tokens(contexts: Sequence[Sequence[Context]], share: float) -> list[lis
     Masked tokens stay where they are, so that nothing is copied. A sample that would lose all its tokens keeps them.
     """
     first = contexts[0]
+    if not all(isinstance(context, Context) for context in first):
+        raise NotImplementedError("seq_dropout cannot drop tokens of a StreamedInput")
     keeps = [torch.rand(context.data.shape[:-1], device=context.data.device) >= share for context in first]
     masks = [keep if c.mask is None else keep & c.mask for keep, c in zip(keeps, first, strict=True)]
     some = torch.stack([mask.flatten(1).any(1) for mask in masks]).any(0)

@@ -13,6 +13,7 @@ from perceiver_pytorch.models.multi_modality_perceiver import MultiModalityPerce
 from perceiver_pytorch.models.multi_modality_with_text_perceiver import MultiModalityWithTextPerceiverNoPooling
 from perceiver_pytorch.models.perceiver_io import PerceiverIO
 from perceiver_pytorch.models.saving import SavedModel
+from perceiver_pytorch.models.streamed_input import StreamedInput
 from perceiver_pytorch.models.summary import summarise
 from perceiver_pytorch.nn.init import init_linears
 
@@ -77,7 +78,7 @@ class MultiTaskPerceiver(SavedModel):
 
     def forward(
         self,
-        multi_modality_data: Mapping[str, Tensor],
+        multi_modality_data: Mapping[str, Tensor | StreamedInput],
         mask: Masks = None,
         *,
         present: Mapping[str, Tensor] | None = None,

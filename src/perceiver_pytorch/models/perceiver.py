@@ -8,6 +8,7 @@ from torch import Tensor
 from perceiver_pytorch import _checks
 from perceiver_pytorch.models.base import PerceiverBase
 from perceiver_pytorch.models.modalities import Coordinates, InputModality
+from perceiver_pytorch.models.streamed_input import StreamedInput
 from perceiver_pytorch.models.style import Style
 from perceiver_pytorch.nn.sizes import Sizes
 
@@ -101,7 +102,7 @@ class Perceiver(PerceiverBase):
 
     def forward(  # type: ignore[override]
         self,
-        data: Tensor,
+        data: Tensor | StreamedInput,
         mask: Tensor | None = None,
         return_embeddings: bool = False,
         *,
@@ -110,7 +111,7 @@ class Perceiver(PerceiverBase):
         """Runs the model.
 
         Args:
-            data: ``(batch, *axes, input_channels)``.
+            data: ``(batch, *axes, input_channels)``, or a `StreamedInput`.
             mask: ``(batch, *axes)`` or ``(batch, tokens)`` bool, True = attend.
             return_embeddings: return the latents ``(batch, num_latents, latent_dim)`` instead of what the head makes of
                 them.

@@ -13,6 +13,7 @@ from perceiver_pytorch.models.inputs import ModalityReader
 from perceiver_pytorch.models.masks import Masks, drop_tokens
 from perceiver_pytorch.models.modalities import Coordinates, InputModality
 from perceiver_pytorch.models.outputs import Output, by_output, output_from_config
+from perceiver_pytorch.models.streamed_input import StreamedInput
 from perceiver_pytorch.nn.block import AttentionBlock
 from perceiver_pytorch.nn.decoder import QueryDecoder
 from perceiver_pytorch.nn.encoder import encode
@@ -196,7 +197,7 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
 
     def forward(
         self,
-        multi_modality_data: Mapping[str, Tensor] | Tensor,
+        multi_modality_data: Mapping[str, Tensor | StreamedInput] | Tensor | StreamedInput,
         mask: Masks = None,
         *,
         present: Mapping[str, Tensor] | None = None,
@@ -230,10 +231,14 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         Raises:
             ValueError, TypeError: as in `MultiModalityPerceiver`, and for queries or indices that do not fit.
         """
-        if isinstance(multi_modality_data, Tensor) and len(self.modalities) == 1:
+        if isinstance(multi_modality_data, Tensor | StreamedInput) and len(self.modalities) == 1:
             multi_modality_data = {next(iter(self.modalities)): multi_modality_data}
         contexts = self._contexts(multi_modality_data, mask, present, coordinates)  # type: ignore[arg-type]
-        by_name = dict(zip(sorted(multi_modality_data), contexts[0], strict=True))  # for queries, which lose nothing
+        by_name = {  # for queries, which lose nothing, and which no stream can be
+            name: context
+            for name, context in zip(sorted(multi_modality_data), contexts[0], strict=True)
+            if isinstance(context, Context)
+        }
         if self.training and self.seq_dropout:
             contexts = drop_tokens(contexts, self.seq_dropout)
         states: list[Tensor] = []

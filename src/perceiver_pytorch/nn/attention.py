@@ -9,7 +9,7 @@ from perceiver_pytorch.nn.linear import Linear
 from perceiver_pytorch.nn.plain import is_plain
 from perceiver_pytorch.nn.randomness import Dropout
 from perceiver_pytorch.nn.tokens import Tokens, dense, joined_mask
-from perceiver_pytorch.ops import cross_attend
+from perceiver_pytorch.ops import cross_attend, split
 from perceiver_pytorch.ops.attention import attention
 from perceiver_pytorch.ops.projected import masked_attention
 
@@ -75,6 +75,7 @@ class Attention(nn.Module):
                 heads=self.heads,
                 eps=norm.eps,
             )
+        split.refuse("a cross-attend whose keys and values have adapters, hooks or shards")
         query = query.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         both = to_kv(norm(dense(tokens.contexts, x.dtype))).unflatten(-1, (2, self.heads, -1))
         key, value = both.transpose(1, 3).unbind(2)

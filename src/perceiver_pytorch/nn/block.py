@@ -12,8 +12,9 @@ from perceiver_pytorch.nn.linear import Linear
 from perceiver_pytorch.nn.plain import is_plain
 from perceiver_pytorch.nn.randomness import Dropout
 from perceiver_pytorch.nn.tokens import dense, joined_mask
-from perceiver_pytorch.ops import Context, cross_attend
+from perceiver_pytorch.ops import Context, cross_attend, split
 from perceiver_pytorch.ops.projected import masked_attention
+from perceiver_pytorch.ops.streamed import AnyContext
 
 
 class AttentionBlock(nn.Module):
@@ -96,7 +97,7 @@ class AttentionBlock(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "one_or_batch queries query_dim"],
-        context: Sequence[Context] | Float[Tensor, "batch tokens context_dim"] | None = None,
+        context: Sequence[AnyContext] | Float[Tensor, "batch tokens context_dim"] | None = None,
         mask: Bool[Tensor, "batch masked"] | None = None,
     ) -> Float[Tensor, "any_batch queries output_dim"]:
         """Attends from ``x`` to the context, or among ``x`` in a block without one.
@@ -127,7 +128,7 @@ class AttentionBlock(nn.Module):
             return x
         return x + self.feed_forward(self.feed_forward_norm(x))
 
-    def _attend(self, x: Tensor, context: Sequence[Context] | Tensor | None, mask: Tensor | None) -> Tensor:
+    def _attend(self, x: Tensor, context: Sequence[AnyContext] | Tensor | None, mask: Tensor | None) -> Tensor:
         """Weighted values (batch, queries, v_dim) of normalised ``x``."""
         if context is None:
             if self.inverted:
@@ -143,9 +144,11 @@ class AttentionBlock(nn.Module):
         norm = self.norm_context
         assert norm is not None
         if self.inverted:
+            split.refuse("an inverted cross-attend")
             return self._compete(x, norm(dense(context, x.dtype)), joined_mask(context))
         query = self.to_q(x).expand(context[0].data.shape[0], -1, -1)
         if not (is_plain(self.to_k) and is_plain(self.to_v) and is_plain(norm, nn.LayerNorm)):
+            split.refuse("a cross-attend whose keys and values have adapters, hooks or shards")
             tokens = norm(dense(context, x.dtype))
             query, key, value = (self._by_head(part) for part in (query, self.to_k(tokens), self.to_v(tokens)))
             out = masked_attention(query, key, value, joined_mask(context), scale=query.shape[-1] ** -0.5)

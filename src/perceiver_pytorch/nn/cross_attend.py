@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from perceiver_pytorch.nn.attention import Attention
 from perceiver_pytorch.nn.tokens import Tokens
 from perceiver_pytorch.ops import Context
+from perceiver_pytorch.ops.streamed import AnyContext
 
 
 class CrossAttend(nn.Module):
@@ -32,7 +33,7 @@ class CrossAttend(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch latents latent_dim"],
-        context: Sequence[Context] | Float[Tensor, "batch tokens input_dim"],
+        context: Sequence[AnyContext] | Float[Tensor, "batch tokens input_dim"],
         mask: Bool[Tensor, "batch *axes"] | None = None,
     ) -> Float[Tensor, "batch latents latent_dim"]:
         """Reads the contexts (or one dense array, with its mask) into ``x``; the caller adds the residual."""

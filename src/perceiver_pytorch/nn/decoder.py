@@ -11,6 +11,7 @@ from perceiver_pytorch import _checks
 from perceiver_pytorch._execution import execution
 from perceiver_pytorch.nn.block import AttentionBlock
 from perceiver_pytorch.nn.module_dict import NamedModules
+from perceiver_pytorch.ops import split
 
 
 class QueryDecoder(nn.Module):
@@ -55,7 +56,7 @@ class QueryDecoder(nn.Module):
         """
 
         def decode(start: int, stop: int) -> Tensor:
-            return self.heads[output](self.block(build(start, stop), latents))
+            return self.heads[output](split.whole(self.block, build(start, stop), latents))
 
         return in_chunks(decode, num_queries, self.chunk_size, recompute=recompute)
 

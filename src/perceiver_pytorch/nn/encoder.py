@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,11 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from perceiver_pytorch._execution import execution
-from perceiver_pytorch.ops import Context, threads
+from perceiver_pytorch.ops import split, threads
+from perceiver_pytorch.ops.streamed import AnyContext
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 Step = Callable[[Tensor], Tensor]
 """From latents to latents: a cross-attend with what it reads, a block, or a whole layer."""
@@ -42,7 +47,7 @@ def encode(
             x = _enter(x, own_latents[i])
         # Under `torch.func` nothing can be kept or left out by checkpoints.
         again = recompute and torch.is_grad_enabled() and execution(x) in ("eager", "graph")
-        x = checkpoint(_again, step, x, use_reentrant=False) if again else step(x)
+        x = checkpoint(_again, step, x, split.group(), use_reentrant=False) if again else step(x)
         if hidden_states is not None:
             hidden_states.append(x)
     return x
@@ -50,7 +55,7 @@ def encode(
 
 def io_steps(
     cross_attend: Callable[..., Tensor],
-    context: Sequence[Context] | Tensor,
+    context: Sequence[AnyContext] | Tensor,
     blocks: Iterable[Step],
     *,
     repeats: int = 1,
@@ -60,9 +65,9 @@ def io_steps(
     return [partial(cross_attend, context=context, mask=mask), *list(blocks) * repeats]
 
 
-def _again(step: Step, x: Tensor) -> Tensor:
-    """The step, which the backward pass may run within a part that has one thread."""
-    with threads.all_threads():
+def _again(step: Step, x: Tensor, processes: "ProcessGroup | None") -> Tensor:
+    """The step, which the backward pass may run within a part that has one thread, and outside of `split.over`."""
+    with threads.all_threads(), split.over(processes):
         return step(x)
 
 

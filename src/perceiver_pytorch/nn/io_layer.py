@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from perceiver_pytorch.nn.block import AttentionBlock
 from perceiver_pytorch.nn.encoder import encode, io_steps
 from perceiver_pytorch.nn.sharing import share
-from perceiver_pytorch.ops import Context
+from perceiver_pytorch.ops.streamed import AnyContext
 
 
 class IOLayer(nn.Module):
@@ -31,7 +31,7 @@ class IOLayer(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch latents latent_dim"],
-        context: Sequence[Context],
+        context: Sequence[AnyContext],
         *,
         recompute: bool = False,
         hidden_states: list[Tensor] | None = None,

@@ -18,7 +18,7 @@ from perceiver_pytorch.nn.feed_forward import FEED_FORWARD
 from perceiver_pytorch.nn.residual import PreNorm
 from perceiver_pytorch.nn.sharing import LayerSharing
 from perceiver_pytorch.nn.sizes import Sizes
-from perceiver_pytorch.ops import Context
+from perceiver_pytorch.ops.streamed import AnyContext
 
 
 class LatentBlock(nn.ModuleList):
@@ -78,7 +78,7 @@ class PerceiverLayer(nn.ModuleList):
         return self[2]
 
     def forward(
-        self, x: Float[Tensor, "batch latents latent_dim"], context: Sequence[Context]
+        self, x: Float[Tensor, "batch latents latent_dim"], context: Sequence[AnyContext]
     ) -> Float[Tensor, "batch latents latent_dim"]:
         x = self.cross_attend(x, context=context) + x
         x = single_thread.run(self.feed_forward, x) + x
@@ -93,7 +93,7 @@ class SingleBlockLayer(nn.ModuleList):
         super().__init__([cross_attend, feed_forward, *(part for block in blocks for part in block)])
 
     def forward(
-        self, x: Float[Tensor, "batch latents latent_dim"], context: Sequence[Context]
+        self, x: Float[Tensor, "batch latents latent_dim"], context: Sequence[AnyContext]
     ) -> Float[Tensor, "batch latents latent_dim"]:
         cross_attend, feed_forward, *latent_parts = self
         x = cross_attend(x, context=context) + x

@@ -112,7 +112,8 @@ class InputQueryArray(QueryArray):
     def _context(self, contexts: Mapping[str, Context]) -> Context:
         if self.modality not in contexts:
             raise ValueError(
-                f"queries are made of the input {self.modality!r}, which this batch lacks; give it, or queries="
+                f"queries are made of the input {self.modality!r}, which this batch lacks, or has in pieces; "
+                "give it as a whole, or queries="
             )
         return contexts[self.modality]
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from perceiver_pytorch.ops import Context
+from perceiver_pytorch.ops.streamed import AnyContext
 
 
 class Tokens:
@@ -17,11 +17,11 @@ class Tokens:
         norm: normalises their tokens.
     """
 
-    def __init__(self, contexts: Sequence[Context], norm: nn.Module) -> None:
+    def __init__(self, contexts: Sequence[AnyContext], norm: nn.Module) -> None:
         self.contexts, self.norm = contexts, norm
 
 
-def dense(contexts: Sequence[Context], dtype: torch.dtype) -> Float[Tensor, "batch tokens channels"]:
+def dense(contexts: Sequence[AnyContext], dtype: torch.dtype) -> Float[Tensor, "batch tokens channels"]:
     """All tokens; masked ones as zeros, whatever they hold."""
     arrays = []
     for context in contexts:
@@ -30,7 +30,7 @@ def dense(contexts: Sequence[Context], dtype: torch.dtype) -> Float[Tensor, "bat
     return torch.cat(arrays, dim=1)
 
 
-def joined_mask(contexts: Sequence[Context]) -> Bool[Tensor, "batch tokens"] | None:
+def joined_mask(contexts: Sequence[AnyContext]) -> Bool[Tensor, "batch tokens"] | None:
     """Which of all tokens may be attended to; None: all."""
     if all(context.mask is None for context in contexts):
         return None

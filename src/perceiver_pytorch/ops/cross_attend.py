@@ -8,8 +8,9 @@ With normalised tokens ``x̂ = LayerNorm(x)``, keys and values ``W_k (γ x̂ + �
     output_n = W_v (γ ∘ mixed_n + β)
 
 `attend` computes ``mixed`` for one context, without keys and values; `cross_attend` folds the weights in and out and
-joins the contexts of several modalities by their log-sum-exp, which is the softmax over all their tokens. `choose`
-plans which way each context goes: where keys and values are cheaper, as for many channels, through `projected`.
+joins the contexts of several modalities by their log-sum-exp, which is the softmax over all their tokens; likewise the
+parts that several processes have of them (`split`), and the pieces of a stream (`streamed`). `choose` plans which way
+each context goes: where keys and values are cheaper, as for many channels, through `projected`.
 """
 
 from collections.abc import Sequence
@@ -18,11 +19,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from perceiver_pytorch.ops import split
 from perceiver_pytorch.ops.backend import Backend
 from perceiver_pytorch.ops.choose import backend_for, plan
 from perceiver_pytorch.ops.context import Context
+from perceiver_pytorch.ops.joining import Part, join
 from perceiver_pytorch.ops.precision import full_precision
 from perceiver_pytorch.ops.projected import attend_one_context, attend_projected
+from perceiver_pytorch.ops.streamed import AnyContext, StreamedContext, attend_streamed
 
 
 def attend(
@@ -58,7 +62,7 @@ def _attend(backend: Backend, rows: Tensor, context: Context, eps: float) -> tup
 
 def cross_attend(
     queries: Float[Tensor, "batch latents inner"],
-    contexts: Sequence[Context],
+    contexts: Sequence[AnyContext],
     *,
     key_weight: Float[Tensor, "inner channels"],
     value_weight: Float[Tensor, "value_inner channels"],
@@ -113,7 +117,9 @@ def cross_attend(
     return output.transpose(1, 2).flatten(2).to(queries.dtype)
 
 
-def _check(queries: Tensor, contexts: Sequence[Context], key_weight: Tensor, value_weight: Tensor, heads: int) -> None:
+def _check(
+    queries: Tensor, contexts: Sequence[AnyContext], key_weight: Tensor, value_weight: Tensor, heads: int
+) -> None:
     if not contexts:
         raise ValueError("cross_attend needs at least one context")
     batch, _, inner = queries.shape
@@ -132,38 +138,48 @@ def _check(queries: Tensor, contexts: Sequence[Context], key_weight: Tensor, val
 
 
 def _attend_to_all(
-    query: Tensor, contexts: Sequence[Context], key: Tensor, value: Tensor, scale: Tensor | None, eps: float
+    query: Tensor, contexts: Sequence[AnyContext], key: Tensor, value: Tensor, scale: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor | None]:
     """Weighted values (batch, heads, latents, value_dim_head) without biases, and which of them have a token (None:
     all).
     """
-    ways = plan(query, contexts, key, value)
-    if ways == [None]:
-        mask = contexts[0].mask
+    held = [context for context in contexts if isinstance(context, Context)]
+    streamed = [context for context in contexts if isinstance(context, StreamedContext)]
+    is_split = split.group() is not None
+    ways = plan(query, held, key, value)
+    if ways == [None] and not streamed and not is_split:
+        mask = held[0].mask
         some = None if mask is None else mask.flatten(1).any(-1)[:, None, None]
-        return attend_one_context(query, contexts[0], key, value, scale, eps), some
+        return attend_one_context(query, held[0], key, value, scale, eps), some
+    parts = [attend_streamed(_attend_to_held, query, context, key, value, scale, eps) for context in streamed]
+    if held:
+        parts.append(_by_ways(ways, query, held, key, value, scale, eps))
+    output, lse = split.join_processes(join(parts)) if is_split else join(parts)
+    return output, lse > float("-inf")
+
+
+def _attend_to_held(
+    query: Tensor, contexts: Sequence[Context], key: Tensor, value: Tensor, scale: Tensor | None, eps: float
+) -> Part:
+    """Weighted values and log-sum-exps (batch, heads, latents) of contexts that are in memory."""
+    return _by_ways(plan(query, contexts, key, value), query, contexts, key, value, scale, eps)
+
+
+def _by_ways(
+    ways: Sequence[Backend | None],
+    query: Tensor,
+    contexts: Sequence[Context],
+    key: Tensor,
+    value: Tensor,
+    scale: Tensor | None,
+    eps: float,
+) -> Part:
     planned = list(zip(contexts, ways, strict=True))
     parts = [attend_projected(query, context, key, value, scale, eps) for context, way in planned if way is None]
     by_rows = [(context, way) for context, way in planned if way is not None]
     if by_rows:
         rows = (query @ key if scale is None else query @ key * scale).flatten(1, 2)
-        mixed, lse = _join([_attend(backend, rows, context, eps) for context, backend in by_rows])
+        mixed, lse = join([_attend(backend, rows, context, eps) for context, backend in by_rows])
         mixed = mixed if scale is None else mixed * scale
         parts.append((mixed.unflatten(1, query.shape[1:3]) @ value.mT, lse.unflatten(1, query.shape[1:3])))
-    output, lse = _join(parts)
-    return output, lse > float("-inf")
-
-
-def _join(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Joins attention over disjoint sets of tokens, results (…, rows, channels) and log-sum-exps (…, rows)."""
-    if len(parts) == 1:
-        return parts[0]
-    lses = torch.stack([lse for _, lse in parts])
-    peak = lses.detach().amax(dim=0)
-    empty = peak == float("-inf")
-    peak = peak.masked_fill(empty, 0.0)
-    shares = (lses - peak).exp()
-    total = shares.sum(dim=0).clamp_min(torch.finfo(lses.dtype).tiny)
-    joined = sum(share.unsqueeze(-1) * part for share, (part, _) in zip(shares / total, parts, strict=True))
-    assert isinstance(joined, Tensor)
-    return joined, (peak + total.log()).masked_fill(empty, float("-inf"))
+    return join(parts)

@@ -1,0 +1,107 @@
+"""Tokens that come in pieces and never are in memory together: each cross-attend reads them anew, exactly.
+
+Pieces are joined as they come (`joining`). The backward pass reads them once more: with the whole mean ``m`` and
+log-sum-exp ``l``, and ``m_i``, ``l_i`` of piece i, whose share is ``s_i = exp(l_i - l)``, a gradient ``g`` of ``m`` and
+``h`` of ``l`` gives
+
+    ∂m_i = s_i g        ∂l_i = s_i ((m_i - m) · g + h)
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from perceiver_pytorch.ops.context import Context
+from perceiver_pytorch.ops.joining import Part, join, shares_of
+from perceiver_pytorch.ops.precision import full_precision
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedContext:
+    """Tokens of one modality in pieces.
+
+    Args:
+        pieces: gives the pieces, anew with every call, and the same ones each time.
+        num_channels: channels of a token.
+        data: ``(batch, 0, channels)``: the batch, device and data channels that all pieces have.
+    """
+
+    pieces: Callable[[], Iterator[Context]]
+    num_channels: int
+    data: Tensor
+
+    def dense(self, dtype: torch.dtype | None = None) -> NoReturn:
+        """Raises: all tokens at once are what a stream avoids.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(
+            "a StreamedInput is read by cross-attends alone: not by adapters, hooks or sharding on their keys and "
+            "values, by queries made of the input, or by an inverted cross-attend"
+        )
+
+
+AnyContext = Context | StreamedContext
+"""What latents attend to of one modality."""
+
+Attend = Callable[[Tensor, Sequence[Context], Tensor, Tensor, Tensor | None, float], Part]
+
+
+def attend_streamed(
+    attend: Attend,
+    query: Tensor,
+    context: StreamedContext,
+    key: Tensor,
+    value: Tensor,
+    scale: Tensor | None,
+    eps: float,
+) -> Part:
+    """What ``attend(query, pieces, key, value, scale, eps)`` gives for all pieces together, of which one at a time is
+    in memory, in the backward pass too.
+
+    Parameters of which pieces are made, such as embeddings, get their gradients in the backward pass directly, as under
+    reentrant checkpointing: `torch.autograd.grad` does not see them.
+
+    Raises:
+        ValueError: if there is no piece.
+    """
+    mean, lse = _Streamed.apply(attend, context, eps, query, key, value, scale)
+    return mean, lse
+
+
+class _Streamed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, attend: Attend, context: StreamedContext, eps: float, *tensors: Tensor) -> Part:
+        query, key, value, scale = tensors
+        joined: Part | None = None
+        for piece in context.pieces():
+            part = attend(query, [piece], key, value, scale, eps)
+            joined = part if joined is None else join([joined, part])
+        if joined is None:
+            raise ValueError("a StreamedInput must have at least one piece, got none")
+        ctx.save_for_backward(*tensors, *joined)
+        ctx.constants = attend, context, eps
+        return joined
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad_mean: Tensor, grad_lse: Tensor) -> tuple[Tensor | None, ...]:
+        *tensors, mean, lse = ctx.saved_tensors
+        attend, context, eps = ctx.constants
+        needs = ctx.needs_input_grad[3:]
+        leaves = [t if t is None else t.detach().requires_grad_(need) for t, need in zip(tensors, needs, strict=True)]
+        query, key, value, scale = leaves
+        with torch.enable_grad(), full_precision(mean.device):
+            for piece in context.pieces():
+                part_mean, part_lse = attend(query, [piece], key, value, scale, eps)
+                with torch.no_grad():
+                    share = shares_of(part_lse, lse)
+                    to_lse = share * (((part_mean - mean) * grad_mean).sum(-1) + grad_lse)
+                    to_mean = share.unsqueeze(-1) * grad_mean
+                torch.autograd.backward([part_mean, part_lse], [to_mean, to_lse])
+        return None, None, None, *(None if leaf is None else leaf.grad for leaf in leaves)
