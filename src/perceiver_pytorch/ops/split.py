@@ -7,7 +7,7 @@ the network is as large as the latents, however many tokens there are.
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -43,15 +43,31 @@ def join_processes(part: Part) -> Part:
     does, they are those of the loss that all of them have.
     """
     from torch import distributed
-    from torch.distributed.nn.functional import all_reduce
 
     mean, lse = part
     peak = lse.detach().clone()
     distributed.all_reduce(peak, distributed.ReduceOp.MAX, group=group())
     share = shares_of(lse, peak).unsqueeze(-1)
-    both = all_reduce(torch.cat([mean * share, share], dim=-1), group=group())
+    both = _Sum.apply(group(), torch.cat([mean * share, share], dim=-1))
     total = both[..., -1].clamp_min(torch.finfo(both.dtype).tiny)
     return both[..., :-1] / total.unsqueeze(-1), lse_of(total, peak)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; so is the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, processes: "ProcessGroup", tensor: Tensor) -> Tensor:
+        from torch import distributed
+
+        ctx.processes = processes
+        result = tensor.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(result, group=processes)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        return None, _Sum.apply(ctx.processes, grad)
 
 
 def whole(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
