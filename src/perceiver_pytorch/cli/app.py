@@ -22,6 +22,10 @@ COMMANDS = {
     ),
     "info": ("info", "What a run folder, a saved model or a table is, and what it holds."),
     "serve": ("serve", "Serve a trained model: HTTP with OpenAPI, and a page to try it on."),
+    "explain": (
+        "explain",
+        "Show what a trained model looks at in some rows, and what each modality adds to its answers.",
+    ),
     "config": ("config", "Print every setting with its help and its value, as YAML for `perceiver fit --config`."),
     "experiment": (
         "experiment",

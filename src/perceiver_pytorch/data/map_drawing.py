@@ -15,7 +15,7 @@ from perceiver_pytorch.data import drawing
 FOR, AGAINST = (217, 110, 10), (37, 99, 168)
 _STRONG = 0.5  # of the largest value: what is outlined
 _SIDE = 256  # pixels that small pictures are enlarged to
-_WIDTH, _PANEL = 640, 120
+_WIDTH, _PANEL = 440, 120
 _LEFT, _BOTTOM = 64, 34
 _INK = "#1c2530"
 _LETTER = 7.4  # width of a letter of a monospaced font of 12 px
@@ -246,7 +246,7 @@ def bars(names: Sequence[str], values: Sequence[float], most: int = 40) -> str:
     """An SVG of a bar per name, to the right for and to the left against the answer; the longest first."""
     order = sorted(range(len(names)), key=lambda i: -abs(values[i]))[:most]
     strengths = scaled(np.asarray([values[i] for i in order], dtype=np.float64))
-    widest = min(44, max((len(names[i]) for i in order), default=1))
+    widest = min(24, max((len(names[i]) for i in order), default=1))
     left = 12 + _LETTER * widest
     half = (_WIDTH - left - 76) / 2
     middle = left + half

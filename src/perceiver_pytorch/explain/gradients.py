@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from perceiver_pytorch.data import Batch
-from perceiver_pytorch.explain.subject import Question, Subject, has_ids, repeated, with_inputs
+from perceiver_pytorch.explain.subject import Question, Subject, has_ids, present, repeated, with_inputs
 
 STEPS = 32
 """Of the path of integrated gradients."""
@@ -54,7 +54,7 @@ def integrated_gradients(subject: Subject, batch: Batch, question: Question, ste
 
 def _attributed(subject: Subject, batch: Batch, question: Question, places: Tensor, weights: Tensor) -> Attribution:
     specs = {modality.name: modality for modality in subject.spec.modalities}
-    raw = {name: x.float() for name, x in batch.inputs.items() if not has_ids(batch, name)}
+    raw = {name: batch.inputs[name].float() for name in present(batch) if not has_ids(batch, name)}
     blank = {name: specs[name].blank(x, batch.masks.get(name)).expand_as(x) for name, x in raw.items()}
     away = {name: x - blank[name] for name, x in raw.items()}
     totals: dict[str, Tensor] = {}

@@ -146,5 +146,5 @@ def has_ids(batch: Batch, name: str) -> bool:
 
 
 def present(batch: Batch) -> Sequence[str]:
-    """The modalities that a batch of one row has something of."""
+    """The modalities that some row of a batch has something of."""
     return [name for name in batch.inputs if name not in batch.masks or bool(batch.masks[name].any())]

@@ -1,7 +1,7 @@
 """A trained run, as Python and the commands use it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ from perceiver_pytorch.training.table.verdict import judge_evaluation, verdict_l
 from perceiver_pytorch.training.table.verdict_facts import Facts
 
 if TYPE_CHECKING:
+    from perceiver_pytorch.explain.rows import Explanation
     from perceiver_pytorch.training.start.published import RunModel
 
 
@@ -204,3 +205,71 @@ class Run(Predictor):
             before=before if before.get("score_name") == metrics["score_name"] else {},
         )
         return judge_evaluation(facts)
+
+    def explain(
+        self,
+        table: Any,
+        rows: Sequence[int] | None = None,
+        *,
+        split: str = "all",
+        targets: Sequence[str] | None = None,
+        ways: Sequence[str] = ("integrated", "occlusion", "attention"),
+        output: str | os.PathLike[str] | None = None,
+        steps: int = 32,
+        pieces: int = 64,
+        on_error: str | None = None,
+        allow_outside: bool = False,
+        encoding: str | None = None,
+        skip_lines: int | None = None,
+        header: bool | None = None,
+        quoting: str | None = None,
+        table_mb: int | None = None,
+        cell_mb: int | None = None,
+        root: str | Path | None = None,
+        reporter: Reporter = QUIET,
+    ) -> "list[Explanation]":
+        """Says what of some rows counts for the model's answers: docs/explaining.md.
+
+        Args:
+            table: of any form that `fit` takes; it need not have the targets.
+            rows: their numbers in the table, from 0. None: five, spread over it.
+            split: rows to choose from: train, val, test or all.
+            targets: which answers; None: every one.
+            ways: some of integrated (gradients), gradient (times input), occlusion, attention.
+            output: folder to write a page, a picture of each map and the numbers to.
+            steps: of integrated gradients.
+            pieces: that a modality is hidden in, one by one, about.
+            on_error, allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb, root, reporter: as in
+                `evaluate`.
+
+        Returns:
+            An `Explanation` for each row and target: ``maps``, for each way {modality: array on the input's own grid};
+            ``worth``, the Shapley value of each modality; and what the model says.
+
+        Raises:
+            DataError: for a table that cannot be read, or a bad row; the message names row and column.
+            ValueError: for a row, target or way that there is not.
+        """
+        from perceiver_pytorch.explain.page import write_explanations
+        from perceiver_pytorch.tables.explaining import explain
+
+        reading = Reading(on_error, allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb)
+        source, found = explain(
+            self.model,
+            self.spec,
+            reading.adapt(self.data),
+            table,
+            rows=rows,
+            split=split,
+            targets=targets,
+            ways=ways,
+            steps=steps,
+            pieces=pieces,
+            root=root,
+            reporter=reporter,
+        )
+        if output is not None:
+            metrics = self.metrics if self.folder.metrics_file.is_file() else {}
+            page = write_explanations(Path(output), found, model=self.path.name, table=source, metrics=metrics)
+            reporter.say(f"{len({each.row for each in found}):,} rows explained in {page}")
+        return found
