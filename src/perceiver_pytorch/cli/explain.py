@@ -67,6 +67,6 @@ def numbers_of(text: str) -> list[int]:
     for part in text.split(","):
         first, dash, last = (piece.strip() for piece in part.partition("-"))
         if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
-            raise ValueError(f"--rows must be numbers from 0 and ranges of them, such as 3,17 or 0-4, got {text!r}")
+            raise ValueError(f"rows must be numbers from 0 and ranges of them, such as 3,17 or 0-4, got {text!r}")
         found += range(int(first), int(last or first) + 1)
     return found
