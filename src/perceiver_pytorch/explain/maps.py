@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch.data import Sample
+from perceiver_pytorch.data import Predictions, Sample
 from perceiver_pytorch.explain.attention import pooled, recorded
 from perceiver_pytorch.explain.gradients import STEPS, Attribution, gradients_times_input, integrated_gradients
 from perceiver_pytorch.explain.pieces import Pieces
@@ -151,7 +151,11 @@ def _on_grids(subject: Subject, values: dict[str, np.ndarray]) -> dict[str, np.n
     return {name: np.asarray(specs[name].on_grid(each)) for name, each in values.items()}
 
 
-def answer_of(subject: Subject, sample: Sample) -> dict[str, Tensor]:
-    """{target: float ``(1, size)``}, the model's outputs for a row."""
-    with torch.no_grad():
-        return {name: outputs.float().cpu() for name, outputs in subject.answer(subject.batch(sample)).items()}
+@torch.no_grad()
+def predictions_of(subject: Subject, sample: Sample) -> Predictions:
+    """What the model says about a row, calibrated if it is."""
+    batch = subject.batch(sample)
+    outputs = {name: values.float().cpu() for name, values in subject.answer(batch).items()}
+    encoded = {name: values.cpu() for name, values in batch.targets.items()}
+    has = {name: torch.tensor([encoded is not None]) for name, encoded in sample.inputs.items()}
+    return Predictions(batch.rows, subject.spec.targets, outputs, encoded, has).calibrated(subject.calibration)

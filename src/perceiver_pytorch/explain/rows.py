@@ -7,7 +7,7 @@ from typing import Any
 from perceiver_pytorch.data import Sample, Where
 from perceiver_pytorch.data.kinds.base import Part
 from perceiver_pytorch.explain.gradients import STEPS
-from perceiver_pytorch.explain.maps import PIECES, Map, answer_of, maps_of_row
+from perceiver_pytorch.explain.maps import PIECES, Map, maps_of_row, predictions_of
 from perceiver_pytorch.explain.shapley import ORDERS, Worth, worth_in_row
 from perceiver_pytorch.explain.subject import Question, Subject
 
@@ -82,9 +82,9 @@ def explain_row(
     batch = subject.batch(sample)
     question = Question.of(subject, batch, target)
     asked = question.target
-    values = asked.values(answer_of(subject, sample)[asked.name])[0]
-    encoded = batch.targets[asked.name].cpu()
-    answer = asked.answer(values, encoded[0] if bool(asked.known(encoded)[0]) else None)
+    said = predictions_of(subject, sample)
+    encoded = said.encoded[asked.name]
+    answer = asked.answer(said.values(asked)[0], encoded[0] if bool(asked.known(encoded)[0]) else None)
     maps = maps_of_row(subject, sample, target=asked.name, ways=ways, steps=steps, pieces=pieces)
     found = worth_in_row(subject, batch, question, orders=orders)
     return Explanation(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.data import Batch, InputSpec, Sample, Target, collate
+from perceiver_pytorch.data.calibration import Calibration
 
 Change = Callable[[str, Tensor], Tensor]
 """From a modality's name and the vectors ``(batch, tokens, channels)`` of its ids to those that are read instead."""
@@ -38,6 +39,7 @@ class Subject:
         answer: from a batch to {target: ``(batch, size)``}.
         lookups: {modality of ids: where its ids are looked up}; maps by gradients leave out others that have ids.
         reader_names: {modality: its name in the model}, in the order of the contexts; empty where contexts are unknown.
+        calibration: of its answers, as people are told them; maps are of the answers as the model gives them.
     """
 
     model: nn.Module
@@ -45,6 +47,7 @@ class Subject:
     answer: Callable[[Batch], dict[str, Tensor]]
     lookups: Mapping[str, Lookup] = field(default_factory=dict)
     reader_names: Mapping[str, str] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     def target(self, name: str | None) -> Target:
         """The target of a name; the first one of None.

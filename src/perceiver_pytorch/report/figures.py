@@ -119,6 +119,22 @@ def combinations(measured: Sequence[Mapping[str, Any]], title: str, baseline: tu
     return _svg(figure)
 
 
+@in_its_place
+def importance(columns: Mapping[str, Mapping[str, float]], title: str, most: int = 40) -> str:
+    """By how much the score falls where a column's cells change rows, with intervals; the columns that count first."""
+    shown = sorted(columns.items(), key=lambda pair: -pair[1]["drop"])[:most]
+    figure, axes = _figure(7.5, 0.9 + 0.27 * len(shown), 1)
+    places = range(len(shown))
+    drops = np.array([each["drop"] for _, each in shown])
+    ends = np.array([[each["low"], each["high"]] for _, each in shown]).T
+    axes.barh(places, drops, height=0.62, color=BLUE)
+    axes.errorbar(drops, places, xerr=np.abs(ends - drops), fmt="none", ecolor="#1c2530", capsize=3, linewidth=1)
+    axes.axvline(0, color=GREY, linewidth=1)
+    axes.set_yticks(places, [name if len(name) <= 40 else f"{name[:39]}…" for name, _ in shown])
+    axes.set(xlabel=f"fall of the {title}", ylim=(len(shown) - 0.4, -0.6))
+    return _svg(figure)
+
+
 @contextmanager
 def _style() -> Iterator[None]:
     import matplotlib

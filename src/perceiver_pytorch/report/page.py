@@ -10,13 +10,15 @@ import numpy as np
 import torch
 
 from perceiver_pytorch._files import write_text
-from perceiver_pytorch.data import BadRow, Encoded, ModalitySpec, Predictions, TableDataset, Target
+from perceiver_pytorch.data import BadRow, Encoded, ModalitySpec, Predictions, TableDataset, Target, map_drawing
 from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.kinds.base import Part
 from perceiver_pytorch.data.targets.report_parts import Section, interval_text, spread
 from perceiver_pytorch.data.targets.scores import by_target, score_title
 from perceiver_pytorch.report import figures
+from perceiver_pytorch.report.closer import Closer
+from perceiver_pytorch.report.slices import slices
 
 NUM_EXAMPLES = 12
 
@@ -29,7 +31,8 @@ class ReportFacts:
         split: name of the rows measured on, "test" or "validation".
         dataset: those rows.
         predictions: of those rows.
-        metrics: of `evaluation.measure`.
+        metrics: of `evaluation.measure`, with ``worth``.
+        closer: rows that are looked at more closely, with their maps.
         history: rows of the history file.
         sizes: number of rows per split.
         bad_rows: rows that were left out.
@@ -47,6 +50,7 @@ class ReportFacts:
     dataset: TableDataset
     predictions: Predictions
     metrics: Mapping[str, Any]
+    closer: Sequence[Closer]
     history: Sequence[Mapping[str, float]]
     sizes: Mapping[str, int]
     bad_rows: Sequence[BadRow]
@@ -82,6 +86,8 @@ def write_report(path: Path, facts: ReportFacts) -> None:
         data_notes=facts.data_notes,
         bad_rows=facts.bad_rows,
         examples=_examples(facts.dataset, facts.predictions),
+        closer=_closer(facts),
+        worth=_worth(facts.metrics),
         summary=facts.summary,
         config=facts.config,
         **_scores(facts),
@@ -157,7 +163,40 @@ def _task(target: Target, metrics: Mapping[str, Any], facts: ReportFacts) -> dic
         "note": target.note(),
         "headline": headline,
         "sections": [_section(section) for section in target.sections(metrics, values, encoded, of)],
+        "slices": slices(facts.dataset, facts.predictions, target),
+        "row_score": target.row_score,
+        "of": of,
     }
+
+
+def _worth(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What modalities and columns are worth, as bars."""
+    if (worth := metrics.get("worth")) is None:
+        return None
+    modalities, columns = worth["modalities"], worth["columns"]
+    values = {name: each["value"] for name, each in modalities["values"].items()} if modalities else {}
+    return {
+        **worth,
+        "modality_bars": map_drawing.bars([*values], [*values.values()]) if values else None,
+        "column_bars": figures.importance(columns, worth["score_title"]) if columns else None,
+        "permuted": sorted(columns.items(), key=lambda pair: -pair[1]["drop"]),
+    }
+
+
+def _closer(facts: ReportFacts) -> list[dict[str, Any]]:
+    """Rows that are answered worst, and those that the model is least sure of."""
+    found = []
+    for closer in facts.closer:
+        of = f" of {closer.target}" if len(facts.closer) > 1 else ""
+        for title, places in ((f"Worst errors{of}", closer.worst), (f"Least sure{of}", closer.least_sure)):
+            rows = []
+            for place in places:
+                row = _example(facts.dataset, facts.predictions, place)
+                answer = {closer.target: row["answers"][closer.target]}
+                rows.append({**row, "answers": answer, "maps": closer.maps.get(place)})
+            if rows:
+                found.append({"title": title, "rows": rows})
+    return found
 
 
 def _section(section: Section) -> dict[str, Any]:

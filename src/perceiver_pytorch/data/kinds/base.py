@@ -252,6 +252,13 @@ class ModalitySpec:
         """
         return [{"kind": "drawing", "name": self.name, "value": map_drawing.tokens(heat)}]
 
+    sliced: ClassVar[bool] = False
+    """Whether the report tells scores by parts of its columns: `slices_of`."""
+
+    def slices_of(self, column: str, cells: Sequence[Any]) -> list[str | None]:
+        """The part of the rows that each of a column's cells belongs to; None: of none."""
+        return [None] * len(cells)
+
     @property
     def file_columns(self) -> tuple[str, ...]:
         """Columns whose cells may lead to files: a change of those makes another table."""

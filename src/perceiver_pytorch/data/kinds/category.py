@@ -154,6 +154,12 @@ class CategoriesSpec(ModalitySpec):
         drawn = map_drawing.columns(self.columns, heat, row)
         return [{"kind": "drawing", "name": self.name, "value": drawn}]
 
+    sliced: ClassVar[bool] = True
+
+    def slices_of(self, column: str, cells: Sequence[Any]) -> list[str | None]:
+        """Its values."""
+        return ["(missing)" if is_missing(cell) else as_label(cell) for cell in cells]
+
     def id_meanings(self) -> Sequence[Hashable]:
         """(column, value) of every id; (column, None) for a column's unknown values, (column,) for missing ones."""
         found: list[Hashable] = []

@@ -126,6 +126,16 @@ class NumbersSpec(StandardisedSpec):
             for column, mean, numbers in zip(self.columns, self.means, known, strict=True)
         )
 
+    sliced: ClassVar[bool] = True
+
+    def slices_of(self, column: str, cells: Sequence[Any]) -> list[str | None]:
+        """The quarters of the train rows."""
+        place = self.columns.index(column)
+        middle = self.quantiles[place] if self.quantiles else (self.means[place],)
+        known = sorted({middle[round(share * (len(middle) - 1))] for share in (0.25, 0.5, 0.75)})
+        numbers = [as_number(cell) for cell in cells]
+        return ["(missing)" if number is None else _range(number, known) for number in numbers]
+
     def note(self) -> str:
         return f"{'normal scores, and ' if self.quantiles else ''}standardised by the train rows"
 
@@ -143,6 +153,14 @@ class NumberKind(Kind):
 
     def learn(self, columns: Sequence[str], rows: TrainRows) -> list[ModalitySpec]:
         return [NumbersSpec.fit(rows.free_name("numbers"), rows.values(columns, as_number))]
+
+
+def _range(number: float, ends: Sequence[float]) -> str:
+    """Between which of the ascending ends a number lies."""
+    place = bisect.bisect_right(ends, number)
+    if place == 0:
+        return f"below {ends[0]:.4g}"
+    return f"{ends[place - 1]:.4g} or more" if place == len(ends) else f"{ends[place - 1]:.4g} to {ends[place]:.4g}"
 
 
 def _loses_digits(cell: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
+from perceiver_pytorch._lazy import torch
 from perceiver_pytorch.data.targets.report_parts import Answer, Section, interval_text
 from perceiver_pytorch.data.targets.scaling import Fitted
 
@@ -339,6 +340,37 @@ class Target(ABC):
             outputs: float32 ``(rows, size)``, of the model.
             encoded: ``(rows, *shape)``, known or not.
         """
+        return None
+
+    # -- which rows the report looks at more closely
+
+    row_score: ClassVar[str] = "share of right answers"
+    """What the mean of `row_scores` is, for people."""
+
+    def row_losses(self, outputs: "Tensor", encoded: "Tensor") -> "Tensor":
+        """float ``(rows,)``: how wrong each answer is; by default `loss` of the row alone.
+
+        Args:
+            outputs: float32 ``(rows, size)``, of the model.
+            encoded: ``(rows, *shape)``, all known.
+        """
+        return torch.stack([self.loss(outputs[i : i + 1], encoded[i : i + 1]) for i in range(len(encoded))])
+
+    def row_scores(self, outputs: "Tensor", encoded: "Tensor") -> "Tensor":
+        """float ``(rows,)``: a figure of each row that means are taken of; by default 1 for a right answer, else 0.
+
+        Args:
+            outputs, encoded: as in `row_losses`.
+        """
+        right = self.right(outputs, encoded)
+        return self.row_losses(outputs, encoded) if right is None else right.float()
+
+    def slices_of(self, encoded: "Tensor") -> list[str] | None:
+        """The part of the rows that each of ``(rows, *shape)``, all known, belongs to; None: of none."""
+        return None
+
+    def certainty(self, values: "Tensor") -> "Tensor | None":
+        """float ``(rows,)``: how sure each answer of `values` is; None: the kind does not say."""
         return None
 
     # -- what of its outputs maps explain

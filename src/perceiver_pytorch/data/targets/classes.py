@@ -12,6 +12,7 @@ from perceiver_pytorch._lazy import torch
 from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.targets import intervals
 from perceiver_pytorch.data.targets.base import Baseline, Neglected, Target
+from perceiver_pytorch.data.targets.confusion import confusion_sections
 from perceiver_pytorch.data.targets.names import (
     check_counts,
     look_alike_warnings,
@@ -20,7 +21,7 @@ from perceiver_pytorch.data.targets.names import (
     set_mark,
     sort_names,
 )
-from perceiver_pytorch.data.targets.report_parts import Answer, Drawing, Section
+from perceiver_pytorch.data.targets.report_parts import Answer, Section
 from perceiver_pytorch.data.targets.scaling import ROUNDING, Fitted, fitted_scaling
 from perceiver_pytorch.data.targets.sureness import sureness
 from perceiver_pytorch.data.values import as_label, is_missing
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _MANY = 20  # more classes than this must come back: on average in two rows at least
-_MAX_DRAWN = 60  # classes in a confusion matrix
-_MAX_COUNTED = 30  # classes in one whose cells have their counts in them
 
 
 @dataclass(frozen=True)
@@ -261,6 +260,15 @@ class ClassTarget(Target):
     def right(self, outputs: "Tensor", encoded: "Tensor") -> "Tensor | None":
         return outputs.argmax(-1) == encoded
 
+    def row_losses(self, outputs: "Tensor", encoded: "Tensor") -> "Tensor":
+        return torch.nn.functional.cross_entropy(outputs, encoded, reduction="none")
+
+    def slices_of(self, encoded: "Tensor") -> list[str] | None:
+        return [self.classes[i] for i in encoded.tolist()]
+
+    def certainty(self, values: "Tensor") -> "Tensor | None":
+        return values.amax(-1)
+
     def evidence(self, outputs: "Tensor", chosen: "Tensor") -> "Tensor":
         """The log-odds of the class against all others together."""
         others = outputs.scatter(-1, chosen[:, None], float("-inf")).logsumexp(-1)
@@ -270,26 +278,7 @@ class ClassTarget(Target):
         return f"log-odds of {self.classes[chosen]}"
 
     def sections(self, metrics: Mapping[str, Any], values: "Tensor", encoded: "Tensor", of: str) -> list[Section]:
-        heading = f"Confusion matrix{of}"
-        if self.size > _MAX_DRAWN:
-            return [Section(heading, note=f"{self.size} classes are too many to draw; the counts are in metrics.json.")]
-        side = min(10.0, 2.2 + 0.42 * self.size)
-        return [Section(heading, Drawing(side, side, lambda axes: self._draw(axes, np.array(metrics["confusion"]))))]
-
-    def _draw(self, axes: Any, counts: np.ndarray) -> None:
-        """Rows: truth, columns: prediction; the colour is the share of the row, numbers are counts."""
-        places = range(self.size)
-        shares = counts / counts.sum(1, keepdims=True).clip(1)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        axes.set_xticks(places, self.classes, rotation=90 if max(map(len, self.classes)) > 2 else 0)
-        axes.set_yticks(places, self.classes)
-        axes.set(xlabel="predicted", ylabel="true")
-        if self.size <= _MAX_COUNTED:
-            for i, j in zip(*counts.nonzero(), strict=True):
-                color = "white" if shares[i, j] > 0.5 else "black"
-                axes.text(j, i, counts[i, j], ha="center", va="center", color=color, fontsize=7)
-        for spine in axes.spines.values():
-            spine.set_visible(True)
+        return confusion_sections(self.classes, np.array(metrics["confusion"]), of)
 
 
 def _losses(logits: "Tensor", encoded: "Tensor") -> "Tensor":

@@ -259,6 +259,12 @@ class LabelsTarget(Target):
             return Answer(prediction)
         return Answer(prediction, self._text(encoded > 0), bool((given == (encoded > 0)).all()))
 
+    def row_losses(self, outputs: "Tensor", encoded: "Tensor") -> "Tensor":
+        return torch.nn.functional.binary_cross_entropy_with_logits(outputs, encoded, reduction="none").mean(-1)
+
+    def certainty(self, values: "Tensor") -> "Tensor | None":
+        return (values - 0.5).abs().amin(-1)
+
     def evidence_note(self, chosen: int) -> str:
         return f"log-odds of {self.labels[chosen]}"
 

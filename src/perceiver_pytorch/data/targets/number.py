@@ -251,6 +251,12 @@ class NumberTarget(Target):
     def chosen(self, outputs: "Tensor") -> "Tensor":
         return outputs.argmax(-1).clamp(max=0)
 
+    row_score: ClassVar[str] = "mean absolute error"
+
+    def row_losses(self, outputs: "Tensor", encoded: "Tensor") -> "Tensor":
+        """The error in the column's unit."""
+        return (self._predicted(outputs[:, 0]) - self._decoded(encoded)).abs()
+
     def evidence_note(self, chosen: int) -> str:
         return f"{self.name}, in standard deviations of {'its logarithm' if self.log_std else 'the train rows'}"
 

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from perceiver_pytorch.data import InputSpec
+from perceiver_pytorch.data.calibration import calibration_of
 from perceiver_pytorch.explain.subject import Lookup, Subject
 from perceiver_pytorch.models.blended import BlendedPerceiver
 from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
@@ -24,6 +25,7 @@ def subject_of(model: nn.Module, spec: InputSpec) -> Subject:
         lambda batch: run_model(model, batch, spec.targets),
         lookups,
         names if gives_tokens(model) else {},
+        calibration_of(model, spec.targets),
     )
 
 

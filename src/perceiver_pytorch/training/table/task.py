@@ -21,6 +21,7 @@ from perceiver_pytorch.data import (
 from perceiver_pytorch.data.calibration import Calibration
 from perceiver_pytorch.data.losses import told
 from perceiver_pytorch.data.targets.scores import by_target
+from perceiver_pytorch.report.closer import Closer
 from perceiver_pytorch.report.page import ReportFacts, write_report
 from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.run.evidence import hardly_trained
@@ -35,6 +36,7 @@ from perceiver_pytorch.training.table.advice import Advice
 from perceiver_pytorch.training.table.blending import blend_batches, blend_note, blend_shares, learn_blend
 from perceiver_pytorch.training.table.build import build_model, with_heads
 from perceiver_pytorch.training.table.calibrating import calibration_batches, calibration_note, learn_calibration
+from perceiver_pytorch.training.table.closer_maps import with_maps
 from perceiver_pytorch.training.table.data_checkpoint import DataCheckpoint
 from perceiver_pytorch.training.table.datasets import bad_rows
 from perceiver_pytorch.training.table.learning_rate import peak_learning_rate
@@ -48,9 +50,11 @@ from perceiver_pytorch.training.table.settings import FitConfig, ModelConfig, Tr
 from perceiver_pytorch.training.table.trust import coverage_doubts
 from perceiver_pytorch.training.table.verdict import judge_fit
 from perceiver_pytorch.training.table.verdict_facts import Facts
+from perceiver_pytorch.training.table.worth import REPEATS, columns_of, measure_worth, permuted_rows
 
 EVALUATION_BATCH = 256
 _FOR_BLEND, _FOR_CALIBRATION = 0.3, 0.3  # shares of the time left once training is over
+_FOR_WORTH = 0.7  # share of the time left once all combinations of modalities are measured; the rest is for maps
 REPORT_SECONDS = 4.0
 """What the report takes, with the library that draws it."""
 TRAIN_SAMPLE = 512
@@ -75,6 +79,7 @@ class TableTask:
     folder: TableRun
     train_loader: BatchLoader
     predictions: Predictions
+    closer: list[Closer]
     doubts: list[str]
     calibration: Calibration | None
 
@@ -170,7 +175,10 @@ class TableTask:
         blend = blend_batches(len(names), val, EVALUATION_BATCH) if self.training.head_weight else 0
         train = -(-min(TRAIN_SAMPLE, len(self.data.datasets["train"])) // EVALUATION_BATCH)
         blend += calibration_batches(self.data.spec, val, EVALUATION_BATCH)
-        return whole + others * -(-sampled // EVALUATION_BATCH) + blend + train, whole
+        measured = self._measured()[1]
+        columns = len(columns_of(measured))
+        permuted = REPEATS * columns * -(-permuted_rows(columns, measured) // EVALUATION_BATCH)
+        return whole + others * -(-sampled // EVALUATION_BATCH) + blend + train + permuted, whole
 
     def complete(self, trained: Trained, reporter: Reporter) -> None:
         """Learns from the validation rows how much heads count, and how sure the answers may be."""
@@ -211,6 +219,17 @@ class TableTask:
         on_train = self._on_train_rows(trained)
         if text := evaluation.combinations_left_out(dataset, metrics):
             reporter.warn(text)
+        closing = trained.deadline and trained.deadline.earlier(REPORT_SECONDS)
+        with reporter.step("weighing columns"):
+            worth = measure_worth(
+                module.model,
+                dataset,
+                self.predictions,
+                metrics,
+                choice=module.choice,
+                deadline=closing and Deadline(_FOR_WORTH * closing.left()),
+            )
+        self.closer = with_maps(module.model, dataset, self.predictions, closing)
         targets = self.data.spec.targets
         self.doubts = evaluation.modality_warnings(targets, metrics, module.choice)
         self.doubts += coverage_doubts(by_target(targets, metrics))
@@ -220,6 +239,7 @@ class TableTask:
         for line in told(loss_lines(late), "; the report has them"):
             reporter.warn(line)
         metrics |= {
+            "worth": worth | {"split": split},
             "split": split,
             "epochs": trained.epochs,
             "trained": trained.facts(),
@@ -280,6 +300,7 @@ class TableTask:
             dataset=dataset,
             predictions=self.predictions,
             metrics=metrics,
+            closer=self.closer,
             history=trained.history,
             sizes={name: len(rows) for name, rows in datasets.items()},
             bad_rows=bad_rows(datasets),
