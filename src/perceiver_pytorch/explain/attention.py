@@ -10,7 +10,7 @@ with the cross-attends as what brings tokens in. It is run from the outputs back
 array of outputs by tokens.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -198,13 +198,14 @@ def _of_attention(module: Attention, x: Tensor, context: Any) -> Read | Mix:
         key = module.to_kv(x if context is None else context).chunk(2, -1)[0]
         return Mix(query, key.unflatten(-1, (module.heads, -1)).transpose(1, 2))
     norm, to_kv = context.norm, module.to_kv
+    contexts = _whole(context.contexts)
     if is_plain(to_kv) and is_plain(norm, nn.LayerNorm):
-        return Read(_plain(query, context.contexts, to_kv.weight.chunk(2)[0], norm))
+        return Read(_plain(query, contexts, to_kv.weight.chunk(2)[0], norm))
 
     def keys(tokens: Tensor) -> Tensor:
         return to_kv(norm(tokens)).chunk(2, -1)[0].unflatten(-1, (module.heads, -1)).transpose(1, 2)
 
-    return Read(AttentionWeights(query, context.contexts, keys))
+    return Read(AttentionWeights(query, contexts, keys))
 
 
 def _of_block(
@@ -217,7 +218,7 @@ def _of_block(
             raise ValueError("attention of a self-attend with a mask, or of competing latents, is not recorded")
         return Mix(query * query.shape[-1] ** -0.5, key, module.query_residual)
     to_latents = isinstance(context, Tensor) and context is latents
-    contexts = [Context(context, mask=mask)] if isinstance(context, Tensor) else list(context)
+    contexts = [Context(context, mask=mask)] if isinstance(context, Tensor) else _whole(context)
     query = module._by_head(module.to_q(x)).expand(contexts[0].data.shape[0], -1, -1, -1)
     query = query * query.shape[-1] ** -0.5
     norm = module.norm_context
@@ -228,6 +229,13 @@ def _of_block(
         keys = _keys_of(module, norm)
         weights = AttentionWeights(query, contexts, keys, competing=module.inverted)
     return Read(weights, module.query_residual, to_latents)
+
+
+def _whole(contexts: Sequence[Any]) -> list[Context]:
+    found = [context for context in contexts if isinstance(context, Context)]
+    if len(found) < len(contexts):
+        raise ValueError("attention to streamed input is not recorded: give the model the whole input")
+    return found
 
 
 def _keys_of(module: AttentionBlock, norm: nn.Module) -> Any:

@@ -414,14 +414,17 @@ def test_what_is_trained_validated_and_measured_on(tmp_path, rows, measured):
     """With two modalities there are three combinations; 256 rows are a batch.
 
     Heads are weighed on validation rows: with each of the three combinations of heads once more. Some of the train rows
-    are measured on as well, which are one batch.
+    are measured on as well, which are one batch, and each of two columns is permuted eight times. Calibrating answers
+    the validation rows once more.
     """
     rows = {name: size for name, size in rows.items() if size}
+    whole = measured or 1
+    others = 1 + 3 * whole + 15 + whole  # train rows, calibration, columns
     loaders = task_of(tmp_path, rows, epochs=7, head_weight=0).loaders()
-    assert loaders.measured == (3 * (measured or 1) + 1, measured or 1)
-    weighed = 3 * (measured or 1)
+    assert loaders.measured == (3 * whole + others, whole)
+    weighed = 3 * whole
     loaders = task_of(tmp_path, rows, epochs=7).loaders()
-    assert loaders.measured == (3 * (measured or 1) + weighed + 1, measured or 1)
+    assert loaders.measured == (3 * whole + weighed + others, whole)
     assert (loaders.closing, loaders.steps, loaders.rounds) == (4.0, 21, 7)
     assert len(loaders.val) == -(-rows["val"] // 256)
     assert len(loaders.train) == 3  # of 8 rows

@@ -50,7 +50,7 @@ from perceiver_pytorch.training.table.settings import FitConfig, ModelConfig, Tr
 from perceiver_pytorch.training.table.trust import coverage_doubts
 from perceiver_pytorch.training.table.verdict import judge_fit
 from perceiver_pytorch.training.table.verdict_facts import Facts
-from perceiver_pytorch.training.table.worth import REPEATS, columns_of, measure_worth, permuted_rows
+from perceiver_pytorch.training.table.worth import measure_worth, permuted_answers
 
 EVALUATION_BATCH = 256
 _FOR_BLEND, _FOR_CALIBRATION = 0.3, 0.3  # shares of the time left once training is over
@@ -175,9 +175,7 @@ class TableTask:
         blend = blend_batches(len(names), val, EVALUATION_BATCH) if self.training.head_weight else 0
         train = -(-min(TRAIN_SAMPLE, len(self.data.datasets["train"])) // EVALUATION_BATCH)
         blend += calibration_batches(self.data.spec, val, EVALUATION_BATCH)
-        measured = self._measured()[1]
-        columns = len(columns_of(measured))
-        permuted = REPEATS * columns * -(-permuted_rows(columns, measured) // EVALUATION_BATCH)
+        permuted = -(-permuted_answers(self._measured()[1]) // EVALUATION_BATCH)
         return whole + others * -(-sampled // EVALUATION_BATCH) + blend + train + permuted, whole
 
     def complete(self, trained: Trained, reporter: Reporter) -> None:

@@ -104,6 +104,12 @@ def permuted_rows(num_columns: int, dataset: TableDataset) -> int:
     return min(len(dataset), wanted)
 
 
+def permuted_answers(dataset: TableDataset) -> int:
+    """Rows that are answered for `column_importance`, each as often as it is."""
+    columns = len(columns_of(dataset))
+    return REPEATS * columns * permuted_rows(columns, dataset)
+
+
 def columns_of(dataset: TableDataset) -> list[tuple[str, ModalitySpec, int | None]]:
     """Each column, its modality, and its place where the modality has a token per column."""
     found: list[tuple[str, ModalitySpec, int | None]] = []
@@ -204,6 +210,7 @@ class _Permuting:
 
 
 def _permuted_tokens(tokens: Tokens, place: int | None, order: Tensor | None) -> Tokens:
+    assert isinstance(tokens.data, Tensor)
     mask = None if tokens.mask is None else _permuted(tokens.mask, place, order)
     places = tokens.coordinates and tuple(_own(axis, order) for axis in tokens.coordinates)
     return Tokens(_permuted(tokens.data, place, order), mask, places)
