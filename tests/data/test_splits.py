@@ -126,3 +126,19 @@ def test_splits_without_a_value_or_with_another_name_tell_the_row(tmp_path):
     lone = table_of(tmp_path, y=[0, 1], split=["train", "test"])
     with pytest.raises(DataError, match=r"one train row only, so that no val row can be drawn from it$"):
         split(lone)
+
+
+def test_rows_may_be_limited_and_every_class_stays_in_train(tmp_path):
+    parts = ["train"] * 60 + ["val"] * 20 + ["test"] * 20
+    table = table_of(tmp_path, y=["rare" if i == 31 else "ab"[i % 2] for i in range(100)], split=parts)
+    most = {"train": 7, "test": 5}
+    draws = [split(table, most=most, seed=seed) for seed in range(20)]
+    for drawn in draws:
+        assert (len(drawn.train), len(drawn.val), len(drawn.test)) == (7, 20, 5)
+        assert 31 in drawn.train
+        assert np.array_equal(drawn.train, np.unique(drawn.train))
+        assert drawn.train.max() < 60 <= 80 <= drawn.test.min()
+    assert len({tuple(drawn.train) for drawn in draws}) == 20
+    assert np.array_equal(split(table, most=most, seed=3).test, draws[3].test)
+    whole = split(table, most={"train": 60, "val": 99})
+    assert [len(rows) for rows in (whole.train, whole.val, whole.test)] == [60, 20, 20]

@@ -88,6 +88,14 @@ def test_of_one_set_and_seed_all_levels_are_there() -> None:
     assert len(cells_of(experiment(), "words", 5)) == 4
 
 
+def test_a_level_may_stand_beside_some_levels_alone() -> None:
+    text = TEXT.replace("{name: split, set: {model.split_embedding: true}}", "{name: split, where: {depth: 2}}")
+    cells = all_cells(experiment(text), [0])
+    assert [tuple(cell.levels.values()) for cell in cells] == [("whole", "1"), ("whole", "2"), ("split", "2")]
+    first = all_cells(experiment(TEXT.replace("- name: whole", "- {name: whole, where: {depth: 2}}")), [0])
+    assert [tuple(cell.levels.values()) for cell in first] == [("whole", "2"), ("split", "1"), ("split", "2")]
+
+
 def test_a_factor_may_vary_beside_some_levels_alone() -> None:
     third = "  - {name: tied, option: model.weight_tie_layers, levels: [false, true], where: {depth: 2}}\nsets:"
     cells = all_cells(experiment(TEXT.replace("sets:", third, 1)), [0])

@@ -73,6 +73,8 @@ def test_a_level_may_be_matched_with_another() -> None:
             r"a factor of factors\[1\].where must be one of 'text'",
         ),
         ("levels: [1, 2]}", "levels: [1, 2], where: {text: al}}", r"factors\[1\].where.text must be one of 'whole'"),
+        ("- name: whole", "- {name: whole, where: {depth: 9}}", r"levels\[0\].where.depth must be one of '1', '2'"),
+        ("steps: 2", "steps: 2}\n  data.most_rows: {dev: 3", r"a split of base: data.most_rows must be one of 'train'"),
         ("seeds: 2", "seeds: 0", r"seeds must be"),
         ("seeds: 2", "seeds: {first: 2, most: 4}", r"seeds must have both until and a larger most"),
         ("margin: 0.05", "margin: 0", r"metrics\[0\].margin must be above 0"),

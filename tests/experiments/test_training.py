@@ -1,12 +1,14 @@
 """What a trained cell tells."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from experiment_helpers import experiment, write_table
+from experiment_helpers import TEXT, experiment, write_table
 from perceiver_pytorch.experiments.cells import all_cells
-from perceiver_pytorch.experiments.training import metric_of, peak_memory_mb, train_cell
+from perceiver_pytorch.experiments.training import KeptRows, forget_peak_memory, metric_of, peak_memory_mb, train_cell
 
 
 def test_a_cell_tells_metrics_costs_and_history_and_leaves_no_folder(tmp_path: Path) -> None:
@@ -28,6 +30,33 @@ def test_a_cell_tells_metrics_costs_and_history_and_leaves_no_folder(tmp_path: P
         train_cell(cell, left, ("rmse", "score"))
 
 
+def test_rows_that_are_kept_change_no_result(tmp_path: Path) -> None:
+    write_table(tmp_path)
+    cells = all_cells(experiment(), data=tmp_path)
+    names, kept, found = ("score", "loss"), KeptRows(), []
+    for cell in cells:
+        before = kept.data
+        found.append(train_cell(cell, tmp_path / "run", names, kept=kept))
+        assert kept.data is not None
+        is_first_of_seed = cell.levels == cells[0].levels
+        assert (kept.data is before) != is_first_of_seed
+    alone = [train_cell(cell, tmp_path / "run", names) for cell in cells]
+    assert [told["metrics"] for told in found] == [told["metrics"] for told in alone]
+    losses = [[[row["val_loss"] for row in told["history"]] for told in each] for each in (found, alone)]
+    assert losses[0] == losses[1]
+    other = replace(cells[-1].config, data=replace(cells[-1].config.data, most_rows={"train": 9}))
+    assert kept.data_for(cells[-1].config) is not None
+    assert kept.data_for(other) is None
+
+
+def test_modalities_are_measured_where_a_metric_asks_for_them(tmp_path: Path) -> None:
+    write_table(tmp_path)
+    cell = all_cells(experiment(TEXT.replace("ignore: [number]", "ignore: []")), data=tmp_path)[0]
+    told = train_cell(cell, tmp_path / "run", ("score", "modalities.words.alone"))
+    assert told["metrics"].keys() == {"score", "modalities.words.alone"}
+    assert train_cell(cell, tmp_path / "run", ("score",))["metrics"]["score"] == told["metrics"]["score"]
+
+
 def test_metrics_are_found_by_their_names() -> None:
     metrics = {"score": 1, "inner": {"f1": 0.5}, "rows": 4, "split": "test", "yes": True}
     assert metric_of(metrics, "inner.f1") == 0.5
@@ -38,3 +67,13 @@ def test_metrics_are_found_by_their_names() -> None:
 
 def test_memory_is_in_megabytes() -> None:
     assert 50 < (peak_memory_mb() or 100) < 100_000
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak begins anew on Linux alone")
+def test_memory_of_an_earlier_cell_does_not_count() -> None:
+    before = peak_memory_mb() or 0
+    large = np.ones(40 << 20)  # 320 MB
+    assert (peak_memory_mb() or 0) > before + 200 * bool(large[0])
+    del large
+    forget_peak_memory()
+    assert (peak_memory_mb() or 0) < before + 100

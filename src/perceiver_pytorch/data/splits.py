@@ -1,6 +1,6 @@
 """Which rows train, which validate, which test."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from perceiver_pytorch.data.table import TableLike
 from perceiver_pytorch.data.targets.target_columns import groups, require_targets, strata, target_kinds, target_names
 from perceiver_pytorch.data.values import is_missing
 
+PARTS = ("train", "val", "test")
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -56,6 +57,7 @@ def split_rows(
     draw: str = "covering",
     kinds_of_targets: Mapping[str, str] | None = None,
     label_separator: str | None = None,
+    most: Mapping[str, int] | None = None,
 ) -> Splits:
     """Split a table by its split column, drawing the val rows from the train rows where it names none.
 
@@ -71,6 +73,8 @@ def split_rows(
             that two rows have; "proportional": in proportion from each class of the first target that has classes.
         kinds_of_targets: {target: kind} that win over what is recognised.
         label_separator: what stands between the labels of a text; None: what is recognised.
+        most: {split: number of rows}; of a split that has more, so many are drawn. Train rows are drawn with one of
+            each class and label, as far as their number goes.
 
     Raises:
         DataError: an unknown split name, no target in a train or val row, no train rows, or a `val_fraction`
@@ -83,7 +87,7 @@ def split_rows(
     if column in targets:
         raise DataError(f"{table.source}: the column {column!r} cannot be both the target and the split")
     parts = _named_parts(table, column)
-    train, val, test = (np.flatnonzero(parts == name) for name in ("train", "val", "test"))
+    train, val, test = (np.flatnonzero(parts == name) for name in PARTS)
     if not len(train):
         raise DataError(f"{table.source}: column {column!r} puts no row into the train split")
     for rows in (train, val) if require_target else ():
@@ -100,7 +104,38 @@ def split_rows(
         else:
             chosen = draw_in_proportion(strata(table, targets, train), val_fraction, rng)
         train, val = np.delete(train, chosen), train[chosen]
-    return Splits(train, val, test)
+    whole = Splits(train, val, test)
+    if not most:
+        return whole
+    kinds = target_kinds(table, targets, kinds_of_targets, label_separator)
+    return _limited(whole, most, seed, lambda rows: groups(table, kinds, rows, label_separator))
+
+
+def _limited(
+    splits: Splits, most: Mapping[str, int], seed: int, groups_of: Callable[[np.ndarray], list[list[tuple[str, str]]]]
+) -> Splits:
+    """The splits with at most so many rows."""
+    found = {}
+    for i, name in enumerate(PARTS):
+        rows = getattr(splits, name)
+        count = most.get(name, len(rows))
+        if count < len(rows):
+            rows = rows[np.random.default_rng([seed, i]).permutation(len(rows))]
+            if name == "train":
+                rows = np.concatenate(_first_of_each(rows, groups_of(rows)))
+            rows = np.sort(rows[:count])
+        found[name] = rows
+    return Splits(**found)
+
+
+def _first_of_each(rows: np.ndarray, groups_of_rows: list[list[tuple[str, str]]]) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that are the first with one of their groups, and the others."""
+    seen: set[tuple[str, str]] = set()
+    is_first = np.zeros(len(rows), dtype=bool)
+    for place, row in enumerate(groups_of_rows):
+        is_first[place] = not seen.issuperset(row)
+        seen.update(row)
+    return rows[is_first], rows[~is_first]
 
 
 def _by_columns(table: TableLike) -> str:

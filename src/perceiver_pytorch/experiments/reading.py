@@ -97,7 +97,7 @@ def _factor(where: str, given: Any) -> Factor:
         option = setting_path(f"{where}.option", option)
     name = text_of(f"{where}.name", values.get("name", ".".join(option) if option else None))
     levels = values.get("levels")
-    beside = {key: _word(value) for key, value in typed(f"{where}.where", values.get("where", {}), dict).items()}
+    beside = _beside(where, values)
     if option is None:
         return Factor(name, _matched(where, _all(f"{where}.levels", levels, _level)), beside)
     if not isinstance(levels, list) or not levels:
@@ -109,8 +109,13 @@ def _factor(where: str, given: Any) -> Factor:
     return Factor(name, _distinct(f"{where}.levels", made), beside)
 
 
+def _beside(where: str, values: Mapping[str, Any]) -> dict[str, str]:
+    """What stands under ``where``: {factor: level}."""
+    return {key: _word(value) for key, value in typed(f"{where}.where", values.get("where", {}), dict).items()}
+
+
 def _level(where: str, given: Any) -> Level:
-    values = _mapping(where, given, ("name", "set", "model", "match"))
+    values = _mapping(where, given, ("name", "set", "model", "match", "where"))
     model = values.get("model")
     if model is not None:
         check_reference(f"{where}.model", model)
@@ -120,6 +125,7 @@ def _level(where: str, given: Any) -> Level:
         read_changes(f"{where}.set", values.get("set", {})),
         model,
         None if match is None else _match(f"{where}.match", match),
+        _beside(where, values),
     )
 
 
@@ -215,10 +221,12 @@ def _left(comparison: Comparison, factors: Sequence[Factor]) -> Comparison | Non
 def _check_where(factors: Sequence[Factor]) -> None:
     levels = {factor.name: tuple(level.name for level in factor.levels) for factor in factors}
     for i, factor in enumerate(factors):
-        for name, level in factor.where.items():
-            place = f"factors[{i}].where"
-            _checks.choice(f"a factor of {place}", name, tuple(one for one in levels if one != factor.name))
-            _checks.choice(f"{place}.{name}", level, levels[name])
+        places = {f"factors[{i}].where": factor.where}
+        places |= {f"factors[{i}].levels[{j}].where": level.where for j, level in enumerate(factor.levels)}
+        for place, where in places.items():
+            for name, level in where.items():
+                _checks.choice(f"a factor of {place}", name, tuple(one for one in levels if one != factor.name))
+                _checks.choice(f"{place}.{name}", level, levels[name])
 
 
 def _chosen_levels(given: Any, factors: tuple[Factor, ...]) -> tuple[Factor, ...]:

@@ -1,4 +1,4 @@
-"""The cells of an experiment, each in a process, as many at once as cores and memory allow."""
+"""The cells of an experiment, in as many processes at once as cores and memory allow."""
 
 import multiprocessing
 import multiprocessing.connection
@@ -7,7 +7,9 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,21 @@ _SPARE = 1.25
 _PATIENCE = 10.0  # seconds that an interrupted process has to end
 
 Watch = Callable[[Standing], None]
+
+
+@dataclass
+class Worker:
+    """A process that trains cells.
+
+    Attributes:
+        child: the process.
+        orders: where cells go, and the keys of those that are done come from.
+        order: what it works on; None: it waits.
+    """
+
+    child: Any
+    orders: Connection
+    order: Order | None = None
 
 
 class Runner:
@@ -57,7 +74,7 @@ class Runner:
         self.digests = {one.name: data_digest(one, experiment, data) for one in experiment.sets}
         self.store = Store(folder)
         self.cells: dict[str, Cell] = {}
-        self.running: dict[Any, Order] = {}
+        self.workers: list[Worker] = []
         self._want(cells, only=True)
 
     def run(self, *, retry: bool = False) -> list[Record]:
@@ -97,8 +114,9 @@ class Runner:
             waiting.remove(key)
             self._start(context, key, owner)
         self.watch(Standing.of(self.experiment, self.store.records(), self.processes))
-        if self.running:
-            multiprocessing.connection.wait([child.sentinel for child in self.running], timeout=_LOOK)
+        if busy := self._busy():
+            ends = [end for worker in busy for end in (worker.child.sentinel, worker.orders)]
+            multiprocessing.connection.wait(ends, timeout=_LOOK)
             return True
         if any(record.state in (WAITING, RUNNING) for record in records):  # another process has them
             time.sleep(_LOOK)
@@ -114,27 +132,46 @@ class Runner:
             tuple(metric.name for metric in self.experiment.metrics),
             self.experiment.keep_models,
         )
-        child = context.Process(target=process, args=(order,), daemon=False)
+        worker = next((worker for worker in self.workers if worker.order is None), None) or self._new_worker(context)
+        worker.order = order
+        with suppress(OSError):  # it has just died: the next look tells
+            worker.orders.send(order)
+
+    def _new_worker(self, context: Any) -> Worker:
+        orders, its_end = context.Pipe()
+        child = context.Process(target=process, args=(its_end,), daemon=False)
         child.start()
-        self.running[child] = order
+        its_end.close()
+        self.workers.append(Worker(child, orders))
+        return self.workers[-1]
+
+    def _busy(self) -> list[Worker]:
+        return [worker for worker in self.workers if worker.order is not None]
 
     def _reap(self, owner: str) -> None:
-        """Takes note of processes that have ended; one that was killed has left no result."""
-        for child in [child for child in self.running if child.exitcode is not None]:
-            order = self.running.pop(child)
-            if child.exitcode == INTERRUPTED_CODE:
+        """Takes note of cells that are done, and of processes that have ended; one that was killed left no result."""
+        for worker in self.workers:
+            with suppress(EOFError, OSError):
+                if worker.orders.poll():
+                    worker.orders.recv()
+                    worker.order = None
+        for worker in [worker for worker in self.workers if worker.child.exitcode is not None]:
+            self.workers.remove(worker)
+            if worker.child.exitcode == INTERRUPTED_CODE:
                 raise KeyboardInterrupt
-            if child.exitcode != 0:  # a cell that has told its error is no longer the owner's
-                self.store.fail(order.key, owner, death(child.exitcode))
-            child.close()
+            if worker.order is not None:  # a cell that has told its error is no longer the owner's
+                self.store.fail(worker.order.key, owner, death(worker.child.exitcode))
+            worker.orders.close()
+            worker.child.close()
 
     def _has_room(self, records: Sequence[Record]) -> bool:
         """Whether another cell fits beside those that run."""
-        if not self.running:
+        busy = len(self._busy())
+        if busy < len(self.workers) or not busy:  # one that waits has its memory already
             return True
         told = [record.result.get("memory_mb") or 0 for record in records if record.result is not None]
         needed = int(_SPARE * (max(told, default=0) or _FIRST_GUESS_MB)) << 20
-        return len(self.running) < self.processes and free_memory() > needed
+        return busy < self.processes and free_memory() > needed
 
     def _add_seeds(self, records: Sequence[Record]) -> bool:
         """Adds one more seed to every set whose intervals are wide; whether there is any."""
@@ -159,16 +196,18 @@ class Runner:
 
     def _stop(self) -> None:
         """Ends what still runs, and removes what it leaves."""
-        for child in self.running:
-            child.terminate()
+        for worker in self.workers:
+            worker.child.terminate()
         deadline = time.monotonic() + _PATIENCE
-        for child, order in self.running.items():
-            child.join(max(0.0, deadline - time.monotonic()))
-            if child.exitcode is None:
-                child.kill()
-                child.join()
-            shutil.rmtree(order.run, ignore_errors=True)
-        self.running.clear()
+        for worker in self.workers:
+            worker.child.join(max(0.0, deadline - time.monotonic()))
+            if worker.child.exitcode is None:
+                worker.child.kill()
+                worker.child.join()
+            if worker.order is not None:
+                shutil.rmtree(worker.order.run, ignore_errors=True)
+            worker.orders.close()
+        self.workers.clear()
 
 
 def death(code: int) -> str:

@@ -34,12 +34,14 @@ class Level:
         changes: settings by their keys.
         model: ``package.module:function`` that makes the model; None: the model of the settings.
         match: a size that is chosen to equal another level.
+        where: {factor: level}: it goes with these levels of other factors alone, which saves cells.
     """
 
     name: str
     changes: dict[Path_, Any] = field(default_factory=dict)
     model: str | None = None
     match: Match | None = None
+    where: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Factor:
     Attributes:
         name: as reports call it.
         levels: at least one.
-        where: {factor: level}: levels but the first go with these levels of other factors alone, which saves cells.
+        where: {factor: level}: levels but the first go with these levels of other factors alone, as by their own
+            ``where``.
     """
 
     name: str
@@ -58,7 +61,9 @@ class Factor:
 
     def goes_with(self, levels: Mapping[str, str]) -> bool:
         """Whether its level of a combination may stand beside the others."""
-        return levels[self.name] == self.levels[0].name or all(levels[name] == one for name, one in self.where.items())
+        level = self.level(levels[self.name])
+        beside = level.where if level == self.levels[0] else self.where | level.where
+        return all(levels[name] == one for name, one in beside.items())
 
     def level(self, name: str) -> Level:
         """The level of that name."""

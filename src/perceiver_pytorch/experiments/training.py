@@ -14,24 +14,77 @@ from perceiver_pytorch.experiments.matching import Builder, num_operations, on_m
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.run.job import INTERRUPTED, Trained, run_job
 from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.table.prepare import TableData, configured
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import FitConfig
 from perceiver_pytorch.training.table.task import TableTask
 
 
 class CellTask(TableTask):
-    """A table's task that tells nobody: rows are not compared, and no report is drawn."""
+    """A table's task that tells nobody: rows are not compared, and no report is drawn.
+
+    Args:
+        config, build: as of `TableTask`.
+        kept: what cells of this process have read before.
+        measures_combinations: what modalities are worth is measured.
+    """
 
     compares_rows = False
+
+    def __init__(
+        self, config: FitConfig, *, build: Builder, kept: "KeptRows", measures_combinations: bool = False
+    ) -> None:
+        super().__init__(config, build=build)
+        self.kept, self.measures_combinations = kept, measures_combinations
+
+    def prepare(self, run: TableRun, *, resume: bool, reporter: Reporter) -> None:
+        """Takes the rows of the cell before, if its table, the settings of reading it, and its seed were these."""
+        data = self.kept.data_for(self.config)
+        if data is None:
+            self.kept.clear()
+            super().prepare(run, resume=resume, reporter=reporter)
+            self.kept.keep(self.config, self.data)
+            return
+        given = replace(self.config, data=data.config.data)
+        config, _ = configured(given, data.spec, len(data.datasets["train"]))
+        self.take(replace(data, config=config))
 
     def write(self, run: TableRun, trained: Trained, metrics: dict[str, Any]) -> None:
         """Nothing: the experiment has its own report."""
 
 
+class KeptRows:
+    """The decoded rows of the last cell, for the next ones of this process."""
+
+    def __init__(self) -> None:
+        self.key: tuple[Any, ...] | None = None
+        self.data: TableData | None = None
+
+    def data_for(self, config: FitConfig) -> TableData | None:
+        """What a cell with this configuration would read; None if another one was read last."""
+        return self.data if self.key == self._key(config) else None
+
+    def clear(self) -> None:
+        """Frees the memory."""
+        self.key = self.data = None
+
+    def keep(self, config: FitConfig, data: TableData) -> None:
+        """In place of what was there."""
+        self.key, self.data = self._key(config), data
+
+    def _key(self, config: FitConfig) -> tuple[Any, ...]:
+        """All that rows depend on; a table that changes while cells are trained on it is not noticed."""
+        return config.data, config.start, config.training.seed, config.training.num_workers
+
+
+_CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")  # Linux
+_OF_MODALITIES = ("modalities.", "combinations.")
 QUIET = Reporter(say=lambda text: None, warn=lambda text: None)
 
 
-def train_cell(cell: Cell, folder: Path, metrics: tuple[str, ...], *, keep: bool = False) -> dict[str, Any]:
+def train_cell(
+    cell: Cell, folder: Path, metrics: tuple[str, ...], *, keep: bool = False, kept: KeptRows | None = None
+) -> dict[str, Any]:
     """Trains a cell from its beginning, whatever a process that was killed has left of it.
 
     Args:
@@ -40,6 +93,7 @@ def train_cell(cell: Cell, folder: Path, metrics: tuple[str, ...], *, keep: bool
         metrics: the numbers of ``metrics.json`` to report, ``outer.inner`` where they are nested. Targets that have the
             first one may lack others.
         keep: leave the run folder.
+        kept: rows of the cell before; None: they are read.
 
     Returns:
         JSON values: ``metrics``, ``split`` (which rows they are of), ``parameters``, ``operations`` (of one row's
@@ -50,11 +104,15 @@ def train_cell(cell: Cell, folder: Path, metrics: tuple[str, ...], *, keep: bool
         ValueError: for a table or a configuration that cannot be used, or if there is no such first metric.
     """
     began = time.process_time()
+    forget_peak_memory()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     run, builder = TableRun.create(folder), Builder(cell)
     try:
-        task = CellTask(_on_one_core(cell.config), build=builder)
+        combinations = any(name.startswith(_OF_MODALITIES) for name in metrics)
+        task = CellTask(
+            _on_one_core(cell.config), build=builder, kept=kept or KeptRows(), measures_combinations=combinations
+        )
         outcome = run_job(task, run, reporter=QUIET)
         if outcome.stopped == INTERRUPTED:
             raise KeyboardInterrupt
@@ -106,8 +164,17 @@ def metric_of(metrics: Mapping[str, Any], name: str) -> float:
     return float(value)
 
 
+def forget_peak_memory() -> None:
+    """Lets `peak_memory_mb` begin anew, where the system can."""
+    with suppress(OSError):
+        _CLEAR.write_text("5", encoding="ascii")
+
+
 def peak_memory_mb() -> int | None:
     """The most memory that this process has had; None where the system does not say."""
+    with suppress(OSError, StopIteration):
+        lines = _STATUS.read_text(encoding="ascii", errors="replace").splitlines()
+        return round(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / (1 << 10))
     try:
         import resource
     except ImportError:  # Windows

@@ -1,5 +1,6 @@
-"""A cell in a process of its own: what it comes to is in the store before the process ends."""
+"""Cells in a process of their own, one after another: what one comes to is in the store before the next begins."""
 
+import gc
 import os
 import shutil
 import sys
@@ -7,12 +8,16 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from perceiver_pytorch._processes import end_with_parent
 from perceiver_pytorch.experiments.cells import Cell
 from perceiver_pytorch.experiments.store import Store
+
+if TYPE_CHECKING:
+    from perceiver_pytorch.experiments.training import KeptRows
 
 INTERRUPTED_CODE = 130
 
@@ -53,19 +58,37 @@ class Order:
         return self.folder / "logs" / f"{self.key}.txt"
 
 
-def process(order: Order) -> None:
-    """Trains the cell, keeps its result or its error, and ends with the process that started it."""
+def process(orders: Connection) -> None:
+    """Trains the cell of every `Order` that comes, and keeps its result or its error.
+
+    It ends with the process that started it, or behind a cell that failed: whatever that left is gone with it. The key
+    of a cell that is done goes back.
+    """
     end_with_parent(os.getppid())
     os.environ["OMP_NUM_THREADS"] = "1"  # of processes that this one starts
-    order.log.parent.mkdir(parents=True, exist_ok=True)
-    with _printing_to(order.log):
-        code = _train(order)
-    if code == 0:
-        order.log.unlink(missing_ok=True)
+    from perceiver_pytorch.experiments.training import KeptRows
+
+    kept, code = KeptRows(), 0
+    while code == 0 and (order := _next(orders)) is not None:
+        order.log.parent.mkdir(parents=True, exist_ok=True)
+        with _printing_to(order.log):
+            code = _train(order, kept)
+        if code == 0:
+            order.log.unlink(missing_ok=True)
+            orders.send(order.key)
+        gc.collect()  # a model and its trainer know each other
     os._exit(code)  # nothing is left to do; libraries' threads need not be waited for
 
 
-def _train(order: Order) -> int:
+def _next(orders: Connection) -> Order | None:
+    """None where there are no more, or Ctrl-C was pressed."""
+    try:
+        return orders.recv()
+    except (EOFError, KeyboardInterrupt):
+        return None
+
+
+def _train(order: Order, kept: "KeptRows") -> int:
     store = Store(order.folder)
     try:
         import torch
@@ -73,7 +96,7 @@ def _train(order: Order) -> int:
         from perceiver_pytorch.experiments.training import train_cell
 
         torch.set_num_threads(1)  # a cell for each core is faster than a core for each operation
-        result: dict[str, Any] = train_cell(order.cell, order.run, order.metrics, keep=order.keep)
+        result = train_cell(order.cell, order.run, order.metrics, keep=order.keep, kept=kept)
         if order.keep:
             shutil.rmtree(order.kept, ignore_errors=True)
             order.run.rename(order.kept)

@@ -150,6 +150,7 @@ def measure(
     batch_size: int = 256,
     sample: int | None = None,
     same_rows: bool = False,
+    combinations: bool = True,
     progress: Progress | None = None,
     deadline: Deadline | None = None,
 ) -> tuple[Predictions, dict[str, Any]]:
@@ -157,7 +158,7 @@ def measure(
 
     A row that lacks a modality itself counts with what it has left of a subset; a row that has nothing left is answered
     from no input at all. All modalities together are measured on every row, the others on ``sample`` of them, if there
-    are more; None: `sampled_rows`.
+    are more; None: `sampled_rows`. Without ``combinations`` all modalities together are measured alone.
 
     Returns:
         The predictions with all modalities, and: of one target its metrics (`Target.measured`), their ``intervals`` and
@@ -171,7 +172,7 @@ def measure(
         ValueError: if no row has a known target.
     """
     names = [modality.name for modality in dataset.spec.modalities]
-    chosen = subsets(names)
+    chosen = subsets(names)[: None if combinations else 1]
     absent = [[name for name in names if name not in present] for present in chosen]
     run = partial(
         predict_without, model, dataset, batch_size=batch_size, progress=progress, deadline=deadline, raw=True

@@ -112,16 +112,13 @@ def prepare_table(
     suspects = find_suspects(seen[0], spec.kinds, spec.targets, seen[1])
     if not begun:
         _warn_about(table, *seen, spec, splits, config.data, suspects, reporter)
-    model, sizes = chosen_sizes(config.model, spec)
-    config, unchanged = _augmented(dataclasses.replace(config, model=model), len(splits.train))
-    _check_task_weights(spec, config.training.task_weights)
-    config.training.choice.check(spec.targets)
+    config, chosen = configured(config, spec, len(splits.train))
     taken = fingerprint(table, splits, spec)
     if resume:
         _check_table(run, taken, config)
     for line in duplicate_warnings(table, splits, spec) if compare and not begun else ():
         reporter.warn(line)
-    for line in [*_describe(spec, splits), *([sizes] if sizes and source is None else []), *unchanged]:
+    for line in [*_describe(spec, splits), *chosen]:
         reporter.say(line)
     datasets = _datasets(table, splits, spec, config, shown, deadline)
     notes = reading_notes(table, datasets)
@@ -132,6 +129,19 @@ def prepare_table(
     notes += written_notes(spec)
     warnings = run.warnings() if begun else warnings
     return TableData(config, source, spec, taken, datasets, notes, warnings, suspects)
+
+
+def configured(config: FitConfig, spec: InputSpec, train_rows: int) -> tuple[FitConfig, list[str]]:
+    """The configuration with what the table decides, and what to say about it.
+
+    Raises:
+        ValueError: for settings that do not suit the targets.
+    """
+    model, sizes = chosen_sizes(config.model, spec)
+    config, unchanged = _augmented(dataclasses.replace(config, model=model), train_rows)
+    _check_task_weights(spec, config.training.task_weights)
+    config.training.choice.check(spec.targets)
+    return config, [*([sizes] if sizes and not config.start.checkpoint else []), *unchanged]
 
 
 def _load(config: FitConfig, run: TableRun, begun: InputSpec | None, *, resume: bool) -> TableLike:
@@ -169,6 +179,7 @@ def divided(table: TableLike, config: FitConfig) -> Splits:
         draw=data.val_draw,
         kinds_of_targets=data.target_kinds,
         label_separator=data.label_separator,
+        most=data.most_rows,
     )
 
 

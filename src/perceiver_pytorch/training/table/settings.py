@@ -8,6 +8,7 @@ from perceiver_pytorch._settings import Settings, combined, inherited, knob, rea
 from perceiver_pytorch.data import SpecOptions
 from perceiver_pytorch.data.choice import PLAIN, SCORES, SUITED, Choice
 from perceiver_pytorch.data.kinds import kind_names, kinds
+from perceiver_pytorch.data.splits import PARTS
 from perceiver_pytorch.models.split_rules import RULES
 from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.training.run.settings import TrainingSettings
@@ -24,6 +25,12 @@ BUILTIN: dict[str, dict[str, Any]] = {
 modalities of a row, so that hiding many teaches little."""
 
 NO_ROW_IS_SKIPPED = "data.on_error=raise"  # else some settings say which rows are found to be bad, and when
+
+
+def _check_most_rows(name: str, value: dict[str, int]) -> None:
+    for split, count in value.items():
+        _checks.choice(f"a split of {name}", split, PARTS)
+        _checks.positive_int(f"{name}[{split!r}]", count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +70,13 @@ class TableSettings(Settings):
         "which val rows are drawn: with a row of every class that has two (covering), or in proportion alone",
         choices=("covering", "proportional"),
         before="proportional",
+    )
+    most_rows: dict[str, int] = knob(
+        {},
+        "rows of train, val and test to use at most, drawn by the seed; train rows with one of each class",
+        check=_check_most_rows,
+        option="--most-rows",
+        metavar="SPLIT=NUMBER",
     )
     on_error: str = knob(
         "raise",

@@ -74,6 +74,10 @@ class TableTask:
 
     compares_rows: ClassVar[bool] = True
     """Rows with equal inputs are told of."""
+    judges: ClassVar[bool] = True
+    """There is a verdict on the run, for which some train rows are measured, too."""
+    measures_combinations: bool = True
+    """What modalities are worth is measured."""
 
     data: TableData
     folder: TableRun
@@ -102,7 +106,13 @@ class TableTask:
 
     def prepare(self, run: TableRun, *, resume: bool, reporter: Reporter) -> None:
         self.folder = run
-        data = prepare_table(
+        data = self.read(run, resume=resume, reporter=reporter)
+        training = settled(self.training, self._rounds(data.datasets))
+        self.data = replace(data, config=replace(data.config, training=training))
+
+    def read(self, run: TableRun, *, resume: bool, reporter: Reporter) -> TableData:
+        """The rows, and the configuration with what they decide."""
+        return prepare_table(
             self.config,
             run,
             reporter,
@@ -111,8 +121,6 @@ class TableTask:
             deadline=self.deadline,
             compare=self.compares_rows,
         )
-        training = settled(self.training, self._rounds(data.datasets))
-        self.data = replace(data, config=replace(data.config, training=training))
 
     def module(self, reporter: Reporter) -> TableModule:
         config, spec = self.data.config, self.data.spec
@@ -170,7 +178,7 @@ class TableTask:
         rows, val = len(self._measured()[1]), len(self.data.datasets["val"])
         names = [modality.name for modality in self.data.spec.modalities]
         whole = -(-rows // EVALUATION_BATCH)
-        others = len(subsets(names)) - 1
+        others = len(subsets(names)) - 1 if self.measures_combinations else 0
         sampled = min(rows, sampled_rows(others + 1))
         blend = blend_batches(len(names), val, EVALUATION_BATCH) if self.training.head_weight else 0
         train = -(-min(TRAIN_SAMPLE, len(self.data.datasets["train"])) // EVALUATION_BATCH)
@@ -211,11 +219,12 @@ class TableTask:
                 choice=module.choice,
                 batch_size=EVALUATION_BATCH,
                 same_rows=split == "validation",
+                combinations=self.measures_combinations,
                 progress=progress,
                 deadline=trained.deadline and trained.deadline.earlier(REPORT_SECONDS),
             )
-        on_train = self._on_train_rows(trained)
-        if text := evaluation.combinations_left_out(dataset, metrics):
+        on_train = self._on_train_rows(trained) if self.judges else {}
+        if self.measures_combinations and (text := evaluation.combinations_left_out(dataset, metrics)):
             reporter.warn(text)
         closing = trained.deadline and trained.deadline.earlier(REPORT_SECONDS)
         with reporter.step("weighing columns"):
@@ -250,7 +259,7 @@ class TableTask:
             "train_seconds": round(trained.seconds, 3),
             "data_wait_share": round(waiting.share, 4),
         }
-        return metrics | {"verdict": self._judged(trained, metrics, on_train)}
+        return metrics | ({"verdict": self._judged(trained, metrics, on_train)} if self.judges else {})
 
     def _on_train_rows(self, trained: Trained) -> dict[str, Any]:
         """{target: its metrics} on some of the train rows; empty where there is no time, or one of them is bad."""
