@@ -21,7 +21,8 @@ from perceiver_pytorch.experiments.spec import Experiment
 from perceiver_pytorch.experiments.store import RUNNING, WAITING, Record, Store
 from perceiver_pytorch.experiments.worker import INTERRUPTED_CODE, Order, process
 
-_LOOK = 0.5  # seconds from one look at the store to the next
+_LOOK = 0.5  # seconds from one look at the store to the next, while others have the cells
+_LONG_LOOK = 5.0  # while a process of ours works, whose end is told; a look at thousands of cells takes a while
 _FIRST_GUESS_MB = 1500  # memory of a cell, until one has told
 _SPARE = 1.25
 _PATIENCE = 10.0  # seconds that an interrupted process has to end
@@ -116,7 +117,7 @@ class Runner:
         self.watch(Standing.of(self.experiment, self.store.records(), self.processes))
         if busy := self._busy():
             ends = [end for worker in busy for end in (worker.child.sentinel, worker.orders)]
-            multiprocessing.connection.wait(ends, timeout=_LOOK)
+            multiprocessing.connection.wait(ends, timeout=_LONG_LOOK)
             return True
         if any(record.state in (WAITING, RUNNING) for record in records):  # another process has them
             time.sleep(_LOOK)

@@ -144,6 +144,7 @@ def test_what_is_not_given():
         "columns": {},
         "val_fraction": 0.1,
         "val_draw": "covering",
+        "most_rows": {},
         "on_error": "raise",
         "skip_lines": 0,
         "header": True,
