@@ -74,7 +74,7 @@ class KeptRows:
 
     def _key(self, config: FitConfig) -> tuple[Any, ...]:
         """All that rows depend on; a table that changes while cells are trained on it is not noticed."""
-        return config.data, config.start, config.training.seed, config.training.num_workers
+        return config.data, config.start, config.training.seed
 
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")  # Linux
