@@ -3,6 +3,7 @@
 import math
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # examples/ stands beside
 for needed in ("av", "matplotlib", "sklearn", "typer"):
     pytest.importorskip(needed)
 
-from examples import autoencode, segmentation  # noqa: E402
+from examples import autoencode, multi_task, segmentation  # noqa: E402
 
 
 def test_segmentation_draws_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,3 +105,28 @@ def write_video(path: Path, frames: int) -> Path:
         container.mux(audio.encode(sound))
         container.mux(audio.encode())
     return path
+
+
+def test_three_tasks_are_trained_in_three_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figure = tmp_path / "figure.png"
+    multi_task.main(steps=1, batch=4, seeds=1, figure=figure)
+    lines = capsys.readouterr().out.splitlines()
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    assert [line.split(" | ")[0] for line in lines if line.startswith("| ")] == [
+        "| way",
+        "| latents",
+        "| groups",
+        "| single",
+    ]
+
+
+def test_each_task_has_its_latent_or_its_group() -> None:
+    rows = multi_task.Rows(torch.rand(2, 8, 8, 1), torch.rand(2, 15, 48), torch.tensor([[1, 2], [3, 0]]), {})
+    tasks = {"written": 10, "dialled": 10, "answer": 19}
+    for way, taken in (("latents", [[0], [1], [2]]), ("groups", [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]])):
+        network = multi_task.Network(tasks, 5, way).eval()
+        latents = torch.randn(2, 12, 64)
+        with patch.object(network.encoder, "forward", lambda *_, latents=latents, **__: latents):
+            outputs = network(rows)
+        for (task, output), places in zip(outputs.items(), taken, strict=True):
+            assert torch.allclose(output, network.heads[task](latents[:, places].mean(1)), atol=1e-6)
