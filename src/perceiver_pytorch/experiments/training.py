@@ -21,7 +21,7 @@ from perceiver_pytorch.training.table.task import TableTask
 
 
 class CellTask(TableTask):
-    """A table's task that tells nobody: rows are not compared, and no report is drawn.
+    """A table's task that tells nobody: rows are not compared, nothing is judged, and no report is drawn.
 
     Args:
         config, build: as of `TableTask`.
@@ -29,7 +29,7 @@ class CellTask(TableTask):
         measures_combinations: what modalities are worth is measured.
     """
 
-    compares_rows = False
+    compares_rows = judges = False
 
     def __init__(
         self, config: FitConfig, *, build: Builder, kept: "KeptRows", measures_combinations: bool = False
@@ -37,17 +37,17 @@ class CellTask(TableTask):
         super().__init__(config, build=build)
         self.kept, self.measures_combinations = kept, measures_combinations
 
-    def prepare(self, run: TableRun, *, resume: bool, reporter: Reporter) -> None:
-        """Takes the rows of the cell before, if its table, the settings of reading it, and its seed were these."""
+    def read(self, run: TableRun, *, resume: bool, reporter: Reporter) -> TableData:
+        """The rows of the cell before, if its table, the settings of reading it, and its seed were these."""
         data = self.kept.data_for(self.config)
         if data is None:
             self.kept.clear()
-            super().prepare(run, resume=resume, reporter=reporter)
-            self.kept.keep(self.config, self.data)
-            return
+            data = super().read(run, resume=resume, reporter=reporter)
+            self.kept.keep(self.config, data)
+            return data
         given = replace(self.config, data=data.config.data)
         config, _ = configured(given, data.spec, len(data.datasets["train"]))
-        self.take(replace(data, config=config))
+        return replace(data, config=config)
 
     def write(self, run: TableRun, trained: Trained, metrics: dict[str, Any]) -> None:
         """Nothing: the experiment has its own report."""
