@@ -53,7 +53,7 @@ ELSEWHERE = {
     "experiments.spec": "experiments/test_reading.py: what reading makes",
     "experiments.worker": "experiments/test_runner.py: the processes that it starts",
     **dict.fromkeys(
-        [f"serve.{name}" for name in ("described", "metrics", "open", "served", "sent_rows", "settings")],
+        [f"serve.{name}" for name in ("described", "maps", "metrics", "open", "served", "sent_rows", "settings")],
         "serve/test_app.py: seen through the routes",
     ),
     **dict.fromkeys(("serve.refusals", "serve.uploads"), "serve/test_service.py: what a server refuses"),

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from perceiver_pytorch.serve.open import open_served
+from perceiver_pytorch.serve.served import ServedPredictor
 from serve_helpers import Adding, ask, form
 
 FILES = ("picture", "sound")
@@ -88,14 +89,19 @@ def test_a_modality_that_is_left_out_is_as_one_that_is_missing(server, rows, fol
 
 
 def test_explain_gives_the_answer_without_each_modality_and_by_each_alone(server, rows, folder):
-    row = {name: cell for name, cell in cells(folder, rows[1]).items() if name in ("picture", "note", "place")}
+    row = cells(folder, rows[1])
     told = ask(f"{server}/explain", {"rows": [row]}).body
-    assert told["modalities"].keys() == set(told["present"]) == {"picture", "note", "categories"}
+    assert told["modalities"].keys() == set(told["present"])
+    assert {"picture", "sound", "note", "curve", "cloud", "numbers", "categories", "dates"} <= told["modalities"].keys()
     alone = ask(f"{server}/predict", {"rows": [{"note": row["note"]}]}).body["predictions"][0]
     less = ask(f"{server}/predict", {"rows": [row], "without": ["note"]}).body["predictions"][0]
     part = told["modalities"]["note"]
     for ours, theirs in ((part["alone"], alone), (part["without"], less)):
         assert ours["weight"]["prediction"] == pytest.approx(theirs["targets"]["weight"]["prediction"], abs=1e-5)
+    assert told["maps"].keys() == {"label", "weight"}
+    for maps in told["maps"].values():
+        assert {"picture", "sound", "note", "curve", "cloud", "numbers"} <= {each["modality"] for each in maps}
+        assert all(each["value"].startswith(("data:image/", "data:audio/")) for each in maps)
     several = ask(f"{server}/explain", {"rows": [row, row]})
     assert several.status == 422
     assert several.body["error"] == "one row is explained at a time, got 2"
@@ -215,3 +221,33 @@ def test_a_failure_of_ours_is_told_without_its_details(serving, caplog):
     while "a secret" not in caplog.text and time.monotonic() < until:  # it is logged once the answer is sent
         time.sleep(0.01)
     assert "a secret" in caplog.text
+
+
+def test_answers_have_sets_and_intervals_where_the_model_knows_how_sure_it_may_be(serving, run, folder):
+    import numpy as np
+
+    class Sure:
+        """The run, as if it had learned how sure its answers may be; one row is unusual."""
+
+        spec, calibration = run.spec, object()
+
+        def columns(self, dataset, progress=None, coverage=None):
+            columns = run.columns(dataset)
+            names = iter(list(columns))
+            told = {next(names): columns["row"]}
+            for name in names:
+                told[name] = columns[name]
+                if name == "label_prediction":
+                    told |= {"label_set": [f"dark|{coverage}"] * len(dataset), "label_set_size": np.array([2])}
+                if name == "weight_prediction":
+                    told |= {"weight_low": np.array([-np.inf]), "weight_high": np.array([9.5])}
+            return told | {"unusual": ["far away"]}
+
+    address = serving(ServedPredictor(Sure(), "sure", coverage=0.8))
+    answer = ask(f"{address}/predict", {"rows": [{"place": "here"}]}).body["predictions"][0]
+    assert answer["unusual"] == "far away"
+    label, weight = answer["targets"]["label"], answer["targets"]["weight"]
+    assert (label["set"], label["set_size"]) == ("dark|0.8", 2)
+    assert set(label["probabilities"]) == {"dark", "light"}
+    assert (weight["low"], weight["high"]) == (None, 9.5), "JSON has no infinity"
+    assert "low" not in label

@@ -124,3 +124,25 @@ def test_every_row_gets_its_own_answer_whoever_it_is_with(requests: list[list[in
     assert [[future.result(5) for future in found] for found in futures] == [[2 * row for row in r] for r in requests]
     batcher.close()
     assert all(1 <= len(batch) <= most for batch in work.batches)
+
+
+def test_other_work_is_done_alone_between_two_batches() -> None:
+    work = Doubling()
+    batcher = Batcher(work, most=8, wait=0.0)
+    work.may_go.clear()
+    first = batcher.submit([0])
+    while not work.batches:
+        time.sleep(0.001)
+    names = []
+    before = batcher.submit([1, 2])
+    other = batcher.call(lambda: names.append(threading.current_thread().name) or "done")
+    after = batcher.submit([3])
+    failing = batcher.call(lambda: 1 / 0)
+    work.may_go.set()
+    assert other.result(5) == "done"
+    assert [future.result(5) for future in (*first, *before, *after)] == [0, 2, 4, 6]
+    assert work.batches == [[0], [1, 2], [3]]
+    assert names == ["batches"]
+    with pytest.raises(ZeroDivisionError):
+        failing.result(5)
+    batcher.close()

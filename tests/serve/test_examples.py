@@ -18,7 +18,7 @@ def served(run):
 
 def test_an_example_is_answered_and_its_truth_is_told(serving, served, folder):
     address = serving(served, examples_for(served, str(folder / "served.csv")))
-    assert ask(f"{address}/spec").body["examples"] == MOST
+    assert 0 < ask(f"{address}/spec").body["examples"] <= MOST
     example = ask(f"{address}/examples/0").body
     assert example["truth"].keys() == {"label", "weight"}
     assert example["row"]["place"] in ("here", "there")

@@ -27,7 +27,7 @@ def serve(
     from perceiver_pytorch.serve.server import serve as run_server
 
     settings = overlaid(ServeSettings(), given)
-    served = open_served(run)
+    served = open_served(run, settings.coverage)
     if not settings.local:
         console.warn(f"--host {settings.host} {_OPEN}")
     run_server(served, settings, examples=examples_for(served, settings.examples), say=console.say)

@@ -1,7 +1,6 @@
 """The routes of a server, and what it does when it starts and ends."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
@@ -18,7 +17,6 @@ from perceiver_pytorch.serve.served import Served
 from perceiver_pytorch.serve.service import Service
 from perceiver_pytorch.serve.settings import ServeSettings
 
-LOG = logging.getLogger("perceiver.serve")
 SCRIPTS = ("page.js", "dom.js", "fields.js", "recording.js", "answer.js")
 PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),

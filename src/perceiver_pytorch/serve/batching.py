@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
@@ -32,9 +32,10 @@ class Coming:
 
 @dataclass(eq=False)
 class _Waiting(Generic[Row, Answer]):
-    """A row, when it came, and who waits for its answer."""
+    """A row, when it came, and who waits for its answer; or work of another kind, which is done alone."""
 
     row: Row
+    alone: Callable[[], Any] | None = None
     future: "Future[Answer]" = field(default_factory=Future)
     since: float = field(default_factory=time.monotonic)
 
@@ -94,12 +95,25 @@ class Batcher(Generic[Row, Answer]):
             ClosedError: after `close`.
         """
         waiting: list[_Waiting[Row, Answer]] = [_Waiting(row) for row in rows]
+        self._append(waiting)
+        return [each.future for each in waiting]
+
+    def _append(self, waiting: "Sequence[_Waiting[Row, Answer]]") -> None:
         with self._changed:
             if self._closed:
                 raise ClosedError("the server is ending")
             self._queue.extend(waiting)
             self._changed.notify()
-        return [each.future for each in waiting]
+
+    def call(self, work: Callable[[], Any]) -> "Future[Any]":
+        """Do something else in the thread of the batches, between two of them; what it gives.
+
+        Raises:
+            ClosedError: after `close`.
+        """
+        waiting: _Waiting[Any, Any] = _Waiting(None, work)
+        self._append([waiting])
+        return waiting.future
 
     def close(self) -> None:
         """Answer what waits, and end the thread."""
@@ -111,6 +125,9 @@ class Batcher(Generic[Row, Answer]):
     def _work(self) -> None:
         while batch := self._next():
             began = time.monotonic()
+            if batch[0].alone is not None:
+                _do(batch[0].future, batch[0].alone)
+                continue
             self._run(batch)
             self._measured(len(batch), time.monotonic() - began)
 
@@ -122,15 +139,24 @@ class Batcher(Generic[Row, Answer]):
                     self._changed.wait()
                 while self._queue and (left := self._left()) > 0:
                     self._changed.wait(left)
-                taken = [self._queue.popleft() for _ in range(min(self._most, len(self._queue)))]
+                taken = self._taken()
                 ended = self._closed and not taken
             batch = [each for each in taken if each.future.set_running_or_notify_cancel()]
             if batch or ended:
                 return batch
 
+    def _taken(self) -> "list[_Waiting[Row, Answer]]":
+        """The first rows of the queue, or the first other work."""
+        taken: list[_Waiting[Row, Answer]] = []
+        while self._queue and len(taken) < self._most and not (taken and self._queue[0].alone):
+            taken.append(self._queue.popleft())
+            if taken[-1].alone:
+                break
+        return taken
+
     def _left(self) -> float:
         """Seconds that the first row may still wait for others."""
-        if self._closed or len(self._queue) >= self._most or self._announced <= 0:
+        if self._queue[0].alone is not None or self._closed or len(self._queue) >= self._most or self._announced <= 0:
             return 0.0
         return self._queue[0].since + self._wait - time.monotonic()
 
@@ -146,3 +172,11 @@ class Batcher(Generic[Row, Answer]):
             return
         for each, answer in zip(batch, answers, strict=True):
             each.future.set_result(answer)
+
+
+def _do(future: "Future[Any]", work: Callable[[], Any]) -> None:
+    """Gives a future what work gives, or its error."""
+    try:
+        future.set_result(work())
+    except Exception as error:
+        future.set_exception(error)

@@ -48,6 +48,7 @@ def spec(service: Service, num_examples: int) -> dict[str, Any]:
         ],
         "targets": service.served.targets,
         "examples": num_examples,
+        "coverage": service.settings.coverage,
         "limits": {
             name: getattr(service.settings, name)
             for name in ("max_mb", "max_rows", "max_text", "max_values", "max_pixels", "max_seconds", "timeout")
@@ -93,6 +94,10 @@ def responses(service: Service, explained: bool = False) -> dict[int | str, Any]
             "kind": {"type": "string"},
             "prediction": {"description": "the class, the labels, the number or the date"},
             "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
+            "set": {"type": "string", "description": "the names that may be true, at the coverage of the server"},
+            "set_size": {"type": "integer"},
+            "low": {"description": "the interval that holds the truth, at the coverage of the server; null: open"},
+            "high": {},
         },
     }
     names = [target["name"] for target in service.served.targets]
@@ -101,7 +106,12 @@ def responses(service: Service, explained: bool = False) -> dict[int | str, Any]
     answer: dict[str, Any] = {
         "type": "object",
         "required": ["targets", "present", "notes"],
-        "properties": {"targets": targets, "present": texts, "notes": texts},
+        "properties": {
+            "targets": targets,
+            "present": texts,
+            "notes": texts,
+            "unusual": {"type": ["string", "null"], "description": "why the row is unlike those of training"},
+        },
     }
     whole = {
         "type": "object",
@@ -110,7 +120,12 @@ def responses(service: Service, explained: bool = False) -> dict[int | str, Any]
     }
     if explained:
         part = {"type": "object", "properties": {"without": targets, "alone": targets}}
-        properties = {**answer["properties"], "modalities": {"type": "object", "additionalProperties": part}}
+        maps = {"type": "array", "items": {"type": "object", "additionalProperties": {"type": "string"}}}
+        properties = {
+            **answer["properties"],
+            "modalities": {"type": "object", "additionalProperties": part},
+            "maps": {"type": "object", "additionalProperties": maps},
+        }
         whole = {**answer, "properties": properties}
     errors: dict[int | str, Any] = {
         status: {"description": text, "content": {JSON: {"schema": _ERROR}}} for status, text in ERRORS.items()

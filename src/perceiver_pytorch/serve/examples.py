@@ -32,15 +32,20 @@ class Examples:
     def __len__(self) -> int:
         return MOST if self._rows is None else len(self._rows)
 
+    def load(self) -> None:
+        """Reads the rows, unless they are there."""
+        with self._lock:
+            if self._rows is None:
+                self._rows = self._read()
+
     def row(self, number: int) -> dict[str, Any]:
         """``row`` as ``/predict`` takes it, and ``truth``, {target: its cell}.
 
         Raises:
             RefusedError: 404 if there is no such row.
         """
-        with self._lock:
-            if self._rows is None:
-                self._rows = self._read()
+        self.load()
+        assert self._rows is not None
         if not 0 <= number < len(self._rows):
             raise RefusedError(404, f"there is no example {number}; there are {len(self._rows)}, counted from 0")
         return self._rows[number]
@@ -79,13 +84,19 @@ def examples_for(served: Any, asked: str | None) -> Examples:
     Args:
         served: the model.
         asked: a table that was named; None: the built-in set that the model was trained on, if it was one.
+
+    Raises:
+        DataError: for a table that was named and cannot be read.
     """
     from perceiver_pytorch.data.builtin import builtin_names
 
     table = asked or getattr(served, "trained_on", None)
     if table is None or (asked is None and table not in builtin_names()):
         return Examples()
-    return Examples(table, served)
+    examples = Examples(table, served)
+    if asked is not None:
+        examples.load()  # now: what is wrong with it is told before it is served
+    return examples
 
 
 def _sent(cell: Any, field: Field, where: Where) -> Any:

@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
-from perceiver_pytorch.serve.served import ServedPredictor
+from perceiver_pytorch.serve.maps import maps_of_run
+from perceiver_pytorch.serve.served import ServedPredictor, uploaded
 
 
-def open_served(path: Path) -> ServedPredictor:
+def open_served(path: Path, coverage: float = 0.0) -> ServedPredictor:
     """The model in a folder, loaded.
+
+    Args:
+        path: a run folder.
+        coverage: of the sets and intervals beside predictions; 0: of none.
 
     Raises:
         ValueError: if it holds none that can be served.
@@ -20,6 +25,7 @@ def open_served(path: Path) -> ServedPredictor:
         )
     run = Run.open(path)
     run.load()
-    served = ServedPredictor(run, path.resolve().name, str(run.config.data.table))
+    mapper = maps_of_run(run, uploaded(run.spec))
+    served = ServedPredictor(run, path.resolve().name, str(run.config.data.table), mapper, coverage)
     _ = served.modalities  # read now: what is wrong with its files is told before it listens
     return served

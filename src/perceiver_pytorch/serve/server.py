@@ -17,7 +17,6 @@ from perceiver_pytorch.serve.guard import Guard
 from perceiver_pytorch.serve.served import Served
 from perceiver_pytorch.serve.settings import ServeSettings
 
-LOG = logging.getLogger("perceiver.serve")
 _BACKLOG = 512  # connections that wait to be accepted
 _TICK = 0.02  # seconds
 _IDLE = 30  # seconds that a connection may rest between two requests
@@ -44,6 +43,7 @@ def serve(
     """
     settings = settings or ServeSettings()
     need("uvicorn", "serve a model", extra="serve")
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what is wrong with a form is told to its sender
     listener = listen(settings.host, settings.port)
     try:
         server = make_server(create_app(served, settings, examples), settings)

@@ -1,8 +1,10 @@
 """From what a request asks to its answers: reading in threads, limits of time and of requests at work, batches."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from perceiver_pytorch.data.cells import Where
@@ -11,12 +13,14 @@ from perceiver_pytorch.data.media.limits import FileLimits, limited_files
 from perceiver_pytorch.serve.asking import Asked, Reader
 from perceiver_pytorch.serve.batching import Batcher, ClosedError, Coming
 from perceiver_pytorch.serve.forms import CellLimits
+from perceiver_pytorch.serve.maps import Map
 from perceiver_pytorch.serve.metrics import Metrics
 from perceiver_pytorch.serve.refusals import RefusedError, bad_cell, come_back
 from perceiver_pytorch.serve.served import NOWHERE, Answer, ReadRow, Served, fields_of
 from perceiver_pytorch.serve.settings import ServeSettings
 from perceiver_pytorch.serve.uploads import FORM, body_of, content_type, parts_of
 
+LOG = logging.getLogger("perceiver.serve")
 T = TypeVar("T")
 READERS = 4
 """Threads that read rows: decoding waits for another process, so a few are enough."""
@@ -69,7 +73,7 @@ class Service:
 
     async def contributions(self, request: Any) -> dict[str, Any]:
         """The answer to ``POST /explain``: of one row what is said of it without each of its modalities, and by each
-        alone."""
+        alone, and maps of what speaks for the answers."""
 
         async def answer(asked: Asked, coming: Coming) -> dict[str, Any]:
             if len(asked.rows) != 1:
@@ -80,10 +84,10 @@ class Service:
             alone = [row.without([other for other in names if other != name]) for name in names]
             whole, *rest = await self._answers([row, *others, *alone], coming)
             parts = {
-                name: {"without": without, "alone": only}
+                name: {"without": without["targets"], "alone": only["targets"]}
                 for name, without, only in zip(names, rest[: len(names)], rest[len(names) :], strict=True)
             }
-            return {**_told(row, whole), "modalities": parts}
+            return {**_told(row, whole), "modalities": parts, "maps": await self._maps(row)}
 
         return await self._within_limits(request, answer)
 
@@ -132,14 +136,30 @@ class Service:
         Raises:
             RefusedError: 422 if one cannot be read.
         """
-        where = Where("request", NOWHERE, number, cell_bytes=self.settings.cell_mb << 20, uploads_only=True)
         try:
             with limited_files(self._files):
-                return self.served.read(cells, where)
+                return self.served.read(cells, self._where(number))
         except DataError as error:
             raise bad_cell(number, error.column or "?", error.reason) from error
         except MemoryError as error:
             raise come_back(f"row {number} takes more memory than there is now") from error
+
+    async def _maps(self, row: ReadRow) -> dict[str, list[Map]]:
+        """{target: the maps of a row}."""
+        found = {}
+        for target in [target["name"] for target in self.served.targets]:
+            work = partial(self.served.maps, row, target, self._where(0))
+            try:
+                found[target] = await asyncio.wrap_future(self._batcher.call(work))
+            except ClosedError:
+                raise
+            except Exception:  # an answer without its map is better than none
+                LOG.exception("no map of %s can be made", target)
+                found[target] = []
+        return found
+
+    def _where(self, row: int) -> Where:
+        return Where("request", NOWHERE, row, cell_bytes=self.settings.cell_mb << 20, uploads_only=True)
 
     async def _answers(self, rows: Sequence[ReadRow], coming: Coming) -> list[Answer]:
         futures = self._batcher.submit(rows)
@@ -155,4 +175,4 @@ class Service:
 
 def _told(row: ReadRow, answer: Answer) -> dict[str, Any]:
     """A row's answer, with what it was made from."""
-    return {"targets": answer, "present": row.present, "notes": list(row.notes)}
+    return {**answer, "present": row.present, "notes": list(row.notes)}

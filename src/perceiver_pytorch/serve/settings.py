@@ -29,6 +29,13 @@ class ServeSettings(Settings):
         option="--examples",
     )
 
+    coverage: float = knob(
+        0.9,
+        "share of rows whose truth the sets and intervals beside predictions are to hold; 0: there are none",
+        least=0,
+        below=1,
+        option="--coverage",
+    )
     max_batch: int = knob(
         32, "rows that the model reads at once, at most; 1: no batching", least=1, option="--max-batch"
     )

@@ -3,11 +3,11 @@
 import { el, percent, worded } from "./dom.js";
 
 const MOST_BARS = 10;
-const OWN = ["kind", "prediction", "probabilities"];
+const OWN = ["kind", "prediction", "probabilities", "set", "set_size", "low", "high"];
 
-// `whole` is the answer with every part, to compare with where some are switched off; null: this is it.
-export function answerView(answer, whole) {
-  const parts = Object.entries(answer.targets).map(([name, told]) => targetView(name, told, whole?.targets[name]));
+// `coverage` is how sure sets and intervals are; `whole` is the answer with every part, to compare with where some are switched off; null: this is it.
+export function answerView(answer, whole, coverage) {
+  const parts = Object.entries(answer.targets).map(([name, told]) => targetView(name, told, whole?.targets[name], coverage));
   const notes = [];
   if (!answer.present.length) notes.push("Nothing is given: this is what the model says of any row.");
   for (const text of [answer.unusual].flat().filter(Boolean)) notes.push(`Unusual: ${text}`);
@@ -15,10 +15,23 @@ export function answerView(answer, whole) {
   return [...parts, ...notes.map((note) => el("p", { className: "note" }, note))];
 }
 
-function targetView(name, told, whole) {
+// The set of what may be true, or the interval, in words.
+function certainty(told, coverage) {
+  const sure = `With ${percent(coverage)} certainty`;
+  if ("set" in told) return `${sure} one of: ${told.set ? told.set.split("|").join(", ") : "none"}`;
+  if (!("low" in told)) return null;
+  if (told.low === null && told.high === null) return `${sure} any number: there were too few rows to say more`;
+  if (told.high === null) return `${sure} ${worded(told.low)} or more`;
+  if (told.low === null) return `${sure} ${worded(told.high)} or less`;
+  return `${sure} between ${worded(told.low)} and ${worded(told.high)}`;
+}
+
+function targetView(name, told, whole, coverage) {
   const view = el("div", { className: "target" }, el("h3", {}, name), el("p", { className: "value" }, worded(told.prediction)));
   if (told.probabilities) view.append(bars(told, whole));
   else if (whole && whole.prediction !== told.prediction) view.append(el("p", { className: "quiet" }, `With every part: ${worded(whole.prediction)}`));
+  const sure = certainty(told, coverage);
+  if (sure) view.append(el("p", { className: "quiet" }, `${sure}.`));
   for (const [key, value] of Object.entries(told)) {
     if (!OWN.includes(key) && value !== null) view.append(el("p", { className: "quiet" }, `${key.replaceAll("_", " ")}: ${worded(value)}`));
   }
@@ -72,7 +85,7 @@ export function comparisonView(told) {
       el(
         "table",
         {},
-        el("caption", {}, `${target}: ${short(all)} with every part`),
+        el("caption", {}, `${target}: ${short(all)} with all of these`),
         el("thead", {}, el("tr", {}, ...head)),
         el("tbody", {}, ...rows),
       ),
@@ -80,8 +93,17 @@ export function comparisonView(told) {
   });
 }
 
-// Pictures of what the model looked at.
+// What in each part speaks for and against an answer, drawn on the part itself.
 export function mapsView(maps) {
-  const figures = maps.map((map) => el("figure", {}, el("img", { src: map.image, alt: map.text }), el("figcaption", {}, map.text)));
-  return el("div", { className: "maps" }, ...figures);
+  return Object.entries(maps).flatMap(([target, found]) => {
+    if (!found.length) return [];
+    const head = el("h3", {}, `What speaks for ${target}`);
+    const words = el("p", { className: "hint" }, "Orange with a solid edge speaks for the answer, blue with a dotted edge against it.");
+    return [head, words, el("div", { className: "maps" }, ...found.map(figure))];
+  });
+}
+
+function figure(map) {
+  const shown = map.kind === "audio" ? el("audio", { src: map.value, controls: true, "aria-label": map.text }) : el("img", { src: map.value, alt: map.text });
+  return el("figure", {}, shown, el("figcaption", {}, map.modality));
 }

@@ -136,13 +136,13 @@ function fileField(spec, id, changed, tell) {
     drop.classList.remove("over");
     if (event.dataTransfer.files.length) choose(event.dataTransfer.files[0]);
   });
-  const buttons = el("div", { className: "buttons" }, remove);
   const record = canRecord(spec.form) ? recorder(spec.form, spec.column, choose, tell) : null;
+  const buttons = el("div", { className: "buttons" }, remove, record?.start, record?.stop);
   control.setAttribute("aria-label", `${spec.column}: choose a ${what}`);
   const label = el("span", { className: "label" }, spec.column);
   return {
     control,
-    parts: [label, drop, preview, buttons, record, el("span", { className: "hint", id: `${id}-hint` }, "")].filter(Boolean),
+    parts: [label, drop, preview, buttons, record?.live, el("span", { className: "hint", id: `${id}-hint` }, "")].filter(Boolean),
     value: () => file,
     fill: (value) => set(value ? fromDataUri(value, what) : null),
   };

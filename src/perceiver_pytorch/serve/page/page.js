@@ -11,6 +11,7 @@ let timer = 0;
 let asked = 0;
 let example = 0;
 let isLive = false;
+let coverage = 0;
 
 function tell(text) {
   $("status").textContent = text;
@@ -62,7 +63,7 @@ async function predict() {
     if (turn !== asked) return;
     $("error").hidden = true;
     for (const field of fields) field.blame("");
-    $("answer").replaceChildren(...answerView(answer.predictions[0], whole?.predictions[0]));
+    $("answer").replaceChildren(...answerView(answer.predictions[0], whole?.predictions[0], coverage));
     $("comparison").replaceChildren();
     $("parts").hidden = answer.predictions[0].present.length < 1;
     tell("");
@@ -79,9 +80,7 @@ async function explain() {
   tell("Comparing …");
   try {
     const told = await ask("explain", filled(false));
-    const views = comparisonView(told);
-    if (told.maps?.length) views.push(mapsView(told.maps));
-    $("comparison").replaceChildren(...views);
+    $("comparison").replaceChildren(...comparisonView(told), ...mapsView(told.maps));
     tell("");
   } catch (error) {
     tell("");
@@ -152,6 +151,7 @@ function build(spec) {
     const names = members[0].modalities;
     const fieldset = el("fieldset", {}, el("legend", {}, names.join(" and ")));
     fieldset.names = names;
+    fieldset.classList.toggle("one", members.length === 1 && names.length === 1 && names[0] === members[0].column);
     fieldset.append(...names.map((name) => makeSwitch(name, fieldset)));
     for (const each of members) {
       const field = makeField(each, changed, tell);
@@ -175,6 +175,7 @@ async function start() {
   $("title").textContent = `Try ${spec.name}`;
   const targets = spec.targets.map((target) => `${target.name} (${target.note})`);
   $("summary").textContent = `Predicts ${targets.join(", ")} from ${spec.fields.map((field) => field.column).join(", ")}.`;
+  coverage = spec.coverage;
   build(spec);
   $("form").addEventListener("submit", (event) => {
     event.preventDefault();

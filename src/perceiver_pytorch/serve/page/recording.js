@@ -14,7 +14,7 @@ export function canRecord(form) {
   return there && form in WANTED && (form === "image" || "MediaRecorder" in window);
 }
 
-// Buttons that record; `take` is called with a file, `tell` with what goes on.
+// Buttons that record, and what they show; `take` is called with a file, `tell` with what goes on.
 export function recorder(form, label, take, tell) {
   const words = WORDS[form];
   const live = el("div", { className: "preview" });
@@ -67,5 +67,5 @@ export function recorder(form, label, take, tell) {
   }
 
   start.addEventListener("click", begin);
-  return el("div", {}, el("div", { className: "buttons" }, start, stop), live);
+  return { start, stop, live };
 }

@@ -1,0 +1,193 @@
+"""A server of a run under load: python -m benchmarks.serving RUN
+
+Prints requests per second, the times of half and of 99 of 100 requests, and the server's memory on the way, with and
+without batching; and that requests that are wrong are refused with a sentence. ``--requests 100000`` is the long form.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import describe
+from benchmarks.memory import resident
+
+MODES = {"no batching": ["--max-batch=1"], "batches of up to 32": ["--max-batch=32"]}
+PARTS = 10
+"""How often memory is looked at."""
+
+
+@dataclass
+class Measured:
+    """What came of a mode.
+
+    Attributes:
+        seconds: of each request.
+        wall: of all.
+        memory: bytes that the server has resident, after each part of the requests.
+        statuses: {status: how often}.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    wall: float = 0.0
+    memory: list[int] = field(default_factory=list)
+    statuses: dict[int, int] = field(default_factory=dict)
+
+    def row(self, mode: str) -> str:
+        """A row of the table."""
+        half, most = np.quantile(self.seconds, [0.5, 0.99]) * 1000
+        first, last = (self.memory[i] / 1e6 for i in (0, -1))
+        rate = len(self.seconds) / self.wall
+        return f"| {mode} | {rate:,.0f} | {half:.1f} | {most:.1f} | {first:,.0f} | {last:,.0f} |"
+
+
+class Server:
+    """``perceiver serve`` in a process of its own."""
+
+    def __init__(self, run: Path, options: list[str]) -> None:
+        code = "from perceiver_pytorch.cli import main; main()"
+        command = [sys.executable, "-c", code, "serve", str(run), "--port=0", "--max-requests=1000", *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        found = re.search(r"http://([^:]+):(\d+)/", self.process.stdout.readline())
+        if found is None:
+            raise SystemExit("the server did not start")
+        self.place = found[1], int(found[2])
+
+    def end(self) -> None:
+        """Ends it as an operator would, and checks that it does so in order."""
+        self.process.terminate()
+        if self.process.wait(60) != 0:
+            raise SystemExit(f"the server ended with status {self.process.returncode}")
+
+
+class Client:
+    """One connection that is kept open."""
+
+    def __init__(self, place: tuple[str, int]) -> None:
+        self._place = place
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, method: str, path: str, body: bytes = b"", kind: str = "application/json") -> tuple[int, bytes]:
+        """Status and body of an answer."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(*self._place)
+        reader, writer = self._streams
+        lines = [
+            f"{method} {path} HTTP/1.1",
+            "Host: localhost",
+            f"Content-Type: {kind}",
+            f"Content-Length: {len(body)}",
+        ]
+        writer.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode() + body)
+        await writer.drain()
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(re.search(r"content-length: (\d+)", head)[1])  # type: ignore[index]
+        answer = await reader.readexactly(length)
+        if "connection: close" in head:
+            self.close()
+        return int(head.split()[1]), answer
+
+    def close(self) -> None:
+        """Ends the connection; the next request opens another."""
+        if self._streams is not None:
+            self._streams[1].close()
+        self._streams = None
+
+
+async def bodies(place: tuple[str, int]) -> list[bytes]:
+    """Requests with the rows that the server offers, or with the examples of its fields."""
+    client = Client(place)
+    spec = json.loads((await client.ask("GET", "/spec"))[1])
+    rows = [json.loads((await client.ask("GET", f"/examples/{i}"))[1])["row"] for i in range(spec["examples"])]
+    rows = rows or [{each["column"]: each["example"] for each in spec["fields"] if each["example"] is not None}]
+    client.close()
+    return [json.dumps({"rows": [row]}).encode() for row in rows]
+
+
+async def load(server: Server, requests: int, connections: int) -> Measured:
+    """Sends requests over some connections, each as soon as the one before is answered."""
+    sent, measured = await bodies(server.place), Measured()
+    left = iter(range(requests))
+
+    async def work() -> None:
+        client = Client(server.place)
+        for number in left:
+            began = time.monotonic()
+            status, answer = await client.ask("POST", "/predict", sent[number % len(sent)])
+            measured.seconds.append(time.monotonic() - began)
+            measured.statuses[status] = measured.statuses.get(status, 0) + 1
+            if status != 200:
+                raise SystemExit(f"status {status}: {answer[:300]!r}")
+            if (len(measured.seconds) * PARTS) // requests > len(measured.memory):
+                measured.memory.append(resident(server.process.pid))
+        client.close()
+
+    began = time.monotonic()
+    await asyncio.gather(*(work() for _ in range(connections)))
+    measured.wall = time.monotonic() - began
+    return measured
+
+
+def wrong(body: bytes, drawn: random.Random) -> tuple[bytes, str]:
+    """A request that cannot be answered, and its content type: a right one damaged, or other bytes."""
+    row = json.loads(body)["rows"][0]
+    name = drawn.choice(list(row))
+    odd: list[Any] = ["/etc/passwd", "http://127.0.0.1/", {"path": "x"}, [[[[1]]]], "\ud800", {}, "A" * 80]
+    choices = [
+        (body[: drawn.randrange(1, len(body))], "application/json"),
+        (bytes(drawn.randrange(256) for _ in range(50)), "application/json"),
+        (json.dumps({"rows": [{**row, name + "?": 1}]}).encode(), "application/json"),
+        (json.dumps({"rows": [{**row, name: drawn.choice(odd[:4])}], "without": ["?"]}).encode(), "application/json"),
+        (json.dumps({"rows": [drawn.choice(odd)] * drawn.randrange(3), "more": 1}).encode(), "application/json"),
+        (json.dumps({"rows": []}).encode(), "application/json"),
+        (body, drawn.choice(["text/plain", "", "application/xml"])),
+        (body, "multipart/form-data; boundary=x"),
+    ]
+    return drawn.choice(choices)
+
+
+async def refusals(server: Server, requests: int) -> dict[int, int]:
+    """Sends requests that are wrong; each must get a status of 4xx and a sentence."""
+    sent, found, client, drawn = await bodies(server.place), {}, Client(server.place), random.Random(0)
+    for number in range(requests):
+        body, kind = wrong(sent[number % len(sent)], drawn)
+        status, answer = await client.ask("POST", "/predict", body, kind)
+        found[status] = found.get(status, 0) + 1
+        if not 400 <= status < 500 or len(json.loads(answer)["error"]) < 10:
+            raise SystemExit(f"{body[:200]!r} ({kind}) got {status}: {answer[:300]!r}")
+    client.close()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="run folder, such as one of `perceiver fit digits`")
+    parser.add_argument("--requests", type=int, default=5000, help="of each mode; 100000 shows that memory stays")
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--wrong", type=int, default=1000, help="requests that are wrong")
+    asked = parser.parse_args()
+    machine = describe(1)
+    print(", ".join(f"{name}: {machine[name]}" for name in ("processor", "cores", "torch", "commit")))
+    print(f"{asked.requests:,} requests of one row, {asked.connections} connections\n")
+    print("| | requests/s | p50 (ms) | p99 (ms) | MB after a tenth | MB at the end |\n|---|---|---|---|---|---|")
+    for mode, options in MODES.items():
+        server = Server(asked.run, options)
+        asyncio.run(load(server, max(50, asked.connections), asked.connections))  # the first ones load libraries
+        print(asyncio.run(load(server, asked.requests, asked.connections)).row(mode), flush=True)
+        told = asyncio.run(refusals(server, asked.wrong)) if mode is list(MODES)[-1] else {}
+        server.end()
+    print(f"\n{asked.wrong:,} wrong requests, all refused with a sentence: {dict(sorted(told.items()))}")
+
+
+if __name__ == "__main__":
+    main()
