@@ -265,14 +265,16 @@ def bars(names: Sequence[str], values: Sequence[float], most: int = 40) -> str:
 
 def columns(names: Sequence[str], heat: "np.ndarray", row: Mapping[str, Any]) -> str:
     """`bars` of columns, beside their cells."""
-    return bars([f"{name} = {row.get(name)}" for name in names], heat.tolist())
+    cells = [row.get(name) for name in names]
+    shown = [f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells]
+    return bars([f"{name} = {text}" for name, text in zip(names, shown, strict=True)], heat.tolist())
 
 
 def points(places: "np.ndarray", heat: "np.ndarray") -> str:
     """An SVG of points ``(points, dims)`` within -1 and 1, from the front and from the side: full dots speak for, rings
     against the answer, as large as they count."""
     flat = places if places.shape[1] > 1 else np.concatenate([places, np.zeros_like(places)], axis=1)
-    strengths, size = scaled(np.asarray(heat, dtype=np.float64)), 280
+    strengths, size = scaled(np.asarray(heat, dtype=np.float64)), _WIDTH // 2
     views = [(0, 1)] if flat.shape[1] == 2 else [(0, 1), (2, 1)]
     shapes = []
     for view, (a, b) in enumerate(views):

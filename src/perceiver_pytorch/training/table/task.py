@@ -50,7 +50,7 @@ from perceiver_pytorch.training.table.settings import FitConfig, ModelConfig, Tr
 from perceiver_pytorch.training.table.trust import coverage_doubts
 from perceiver_pytorch.training.table.verdict import judge_fit
 from perceiver_pytorch.training.table.verdict_facts import Facts
-from perceiver_pytorch.training.table.worth import measure_worth, permuted_answers
+from perceiver_pytorch.training.table.worth import answers_of_worth, measure_worth
 
 EVALUATION_BATCH = 256
 _FOR_BLEND, _FOR_CALIBRATION = 0.3, 0.3  # shares of the time left once training is over
@@ -183,8 +183,8 @@ class TableTask:
         blend = blend_batches(len(names), val, EVALUATION_BATCH) if self.training.head_weight else 0
         train = -(-min(TRAIN_SAMPLE, len(self.data.datasets["train"])) // EVALUATION_BATCH)
         blend += calibration_batches(self.data.spec, val, EVALUATION_BATCH)
-        permuted = -(-permuted_answers(self._measured()[1]) // EVALUATION_BATCH)
-        return whole + others * -(-sampled // EVALUATION_BATCH) + blend + train + permuted, whole
+        weighed = -(-answers_of_worth(self._measured()[1]) // EVALUATION_BATCH)
+        return whole + others * -(-sampled // EVALUATION_BATCH) + blend + train + weighed, whole
 
     def complete(self, trained: Trained, reporter: Reporter) -> None:
         """Learns from the validation rows how much heads count, and how sure the answers may be."""

@@ -12,7 +12,7 @@ from perceiver_pytorch.data import Batch, BatchLoader, ModalitySpec, Predictions
 from perceiver_pytorch.data.calibration import calibration_of
 from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.data.targets.scores import score, score_name, score_title
-from perceiver_pytorch.explain.shapley import MOST_EXACT, ORDERS, Players, Worth, exact, sampled, subsets
+from perceiver_pytorch.explain.shapley import MOST_EXACT, Players, Worth, exact, sampled, subsets
 from perceiver_pytorch.models.inputs import Tokens
 from perceiver_pytorch.training.run.durations import Deadline, now
 from perceiver_pytorch.training.table import evaluation
@@ -25,7 +25,7 @@ _STUDENT = 2.365  # 97.5 % of the t distribution with 7 degrees of freedom
 MOST_ROWS, LEAST_ROWS, ANSWERS = 500, 64, 24_000
 """Rows that columns are permuted on, for so many answers in all."""
 _TOKENS = 120_000  # of all rows together: they are held at once
-_SAMPLED_ROWS = 200  # that random orders of many modalities are measured on
+_ORDERS, _SAMPLED_ROWS = 16, 100  # random orders of many modalities, and the rows that they are measured on
 
 
 @torch.no_grad()
@@ -88,7 +88,7 @@ def _sampled(
         return [score(each.targets, each.metrics(), choice) for each in answers]
 
     try:
-        return None if deadline is not None and deadline.left() <= 0 else sampled(names, value, orders=ORDERS)
+        return None if deadline is not None and deadline.left() <= 0 else sampled(names, value, orders=_ORDERS)
     except _NoTimeError:
         return None
 
@@ -104,10 +104,11 @@ def permuted_rows(num_columns: int, dataset: TableDataset) -> int:
     return min(len(dataset), wanted)
 
 
-def permuted_answers(dataset: TableDataset) -> int:
-    """Rows that are answered for `column_importance`, each as often as it is."""
-    columns = len(columns_of(dataset))
-    return REPEATS * columns * permuted_rows(columns, dataset)
+def answers_of_worth(dataset: TableDataset) -> int:
+    """Rows that are answered for `measure_worth`, each as often as it is."""
+    columns, modalities = len(columns_of(dataset)), len(dataset.spec.modalities)
+    orders = _ORDERS * modalities * min(_SAMPLED_ROWS, len(dataset)) if modalities > MOST_EXACT else 0
+    return orders + REPEATS * columns * permuted_rows(columns, dataset)
 
 
 def columns_of(dataset: TableDataset) -> list[tuple[str, ModalitySpec, int | None]]:
