@@ -133,6 +133,8 @@ def column_importance(
     """
     columns = columns_of(dataset)
     rows = permuted_rows(len(columns), dataset)
+    if deadline is not None and deadline.left() <= 0:
+        return {"columns": {}, "rows": 0, "repeats": REPEATS, "left_out": [column for column, _, _ in columns]}
     loader = BatchLoader(dataset, Drawn(len(dataset), rows, rows))
     batch = next(iter(loader)).to(next(model.parameters()).device)
     permuting = _Permuting(model, batch, dataset, choice)
