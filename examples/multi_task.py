@@ -222,7 +222,7 @@ def drawn(rows: Rows, batch: int, seed: int) -> Iterator[Rows]:
 
 
 def main(
-    steps: Annotated[int, typer.Option(help="Training steps of each model.")] = 1200,
+    steps: Annotated[int, typer.Option(help="Training steps of each model.")] = 800,
     batch: Annotated[int, typer.Option(help="Rows per step.")] = 64,
     seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
     figure: Annotated[Path | None, typer.Option(help="Where to draw the results.")] = None,

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,19 @@ def start(folder: Path, text: str) -> subprocess.Popen[bytes]:
     (folder / "text.yaml").write_text(text)
     (folder / "run.py").write_text(SCRIPT.format(tests=str(Path(__file__).parent.parent)))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "run.py"], cwd=folder, env=environment, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "run.py"], cwd=folder, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def left_of(session: int) -> list[int]:
+    """Processes of a session that are not dead; none where the system does not list them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, _, of = path.read_text().rpartition(")")[2].split()[:4]
+            found += [int(path.parent.name)] if int(of) == session and state != "Z" else []
+    return found
 
 
 def wait_for(folder: Path, state: str, count: int) -> None:
@@ -77,6 +90,10 @@ def test_killed_at_any_moment_it_goes_on_without_losing_or_repeating_a_cell(tmp_
     wait_for(tmp_path, RUNNING, 1)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
+    deadline = time.monotonic() + 60
+    while left_of(child.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left_of(child.pid)
     store = open_store(tmp_path / "out")
     before = {record.key: record for record in store.records() if record.state == DONE}
     records = Runner(experiment(ONE_FACTOR), tmp_path / "out", data=tmp_path, processes=1).run()

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -94,6 +95,7 @@ def test_a_killed_owner_loses_its_cell_and_keeps_what_it_finished(tmp_path: Path
     script = f"""
 import time
 from pathlib import Path
+from unittest.mock import patch
 from perceiver_pytorch.experiments.store import Store
 store = Store(Path({str(tmp_path)!r}))
 with store.owning() as owner:
@@ -128,3 +130,14 @@ def test_what_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"something else" * 100)
     with pytest.raises(DamagedFileError, match="is no database of an experiment"):
         Store(tmp_path)
+
+
+def test_a_database_that_another_process_has_half_made_is_completed(tmp_path: Path) -> None:
+    first = Store(tmp_path)
+    with first.engine.begin() as connection:
+        first.facts_.drop(connection)
+    second = Store(tmp_path)
+    second.set_facts({"a": 1})
+    assert first.facts() == {"a": 1}
+    with patch.object(type(second.engine.dialect), "has_table", lambda *_, **__: False):  # looked before it was made
+        assert Store(tmp_path).facts() == {"a": 1}

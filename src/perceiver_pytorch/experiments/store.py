@@ -63,7 +63,9 @@ class Store:
         self.engine = self.sql.create_engine(f"sqlite:///{self.file}", connect_args={"timeout": _PATIENCE})
         self.cells, self.plan, self.facts_ = _tables(self.sql)
         try:
-            self.cells.metadata.create_all(self.engine)
+            with self.engine.begin() as connection:
+                for table in self.cells.metadata.sorted_tables:  # create_all asks first, and another may be faster
+                    connection.execute(self.sql.schema.CreateTable(table, if_not_exists=True))
         except self.sql.exc.DatabaseError as error:
             raise DamagedFileError(f"{self.file} is no database of an experiment: {error.orig}") from error
 

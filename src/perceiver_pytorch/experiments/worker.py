@@ -1,9 +1,11 @@
 """Cells in a process of their own, one after another: what one comes to is in the store before the next begins."""
 
 import gc
+import multiprocessing
 import os
 import shutil
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +14,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from perceiver_pytorch._processes import end_with_parent
 from perceiver_pytorch.experiments.cells import Cell
 from perceiver_pytorch.experiments.store import Store
 
@@ -64,7 +65,7 @@ def process(orders: Connection) -> None:
     It ends with the process that started it, or behind a cell that failed: whatever that left is gone with it. The key
     of a cell that is done goes back.
     """
-    end_with_parent(os.getppid())
+    _end_with_runner()
     os.environ["OMP_NUM_THREADS"] = "1"  # of processes that this one starts
     from perceiver_pytorch.experiments.training import KeptRows
 
@@ -78,6 +79,19 @@ def process(orders: Connection) -> None:
             orders.send(order.key)
         gc.collect()  # a model and its trainer know each other
     os._exit(code)  # nothing is left to do; libraries' threads need not be waited for
+
+
+def _end_with_runner() -> None:
+    """Ends this process when the one that gives the orders is gone; its parent is a server, which outlives it."""
+    runner = multiprocessing.parent_process()
+
+    def wait() -> None:
+        assert runner is not None
+        runner.join()
+        os._exit(1)
+
+    if runner is not None:
+        threading.Thread(target=wait, daemon=True).start()
 
 
 def _next(orders: Connection) -> Order | None:
