@@ -70,7 +70,6 @@ class Record:
 
     Attributes:
         steps: cross-attends, self-attends and what lies between.
-        batch: rows.
     """
 
     steps: list[Read | Mix | Mark] = field(default_factory=list)

@@ -89,7 +89,6 @@ def _shown(each: Explanation) -> dict[str, Any]:
             for name in names
         ],
         "notes": {way: found.note for way, found in each.maps.items() if found.note},
-        "first": next(iter(each.drawings), None),
         "sounds": _sounds(each),
     }
 
