@@ -57,6 +57,7 @@ ELSEWHERE = {
         "serve/test_app.py: seen through the routes",
     ),
     **dict.fromkeys(("serve.refusals", "serve.uploads"), "serve/test_service.py: what a server refuses"),
+    "data.parts": "data/test_splits.py: what is cut into them",
     "data.fields": "serve/test_app.py: the fields of a run, as its server tells them",
     "data.media.limits": "serve/test_service.py: files beyond the limits of a server",
     "cli.convert": "interop/test_any_checkpoint.py: beside what is loaded there",

@@ -7,11 +7,11 @@ import numpy as np
 
 from perceiver_pytorch.data.drawing_rows import draw_covering, draw_in_proportion
 from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.parts import PARTS
 from perceiver_pytorch.data.table import TableLike
 from perceiver_pytorch.data.targets.target_columns import groups, require_targets, strata, target_kinds, target_names
 from perceiver_pytorch.data.values import is_missing
 
-PARTS = ("train", "val", "test")
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",

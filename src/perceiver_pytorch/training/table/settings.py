@@ -8,7 +8,7 @@ from perceiver_pytorch._settings import Settings, combined, inherited, knob, rea
 from perceiver_pytorch.data import SpecOptions
 from perceiver_pytorch.data.choice import PLAIN, SCORES, SUITED, Choice
 from perceiver_pytorch.data.kinds import kind_names, kinds
-from perceiver_pytorch.data.splits import PARTS
+from perceiver_pytorch.data.parts import PARTS
 from perceiver_pytorch.models.split_rules import RULES
 from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.training.run.settings import TrainingSettings
