@@ -40,6 +40,7 @@ ELSEWHERE = {
         [f"tables.describe{name}" for name in ("", "_model", "_run", "_table")],
         "cli/test_info.py: as it is told",
     ),
+    "training.table.forecast": "cli/test_plan.py: held against what comes",
     "training.table.verdict_facts": "training/table/test_verdict_rules.py: what its rules are given and find",
     "training.run.loaders": "training/run/test_job.py: what its task gives",
     "training.run.loop": "training/run/test_job.py: run by jobs alone",

@@ -20,6 +20,10 @@ COMMANDS = {
         "Predict with a trained model: per row its class, labels or number, and the probability of each class or "
         "label.",
     ),
+    "plan": (
+        "plan",
+        "Say before training what `perceiver fit` will cost with the same options, and what is unwise about it.",
+    ),
     "info": ("info", "What a run folder, a saved model or a table is, and what it holds."),
     "serve": ("serve", "Serve a trained model: HTTP with OpenAPI, and a page to try it on."),
     "explain": (

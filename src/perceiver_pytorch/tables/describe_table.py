@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from perceiver_pytorch.data import Table, TableLike, load_table, recognise_columns, split_column
+from perceiver_pytorch.data import Table, TableLike, Target, load_table, recognise_columns, split_column
 from perceiver_pytorch.data.splits import SPLIT_NAMES
 from perceiver_pytorch.data.targets.target_columns import fit_targets, target_kinds, target_names
 from perceiver_pytorch.data.values import as_label, is_missing
@@ -117,12 +117,8 @@ def _with_targets(table: TableLike, config: FitConfig, kinds: dict[str, str]) ->
     }
 
 
-def _counts(target: Any) -> str | None:
-    """How many train rows have each class or label, where the target counts them."""
-    counted = getattr(target, "counts", None)
-    names = getattr(target, "classes", getattr(target, "labels", None))
-    if not counted or not names:
-        return None
-    pairs = sorted(zip(counted, names, strict=True), key=lambda pair: -pair[0])
+def _counts(target: Target) -> str | None:
+    """How many train rows have each class or label, the most common first."""
+    pairs = sorted(target.counted().items(), key=lambda pair: -pair[1])
     more = f", … {len(pairs) - _CLASSES} more" if len(pairs) > _CLASSES else ""
-    return ", ".join(f"{name}: {count:,}" for count, name in pairs[:_CLASSES]) + more
+    return ", ".join(f"{name}: {count:,}" for name, count in pairs[:_CLASSES]) + more if pairs else None

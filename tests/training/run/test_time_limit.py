@@ -72,7 +72,7 @@ def planned(clock, limited, seconds=1.0, last=20):
     [((2, 1), 2.0), ((40, 2), 2.5), ((40, 20), 11.0)],  # all of it, 0.15 of the 10 seconds left, the least
 )
 def test_time_is_kept_for_the_result(clock, monkeypatch, measured, closing):
-    monkeypatch.setattr(time_limit, "_seconds_of_a_batch", lambda *_: 0.5)
+    monkeypatch.setattr(time_limit, "seconds_of_a_batch", lambda *_: 0.5)
     limited = Limited(10.0, step=4, measured=measured, closing=1.0)
     limited.limit._begun = 0
     limited.limit.on_train_start(limited.trainer, limited.module)
@@ -200,7 +200,7 @@ def test_a_batch_is_timed_when_it_is_read_and_run_the_second_time(clock, takes, 
         precision_plugin=SimpleNamespace(forward_context=nullcontext),
     )
     module = Rehearsed(clock, takes)
-    assert time_limit._seconds_of_a_batch(trainer, module, read()) == seconds
+    assert time_limit.seconds_of_a_batch(trainer, module, read()) == seconds
     assert module.modes == [(False, False)] * len(takes)
     assert [part.training for part in (module, module.trained, module.frozen)] == [True, True, False]
 

@@ -71,6 +71,12 @@ def test_by_default_pictures_and_sounds_change_and_all_else_stays(batch):
     assert all(torch.equal(values, again.inputs[name]) for name, values in after.inputs.items())
 
 
+def test_what_no_row_of_a_batch_has_stays(batch):
+    none = Batch({"mel": torch.zeros(3, 1, 1, 1)}, {"mel": torch.zeros(3, 1, 1, dtype=torch.bool)}, {}, torch.arange(3))
+    grid = AudioSpec("mel", 8000, 400, 40, mel_bands=5, mel_window=80, stem="convolution")
+    assert augmented(none, [grid], AugmentConfig()).inputs["mel"].shape == (3, 1, 1, 1)
+
+
 def test_images_move_within_their_own_size_and_repeat_their_edge(batch):
     before, after = pixels(batch.inputs["image"], 2), pixels(change(batch, image_shift=0.25).inputs["image"], 2)
     offsets = set()

@@ -213,6 +213,11 @@ class AudioSpec(ColumnSpec):
         """Of the longest clip."""
         return self.num_samples / self.sample_rate
 
+    def fewer_tokens(self) -> dict[str, Any]:
+        if self.stem == "none":
+            return {"audio_stem": "convolution"}
+        return {"max_audio_seconds": self.num_samples / self.sample_rate / 2}
+
     @property
     def resolution(self) -> float:
         return clock_resolution(self, self.patch / self.sample_rate)

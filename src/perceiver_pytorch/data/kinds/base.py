@@ -282,6 +282,10 @@ class ModalitySpec:
         weights takes them over from that run."""
         return {}
 
+    def fewer_tokens(self) -> dict[str, Any]:
+        """Options of the kind by which a cell would have clearly fewer tokens; empty where there are none."""
+        return {}
+
     def layout(self) -> dict[str, Any]:
         """What is needed to put a cell together again from its tokens: a published model cuts it in its own way."""
         return {}

@@ -182,6 +182,12 @@ class ImageSpec(ColumnSpec):
     def fields(self) -> tuple[Field, ...]:
         return (Field(self.name, "image"),)
 
+    def fewer_tokens(self) -> dict[str, Any]:
+        if self.stem == "none":
+            longer = ImageSettings().max_image_tokens
+            return {"image_patch": max(2 * self.patch, patch_for(self.height, self.width, longer, self.stem))}
+        return {"image_size": max(1, max(self.height, self.width) // 2)}
+
     def layout(self) -> dict[str, Any]:
         return {"patch": self.patch, "colors": self.colors}
 

@@ -109,6 +109,9 @@ class PointsSpec(ColumnSpec):
     def channels(self) -> int:
         return len(self.centre) + len(self.means)
 
+    def fewer_tokens(self) -> dict[str, Any]:
+        return {"max_points": max(1, self.num_points // 2)}
+
     @property
     def resolution(self) -> float:
         return _PLACES

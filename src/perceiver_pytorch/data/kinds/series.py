@@ -250,6 +250,11 @@ class SeriesSpec(ModalitySpec):
         """That the time axis covers; 0 without time stamps."""
         return self.span
 
+    def fewer_tokens(self) -> dict[str, Any]:
+        return (
+            {"series_stem": "convolution"} if self.stem == "none" else {"max_series_length": max(1, self.length // 2)}
+        )
+
     @property
     def resolution(self) -> float:
         if not self.span:

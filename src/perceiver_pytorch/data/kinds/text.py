@@ -106,6 +106,9 @@ class TextSpec(ColumnSpec):
     def axes(self) -> tuple[int, ...]:
         return (self.length,)
 
+    def fewer_tokens(self) -> dict[str, Any]:
+        return {"max_text_tokens" if self.tokenizer else "max_text_bytes": max(1, self.length // 2)}
+
     @property
     def channels(self) -> int:
         return 1

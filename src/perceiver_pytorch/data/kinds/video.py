@@ -140,6 +140,11 @@ class VideoSpec(ColumnSpec):
         """Of the longest video."""
         return self.num_frames / self.rate
 
+    def fewer_tokens(self) -> dict[str, Any]:
+        if self.stem == "none":
+            return {"video_stem": "convolution"}
+        return {"max_video_seconds": self.num_frames / self.rate / 2}
+
     @property
     def resolution(self) -> float:
         return clock_resolution(self, 1 / self.rate)

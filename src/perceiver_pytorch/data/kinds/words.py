@@ -95,6 +95,9 @@ class WordsSpec(ColumnSpec):
     def axes(self) -> tuple[int, ...]:
         return (self.length,)
 
+    def fewer_tokens(self) -> dict[str, Any]:
+        return {"max_text_tokens": max(1, self.length // 2)}
+
     @property
     def channels(self) -> int:
         return self.ids

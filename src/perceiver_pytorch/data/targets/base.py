@@ -225,6 +225,10 @@ class Target(ABC):
         """
         return metrics[self.baseline.metric] if name == self.baseline.measures else None
 
+    def counted(self) -> dict[str, int]:
+        """{class or label: its train rows}; empty for a kind that has none."""
+        return {}
+
     def neglected(self, metrics: Mapping[str, Any]) -> list[Neglected]:
         """The classes or labels that are rare among the train rows and that the model finds in none of these rows,
         though some have them; the commonest first."""

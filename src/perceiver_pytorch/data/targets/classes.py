@@ -171,6 +171,9 @@ class ClassTarget(Target):
         }
         return known.get(name)
 
+    def counted(self) -> dict[str, int]:
+        return dict(zip(self.classes, self.counts, strict=True))
+
     def neglected(self, metrics: Mapping[str, Any]) -> list[Neglected]:
         equal_share = sum(self.counts) / self.size
         rows = [sum(row) for row in metrics["confusion"]]

@@ -177,6 +177,9 @@ class LabelsTarget(Target):
     def score_name(self, balanced: bool = False) -> str:
         return "map"
 
+    def counted(self) -> dict[str, int]:
+        return dict(zip(self.labels, self.counts, strict=True))
+
     def neglected(self, metrics: Mapping[str, Any]) -> list[Neglected]:
         usual = sum(self.counts) / self.size
         found = [

@@ -12,14 +12,13 @@ from perceiver_pytorch.training.run.callbacks import Stopper, half_of
 from perceiver_pytorch.training.run.checkpoints import Checkpoints
 from perceiver_pytorch.training.run.durations import Deadline, now
 from perceiver_pytorch.training.run.loaders import Loaders
-from perceiver_pytorch.training.run.planning import FASTER, SLOWER, Plan, affordable_steps
+from perceiver_pytorch.training.run.planning import FASTER, SLOWER, Costs, Plan, closing_seconds
 from perceiver_pytorch.training.run.reporter import Reporter
 
 _WATCHED = 0.05  # share of the time whose steps are measured before the plan is made
 _FEWEST, _ENOUGH = 3, 50  # steps to know their speed by; the first may take long
 _REVISED = 0.15  # share of the limit whose steps are measured before a plan is made anew
 _SETTLED = 0.9  # share of the fall of the learning rate after which a plan stays
-_FOR_RESULT = 0.15  # share of the time left for measuring, where it can do with less
 
 
 class TimeLimit(pl.Callback):
@@ -62,10 +61,9 @@ class TimeLimit(pl.Callback):
         self._begun = trainer.global_step
         self._follow(trainer, pl_module)
         if self.deadline is not None:
-            batch = _seconds_of_a_batch(trainer, pl_module, self.loaders.val)
+            batch = seconds_of_a_batch(trainer, pl_module, self.loaders.val)
             self.validation = batch * len(self.loaders.val)
-            most, least = (batch * count for count in self.loaders.measured)
-            self.closing += max(least, min(most, _FOR_RESULT * self.deadline.left()))
+            self.closing = closing_seconds(self.loaders.closing, self.loaders.measured, batch, self.deadline.left())
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         done = trainer.global_step - self._begun
@@ -124,17 +122,14 @@ class TimeLimit(pl.Callback):
     def _planned(self, trainer: pl.Trainer, step: float) -> Plan:
         """The plan from here on, if a step takes so many seconds."""
         assert self.deadline is not None
-        whole = self.loaders.steps
-        left = self.deadline.left() - self.closing
-        more = affordable_steps(left, step, self.validation, int(trainer.num_training_batches))
-        return Plan(
-            begun=trainer.global_step,
-            steps=min(self.loaders.most_steps or whole, trainer.global_step + more),
-            whole=whole,
+        costs = Costs(step, self.validation, self.closing)
+        return costs.planned(
+            self.deadline.left(),
             limit=self.deadline.limit,
-            step_seconds=step,
-            validation_seconds=self.validation,
-            closing_seconds=self.closing,
+            begun=trainer.global_step,
+            whole=self.loaders.steps,
+            most=self.loaders.most_steps,
+            steps_per_round=int(trainer.num_training_batches),
         )
 
     def _adopt(self, trainer: pl.Trainer, module: Any, plan: Plan) -> None:
@@ -151,7 +146,7 @@ class TimeLimit(pl.Callback):
                 early.patience = half_of(rounds)
 
 
-def _seconds_of_a_batch(trainer: pl.Trainer, module: Any, val: DataLoader[Any]) -> float:
+def seconds_of_a_batch(trainer: pl.Trainer, module: Any, val: DataLoader[Any]) -> float:
     """Of a validation batch: read, and put through the model for the second time; the first may compile something."""
     began = now()
     batch = next(iter(val))

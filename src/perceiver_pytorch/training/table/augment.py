@@ -30,7 +30,9 @@ def augmented(batch: Batch, modalities: Iterable[ModalitySpec], config: AugmentC
     inputs = dict(batch.inputs)
     for modality in modalities:
         name = modality.name
-        inputs[name] = modality.augmented(inputs[name], batch.masks.get(name), config)
+        there = batch.masks.get(name)
+        if there is None or there.any():  # else its axes are of length 1, whatever the kind expects
+            inputs[name] = modality.augmented(inputs[name], there, config)
     return dataclasses.replace(batch, inputs=inputs)
 
 

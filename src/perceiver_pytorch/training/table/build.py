@@ -205,7 +205,8 @@ def table_modality(modality: ModalitySpec, config: ModelConfig) -> InputModality
     Positions resolve neighbouring tokens of the longest axis; more bands than that would repeat themselves.
     """
     name, read = model_name(modality.name), modality.model_input()
-    bands, max_freq = min(config.num_freq_bands, int(read.resolution) // 2), max(2.0, read.resolution)
+    bands = min(config.num_freq_bands, int(read.resolution) // 2)
+    max_freq = max(2.0, read.resolution) if config.max_freq is None else config.max_freq
     split: dict[str, Any] = {"split_embedding": config.split_embedding, "split_rule": config.split_rule}
     if read.vocab_size:
         return InputModalityWithEmbedding(

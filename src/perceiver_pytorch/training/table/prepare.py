@@ -79,6 +79,7 @@ def prepare_table(
     resume: bool,
     deadline: Deadline | None = None,
     compare: bool = True,
+    decode: bool = True,
 ) -> TableData:
     """Reads the table, divides its rows, learns about its columns, and decodes what fits into memory.
 
@@ -90,6 +91,7 @@ def prepare_table(
         resume: whether the run is resumed.
         deadline: the end of the job, if there is one.
         compare: tell of rows with equal inputs.
+        decode: decode beforehand what fits into memory.
 
     Raises:
         DataError: for a table that cannot be used; the message names row and column.
@@ -120,7 +122,11 @@ def prepare_table(
         reporter.warn(line)
     for line in [*_describe(spec, splits), *chosen]:
         reporter.say(line)
-    datasets = _datasets(table, splits, spec, config, shown, deadline)
+    datasets = _datasets(table, splits, spec, config)
+    for name, dataset in datasets.items() if decode else ():
+        decode_where_it_fits(dataset, f"decoding {name} rows", shown, deadline)
+    if count := len(bad_rows(datasets)):
+        shown.warn(f"{count:,} bad row{' is' if count == 1 else 's are'} left out; the report lists them")
     notes = reading_notes(table, datasets)
     for note in [*notes, *change_notes(datasets)]:
         shown.say(note)
@@ -286,23 +292,10 @@ def _describe(spec: InputSpec, splits: Splits) -> list[str]:
     return lines
 
 
-def _datasets(
-    table: TableLike,
-    splits: Splits,
-    spec: InputSpec,
-    config: FitConfig,
-    reporter: Reporter,
-    deadline: Deadline | None,
-) -> dict[str, TableDataset]:
+def _datasets(table: TableLike, splits: Splits, spec: InputSpec, config: FitConfig) -> dict[str, TableDataset]:
     """One data set per split that has rows."""
-    datasets = {
+    return {
         name: make_dataset(table, rows, spec, config.data, workers=config.training.num_workers)
         for name, rows in (("train", splits.train), ("val", splits.val), ("test", splits.test))
         if len(rows)
     }
-    for name, dataset in datasets.items():
-        decode_where_it_fits(dataset, f"decoding {name} rows", reporter, deadline)
-    count = len(bad_rows(datasets))
-    if count:
-        reporter.warn(f"{count:,} bad row{' is' if count == 1 else 's are'} left out; the report lists them")
-    return datasets

@@ -160,6 +160,12 @@ class ModelConfig(Sizes):
     num_latent_blocks_per_layer: int | None = _open("num_latent_blocks_per_layer", before=2)  # type: ignore[assignment]
     widening_factor: int | None = inherited(Sizes, "widening_factor", default=4)
     num_freq_bands: int = knob(8, "Fourier bands per axis; a short axis has fewer")
+    max_freq: float | None = knob(
+        None,
+        "twice the highest frequency of positions; null: as many as the longest axis has places",
+        above=0,
+        before=None,
+    )
     embedding_dim: int = knob(32, "width of the embedding of text bytes and categories, as a layer sees it", least=1)
     word_dim: int | None = knob(
         None, "width of the vector of a word, as a layer sees it; null: data.word_channels", least=1, before=None

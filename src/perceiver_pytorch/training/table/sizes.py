@@ -1,6 +1,7 @@
 """How large a table's model is where the configuration leaves it open: by what a row has to be read for."""
 
 import dataclasses
+import math
 from typing import Any
 
 import torch
@@ -38,10 +39,15 @@ def chosen_sizes(config: ModelConfig, spec: InputSpec) -> tuple[ModelConfig, str
 
 def num_tokens(modality: ModalitySpec) -> int:
     """Tokens of a row at most, after the modality's stem."""
+    return math.prod(token_axes(modality))
+
+
+def token_axes(modality: ModalitySpec) -> tuple[int, ...]:
+    """Lengths of the axes at most, after the modality's stem."""
     read = modality.model_input()
     if read.stem is None:
-        return modality.num_tokens
+        return tuple(modality.axes)
     like: Any = {"dtype": torch.int64 if modality.dtype == "int64" else torch.float32, "device": "meta"}
     with torch.device("meta"):
         tokens, _, _ = stem_from_config(read.stem).eval()(torch.zeros(1, *modality.shape, **like), None, None)
-    return int(tokens.shape[1:-1].numel())
+    return tuple(tokens.shape[1:-1])

@@ -78,6 +78,8 @@ class TableTask:
     """There is a verdict on the run, for which some train rows are measured, too."""
     measures_combinations: bool = True
     """What modalities are worth is measured."""
+    decodes: ClassVar[bool] = True
+    """Rows that fit into memory are decoded beforehand."""
 
     data: TableData
     folder: TableRun
@@ -120,6 +122,7 @@ class TableTask:
             resume=resume,
             deadline=self.deadline,
             compare=self.compares_rows,
+            decode=self.decodes,
         )
 
     def module(self, reporter: Reporter) -> TableModule:

@@ -1,0 +1,21 @@
+"""What autograd keeps is counted; whole rehearsals are in cli/test_plan.py."""
+
+import torch
+from torch import nn
+
+from perceiver_pytorch.training.run.rehearsal import saved_bytes
+
+
+def test_what_a_backward_pass_needs_is_counted_once_and_without_the_weights():
+    layer, x = nn.Linear(50, 70), torch.randn(40, 50)
+    known = {p.untyped_storage().data_ptr() for p in layer.parameters()}
+    found = saved_bytes(lambda: layer(x).exp().sum(), known)
+    assert found == x.nbytes + 40 * 70 * 4  # the input of the layer, and the output of the exponential
+    assert saved_bytes(lambda: layer(x) + layer(x), known) == x.nbytes
+
+
+def test_it_grows_with_the_rows():
+    layer = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 1))
+    few, more = (saved_bytes(lambda rows=rows: layer(torch.randn(rows, 8)), set()) for rows in (10, 20))
+    weights = sum(p.nbytes for p in layer.parameters() if p.dim() > 1)
+    assert more - few > 0.9 * (few - weights)
