@@ -16,12 +16,16 @@ TIMES = {"seconds", "train_seconds", "data_wait_share"}
 ADDED = {
     "balanced_accuracy",
     "blend",
+    "calibration",
+    "coverage",
     "intervals",
     "losses",
     "trained",
+    "trust",
     "verdict",
     "versions",
     "warnings",
+    "worth",
 }  # of later versions
 
 
