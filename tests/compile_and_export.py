@@ -312,7 +312,7 @@ def test_onnx(name: str, tmp_path: Path) -> None:
 def test_positions_in_a_graph_have_the_bits_of_linspace(lengths: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     for length in lengths:
-        found = fourier._spread(length, torch.device("cpu"), torch.float32)
+        found = fourier.evenly_spaced(length, torch.device("cpu"), torch.float32)
         assert torch.equal(found, torch.linspace(-1, 1, length)), length
 
 

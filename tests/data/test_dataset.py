@@ -17,6 +17,7 @@ from perceiver_pytorch.data import (
     TableDataset,
     dataset,
 )
+from perceiver_pytorch.data import workers as processes
 from perceiver_pytorch.data.losses import Change
 
 
@@ -326,7 +327,7 @@ def test_several_targets_may_be_missing_but_not_all(tmp_path):
 
 def test_processes_are_started_where_it_pays(tmp_path, monkeypatch):
     def asked(count=20, seconds=1.0, cores=4, **options):
-        monkeypatch.setattr(dataset, "usable_cores", lambda: cores)
+        monkeypatch.setattr(processes, "usable_cores", lambda: cores)
         data = numbers(tmp_path, 20, **options)
         data.rows = data.rows[:count]
         data.__dict__["_usual_row"] = dataset.UsualRow(604.0, seconds)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_helpers import png, table_of
-from perceiver_pytorch.data import DataError, InputSpec, TableDataset, in_order, loading
+from perceiver_pytorch.data import DataError, InputSpec, TableDataset, in_order, loading, workers
 from perceiver_pytorch.data.loading import BatchLoader, BatchReader, InOrder, Waiting
 from perceiver_pytorch.data.media import decoding
 
@@ -96,10 +96,10 @@ def test_waiting_is_measured_from_the_first_batch_to_the_end(tmp_path, monkeypat
 
 
 def test_workers_are_those_that_are_worth_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "usable_cores", lambda: 3)
+    monkeypatch.setattr(workers, "usable_cores", lambda: 3)
     data = dataset(tmp_path, workers=None)
     assert loading._workers(data) == 3
-    monkeypatch.setattr(loading, "usable_cores", lambda: 99)
+    monkeypatch.setattr(workers, "usable_cores", lambda: 99)
     assert loading._workers(data) == 8
     data.prepared = True
     assert loading._workers(data) == 0

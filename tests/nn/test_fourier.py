@@ -7,7 +7,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from perceiver_pytorch.nn import fourier_encode, position_table
-from perceiver_pytorch.nn.fourier import KEPT_LENGTH, _kept_table, _spread, frequencies
+from perceiver_pytorch.nn.fourier import KEPT_LENGTH, _kept_table, evenly_spaced, frequencies
 from release import release_names
 
 
@@ -97,9 +97,9 @@ def test_a_graph_makes_the_coordinates_of_linspace(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     for length in (0, *range(1, 400), 1023, 1024, 1025, 4096, 44_100, KEPT_LENGTH, KEPT_LENGTH + 1):
         expected = torch.linspace(-1, 1, length)
-        assert torch.equal(_spread(length, cpu, torch.float32), expected), length
+        assert torch.equal(evenly_spaced(length, cpu, torch.float32), expected), length
         double = torch.linspace(-1, 1, length, dtype=torch.float64)
-        torch.testing.assert_close(_spread(length, cpu, torch.float64), double, rtol=0, atol=3e-16)
+        torch.testing.assert_close(evenly_spaced(length, cpu, torch.float64), double, rtol=0, atol=3e-16)
 
 
 def test_a_table_made_while_gradients_are_transformed_is_of_use_afterwards() -> None:

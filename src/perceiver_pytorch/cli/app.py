@@ -30,6 +30,7 @@ COMMANDS = {
         "explain",
         "Show what a trained model looks at in some rows, and what each modality adds to its answers.",
     ),
+    "export": ("export", "Write a trained model as a graph that predicts without PyTorch: ONNX, or torch.export's."),
     "config": ("config", "Print every setting with its help and its value, as YAML for `perceiver fit --config`."),
     "experiment": (
         "experiment",

@@ -12,7 +12,7 @@ from perceiver_pytorch.training.table.settings import FitConfig
 
 @with_options(FitConfig, *READING)
 def predict(
-    run: Annotated[Path, typer.Argument(help="Run folder of `perceiver fit`.")],
+    run: Annotated[Path, typer.Argument(help="Run folder of `perceiver fit`, or one of `perceiver export`.")],
     table: Annotated[str, typer.Argument(help="Table, with or without the target; cells may be empty.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV or Parquet file to write.")],
     split: Annotated[str, typer.Option(help="Rows to predict: train, val, test, all.")] = "all",
@@ -27,11 +27,10 @@ def predict(
 ) -> int:
     """Predict with a trained model: per row its class, labels or number, and the probability of each class or label."""
     from perceiver_pytorch.cli.language import is_language_run
+    from perceiver_pytorch.runtime.bundle import is_bundle, open_predictor
 
-    if is_language_run(run):
+    if not is_bundle(run) and is_language_run(run):
         raise ValueError(f"run {run} has a language model: use perceiver generate {run} PROMPT, or perceiver fill")
-    from perceiver_pytorch.tables.run import Run
-
-    told = {"summary": summary, "reporter": console.reporter()}
-    Run.open(run).predict(table, split=split, coverage=coverage, output=output, **told, **reading)
+    predictor, told = open_predictor(run), {"summary": summary, "reporter": console.reporter()}
+    predictor.predict(table, split=split, coverage=coverage, output=output, **told, **reading)
     return 0

@@ -149,7 +149,7 @@ class BlendedPerceiver(SavedModel):
         """
         answer = self.trunk.answers_of(tokens if for_trunk is None else for_trunk)
         trunk = torch.cat(list(answer.values()), dim=-1) if isinstance(answer, dict) else answer
-        answers, there = [trunk], [torch.ones(len(trunk), dtype=torch.bool, device=trunk.device)]
+        answers, there = [trunk], [torch.ones(trunk.shape[0], dtype=torch.bool, device=trunk.device)]
         for head, reading in zip(self.heads, self.readings, strict=True):
             if not any(name in tokens for name in reading.modalities):
                 answers.append(torch.zeros_like(trunk))
@@ -201,7 +201,7 @@ class BlendedPerceiver(SavedModel):
             return tokens[name]
         one = next(iter(tokens.values())).data
         channels = self.reader.modalities[name].data_channels
-        data = one.new_zeros(len(one), length or 1, channels, dtype=torch.get_default_dtype())
+        data = one.new_zeros(one.shape[0], length or 1, channels, dtype=torch.get_default_dtype())
         return Tokens(data, torch.zeros(data.shape[:-1], dtype=torch.bool, device=data.device))
 
     def _recorded(self, index: int) -> dict[str, Any]:
@@ -242,5 +242,5 @@ def _reading(head: Mapping[str, Any], known: tuple[str, ...]) -> Reading:
 def _has(tokens: Tokens) -> Tensor:
     """bool ``(batch,)``: which rows have a real token."""
     if tokens.mask is None:
-        return torch.ones(len(tokens.data), dtype=torch.bool, device=tokens.data.device)
+        return torch.ones(tokens.data.shape[0], dtype=torch.bool, device=tokens.data.device)
     return tokens.mask.flatten(1).any(1)

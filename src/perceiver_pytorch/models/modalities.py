@@ -175,7 +175,8 @@ class InputModality:
             if not _checks.tensor(place, value).is_floating_point():
                 raise TypeError(f"{place} must be floating point, got {value.dtype}")
             allowed = [(shape[0], length, count)] + ([(length,), (shape[0], length)] if count == 1 else [])
-            if tuple(value.shape) not in allowed:
+            same_axes = [each for each in allowed if len(each) == value.dim()]  # others would be compared in part
+            if tuple(value.shape) not in same_axes:
                 raise ValueError(f"{place} must be {' or '.join(map(str, allowed))}, got {tuple(value.shape)}")
             if is_eager(value) and not value.isfinite().all():
                 raise ValueError(f"{place} must be finite, also where the mask is False")

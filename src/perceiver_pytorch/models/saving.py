@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin, snapshot_download
+from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from huggingface_hub.constants import CONFIG_NAME, PYTORCH_WEIGHTS_NAME, SAFETENSORS_SINGLE_FILE
 from safetensors.torch import load_model, save_model
 from torch import nn
@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from perceiver_pytorch._checks import some_of
 from perceiver_pytorch._files import write_json
 from perceiver_pytorch._saved_files import DamagedFileError, Entry, fitting, read_header, read_json, read_tensors
+from perceiver_pytorch.models.card import card_text, model_sections
 
 CLASS = "class"
 """Where a file of weights names the model's class, in its metadata."""
@@ -145,6 +146,11 @@ class SavedModel(
                 UserWarning,
                 stacklevel=6,
             )
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """What ``save_pretrained`` and ``push_to_hub`` write as ``README.md``, where there is none yet: what the model
+        is, and how to load it. `perceiver_pytorch.tables.Run.push_to_hub` also knows its data and its scores."""
+        return ModelCard(card_text(type(self).__name__, model_sections(self)), ignore_metadata_errors=True)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Writes the weights under a temporary name first: a file that is there is whole. It names the model's class,

@@ -81,10 +81,10 @@ def _table(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Tensor:
-    return fourier_encode(_spread(length, device, dtype), max_freq, num_bands, base, scale)
+    return fourier_encode(evenly_spaced(length, device, dtype), max_freq, num_bands, base, scale)
 
 
-def _spread(length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+def evenly_spaced(length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """``torch.linspace(-1, 1, length)``, which would make a graph's symbolic length a constant."""
     if not torch.compiler.is_compiling():
         return torch.linspace(-1.0, 1.0, steps=length, device=device, dtype=dtype)

@@ -13,6 +13,7 @@ from perceiver_pytorch.ops.attention import attention
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.cost import Count, Size, dense_calls
 from perceiver_pytorch.ops.linear import linear
+from perceiver_pytorch.ops.tiled import attend_tiles, tile_of
 
 NAME = "projected"
 
@@ -55,6 +56,9 @@ def attend_projected(
         values ``(batch, heads, queries, value_dim_head)``, zero where a sample has no token, and log-sum-exp
         ``(batch, heads, queries)``, -inf there.
     """
+    tile = tile_of(context)
+    if tile is not None:
+        return attend_tiles(attend_projected, tile, query, context, key_weight, value_weight, norm_weight, eps)
     key, value = keys_and_values(context, key_weight, value_weight, norm_weight, eps, query.dtype)
     scores = query @ key.mT
     if context.mask is None:
@@ -73,6 +77,8 @@ def attend_one_context(
     query: Tensor, context: Context, key_weight: Tensor, value_weight: Tensor, norm_weight: Tensor | None, eps: float
 ) -> Tensor:
     """The values of `attend_projected` for a context that is the only one: PyTorch's kernels may keep no scores."""
+    if tile_of(context) is not None:
+        return attend_projected(query, context, key_weight, value_weight, norm_weight, eps)[0]
     key, value = keys_and_values(context, key_weight, value_weight, norm_weight, eps, query.dtype)
     return masked_attention(query, key, value, None if context.mask is None else context.mask.flatten(1), scale=1.0)
 

@@ -1,17 +1,21 @@
 """A trained run, as Python and the commands use it."""
 
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from perceiver_pytorch._files import write_json
+from huggingface_hub import HfApi
+
+from perceiver_pytorch._files import copy_whole, write_json, write_text
 from perceiver_pytorch._saved_files import fitting
 from perceiver_pytorch.data import InputSpec, TableDataset
 from perceiver_pytorch.data.calibration import Calibration, calibration_of
 from perceiver_pytorch.data.targets.scores import by_target, metric_lines
+from perceiver_pytorch.tables.card import loading, run_card
 from perceiver_pytorch.tables.predictor import QUIET, Predictor, Progress, lost_of_rows
 from perceiver_pytorch.tables.rows import Reading, warn_about_rows
 from perceiver_pytorch.training.run.accelerator import on_accelerator
@@ -177,6 +181,42 @@ class Run(Predictor):
             write_json(Path(output), result)
             reporter.say(f"written: {output}")
         return result
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
+        """Writes what the model is used by into another folder, with its metrics and a model card (``README.md``):
+        `Run.open` and the commands take it.
+
+        Raises:
+            ValueError: if training has not come to a model yet.
+        """
+        self.load()
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        for file in (*self.folder.needed_to_predict, self.folder.metrics_file):
+            if file.is_file():
+                copy_whole(file, target / file.name)
+        write_text(target / "README.md", run_card(self, loading()))
+        return target
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool | None = None, token: str | None = None, message: str = "A trained run"
+    ) -> str:
+        """Uploads what `save_pretrained` writes to a repository of the hub, which is made if there is none.
+
+        Args:
+            repo_id: ``NAME`` or ``OWNER/NAME``.
+            private: whether a new repository is private; None: as the owner's are.
+            token: of the hub; None: that of ``hf auth login``.
+            message: of the commit.
+
+        Returns:
+            The address of the commit.
+        """
+        api = HfApi(token=token)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            repo = api.create_repo(repo_id, private=private, exist_ok=True)
+            return str(api.upload_folder(repo_id=repo.repo_id, folder_path=folder, commit_message=message))
 
     def load(self) -> None:
         """Reads the weights, so that they are there when the first row comes."""

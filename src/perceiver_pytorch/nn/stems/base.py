@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from perceiver_pytorch.nn.fourier import evenly_spaced
+
 Coordinates = Sequence[Tensor | None]
 """Per axis, where tokens are, in [-1, 1]: None (equally spaced), ``(length,)`` for the whole batch,
 ``(batch, length)``, or ``(batch, length, count)`` where an axis has several coordinates a token."""
@@ -63,7 +65,7 @@ def strided_mask(mask: Tensor | None, strides: Sequence[int]) -> Tensor | None:
     if mask is None or set(strides) <= {1}:
         return mask
     for axis, stride in enumerate(strides, start=1):
-        mask = _divided(mask, axis, stride, False).any(axis + 1)
+        mask = _any_in_pieces(mask, axis, stride) if stride > 1 else mask
     return mask
 
 
@@ -91,15 +93,22 @@ def _strided(given: Tensor | None, length: int, stride: int, like: Tensor) -> Te
     if stride == 1:
         return given
     if given is None:
-        given = torch.linspace(-1, 1, length, device=like.device, dtype=torch.float32)
-    return given[::stride] if given.dim() == 1 else given[:, ::stride]
+        given = evenly_spaced(length, like.device, torch.float32)
+    return given.index_select(min(given.dim() - 1, 1), _first_of_pieces(length, stride, given.device))
 
 
-def _divided(values: Tensor, axis: int, stride: int, fill: float) -> Tensor:
-    """An axis in pieces of ``stride``, the last one filled up."""
-    missing = -values.shape[axis] % stride
-    if missing:
-        shape = list(values.shape)
-        shape[axis] = missing
-        values = torch.cat([values, values.new_full(shape, fill)], axis)
-    return values.unflatten(axis, (-1, stride))
+def _first_of_pieces(length: int, stride: int, device: torch.device) -> Tensor:
+    """The first cell of each piece of an axis; as many as a strided convolution of odd width gives tokens, in the form
+    in which PyTorch counts them: a graph compares the two for lengths that it does not know."""
+    return torch.arange((length - 1) // stride + 1, device=device) * stride
+
+
+def _any_in_pieces(mask: Tensor, axis: int, stride: int) -> Tensor:
+    """Whether any of the cells of each piece of an axis is True; the last piece may have fewer. No step of it depends
+    on the length, so that a graph holds for every one."""
+    first = _first_of_pieces(mask.shape[axis], stride, mask.device)
+    last = mask.shape[axis] - 1  # counts again for what lies beyond it, and is a cell of the last piece
+    found = mask.index_select(axis, first)
+    for offset in range(1, stride):
+        found = found | mask.index_select(axis, (first + offset).clamp(max=last))
+    return found

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
@@ -42,7 +43,10 @@ class PatchStem(Stem):
     ) -> tuple[Tensor, Tensor | None, Coordinates | None]:
         axes = data.shape[1:-1]
         cells = kept(data, mask).to(self.project.weight.dtype).movedim(-1, 1)
-        missing = [-length % size for length, size in zip(axes, self.patch, strict=True)]
+        if torch.compiler.is_compiling():  # a graph is to hold for every length; what is too much makes no patch
+            missing = [size - 1 for size in self.patch]
+        else:
+            missing = [-length % size for length, size in zip(axes, self.patch, strict=True)]
         if any(missing):
             cells = nn.functional.pad(cells, [n for size in reversed(missing) for n in (0, size)])
         tokens = self.project(cells).movedim(1, -1)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch._execution import is_eager
+from perceiver_pytorch._execution import execution, is_eager
 from perceiver_pytorch.nn.stems.base import Coordinates, Stem, kept
 
 _DEVIATION = 0.05  # of fresh vectors: the norm behind them makes up for it, and steps move them fast
@@ -64,9 +64,18 @@ class WordStem(Stem):
             ValueError: if an id is outside of the table (only checked where values are known).
         """
         ids = kept(self._checked(data), mask)
-        words = kept(self.table(ids.flatten(0, 1)).unflatten(0, ids.shape[:2]), mask)
+        words = kept(self._mean(ids), mask)
         seen = self.neighbours(words.movedim(-1, 1)).movedim(1, -1)
         return self.norm(words + seen), mask, coordinates
+
+    def _mean(self, ids: Tensor) -> Tensor:
+        """The mean of the vectors of each token's ids ``(batch, length, ids)``, 0 of a token without any."""
+        if execution(ids) != "export":
+            return self.table(ids.flatten(0, 1)).unflatten(0, ids.shape[:2])
+        # Elsewhere bags of ids become a loop over them. Id 0 counts for nothing, whatever its vector.
+        there = (ids > 0).unsqueeze(-1)
+        total = torch.where(there, nn.functional.embedding(ids, self.table.weight), 0.0).sum(-2)
+        return total / there.sum(-2).clamp_min(1)
 
     def _checked(self, ids: Tensor) -> Tensor:
         if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:

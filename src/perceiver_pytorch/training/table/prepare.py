@@ -150,6 +150,28 @@ def configured(config: FitConfig, spec: InputSpec, train_rows: int) -> tuple[Fit
     return config, [*([sizes] if sizes and not config.start.checkpoint else []), *unchanged]
 
 
+def measured_rows(run: TableRun, given: TableLike | None = None) -> tuple[str, TableDataset]:
+    """The rows on which a finished run was measured, and what they are called: its test rows, or the validation rows
+    where it has none.
+
+    Args:
+        run: its folder.
+        given: its table; None: the one that its configuration names.
+
+    Raises:
+        DataError: for a table that cannot be read.
+        ValueError: for another table than the run's.
+    """
+    config, spec = run.config(), run.spec()
+    table = _load(config, run, spec, resume=True) if given is None else given
+    table = table if spec.spellings is None else table.spelled(spec.spellings)
+    splits = divided(table, config)
+    _check_table(run, fingerprint(table, splits, spec), config)
+    split, rows = ("test", splits.test) if len(splits.test) else ("validation", splits.val)
+    data = dataclasses.replace(config.data, on_error="skip")
+    return split, make_dataset(table, rows, spec, data, workers=0)
+
+
 def _load(config: FitConfig, run: TableRun, begun: InputSpec | None, *, resume: bool) -> TableLike:
     """The table that the configuration names."""
     name, options = config.data.table, read_options(config.data, begun)
