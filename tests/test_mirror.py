@@ -59,6 +59,16 @@ ELSEWHERE = {
     ),
     **dict.fromkeys(("serve.refusals", "serve.uploads"), "serve/test_service.py: what a server refuses"),
     "data.parts": "data/test_splits.py: what is cut into them",
+    **dict.fromkeys(
+        [f"runtime.{name}" for name in ("bundle", "engines", "signature")],
+        "export/test_tables.py: what an export is run by",
+    ),
+    **dict.fromkeys(
+        [f"export.{name}" for name in ("card", "checking", "measuring", "precision", "programs")],
+        "export/test_tables.py: seen in what an export leaves",
+    ),
+    "cli.export": "export/test_tables.py: the Python function of the same options",
+    **dict.fromkeys(("models.card", "tables.card"), "export/test_tables.py: the card of an export"),
     "data.fields": "serve/test_app.py: the fields of a run, as its server tells them",
     "data.media.limits": "serve/test_service.py: files beyond the limits of a server",
     "cli.convert": "interop/test_any_checkpoint.py: beside what is loaded there",

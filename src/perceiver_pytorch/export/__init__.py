@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from perceiver_pytorch._lazy import lazily
 
 if TYPE_CHECKING:
-    from perceiver_pytorch.export.models import export_model
     from perceiver_pytorch.export.tables import export
 
-__all__ = ["export", "export_model"]
+__all__ = ["export"]
 
-__getattr__, __dir__ = lazily(__name__, {"tables": "export", "models": "export_model"})
+__getattr__, __dir__ = lazily(__name__, {"tables": "export"})

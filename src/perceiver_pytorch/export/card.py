@@ -5,7 +5,6 @@ from typing import Any
 
 from perceiver_pytorch.models.card import LIBRARY, Section, fenced, markdown_table
 from perceiver_pytorch.runtime.engines import GRAPHS
-from perceiver_pytorch.tables.card import run_card
 from perceiver_pytorch.tables.run import Run
 
 RUNTIME = "numpy onnxruntime einops pillow pyarrow soundfile soxr av tokenizers typer rich"
@@ -19,7 +18,7 @@ def bundle_card(run: Run, facts: Mapping[str, Any]) -> str:
         run: what was exported.
         facts: of ``bundle.json``.
     """
-    return run_card(run, _usage(facts), graph_section(facts), _measured(facts))
+    return run.card(_usage(facts), graph_section(facts), _measured(facts))
 
 
 def _usage(facts: Mapping[str, Any]) -> Section:

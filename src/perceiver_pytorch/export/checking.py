@@ -57,7 +57,7 @@ def _drawn(
     inputs: Sequence[GraphInput], spec: InputSpec, drawn: np.random.Generator, rows: int, share: float
 ) -> dict[str, np.ndarray]:
     """Arrays of every input; some tokens are masked, and in one row of several a modality is missing."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for entry in inputs:
         modality = spec.modality(entry.modality)
         fixed = [low == high for low, high in zip(entry.least, entry.most, strict=True)]

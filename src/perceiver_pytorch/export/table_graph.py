@@ -60,7 +60,7 @@ class TableGraph(nn.Module):
         rows = torch.zeros(0, dtype=torch.int64)
         outputs = run_model(self.model, Batch(data, masks, {}, rows, coordinates), self.spec.targets)
         there = torch.stack([masks[modality.name].flatten(1).any(1) for modality in self.spec.modalities], dim=1)
-        found = {}
+        found: dict[str, Tensor] = {}
         for target, calibrated in zip(self.spec.targets, self.calibrated, strict=True):
             names, raw = output_names(target.name), outputs[target.name].float()
             values = raw if isinstance(calibrated, nn.Identity) else calibrated(raw, there)

@@ -160,7 +160,7 @@ class Bundle(Predictor):
 def present(batch: Stacked, modality: str) -> np.ndarray:
     """bool ``(rows,)``: which rows of a batch have a real token of a modality."""
     mask = batch.masks.get(modality)
-    return np.ones(len(batch.rows), dtype=bool) if mask is None else mask.reshape(len(mask), -1).any(1)
+    return np.ones(len(batch.rows), dtype=bool) if mask is None else np.any(mask.reshape(len(mask), -1), axis=1)
 
 
 def _batches(dataset: TableDataset) -> Iterator[tuple[int, list[Sample]]]:

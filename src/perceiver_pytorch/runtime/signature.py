@@ -1,6 +1,6 @@
 """What an exported model takes: its inputs by name, and the arrays of a batch in their form."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,7 @@ def varies(modality: ModalitySpec) -> bool:
     return modality.head != "columns"
 
 
-def arrays_of(stacked: Stacked, spec: InputSpec, inputs: tuple[GraphInput, ...]) -> dict[str, np.ndarray]:
+def arrays_of(stacked: Stacked, spec: InputSpec, inputs: Sequence[GraphInput]) -> dict[str, np.ndarray]:
     """A batch in the form that a graph takes: {name of an input: its array}.
 
     Axes are filled up with masked tokens to what the graph takes at least. A modality that no row has is one masked
@@ -95,7 +95,7 @@ def _long_enough(place: np.ndarray, modality: ModalitySpec, axis: int, length: i
     return np.pad(place, missing).astype(np.float32)
 
 
-def inputs_to_json(inputs: tuple[GraphInput, ...]) -> list[dict[str, Any]]:
+def inputs_to_json(inputs: Sequence[GraphInput]) -> list[dict[str, Any]]:
     """What `inputs_from_json` reads."""
     return [{**vars(entry), "least": list(entry.least), "most": list(entry.most)} for entry in inputs]
 

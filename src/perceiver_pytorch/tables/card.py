@@ -1,37 +1,53 @@
 """The model card of a run: what it reads and predicts, from which data, how good it is, and where its limits are."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from perceiver_pytorch.data import InputSpec
 from perceiver_pytorch.data.targets import Target
 from perceiver_pytorch.data.targets.scores import by_target
 from perceiver_pytorch.models.card import Section, card_text, fenced, markdown_table, results_of
 from perceiver_pytorch.training.run.evidence import hardly_trained
 
-if TYPE_CHECKING:
-    from perceiver_pytorch.tables.run import Run
-
 _MOST_WARNINGS = 10
 _TASKS = {"class": "tabular-classification", "labels": "tabular-classification", "number": "tabular-regression"}
 
 
-def run_card(run: "Run", *sections: Section) -> str:
-    """The card of a run's model.
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card is written from.
 
-    Args:
-        run: with its metrics, or stopped before it had any.
-        sections: at the end.
+    Attributes:
+        name: of the run.
+        table: that it was trained on, by the name that it had then.
+        spec: what the model reads and predicts.
+        metrics: of the run; None where it was stopped before it was measured.
     """
-    metrics, title = _metrics(run), run.path.resolve().name
+
+    name: str
+    table: str
+    spec: InputSpec
+    metrics: Mapping[str, Any] | None
+
+    @property
+    def table_name(self) -> str:
+        """The table's name, without the folders of whoever trained on it."""
+        return Path(self.table).name if "/" in self.table and not self.table.startswith("hf:") else self.table
+
+
+def run_card(run: CardFacts, *sections: Section) -> str:
+    """The card of a run's model, with further sections at the end."""
+    metrics = run.metrics
     results = [
         result
         for target in run.spec.targets
         if (found := by_target(run.spec.targets, metrics).get(target.name) if metrics else None)
-        for result in results_of(title, _table(run), _TASKS.get(target.kind, "other"), _shown(target, found))
+        for result in results_of(run.name, run.table_name, _TASKS.get(target.kind, "other"), _shown(target, found))
     ]
     kinds = sorted({modality.kind for modality in run.spec.modalities})
-    return card_text(title, [*_sections(run, metrics), *sections], tags=kinds, results=results)
+    return card_text(run.name, [*_sections(run, metrics), *sections], tags=kinds, results=results)
 
 
 def loading() -> Section:
@@ -41,7 +57,7 @@ def loading() -> Section:
     return "How to load", f"{fenced(code, 'python')}\n\nor\n\n{fenced(shell, 'sh')}"
 
 
-def _sections(run: "Run", metrics: Mapping[str, Any] | None) -> list[Section]:
+def _sections(run: CardFacts, metrics: Mapping[str, Any] | None) -> list[Section]:
     return [
         ("What it reads", _reads(run)),
         ("What it predicts", "\n".join(f"- `{t.name}`: {_words(t.note())}" for t in run.spec.targets)),
@@ -52,14 +68,14 @@ def _sections(run: "Run", metrics: Mapping[str, Any] | None) -> list[Section]:
     ]
 
 
-def _reads(run: "Run") -> str:
+def _reads(run: CardFacts) -> str:
     rows = run.spec.describe(most=8)
     table = markdown_table(("modality", "kind", "columns", "shape", "learned from the train rows"), rows)
     return f"{table}\n\nAny cell may be missing: the model answers from what a row has."
 
 
-def _data(run: "Run", metrics: Mapping[str, Any] | None) -> str:
-    lines = [f"- trained on the table `{_table(run)}`"]
+def _data(run: CardFacts, metrics: Mapping[str, Any] | None) -> str:
+    lines = [f"- trained on the table `{run.table_name}`"]
     if metrics is not None:
         counted = [f"{each['rows']:,}" for each in by_target(run.spec.targets, metrics).values()]
         lines.append(f"- measured on its {metrics['split']} rows: {', '.join(counted)}")
@@ -68,7 +84,7 @@ def _data(run: "Run", metrics: Mapping[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
-def _scores(run: "Run", metrics: Mapping[str, Any] | None) -> str:
+def _scores(run: CardFacts, metrics: Mapping[str, Any] | None) -> str:
     if metrics is None:
         return "The run was stopped before it was measured."
     rows: list[Sequence[str]] = []
@@ -98,7 +114,7 @@ def _modalities(metrics: Mapping[str, Any]) -> str:
     return markdown_table(("modalities given", name, "rows", "of them with all of these"), rows)
 
 
-def _limits(run: "Run", metrics: Mapping[str, Any] | None) -> str:
+def _limits(run: CardFacts, metrics: Mapping[str, Any] | None) -> str:
     lines = [
         "It knows rows like those of its train table. Of others, its answers and their probabilities may be wrong.",
         "It answers with the classes and labels above alone.",
@@ -111,16 +127,6 @@ def _limits(run: "Run", metrics: Mapping[str, Any] | None) -> str:
 def _shown(target: Target, found: Mapping[str, Any]) -> dict[str, float]:
     """The metrics that are shown first."""
     return {key: float(found[key]) for key in target.titles if found.get(key) is not None}
-
-
-def _metrics(run: "Run") -> dict[str, Any] | None:
-    return run.metrics if run.folder.metrics_file.is_file() else None
-
-
-def _table(run: "Run") -> str:
-    """The name of the table, without the folders of whoever trained on it."""
-    name = run.config.data.table
-    return Path(name).name if "/" in name and not name.startswith("hf:") else name
 
 
 def _words(text: str) -> str:

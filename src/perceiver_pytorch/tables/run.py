@@ -8,14 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from huggingface_hub import HfApi
-
 from perceiver_pytorch._files import copy_whole, write_json, write_text
 from perceiver_pytorch._saved_files import fitting
 from perceiver_pytorch.data import InputSpec, TableDataset
 from perceiver_pytorch.data.calibration import Calibration, calibration_of
 from perceiver_pytorch.data.targets.scores import by_target, metric_lines
-from perceiver_pytorch.tables.card import loading, run_card
+from perceiver_pytorch.models.card import Section
+from perceiver_pytorch.tables.card import CardFacts, loading, run_card
 from perceiver_pytorch.tables.predictor import QUIET, Predictor, Progress, lost_of_rows
 from perceiver_pytorch.tables.rows import Reading, warn_about_rows
 from perceiver_pytorch.training.run.accelerator import on_accelerator
@@ -182,6 +181,15 @@ class Run(Predictor):
             reporter.say(f"written: {output}")
         return result
 
+    def card(self, *sections: Section) -> str:
+        """The model card: what the model reads and predicts, from which data, its scores and limits.
+
+        Args:
+            sections: headings and texts in Markdown, at the end.
+        """
+        metrics = self.metrics if self.folder.metrics_file.is_file() else None
+        return run_card(CardFacts(self.path.resolve().name, self.config.data.table, self.spec, metrics), *sections)
+
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
         """Writes what the model is used by into another folder, with its metrics and a model card (``README.md``):
         `Run.open` and the commands take it.
@@ -195,7 +203,7 @@ class Run(Predictor):
         for file in (*self.folder.needed_to_predict, self.folder.metrics_file):
             if file.is_file():
                 copy_whole(file, target / file.name)
-        write_text(target / "README.md", run_card(self, loading()))
+        write_text(target / "README.md", self.card(loading()))
         return target
 
     def push_to_hub(
@@ -212,6 +220,8 @@ class Run(Predictor):
         Returns:
             The address of the commit.
         """
+        from huggingface_hub import HfApi  # only where something is uploaded
+
         api = HfApi(token=token)
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
