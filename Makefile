@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 # Environments of their own, of about 5 GB each: PyPI's PyTorch for x86_64 comes with CUDA. CORE=tests runs everything.
 LOWEST := .venv-lowest
 NEWEST := .venv-newest
+# One without PyTorch, which runs exported models.
+RUNTIME := .venv-runtime
 CORE ?= $(addprefix tests/, ops/test_cross_attend.py ops/test_context.py nn/test_block.py \
 	nn/test_layer.py models/test_perceiver.py models/test_perceiver_io.py models/test_paper.py test_compile_and_export.py \
 	tables/test_run.py data/media/test_video_file.py)
@@ -14,7 +16,7 @@ CORE ?= $(addprefix tests/, ops/test_cross_attend.py ops/test_context.py nn/test
 PYTHON310 := $(shell for p in python3.10 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.10.*/bin/python3.10; do \
 	$$p --version > /dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: demo test lowest newest nightly lint format figures settings clean
+.PHONY: demo test runtime lowest newest nightly lint format figures settings clean
 
 demo: $(READY)  ## train on the built-in digits and show where the report is
 	$(BIN)/perceiver fit digits --time-limit 4m
@@ -24,6 +26,9 @@ test: $(READY)  ## lint, types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2
+
+runtime: $(READY) $(RUNTIME)/.ready  ## an exported model predicts the same where PyTorch is not installed
+	$(BIN)/python tests/without_torch.py --other $(RUNTIME)
 
 lowest: $(LOWEST)/.ready  ## the core's tests with the lowest versions that pyproject.toml promises
 	$(LOWEST)/bin/python -m pytest -n 2 $(CORE)
@@ -46,7 +51,7 @@ settings: $(READY)  ## write the tables of settings of the documentation
 	$(BIN)/python docs/write_settings.py
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(NEWEST) .peers build dist
+	rm -rf $(VENV) $(RUNTIME) $(LOWEST) $(NEWEST) .peers build dist
 
 # Made again when what is to be installed changes; torch first, since its pinned build is what all else builds on.
 $(READY): pyproject.toml constraints.txt
@@ -54,6 +59,12 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[all,test]"
 	touch $(READY)
+
+$(RUNTIME)/.ready: pyproject.toml requirements-runtime.txt constraints.txt
+	test -x $(RUNTIME)/bin/python || $(PYTHON) -m venv $(RUNTIME)
+	$(RUNTIME)/bin/python -m pip install --disable-pip-version-check -c constraints.txt -r requirements-runtime.txt
+	$(RUNTIME)/bin/python -m pip install --disable-pip-version-check --no-deps -e .
+	touch $@
 
 $(LOWEST)/.ready: pyproject.toml constraints-lowest.txt
 	@test -n "$(PYTHON310)" || echo "THE LOWEST PYTHON IS NOT TESTED: there is no python3.10 here, so $$($(PYTHON) --version) is used"
