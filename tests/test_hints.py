@@ -82,6 +82,8 @@ ELSEWHERE = {
         ("--batch-size", "--preset", "--workers", "--table-mb", "--stream"),
         "too little memory, which a test does not bring about; tests/training/run and tests/data set such limits",
     ),
+    "--table": "tests/export/test_tables.py: a table that has moved",
+    "--no-deps": "pip's, in a model card; make runtime obeys it",
     "--context": "tests/training/language: a text that is too short",
     "--run": "another folder; tests/training/run/test_lock.py",
     "--no-header": "tests/data/sources/test_delimited.py: a table without a header",

@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 
 from export_helpers import unchecked
 from perceiver_pytorch._saved_files import DamagedFileError
-from perceiver_pytorch.data import DataError, collate
+from perceiver_pytorch.data import DataError, collate, load_table
 from perceiver_pytorch.data.stacking import stack
 from perceiver_pytorch.export import export
+from perceiver_pytorch.export.measuring import measured
 from perceiver_pytorch.export.precision import reduced
 from perceiver_pytorch.export.tables import lines
 from perceiver_pytorch.runtime import Bundle, open_predictor
 from perceiver_pytorch.runtime.engines import OnnxEngine
+from perceiver_pytorch.tables import Run
 from perceiver_pytorch.tables.rows import Reading
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.build import run_model
@@ -104,6 +106,17 @@ def test_weights_of_fewer_bits_predict_nearly_the_same(precision, size, loss, bu
     arrays = stack(samples, bundle.spec)
     found, expected = small.values(arrays)["label"], bundle.values(arrays)["label"]
     assert 0 < abs(found - expected).max() < loss
+
+
+def test_a_table_that_has_moved_is_measured_where_it_is_said_to_be(run, bundle, mixed, tmp_path):
+    shutil.copytree(run.path, tmp_path / "r")
+    config = tmp_path / "r" / "config.yaml"
+    config.write_text(config.read_text().replace(str(mixed), str(tmp_path / "gone.csv")))
+    moved, told = Run.open(tmp_path / "r"), []
+    assert measured(moved, bundle, None, Reporter(say=told.append, warn=told.append)) is None
+    assert "say where the table is with --table" in told[0]
+    found = measured(moved, bundle, load_table(str(mixed)), Reporter())
+    assert found["targets"]["label"]["accuracy"] == bundle.facts["measured"]["targets"]["label"]["accuracy"]
 
 
 def test_a_bundle_is_opened_by_its_folder_as_a_run_is(run, bundle):
