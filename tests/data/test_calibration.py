@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from perceiver_pytorch.data import DataError, Predictions
 from perceiver_pytorch.data.calibration import Calibration, PatternCalibration, calibration_of, learned, nearest
 from perceiver_pytorch.data.targets import ClassTarget, NumberTarget
+from perceiver_pytorch.data.targets.conformal import kept_misfits, limits
 from perceiver_pytorch.data.targets.scaling import LEAST_ROWS, Fitted
 
 TARGET = ClassTarget("c", ("x", "y"), (1, 1))
@@ -122,3 +123,24 @@ def test_several_targets_are_calibrated_each_by_itself() -> None:
     columns = given.calibrated(both).columns(0.9)
     assert list(columns)[1:6] == ["c_prediction", "c_set", "c_set_size", "c_p_x", "c_p_y"]
     assert (columns["n_low"][0], columns["n_high"][0]) == (1.5, 2.5)
+
+
+def test_rows_that_were_learned_from_do_not_make_sets_smaller() -> None:
+    """16 classes and 400 rows: a factor and a shift for each, of rows that they fit, would promise too much."""
+    target = ClassTarget("c", tuple(map(str, range(16))), (1,) * 16)
+    generator = torch.Generator().manual_seed(0)
+
+    def rows(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = torch.randn(count, 16, generator=generator)
+        return logits + 2 * torch.arange(16).fmod(3), torch.multinomial(logits.softmax(-1), 1, generator=generator)[
+            :, 0
+        ]
+
+    outputs, encoded = rows(400)
+    entry = PatternCalibration.learned(target, (), outputs, encoded)
+    assert entry is not None
+    assert entry.fitted.method == "vector"
+    values = target.values(torch.from_numpy(entry.fitted.calibrated(outputs.numpy()))).numpy()
+    same = target.misfits(values, encoded.numpy(), entry.fitted)
+    assert same is not None
+    assert entry.limits(0.8)[0] > limits(kept_misfits(same), 400, 0.8)[0] + 0.005

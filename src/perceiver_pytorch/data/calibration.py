@@ -16,7 +16,7 @@ from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.spec_json import from_json, to_json
 from perceiver_pytorch.data.targets import Target
 from perceiver_pytorch.data.targets.conformal import kept_misfits, limits, rows_needed
-from perceiver_pytorch.data.targets.scaling import LEAST_ROWS, Fitted
+from perceiver_pytorch.data.targets.scaling import LEAST_ROWS, Fitted, folds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,8 +57,7 @@ class PatternCalibration:
         if not len(outputs):
             return None
         fitted = target.fitted(outputs, encoded)
-        calibrated = torch.from_numpy(fitted.calibrated(outputs.numpy()))
-        misfits = target.misfits(target.values(calibrated).numpy(), encoded.numpy(), fitted)
+        misfits = _misfits(target, outputs, encoded, fitted)
         kept = () if misfits is None else kept_misfits(misfits)
         return cls(tuple(present), len(outputs), fitted, kept)
 
@@ -202,6 +201,23 @@ class Calibration:
         for pattern in np.unique(there, axis=0):
             names = frozenset(name for name, has in zip(present, pattern.tolist(), strict=True) if has)
             yield nearest(entries, names), np.flatnonzero((there == pattern).all(1))
+
+
+def _misfits(target: Target, outputs: "Tensor", encoded: "Tensor", fitted: Fitted) -> np.ndarray | None:
+    """`Target.misfits` of rows, each by what the others teach: those that were learned from look less missed than new
+    ones, and sets would be too small."""
+    if not (fitted.scale or fitted.at) or len(outputs) < LEAST_ROWS:
+        return target.misfits(target.values(outputs).numpy(), encoded.numpy(), fitted)
+    found: dict[int, np.ndarray] = {}
+    for part in folds(len(outputs)):
+        others = np.setdiff1d(np.arange(len(outputs)), part)
+        own = target.fitted(outputs[others], encoded[others], like=fitted)
+        calibrated = torch.from_numpy(own.calibrated(outputs[part].numpy()))
+        misfits = target.misfits(target.values(calibrated).numpy(), encoded[part].numpy(), own)
+        if misfits is None:
+            return None
+        found |= dict(zip(part.tolist(), misfits, strict=True))
+    return np.stack([found[i] for i in range(len(outputs))])
 
 
 def nearest(entries: Sequence[PatternCalibration], present: frozenset[str]) -> PatternCalibration:

@@ -17,6 +17,7 @@ from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.input_spec import InputSpec
 from perceiver_pytorch.data.kinds.base import Encoded, ModalitySpec
 from perceiver_pytorch.data.losses import EMPTY, Change, Losses
+from perceiver_pytorch.data.oddities import Oddity
 from perceiver_pytorch.data.table import TableLike
 from perceiver_pytorch.data.targets import Target
 from perceiver_pytorch.data.values import is_missing
@@ -46,6 +47,12 @@ class Sample:
     targets: dict[str, np.ndarray]
     row: int
     emptied: tuple[str, ...] = ()
+
+    @property
+    def unusual(self) -> list[tuple[str, Oddity]]:
+        """What about its cells is unlike the train rows, each with the modality's name."""
+        there = ((name, encoded) for name, encoded in self.inputs.items() if encoded is not None)
+        return [(name, oddity) for name, encoded in there for oddity in encoded.unusual]
 
     @property
     def changes(self) -> list[tuple[str, Change]]:
@@ -103,6 +110,7 @@ class TableDataset:
         prepared: all rows have been decoded once.
         bad: {row: `BadRow`}, the rows that were left out, as far as they were met.
         losses: counts what was done to the cells of the rows, as far as they were met.
+        oddities: {row: `Sample.unusual`}, of the rows that were read in batches and have any.
 
     Raises:
         DataError: the table has no such column, or an argument is not as expected.
@@ -135,6 +143,7 @@ class TableDataset:
         self.cell_bytes = cell_bytes
         self.prepared = False
         self.bad: dict[int, BadRow] = {}
+        self.oddities: dict[int, list[tuple[str, Oddity]]] = {}
         self.losses = Losses(spec.modalities, len(table))
         targets = [target.name for target in spec.targets if target.name in table.column_names]
         self._columns = spec.columns + (targets or [spec.targets[0].name] if require_target else targets)

@@ -11,6 +11,7 @@ from perceiver_pytorch.data.dataset import BadRow, TableDataset
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.media import decoding
+from perceiver_pytorch.data.oddities import Oddity
 from perceiver_pytorch.data.workers import as_it_is, begin, usual_workers
 
 _SEARCHED = 1000  # rows tried where a whole batch is bad
@@ -18,11 +19,13 @@ _SEARCHED = 1000  # rows tried where a whole batch is bad
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """What was read for one batch: its good rows (None: there is none), its bad ones, and what its cells lost."""
+    """What was read for one batch: its good rows (None: there is none), its bad ones, what its cells lost, and what
+    about them is unlike the train rows."""
 
     batch: Batch | None
     bad: list[BadRow]
     changes: dict[int, list[tuple[str, Change]]]
+    oddities: dict[int, list[tuple[str, Oddity]]]
 
 
 class BatchReader(Dataset[Read]):
@@ -49,7 +52,8 @@ class BatchReader(Dataset[Read]):
                 break
         new = [] if self.dataset.prepared else samples  # else they are counted
         changes = {sample.row: found for sample in new if (found := sample.changes)}
-        return Read(collate(samples, self.dataset.spec) if samples else None, bad, changes)
+        oddities = {sample.row: odd for sample in samples if (odd := sample.unusual)}
+        return Read(collate(samples, self.dataset.spec) if samples else None, bad, changes, oddities)
 
 
 class InOrder(Sampler[list[int]]):
@@ -124,6 +128,7 @@ class BatchLoader(DataLoader[Read]):
                 return
             if read.bad and self.rows.on_error == "raise":
                 raise self.rows.error(read.bad[0])
+            self.rows.oddities |= read.oddities
             self.rows.bad |= {entry.row: entry for entry in read.bad}
             if read.batch is not None:
                 if not self.rows.prepared:

@@ -34,6 +34,11 @@ def prediction_columns(
     return columns
 
 
+def with_reasons(columns: Mapping[str, Any], reasons: Sequence[str]) -> dict[str, Any]:
+    """The columns, and last ``unusual``: what about a row is unlike the train rows, None where nothing is."""
+    return {**columns, _free_name("unusual", columns): [reason or None for reason in reasons]}
+
+
 def _free_name(name: str, taken: Mapping[str, Any]) -> str:
     """``name``, or with underscores behind it where another target's columns have it already."""
     while name in taken:

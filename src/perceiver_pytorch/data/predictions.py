@@ -11,6 +11,7 @@ from torch import Tensor
 from perceiver_pytorch.data.calibration import Calibration
 from perceiver_pytorch.data.prediction_columns import prediction_columns
 from perceiver_pytorch.data.targets import Target
+from perceiver_pytorch.data.unusual import Oddities, Unusual
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,7 @@ class Predictions:
         present: {modality: bool ``(rows,)``}, which rows have it.
         left_out: modalities that were taken from all rows.
         calibration: by which the outputs are calibrated; None: they are the model's.
+        latents: float32 ``(rows, width)``, what the heads read; None for models that do not show it.
     """
 
     rows: Tensor
@@ -34,6 +36,7 @@ class Predictions:
     present: dict[str, Tensor]
     left_out: tuple[str, ...] = ()
     calibration: Calibration | None = None
+    latents: Tensor | None = None
 
     def calibrated(self, calibration: Calibration | None) -> "Predictions":
         """The same with calibrated outputs, of outputs that are not."""
@@ -46,6 +49,11 @@ class Predictions:
             for target in self.targets
         }
         return replace(self, outputs=outputs, calibration=calibration)
+
+    def unusual(self, unusual: Unusual, oddities: Oddities) -> list[str]:
+        """`Unusual.reasons` of the rows; ``oddities`` are those of their data set."""
+        latents = None if self.latents is None else self.latents.numpy()
+        return unusual.reasons(self.rows.numpy(), oddities, latents, self.has)
 
     @property
     def has(self) -> dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ from perceiver_pytorch.data.kinds.base import Part
 from perceiver_pytorch.data.targets.report_parts import Section, interval_text, spread
 from perceiver_pytorch.data.targets.scores import by_target, score_title
 from perceiver_pytorch.report import figures
+from perceiver_pytorch.report.certainty import certainty_sections
 from perceiver_pytorch.report.closer import Closer
 from perceiver_pytorch.report.slices import slices
 
@@ -162,10 +163,16 @@ def _task(target: Target, metrics: Mapping[str, Any], facts: ReportFacts) -> dic
         "name": target.name,
         "note": target.note(),
         "headline": headline,
-        "sections": [_section(section) for section in target.sections(metrics, values, encoded, of)],
         "slices": slices(facts.dataset, facts.predictions, target),
         "row_score": target.row_score,
         "of": of,
+        "sections": [
+            _section(section)
+            for section in (
+                *certainty_sections(target.name, metrics, facts.metrics["combinations"], of),
+                *target.sections(metrics, values, encoded, of),
+            )
+        ],
     }
 
 

@@ -12,7 +12,9 @@ from perceiver_pytorch._files import copy_whole, write_json, write_text
 from perceiver_pytorch._saved_files import fitting
 from perceiver_pytorch.data import InputSpec, TableDataset
 from perceiver_pytorch.data.calibration import Calibration, calibration_of
+from perceiver_pytorch.data.prediction_columns import with_reasons
 from perceiver_pytorch.data.targets.scores import by_target, metric_lines
+from perceiver_pytorch.data.unusual import unusual_of
 from perceiver_pytorch.models.card import Section
 from perceiver_pytorch.tables.card import CardFacts, loading, run_card
 from perceiver_pytorch.tables.predictor import QUIET, Predictor, Progress, lost_of_rows
@@ -239,7 +241,11 @@ class Run(Predictor):
     def columns(
         self, dataset: TableDataset, progress: Progress | None = None, coverage: float | None = None
     ) -> dict[str, Any]:
-        return evaluation.predict(self.model, dataset, progress=progress).columns(coverage)
+        found = evaluation.predict(self.model, dataset, progress=progress)
+        columns, unusual = found.columns(coverage), unusual_of(self.model)
+        if unusual is None:
+            return columns
+        return with_reasons(columns, found.unusual(unusual, dataset.oddities))
 
     def _judged(self, metrics: Mapping[str, Any], *, in_memory: bool) -> dict[str, Any]:
         """What is said of a measurement."""

@@ -34,6 +34,7 @@ from perceiver_pytorch.data.map_pieces import blocks
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.audio_file import AudioFacts, NoSoundError
 from perceiver_pytorch.data.media.mel import below_peak, log_mel
+from perceiver_pytorch.data.oddities import Oddity
 from perceiver_pytorch.data.train_rows import TrainRows
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ _MAX_RATE = 16000  # Hz: speech; a higher rate costs tokens and is chosen by han
 _LEAST_SHARE = 0.25  # of the bands' mean deviation, for the deviation of each
 _QUIET = 0.05  # share of a row's energies that silence lies above
 _NUM_CLIPS = 512  # clips decoded for mean and standard deviation (all headers are read)
+
+_SILENT = 1e-3  # of full scale, the peak of a sound in which nothing is heard: -60 dB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +247,9 @@ class AudioSpec(ColumnSpec):
         except ValueError as error:
             raise where.error(column, str(error), row[column]) from error
         changes = tuple(name for name, told in (("cut", sound.longer), ("incomplete", sound.incomplete)) if told)
-        return Encoded(self.standardised(self.features(sound.samples)), changes=changes)
+        silent = float(np.abs(sound.samples).max(initial=0.0)) < _SILENT
+        unusual = (Oddity("silent", f"{self.name} is silent"),) if silent else ()
+        return Encoded(self.standardised(self.features(sound.samples)), changes=changes, unusual=unusual)
 
     def features(self, sound: "np.ndarray") -> "np.ndarray":
         """Samples (samples, sides) as tokens (tokens, channels), of a patch sample by sample, side by side."""

@@ -20,6 +20,7 @@ from perceiver_pytorch.data.fields import Field as Field
 from perceiver_pytorch.data.kinds.stems import strides_of
 from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.map_pieces import blocks
+from perceiver_pytorch.data.oddities import Oddity
 from perceiver_pytorch.data.train_rows import TrainRows
 
 if TYPE_CHECKING:
@@ -47,12 +48,14 @@ class Encoded:
         coordinates: per axis None, or float32 (length,) or (length, count) where the spec's `own_coordinates` says so.
         changes: what was done to the cells to make them fit: keys of the spec's `changes`, or a `Change`, which names
             the column and the cell, too.
+        unusual: what about the cells is unlike the train rows.
     """
 
     values: "np.ndarray"
     mask: "np.ndarray | None" = None
     coordinates: "tuple[np.ndarray | None, ...] | None" = None
     changes: "tuple[str | Change, ...]" = ()
+    unusual: tuple[Oddity, ...] = ()
 
     @property
     def nbytes(self) -> int:

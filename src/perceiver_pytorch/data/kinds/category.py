@@ -14,6 +14,7 @@ from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec, Part
 from perceiver_pytorch.data.losses import Change
+from perceiver_pytorch.data.oddities import Oddity
 from perceiver_pytorch.data.train_rows import TrainRows
 from perceiver_pytorch.data.values import as_label, is_missing
 
@@ -103,7 +104,8 @@ class CategoriesSpec(ModalitySpec):
 
         A missing value has its column's id for it, or the unknown id and is masked.
         """
-        ids, mask, changes = list(self._missing), np.array(self.gaps or (False,) * len(self.columns)), []
+        ids, mask = list(self._missing), np.array(self.gaps or (False,) * len(self.columns))
+        changes, unusual = [], []
         present = [(i, as_label(row[column])) for i, column in enumerate(self.columns) if not is_missing(row[column])]
         if not present:
             return None
@@ -112,8 +114,12 @@ class CategoriesSpec(ModalitySpec):
             known = self._ids[i].get(label)
             ids[i] = self._others[i] if known is None else known
             if known is None:
-                changes.append(Change("unseen", self.columns[i], label))
-        return Encoded(np.array(ids, dtype=np.int64), None if mask.all() else mask, changes=tuple(changes))
+                column = self.columns[i]
+                changes.append(Change("unseen", column, label))
+                unusual.append(Oddity(f"unseen {column}", f"{column} is {label!r}, which no train row has"))
+        return Encoded(
+            np.array(ids, dtype=np.int64), None if mask.all() else mask, changes=tuple(changes), unusual=tuple(unusual)
+        )
 
     @cached_property
     def _others(self) -> list[int]:

@@ -14,10 +14,12 @@ from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec, ModelInput, StandardisedSpec
 from perceiver_pytorch.data.losses import Change
+from perceiver_pytorch.data.oddities import Oddity
 from perceiver_pytorch.data.train_rows import TrainRows
 from perceiver_pytorch.data.values import as_date
 
 _CLIP = 10.0  # standard deviations: one absurd date must not swamp a batch
+_FAR = 2.0  # standard deviations: evenly spread dates lie within 1.8
 _PARTS = 12  # values of a token: 2 of the elapsed time, a sine and a cosine of 5 shares
 _EPOCH = datetime.datetime(1970, 1, 1)
 
@@ -68,7 +70,7 @@ class DatesSpec(StandardisedSpec):
         """
         values = np.zeros(self.shape, dtype=np.float32)
         there = np.ones(len(self.columns), dtype=bool)
-        changes = []
+        changes, unusual = [], []
         for i, column in enumerate(self.columns):
             try:
                 date = as_date(row[column])
@@ -78,6 +80,10 @@ class DatesSpec(StandardisedSpec):
                 there[i] = False
                 continue
             elapsed = (_days(date) - self.means[i]) / self.stds[i]
+            if abs(elapsed) > _FAR:
+                around = f"{_date(self.means[i] - self.stds[i])} to {_date(self.means[i] + self.stds[i])}"
+                reason = f"{column} is {row[column]}, far from the train rows' (mostly {around})"
+                unusual.append(Oddity("far", reason, abs(elapsed)))
             if abs(elapsed) > _CLIP:
                 changes.append(Change("clipped", column, str(row[column])))
             year = (date.year - 1970 - self.means[i] / 365.2425) / max(1.0, self.stds[i] / 365.2425)
@@ -89,7 +95,7 @@ class DatesSpec(StandardisedSpec):
         if self.gaps:
             values[:, _PARTS] = ~there
             mask = there | np.array(self.gaps)
-        return Encoded(values, None if mask.all() else mask, changes=tuple(changes))
+        return Encoded(values, None if mask.all() else mask, changes=tuple(changes), unusual=tuple(unusual))
 
     def model_input(self) -> ModelInput:
         stem = {"name": "numbers", "columns": len(self.columns), "input_channels": self.channels}

@@ -19,6 +19,7 @@ from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, st
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.fitting import Box, fitted
 from perceiver_pytorch.data.media.image_file import WHITE, ImageFacts
+from perceiver_pytorch.data.oddities import Oddity
 from perceiver_pytorch.data.train_rows import TrainRows
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ BOX_CHANGES = {
 _BITS = (8, 10, 12, 14, 16)  # that the values of 16-bit images may have
 _NUM_IMAGES = 256  # images looked at for size and colour
 _GREY, _PLAIN = 127.5, 8.0  # of 255: neither dark nor light; what a picture of one colour differs by at most
+
+_BLANK, _DARK = 1.5, 10.0  # of 255: spread of the pixels of a picture that shows nothing, and mean of a black one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +149,7 @@ class ImageSpec(ColumnSpec):
         )
         found = {**file, "bright": file["peak"] > self.white}
         changes += tuple(name for name in ("incomplete", "bright", "colored", "several") if found[name])
-        return Encoded(patches(pixels, self.patch), changes=changes)
+        return Encoded(patches(pixels, self.patch), changes=changes, unusual=shows_nothing(self.name, pixels))
 
     def note(self) -> str:
         colors = "grey" if self.colors == 1 else "RGB"
@@ -231,6 +234,15 @@ def box_changes(before: tuple[int, int], after: tuple[int, ...], box: tuple[int,
     if fit == "stretch" and fitted(*before, *box, "pad") != box:
         changes.append("stretched")
     return tuple(changes)
+
+
+def shows_nothing(name: str, pixels: "np.ndarray") -> tuple[Oddity, ...]:
+    """Whether a picture, or a film, (..., colors) uint8, shows nothing: it has one colour, as black ones have."""
+    flat = pixels.reshape(-1, pixels.shape[-1])
+    if not flat.size or float(flat.std(axis=0).max()) >= _BLANK:
+        return ()
+    what = "black" if float(flat.mean()) < _DARK else "of one colour"
+    return (Oddity("blank", f"{name} is {what}"),)
 
 
 def patches(pixels: "np.ndarray", patch: int) -> "np.ndarray":

@@ -16,6 +16,7 @@ from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import Encoded, Kind, ModalitySpec, ModelInput, StandardisedSpec
 from perceiver_pytorch.data.losses import Change
+from perceiver_pytorch.data.oddities import Oddity
 from perceiver_pytorch.data.train_rows import TrainRows, too_large
 from perceiver_pytorch.data.values import as_number
 
@@ -86,7 +87,7 @@ class NumbersSpec(StandardisedSpec):
         """
         values = np.zeros(self.shape, dtype=np.float32)
         there = np.zeros(len(self.columns), dtype=bool)
-        changes = []
+        changes, unusual = [], []
         for i, column in enumerate(self.columns):
             try:
                 number = as_number(row[column])
@@ -98,6 +99,8 @@ class NumbersSpec(StandardisedSpec):
             standard = (number - self.means[i]) / self.stds[i]
             value = min(max(standard, -_CLIP), _CLIP)
             values[i, :2] = (_interpolated(number, *self._curves[i]), value) if self.quantiles else value
+            if far := self._beyond(i, number):
+                unusual.append(Oddity("beyond", f"{column} is {row[column]}, {far[1]}", far[0]))
             if abs(standard) > _CLIP:
                 changes.append(Change("clipped", column, str(row[column])))
             if abs(number) >= _EXACT and _loses_digits(row[column]):
@@ -108,7 +111,18 @@ class NumbersSpec(StandardisedSpec):
         if self.quantiles:
             values[:, 2] = ~there
             mask = there | np.array(self.gaps)
-        return Encoded(values, None if mask.all() else mask, changes=tuple(changes))
+        return Encoded(values, None if mask.all() else mask, changes=tuple(changes), unusual=tuple(unusual))
+
+    def _beyond(self, i: int, number: float) -> tuple[float, str] | None:
+        """By how many spans a number of column i lies beyond those of the train rows, and in words; None: it does not,
+        or they had none."""
+        if not self.quantiles or len(self.quantiles[i]) == 1:
+            return None
+        low, high = self.quantiles[i][0], self.quantiles[i][-1]
+        if low <= number <= high:
+            return None
+        share = max(low - number, number - high) / ((high - low) or self.stds[i])
+        return share, f"{'below' if number < low else 'above'} the train rows' {low:.6g} to {high:.6g}"
 
     @cached_property
     def _curves(self) -> list[tuple[list[float], list[float]]]:

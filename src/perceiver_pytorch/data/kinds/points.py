@@ -15,6 +15,7 @@ from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import CLIPPED, ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
 from perceiver_pytorch.data.map_pieces import cells
+from perceiver_pytorch.data.oddities import Oddity
 from perceiver_pytorch.data.train_rows import TrainRows, too_large
 
 _NAMES = frozenset(["point", "points", "pointcloud", "pointclouds", "cloud", "clouds", "xyz", "lidar", "vertices"])
@@ -140,14 +141,17 @@ class PointsSpec(ColumnSpec):
             changes.append("thinned")
         dims = len(self.centre)
         places = (points[:, :dims] - self.centre) / self.radius
-        if np.abs(places).max() > 1 + 1e-6:
+        outside = float(np.abs(places).max()) - 1
+        if outside > 1e-6:
             changes.append("clipped")
+        reason = f"{self.name} has points {outside:.2g} radii outside of the train rows' box"
+        unusual = (Oddity("outside", reason, outside),) if outside > 1e-6 else ()
         places = np.clip(places, -1, 1).astype(np.float32)
         features = (points[:, dims:] - self.means) / np.asarray(self.stds) if self.means else points[:, dims:]
         if "clipped" not in changes and (np.abs(features) > 10).any():
             changes.append("clipped")
         values = np.concatenate([places, np.clip(features, -10, 10).astype(np.float32)], axis=1)
-        return Encoded(values, coordinates=(places,), changes=tuple(changes))
+        return Encoded(values, coordinates=(places,), changes=tuple(changes), unusual=unusual)
 
     def fields(self) -> tuple[Field, ...]:
         point = [float(f"{number:.4g}") for number in (*self.centre, *self.means)]

@@ -21,6 +21,7 @@ from perceiver_pytorch.data.kinds.points import are_points
 from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, stem_note
 from perceiver_pytorch.data.long_table import load_long_table
 from perceiver_pytorch.data.map_pieces import blocks
+from perceiver_pytorch.data.oddities import Oddity
 from perceiver_pytorch.data.train_rows import TrainRows, too_large
 from perceiver_pytorch.data.values import as_label, is_missing
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _CLIP = 10.0  # standard deviations
+_FAR = 3.0  # standard deviations, from which on it is asked whether a series is unusual
 _DRAWN = 6  # channels that a map shows
 _FINEST = 4  # the position encoding tells apart at most this many times more moments than there are steps
 
@@ -288,7 +290,15 @@ class SeriesSpec(ModalitySpec):
         if not known.any():
             return None
         standard = (values - self.means) / np.asarray(self.stds)
-        if (np.abs(standard[known]) > _CLIP).any():
+        furthest = float(np.abs(standard[known]).max())
+        unusual = []
+        if furthest > _FAR:
+            unusual.append(
+                Oddity("far", f"{self.name} reaches {furthest:.3g} deviations from its usual values", furthest)
+            )
+        if len(values) > 1 and known.all() and not np.ptp(values, axis=0).any():
+            unusual.append(Oddity("flat", f"{self.name} never changes"))
+        if furthest > _CLIP:
             changes.append("clipped")
         tokens = np.where(known, np.clip(standard, -_CLIP, _CLIP), 0).astype(np.float32)
         if self.gaps:
@@ -299,6 +309,7 @@ class SeriesSpec(ModalitySpec):
             None if mask.all() else mask,
             None if places is None else (places,),
             tuple(changes),
+            tuple(unusual),
         )
 
     def note(self) -> str:

@@ -15,6 +15,7 @@ from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, Kind, ModalitySpec, Part, check_positive
 from perceiver_pytorch.data.label_cells import find_separator, labels_of
 from perceiver_pytorch.data.losses import Change
+from perceiver_pytorch.data.oddities import Oddity
 from perceiver_pytorch.data.train_rows import TrainRows
 from perceiver_pytorch.data.values import readable
 
@@ -86,9 +87,11 @@ class SetSpec(ColumnSpec):
             return None
         other = len(self.names)
         ids = sorted({self._ids.get(name, other) for name in names})
-        unseen = [Change("unseen", value=name) for name in names if name not in self._ids][:1]
+        new = [name for name in names if name not in self._ids][:1]
+        unseen = [Change("unseen", value=name) for name in new]
+        unusual = [Oddity("unseen", f"{self.name} has {name!r}, which no train row has") for name in new]
         cut = [Change("cut")] if len(ids) > self.length else []
-        return Encoded(np.array(ids[: self.length], dtype=np.int64), changes=(*unseen, *cut))
+        return Encoded(np.array(ids[: self.length], dtype=np.int64), changes=(*unseen, *cut), unusual=tuple(unusual))
 
     @cached_property
     def _ids(self) -> dict[str, int]:

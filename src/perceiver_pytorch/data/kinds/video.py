@@ -34,6 +34,7 @@ from perceiver_pytorch.data.kinds.image import (
     on_pixels,
     patch_for,
     patches,
+    shows_nothing,
     whole,
 )
 from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, stem_note
@@ -164,7 +165,8 @@ class VideoSpec(ColumnSpec):
             raise where.error(self.name, str(error), row[self.name]) from error
         after = clip.frames.shape[1:3]
         changes = box_changes((clip.height, clip.width), after, (self.height, self.width), self.filling)
-        return Encoded(patches(clip.frames, self.patch), changes=changes + (("cut",) if clip.longer else ()))
+        changes += ("cut",) if clip.longer else ()
+        return Encoded(patches(clip.frames, self.patch), changes=changes, unusual=shows_nothing(self.name, clip.frames))
 
     def note(self) -> str:
         size = f"{self.height}x{self.width} RGB, {self.patch}x{self.patch} patches"

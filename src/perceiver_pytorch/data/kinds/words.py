@@ -12,6 +12,7 @@ from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data import map_drawing
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.kinds.base import CUT, ColumnSpec, Encoded, ModalitySpec, ModelInput, Part, check_positive
+from perceiver_pytorch.data.oddities import Oddity
 from perceiver_pytorch.data.values import as_label, is_missing
 from perceiver_pytorch.data.word_tokens import Word, hashed, repeated_words, word_of, words_of
 
@@ -25,6 +26,7 @@ IDS = 16
 
 _STEP = 8  # lengths are multiples of this
 _FACTOR = 0x9E3779B1  # odd: a pair's hash is another one when its words change places
+_MOST_NEW, _FEWEST = 0.5, 3  # share of new words, and words of a text, from which on it is asked if they are unusual
 _START = hashed("")  # of what stands before the first word
 
 
@@ -110,8 +112,16 @@ class WordsSpec(ColumnSpec):
         words = self._words(value, self.length + 1)
         if not words:
             return None
-        read = words[: self.length]
-        return Encoded(self._ids(read), changes=("cut",) if len(words) > self.length else ())
+        ids = self._ids(words[: self.length])
+        changes = ("cut",) if len(words) > self.length else ()
+        return Encoded(ids, changes=changes, unusual=self._strange(ids))
+
+    def _strange(self, ids: "np.ndarray") -> tuple[Oddity, ...]:
+        """Whether most words of a text, (words, ids), are new."""
+        new = float((ids[:, 0] == 0).mean())
+        if new <= _MOST_NEW or len(ids) < _FEWEST:
+            return ()
+        return (Oddity("new words", f"{self.name} has {new:.0%} words that the train rows do not repeat", new),)
 
     def _words(self, cell: Any, most: int) -> list[Word]:
         """The first words. They are looked for one by one: of a long text only its beginning takes memory."""

@@ -246,12 +246,13 @@ class Target(ABC):
 
     # -- how sure a model may be
 
-    def fitted(self, outputs: "Tensor", encoded: "Tensor") -> Fitted:
+    def fitted(self, outputs: "Tensor", encoded: "Tensor", like: Fitted | None = None) -> Fitted:
         """What calibrates the outputs, learned from rows that the model was not trained on; by default nothing does.
 
         Args:
             outputs: float32 ``(rows, size)``, of the model.
             encoded: ``(rows, *shape)``, all known.
+            like: the same method is used; None: the one that does best.
         """
         return Fitted()
 

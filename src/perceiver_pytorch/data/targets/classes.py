@@ -210,9 +210,9 @@ class ClassTarget(Target):
         }
         return {name: intervals.stated(*interval) for name, interval in found.items()}
 
-    def fitted(self, outputs: "Tensor", encoded: "Tensor") -> Fitted:
+    def fitted(self, outputs: "Tensor", encoded: "Tensor", like: Fitted | None = None) -> Fitted:
         """Temperature scaling, or vector scaling."""
-        return fitted_scaling(outputs, encoded, _losses)
+        return fitted_scaling(outputs, encoded, _losses, like)
 
     def sureness(self, outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
         """Of the most probable class; the Brier score, summed over the classes, is halved where there are two."""

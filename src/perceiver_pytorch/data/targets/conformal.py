@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from perceiver_pytorch._checks import within
-from perceiver_pytorch.data.targets.scaling import folds
+from perceiver_pytorch.data.targets.scaling import Fitted, folds
 
 MOST_KEPT = 1000
 """Misfits of a side that are kept: of more every so manieth, rounded so that sets become no smaller."""
@@ -52,7 +52,9 @@ def rows_needed(coverage: float, sides: int) -> int:
     return math.ceil(sides / (1 - coverage) - 1 - 1e-9)
 
 
-def local_spread(predicted: np.ndarray, errors: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def local_spread(
+    predicted: np.ndarray, errors: np.ndarray, like: Fitted | None = None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Where numbers are predicted, and the usual size of the errors there, as it rises or falls with the prediction.
 
     Isotonic regression on the means of parts of the rows: prices are missed by more where they are high. Empty where it
@@ -60,8 +62,12 @@ def local_spread(predicted: np.ndarray, errors: np.ndarray) -> tuple[tuple[float
 
     Args:
         predicted, errors: float64 ``(rows,)``.
+        like: whether there is a spread is as in it; None: as unseen rows tell.
     """
     sizes = np.abs(errors)
+    if like is not None:
+        at, spread = _monotone(predicted, sizes) if like.at else (np.empty(0), np.empty(0))
+        return _numbers(at), _numbers(spread)
     if len(sizes) < 2 * _PART_ROWS or not sizes.mean() > 0 or not np.ptp(predicted) > 0:
         return (), ()
     gains = np.empty(len(sizes))
@@ -74,7 +80,11 @@ def local_spread(predicted: np.ndarray, errors: np.ndarray) -> tuple[tuple[float
     if not gains.mean() > gains.std() / math.sqrt(len(gains)):
         return (), ()
     at, spread = _monotone(predicted, sizes)
-    return tuple(at.tolist()), tuple(spread.tolist())
+    return _numbers(at), _numbers(spread)
+
+
+def _numbers(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(values.tolist())
 
 
 def _surprise(sizes: np.ndarray, spread: np.ndarray) -> np.ndarray:

@@ -206,9 +206,9 @@ class LabelsTarget(Target):
             "macro_f1": intervals.stated(intervals.mean([row["f1"] for row in labels], f1s), joined),
         }
 
-    def fitted(self, outputs: "Tensor", encoded: "Tensor") -> Fitted:
+    def fitted(self, outputs: "Tensor", encoded: "Tensor", like: Fitted | None = None) -> Fitted:
         """One temperature, or a factor and a shift for each label (Platt 1999)."""
-        return fitted_scaling(outputs, encoded, _losses)
+        return fitted_scaling(outputs, encoded, _losses, like)
 
     def sureness(self, outputs: "Tensor", encoded: "Tensor") -> dict[str, Any]:
         """Of every label of every row."""

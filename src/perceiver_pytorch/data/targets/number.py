@@ -203,10 +203,10 @@ class NumberTarget(Target):
             if metrics[name] is not None
         }
 
-    def fitted(self, outputs: "Tensor", encoded: "Tensor") -> Fitted:
+    def fitted(self, outputs: "Tensor", encoded: "Tensor", like: Fitted | None = None) -> Fitted:
         """How large errors are where a number is predicted; the outputs stay as they are."""
         predicted = self._standardised(self.values(outputs).numpy())
-        return Fitted((), (), *local_spread(predicted, encoded.double().numpy() - predicted))
+        return Fitted((), (), *local_spread(predicted, encoded.double().numpy() - predicted, like))
 
     def misfits(self, values: np.ndarray, encoded: np.ndarray, fitted: Fitted) -> np.ndarray | None:
         """How far the truth lies above, and below, the prediction, in usual errors."""

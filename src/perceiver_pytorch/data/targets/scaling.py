@@ -73,16 +73,22 @@ class Fitted:
         return np.interp(predicted, self.at, self.spread) if self.at else np.ones_like(predicted)
 
 
-def fitted_scaling(outputs: "Tensor", encoded: "Tensor", loss: Loss, *, vector: bool = True) -> Fitted:
+def fitted_scaling(
+    outputs: "Tensor", encoded: "Tensor", loss: Loss, like: Fitted | None = None, *, vector: bool = True
+) -> Fitted:
     """The scaling that does best on rows that it was not learned from, or none.
 
     Args:
         outputs: logits ``(rows, outputs)``.
         encoded: ``(rows, ..)``, all known.
         loss: of which the mean is to be small.
+        like: its method is used, whatever it is; None: the one that does best.
         vector: whether vector scaling may be tried.
     """
     rows, size = outputs.shape
+    if like is not None:
+        method = like.method
+        return Fitted() if method == "none" else _fit(outputs, encoded, loss, vector=method == "vector")
     if rows < LEAST_ROWS:
         return Fitted()
     outputs = outputs.double()

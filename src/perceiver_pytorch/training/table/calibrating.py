@@ -13,6 +13,7 @@ from perceiver_pytorch.data import InputSpec, Predictions, TableDataset, Target
 from perceiver_pytorch.data.calibration import Calibration, learned
 from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.table.evaluation import predict_without
+from perceiver_pytorch.training.table.learn_unusual import learn_unusual, unusual_batches
 from perceiver_pytorch.training.table.partial_inputs import subsets
 
 WHOLE_ROWS = 2000
@@ -23,13 +24,19 @@ _MOST_NUMBERS = 5_000_000  # of outputs that are kept: 20 MB, and some seconds o
 
 
 def learn_calibration(
-    model: Any, dataset: TableDataset | None, *, batch_size: int = 256, deadline: Deadline | None = None
+    model: Any,
+    dataset: TableDataset | None,
+    *,
+    train: TableDataset | None = None,
+    batch_size: int = 256,
+    deadline: Deadline | None = None,
 ) -> Calibration | None:
     """Sets ``model.calibration``, and gives it; None without rows.
 
     Args:
         model: of a run; it is left in evaluation mode.
         dataset: the validation rows.
+        train: the train rows, to learn what is unlike them, too.
         batch_size: rows that are answered at once.
         deadline: combinations of modalities for which there is no time have no entry.
     """
@@ -40,19 +47,24 @@ def learn_calibration(
     found = {target.name: learned(target, _rows(target, answered)) for target in dataset.spec.targets}
     calibration = Calibration({name: entries for name, entries in found.items() if entries})
     model.calibration = calibration.to_json()
+    if train is not None:
+        unusual = learn_unusual(model, train, answered, dataset.oddities, batch_size=batch_size, deadline=deadline)
+        model.calibration |= {"unusual": unusual.to_json()}
     return calibration
 
 
-def calibration_batches(spec: InputSpec, rows: int, batch_size: int) -> int:
+def calibration_batches(spec: InputSpec, train: int, rows: int, batch_size: int) -> int:
     """Batches that `learn_calibration` answers, at most.
 
     Args:
         spec: what is read and predicted.
+        train: rows.
         rows: for validation.
         batch_size: rows that are answered at once.
     """
     others = len(subsets([modality.name for modality in spec.modalities])) - 1
-    return -(-min(rows, WHOLE_ROWS) // batch_size) + others * -(-min(rows, PATTERN_ROWS) // batch_size)
+    whole = unusual_batches(len(spec.modalities), train, batch_size) + -(-min(rows, WHOLE_ROWS) // batch_size)
+    return whole + others * -(-min(rows, PATTERN_ROWS) // batch_size)
 
 
 def calibration_note(calibration: Calibration | None) -> str:

@@ -13,8 +13,9 @@ from perceiver_pytorch.data.calibration import calibration_of
 from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.data.targets.report_parts import interval_text
 from perceiver_pytorch.data.targets.scores import by_target, score, score_name
+from perceiver_pytorch.data.unusual import RATE, unusual_of
 from perceiver_pytorch.training.run.durations import Deadline, now
-from perceiver_pytorch.training.table.partial_inputs import Drawn, answers, sampled_rows, subsets
+from perceiver_pytorch.training.table.partial_inputs import LATENTS, Drawn, answers, sampled_rows, subsets
 from perceiver_pytorch.training.table.trust import in_short, trust
 
 Progress = Callable[[int, int], None]
@@ -86,8 +87,8 @@ def predict_without(
     joined = [kept.joined() for kept in outputs[: len(without)]]
     rows_seen, truth, has = seen.joined()
     found = [
-        Predictions(rows_seen, targets, kept, truth, has, tuple(gone))
-        for kept, gone in zip(joined, without, strict=True)
+        Predictions(rows_seen, targets, kept, truth, has, tuple(gone), latents=each.all_latents())
+        for kept, gone, each in zip(joined, without, outputs, strict=False)
     ]
     if raw:
         return found
@@ -101,13 +102,17 @@ class _Outputs:
 
     def __init__(self, targets: Sequence[Target]) -> None:
         self.parts: dict[str, list[Tensor]] = {target.name: [] for target in targets}
+        self.latents: list[Tensor] = []
 
     def add(self, outputs: Mapping[str, Tensor]) -> None:
         for name, values in outputs.items():
-            self.parts[name].append(values.float().cpu())
+            (self.latents if name == LATENTS else self.parts[name]).append(values.float().cpu())
 
     def joined(self) -> dict[str, Tensor]:
         return {name: torch.cat(parts) for name, parts in self.parts.items()}
+
+    def all_latents(self) -> Tensor | None:
+        return torch.cat(self.latents) if self.latents else None
 
 
 class _Seen:
@@ -165,8 +170,8 @@ def measure(
         what `trust` says of it, of several ``tasks`` with those of each; ``score`` and ``score_name`` (`scores.score`);
         ``combinations``, per subset of the modalities ``present`` and ``absent`` (names), ``score``, with several
         targets the ``scores`` of each, ``trust`` (`trust.in_short`), ``complete_rows``, how many rows have every
-        modality of the subset, and ``rows``, of how many; and ``modalities``, per modality the score ``without`` it and
-        with it ``alone``.
+        modality of the subset, and ``rows``, of how many; ``modalities``, per modality the score ``without`` it and
+        with it ``alone``; and ``unusual``, the share of rows unlike the train rows, among validation rows and these.
 
     Raises:
         ValueError: if no row has a known target.
@@ -200,6 +205,17 @@ def measure(
         "score_name": score_name(dataset.spec.targets, choice),
         "modalities": modality_scores(combined),
         "combinations": combined,
+        **_unusual(model, calibrated[0], dataset),
+    }
+
+
+def _unusual(model: nn.Module, predictions: Predictions, dataset: TableDataset) -> dict[str, Any]:
+    """How many of the rows are unlike the train rows, as ``unusual``; empty for a model that knows nothing of it."""
+    if (known := unusual_of(model)) is None:
+        return {}
+    share = sum(map(bool, predictions.unusual(known, dataset.oddities))) / len(predictions.rows)
+    return {
+        "unusual": {"limit_rate": RATE, "validation_rows": known.rows, "validation": known.share, "measured": share}
     }
 
 

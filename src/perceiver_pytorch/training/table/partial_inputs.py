@@ -20,7 +20,10 @@ from perceiver_pytorch.training.table.build import (
     token_shapes,
     tokens_of,
 )
+from perceiver_pytorch.training.table.pooled import pooled
 
+LATENTS = "\0latents"
+"""No column has such a name."""
 MAX_SUBSETS = 63
 """Of up to 6 modalities all combinations are measured, of more each left out and each alone."""
 MOST_SAMPLED, LEAST_SAMPLED, ANSWERS = 2000, 500, 16_000
@@ -45,16 +48,24 @@ def subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
 def answers(
     model: nn.Module, batch: Batch, targets: Sequence[Target], without: Sequence[Collection[str]]
 ) -> list[dict[str, Tensor]]:
-    """The outputs on a batch, {target: ``(batch, size)``}, for each collection of modalities to leave out."""
+    """The outputs on a batch, {target: ``(batch, size)``}, for each collection of modalities to leave out; and as
+    `LATENTS` what the heads read, ``(batch, width)``, of models that show it."""
     names = [target.name for target in targets]
 
-    def compute(rows: slice) -> tuple[Tensor, ...]:
-        answer = _answering(model, batch.of_rows(rows), targets)
-        found = map(answer, without)
-        return tuple(each[name] for each in found for name in names)
+    with pooled(model) as latents:
 
-    found = iter(by_rows(compute, len(batch.rows), num_tokens(batch), model))
-    return [{name: next(found) for name in names} for _ in without]
+        def compute(rows: slice) -> tuple[Tensor, ...]:
+            answer = _answering(model, batch.of_rows(rows), targets)
+            found: list[Tensor] = []
+            for left_out in without:
+                each = answer(left_out)
+                found += [each[name] for name in names]
+                found += [] if latents is None else [latents.taken()]
+            return tuple(found)
+
+        found = iter(by_rows(compute, len(batch.rows), num_tokens(batch), model))
+    keys = names if latents is None else [*names, LATENTS]
+    return [{name: next(found) for name in keys} for _ in without]
 
 
 def _answering(

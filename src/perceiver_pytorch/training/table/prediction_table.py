@@ -57,5 +57,9 @@ def _cells(values: Any) -> Any:
     """A column for Arrow."""
     import pyarrow
 
-    plain = values.dtype.kind in "if" if isinstance(values, np.ndarray) else all(isinstance(v, str) for v in values)
-    return arrow_array(values) if plain else pyarrow.array(values)
+    if isinstance(values, np.ndarray):
+        return arrow_array(values) if values.dtype.kind in "if" else pyarrow.array(values)
+    if all(isinstance(value, str) for value in values):
+        return arrow_array(values)
+    texts = all(value is None or isinstance(value, str) for value in values)
+    return pyarrow.array(values, pyarrow.string() if texts else None)

@@ -10,6 +10,7 @@ from perceiver_pytorch._saved_files import DamagedFileError, fitting
 from perceiver_pytorch._settings import typed
 from perceiver_pytorch.data import InputSpec
 from perceiver_pytorch.data.calibration import calibration_of
+from perceiver_pytorch.data.unusual import unusual_of
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.table.settings import FitConfig
 
@@ -113,4 +114,5 @@ class TableRun(RunFolder):
             check_fits(spec, model)
         with fitting(self.calibration_file):
             calibration_of(model, spec.targets)
+            unusual_of(model)
         return model

@@ -185,7 +185,7 @@ class TableTask:
         sampled = min(rows, sampled_rows(others + 1))
         blend = blend_batches(len(names), val, EVALUATION_BATCH) if self.training.head_weight else 0
         train = -(-min(TRAIN_SAMPLE, len(self.data.datasets["train"])) // EVALUATION_BATCH)
-        blend += calibration_batches(self.data.spec, val, EVALUATION_BATCH)
+        blend += calibration_batches(self.data.spec, len(self.data.datasets["train"]), val, EVALUATION_BATCH)
         weighed = -(-answers_of_worth(self._measured()[1]) // EVALUATION_BATCH)
         return whole + others * -(-sampled // EVALUATION_BATCH) + blend + train + weighed, whole
 
@@ -205,6 +205,7 @@ class TableTask:
             self.calibration = learn_calibration(
                 model,
                 self.data.datasets["val"],
+                train=self.data.datasets["train"],
                 batch_size=EVALUATION_BATCH,
                 deadline=limit and Deadline(_FOR_CALIBRATION * limit.left()),
             )
