@@ -93,8 +93,8 @@ def test_a_saved_model_keeps_its_calibration(
 
 
 def test_batches_are_counted(dataset: TableDataset) -> None:
-    assert calibration_batches(dataset.spec, 240, 256) == 3
-    assert calibration_batches(dataset.spec, 5000, 500) == 4 + 2 * 1
+    assert calibration_batches(dataset.spec, 100, 240, 256) == 3 + 3
+    assert calibration_batches(dataset.spec, 9000, 5000, 500) == 4 + 2 * 1 + 1 + 2
 
 
 def test_outputs_that_are_not_finite_are_left_out(dataset: TableDataset, model: MultiModalityWithTextPerceiver) -> None:
