@@ -69,6 +69,12 @@ def test_frequencies_beyond_half_a_wave_from_place_to_place_are_told():
     assert frequencies(image(64, 64, "convolution")) == []
 
 
+def test_a_frequency_that_was_given_for_all_grids_is_left_to_each():
+    advice = Advice(with_keywords(ADVICE.asked, {"max_freq": 64.0}))
+    (found,) = frequencies(image(16, 16), advice, max_freq=64.0)
+    assert found.instead == FIT
+
+
 def test_an_axis_much_shorter_than_the_others_is_told():
     (found,) = frequencies(image(8, 64))
     assert found.instead == f"{FIT} --set model.max_freq=8.0"

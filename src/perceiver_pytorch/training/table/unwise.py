@@ -98,9 +98,12 @@ def unwise_frequencies(
 
 
 def _with_frequency(modality: ModalitySpec, wanted: float, advice: Advice) -> str | None:
-    """The command that reads a modality with another frequency; weights that are taken over keep theirs."""
+    """The command that reads a modality with another frequency: the grid's own, where one was given for all of them.
+    Weights that are taken over keep theirs."""
     if advice.asked.start.checkpoint:
         return None
+    if advice.asked.model.max_freq is not None:
+        return advice.fit({("model", "max_freq"): None})
     return advice.fit({("model", "max_freq"): max(2.0, float(wanted))})
 
 
