@@ -76,7 +76,7 @@ def test_rows_come_back_in_their_form_and_bad_ones_with_their_reason(bundle):
     with pytest.raises(DataError, match="must be a number"):
         bundle.predict([full | {"size": "large"}])
     with pytest.warns(UserWarning, match="row 0 is left out"):
-        found = bundle.predict([full | {"size": "large"}, {"size": 1}], on_error="skip")
+        found = bundle.predict([full | {"size": "large"}, {"size": "1"}], on_error="skip")
     assert found[0]["prediction"] is None
     assert "number" in found[0]["error"]
 
