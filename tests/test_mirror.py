@@ -64,7 +64,7 @@ ELSEWHERE = {
         "export/test_tables.py: what an export is run by",
     ),
     **dict.fromkeys(
-        [f"export.{name}" for name in ("card", "checking", "measuring", "precision", "programs")],
+        [f"export.{name}" for name in ("card", "checking", "measuring", "precision")],
         "export/test_tables.py: seen in what an export leaves",
     ),
     "cli.export": "export/test_tables.py: the Python function of the same options",
