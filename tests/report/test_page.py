@@ -55,6 +55,7 @@ def facts_of(table, targets, wrong=(), choice=SUITED, **changes):
         split="test",
         dataset=dataset,
         predictions=predictions,
+        closer=[],
         metrics=metrics,
         history=history,
         sizes={"train": 30, "test": ROWS},
