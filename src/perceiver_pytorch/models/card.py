@@ -20,7 +20,7 @@ def card_text(title: str, sections: Iterable[Section], *, tags: Sequence[str] = 
     """
     from huggingface_hub import ModelCardData  # only where a card is written
 
-    named = {"model_name": title, "eval_results": list(results)} if results else {}
+    named: dict[str, Any] = {"model_name": title, "eval_results": list(results)} if results else {}
     front = ModelCardData(library_name=LIBRARY, tags=["perceiver", "multimodal", *tags], **named).to_yaml()
     parts = [f"---\n{front.strip()}\n---", f"# {title}"]
     parts += [f"## {heading}\n\n{text.strip()}" for heading, text in sections if text.strip()]
