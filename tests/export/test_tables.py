@@ -42,7 +42,7 @@ def without(sample, names):
 
 
 def test_a_table_is_predicted_as_by_the_run(run, bundle, mixed):
-    expected, found = run.predict(mixed), bundle.predict(mixed)
+    expected, found = run.predict(mixed).drop_columns(["unusual"]), bundle.predict(mixed)  # told by a run alone
     assert found.column_names == expected.column_names
     assert found["prediction"] == expected["prediction"]
     for name in found.column_names[2:]:
