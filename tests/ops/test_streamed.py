@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from perceiver_pytorch.ops import Context, cross_attend
-from perceiver_pytorch.ops.streamed import StreamedContext
+from perceiver_pytorch.ops.streamed import StreamedContext, in_memory
 
 HEADS, CHANNELS = 2, 5
 
@@ -59,4 +59,4 @@ def test_no_piece_is_an_error() -> None:
 
 def test_all_tokens_at_once_are_refused() -> None:
     with pytest.raises(NotImplementedError, match="StreamedInput is read by cross-attends alone"):
-        StreamedContext(lambda: iter(()), CHANNELS, torch.zeros(2, 0, 3)).dense()
+        in_memory([StreamedContext(lambda: iter(()), CHANNELS, torch.zeros(2, 0, 3))])

@@ -32,14 +32,16 @@ class Tokens:
     """What a model attends to of one modality, before positions and codes.
 
     Attributes:
-        data: ``(batch, *axes, channels)``: raw, embedded, or what a stem made of them; or a `StreamedInput`.
+        data: ``(batch, *axes, channels)``: raw, embedded, or what a stem made of them.
         mask: bool ``(batch, *axes)``, True = attend; None: all.
         coordinates: where the tokens are; None: equally spaced.
+        stream: the data of tokens that come in pieces; ``data`` is empty then.
     """
 
-    data: Tensor | StreamedInput
+    data: Tensor
     mask: Tensor | None = None
     coordinates: Coordinates | None = None
+    stream: StreamedInput | None = None
 
 
 def read_by_stem(modality: InputModality, stem: nn.Module, raw: Tokens) -> Tokens:
@@ -183,9 +185,20 @@ class ModalityReader(SavedModel):
         masks = combine_masks(shapes, mask, present, declared=tuple(self.code_index))
         places = self._coordinates(shapes, coordinates)
         return {
-            name: self._stemmed(self.modalities[name], Tokens(value, masks.get(name), places[name]))
+            name: self._tokens(self.modalities[name], value, masks.get(name), places[name])
             for name, value in data.items()
         }
+
+    def _tokens(
+        self,
+        modality: InputModality,
+        data: Tensor | StreamedInput,
+        mask: Tensor | None,
+        coordinates: Coordinates | None,
+    ) -> Tokens:
+        if isinstance(data, StreamedInput):
+            return Tokens(torch.empty(data.shape[0], 0, modality.input_channels), mask, coordinates, data)
+        return self._stemmed(modality, Tokens(data, mask, coordinates))
 
     def contexts(self, tokens: Mapping[str, Tokens]) -> list[list[AnyContext]]:
         """Per layer, the contexts of `tokens`, in the order of the names."""
@@ -245,7 +258,7 @@ class ModalityReader(SavedModel):
 
     def _stemmed(self, modality: InputModality, raw: Tokens) -> Tokens:
         """What the modality's stem makes of its (embedded) data; without one the data as they are."""
-        if modality.name not in self.stems or isinstance(raw.data, StreamedInput):
+        if modality.name not in self.stems:
             return raw
         found = read_by_stem(modality, self.stems[modality.name], raw)
         return found if self._encode_positions else Tokens(found.data, found.mask)
@@ -266,22 +279,21 @@ class ModalityReader(SavedModel):
 
     def _per_layer(self, modality: InputModality, tokens: Tokens) -> Sequence[AnyContext]:
         """The modality's context in each layer: the same one, unless its channels are split over the layers."""
-        if isinstance(tokens.data, StreamedInput):
-            return self._streamed_per_layer(modality, tokens.data, tokens)
+        if tokens.stream is not None:
+            return self._streamed_per_layer(modality, tokens, tokens.stream)
         given = modality, tokens.data, tokens.mask, tokens.coordinates
         if self._is_split(modality):
             return [self._context(*given, layer) for layer in range(self.depth)]
         return [self._context(*given, 0)] * self.depth
 
     def _streamed_per_layer(
-        self, modality: InputModality, data: StreamedInput, tokens: Tokens
+        self, modality: InputModality, tokens: Tokens, stream: StreamedInput
     ) -> list[StreamedContext]:
         def pieces(layer: int) -> Iterator[Context]:
-            for piece, *where in data.pieces(tokens.mask, tokens.coordinates, placed=self._encode_positions):
-                yield self._context(modality, self._read(modality, piece), *where, layer)
+            for data, mask, places in stream.pieces(tokens.mask, tokens.coordinates, placed=self._encode_positions):
+                yield self._context(modality, self._read(modality, data), mask, places, layer)
 
-        empty = torch.empty(data.shape[0], 0, modality.input_channels)
-        return [StreamedContext(partial(pieces, i), self.max_modality_dim, empty) for i in range(self.depth)]
+        return [StreamedContext(partial(pieces, i), self.max_modality_dim, tokens.data) for i in range(self.depth)]
 
     def _is_split(self, modality: InputModality) -> TypeGuard[InputModalityWithEmbedding]:
         """Whether each layer sees other channels of the modality."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch._execution import is_eager
-from perceiver_pytorch.ops import Context
+from perceiver_pytorch.ops.streamed import AnyContext, in_memory
 
 Masks = Tensor | Mapping[str, Tensor] | None
 """One flat mask over all tokens, one mask per modality, or none."""
@@ -73,14 +73,13 @@ def _per_modality(shapes: Mapping[str, Sequence[int]], mask: Masks, declared: Se
     return {name: part.reshape(*shapes[name]) for name, part in zip(shapes, parts, strict=True)}
 
 
-def drop_tokens(contexts: Sequence[Sequence[Context]], share: float) -> list[list[Context]]:
+def drop_tokens(contexts: Sequence[Sequence[AnyContext]], share: float) -> list[list[AnyContext]]:
     """The contexts of every layer, with about ``share`` of each sample's tokens masked: the same in all layers.
 
     Masked tokens stay where they are, so that nothing is copied. A sample that would lose all its tokens keeps them.
     """
-    first = contexts[0]
-    if not all(isinstance(context, Context) for context in first):
-        raise NotImplementedError("seq_dropout cannot drop tokens of a StreamedInput")
+    held = [in_memory(layer) for layer in contexts]
+    first = held[0]
     keeps = [torch.rand(context.data.shape[:-1], device=context.data.device) >= share for context in first]
     masks = [keep if c.mask is None else keep & c.mask for keep, c in zip(keeps, first, strict=True)]
     some = torch.stack([mask.flatten(1).any(1) for mask in masks]).any(0)
@@ -88,4 +87,4 @@ def drop_tokens(contexts: Sequence[Sequence[Context]], share: float) -> list[lis
     for context, keep, mask in zip(first, keeps, masks, strict=True):
         lost = ~some.view(-1, *[1] * (keep.dim() - 1))
         thinned.append(mask | lost if context.mask is None else mask | (lost & context.mask))
-    return [[replace(c, mask=mask) for c, mask in zip(layer, thinned, strict=True)] for layer in contexts]
+    return [[replace(c, mask=mask) for c, mask in zip(layer, thinned, strict=True)] for layer in held]

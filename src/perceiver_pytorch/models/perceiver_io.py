@@ -234,11 +234,9 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         if isinstance(multi_modality_data, Tensor | StreamedInput) and len(self.modalities) == 1:
             multi_modality_data = {next(iter(self.modalities)): multi_modality_data}
         contexts = self._contexts(multi_modality_data, mask, present, coordinates)  # type: ignore[arg-type]
-        by_name = {  # for queries, which lose nothing, and which no stream can be
-            name: context
-            for name, context in zip(sorted(multi_modality_data), contexts[0], strict=True)
-            if isinstance(context, Context)
-        }
+        named = zip(sorted(multi_modality_data), contexts[0], strict=True)  # type: ignore[arg-type]
+        # For queries, which lose nothing, and which no stream can be.
+        by_name = {name: context for name, context in named if isinstance(context, Context)}
         if self.training and self.seq_dropout:
             contexts = drop_tokens(contexts, self.seq_dropout)
         states: list[Tensor] = []

@@ -9,7 +9,7 @@ log-sum-exp ``l``, and ``m_i``, ``l_i`` of piece i, whose share is ``s_i = exp(l
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,20 +34,25 @@ class StreamedContext:
     num_channels: int
     data: Tensor
 
-    def dense(self, dtype: torch.dtype | None = None) -> NoReturn:
-        """Raises: all tokens at once are what a stream avoids.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError(
-            "a StreamedInput is read by cross-attends alone: not by adapters, hooks or sharding on their keys and "
-            "values, by queries made of the input, or by an inverted cross-attend"
-        )
-
 
 AnyContext = Context | StreamedContext
 """What latents attend to of one modality."""
+
+
+def in_memory(contexts: Sequence[AnyContext]) -> list[Context]:
+    """The contexts, all tokens of which may be had at once.
+
+    Raises:
+        NotImplementedError: if one is a stream.
+    """
+    held = [context for context in contexts if isinstance(context, Context)]
+    if len(held) < len(contexts):
+        raise NotImplementedError(
+            "a StreamedInput is read by cross-attends alone: not where keys and values have adapters, hooks or shards, "
+            "not where tokens are dropped, and not by an inverted cross-attend"
+        )
+    return held
+
 
 Attend = Callable[[Tensor, Sequence[Context], Tensor, Tensor, Tensor | None, float], Part]
 
