@@ -31,6 +31,6 @@ def predict(
 
     if not is_bundle(run) and is_language_run(run):
         raise ValueError(f"run {run} has a language model: use perceiver generate {run} PROMPT, or perceiver fill")
-    predictor, told = open_predictor(run), {"summary": summary, "reporter": console.reporter()}
-    predictor.predict(table, split=split, coverage=coverage, output=output, **told, **reading)
+    asked = {"split": split, "coverage": coverage, "output": output, "summary": summary, **reading}
+    open_predictor(run).predict(table, reporter=console.reporter(), **asked)
     return 0

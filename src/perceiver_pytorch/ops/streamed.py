@@ -94,7 +94,7 @@ class _Streamed(torch.autograd.Function):
         return joined
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad_mean: Tensor, grad_lse: Tensor) -> tuple[Tensor | None, ...]:
         *tensors, mean, lse = ctx.saved_tensors
         attend, context, eps = ctx.constants

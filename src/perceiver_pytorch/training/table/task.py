@@ -288,7 +288,9 @@ class TableTask:
             choice=self.training.choice,
             metrics=metrics,
             split=metrics["split"],
-            advice=Advice(asked, self.table is not None, deadline and deadline.limit, folder.resume_command),
+            advice=Advice(
+                asked, self.table is not None, None if deadline is None else deadline.limit, folder.resume_command
+            ),
             config=self.data.config,
             sizes={name: len(rows) for name, rows in self.data.datasets.items()},
             on_train=on_train,

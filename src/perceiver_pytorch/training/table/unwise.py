@@ -62,7 +62,7 @@ def unwise_tokens(modalities: Sequence[ModalitySpec], advice: Advice) -> Iterato
             continue
         grid = f" ({' x '.join(map(str, axes))})" if len(axes) > 1 else ""
         says = f"{modality.name}: {count:,} tokens a cell{grid}, which every layer reads in every step"
-        fewer = {("data", name): value for name, value in modality.fewer_tokens().items()}
+        fewer: dict[tuple[str, ...], Any] = {("data", name): value for name, value in modality.fewer_tokens().items()}
         yield Unwise(says, advice.fit(fewer) if fewer else None)
 
 
