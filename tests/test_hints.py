@@ -93,6 +93,7 @@ ELSEWHERE = {
     "--port": "tests/serve/test_server.py: a port that is taken",
     "--max-mb": "no advice: says which limit it was",
     "--host": "no advice: names the option itself",
+    "--coverage": "no advice: the note below a figure",
     "--set": "its settings are looked up below",
     **dict.fromkeys(("--objective", "--stop", "--sparse"), "no advice: names the option itself"),
 }

@@ -31,7 +31,7 @@ def test_predict_and_evaluate_several_targets(folder):
     with (folder / "several.csv").open() as file:
         rows = list(csv.DictReader(file))
     names = ["row", "weight_prediction", "side_prediction", "side_p_left", "side_p_right", "tags_prediction",
-             "tags_p_high", "tags_p_odd", "tags_p_wide"]  # fmt: skip
+             "tags_p_high", "tags_p_odd", "tags_p_wide", "unusual"]  # fmt: skip
     assert list(rows[0]) == names
     for row in rows:
         chosen = [label for label in ("high", "odd", "wide") if float(row[f"tags_p_{label}"]) >= 0.5]
@@ -68,7 +68,7 @@ def test_predict_takes_tables_without_target_and_without_a_modality(folder, run)
     assert "has no columns sound, size, place; they count as missing in every row" in done.stderr
     table = pyarrow.parquet.read_table(folder / "out.parquet")
     assert table.num_rows == 5
-    assert table.column_names == ["row", "prediction", "p_dark", "p_light"]
+    assert table.column_names == ["row", "prediction", "p_dark", "p_light", "unusual"]
 
 
 def test_wrong_calls_of_predict(folder, run):

@@ -60,7 +60,8 @@ def test_numbers_and_texts_go_to_arrow():
 
     assert arrow_array(np.array([3, 1, 2, 0])[::2]).equals(pyarrow.array([3, 2]))
     assert arrow_array(np.array([0.5])).equals(pyarrow.array([0.5]))
-    assert arrow_array(["a", "", "äö"]).equals(pyarrow.array(["a", "", "äö"]))
+    for texts in (["a", "", "äö"], ["a", None, "", "äö", None, *"bcdefg"], [None], []):
+        assert arrow_array(texts).equals(pyarrow.array(texts, pyarrow.string()))
 
 
 def test_texts_are_read_as_they_are_meant_and_a_table_without_any_stays_itself(tmp_path):

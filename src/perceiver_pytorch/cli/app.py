@@ -30,7 +30,10 @@ COMMANDS = {
         "explain",
         "Show what a trained model looks at in some rows, and what each modality adds to its answers.",
     ),
-    "export": ("export", "Write a trained model as a graph that predicts without PyTorch: ONNX, or torch.export's."),
+    "export": (
+        "export",
+        "Write a trained model as a graph that predicts without PyTorch, with a card that says how good it is.",
+    ),
     "config": ("config", "Print every setting with its help and its value, as YAML for `perceiver fit --config`."),
     "experiment": (
         "experiment",

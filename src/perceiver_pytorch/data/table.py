@@ -154,13 +154,15 @@ class Table:
         return replace(self, rows=need("pyarrow", "read tables").table(read, names=names))
 
 
-def arrow_array(values: "np.ndarray | Sequence[str]") -> "pyarrow.Array":
-    """Numbers or texts for Arrow. `pyarrow.array` does the same and imports pandas for it, where that is installed."""
+def arrow_array(values: "np.ndarray | Sequence[str | None]") -> "pyarrow.Array":
+    """Numbers, or texts and None, for Arrow. `pyarrow.array` does the same, and imports pandas where that is there."""
     arrow = need("pyarrow", "read tables")
     if isinstance(values, np.ndarray):
         numbers = np.ascontiguousarray(values)
         buffers = [None, arrow.py_buffer(numbers)]
         return arrow.Array.from_buffers(arrow.from_numpy_dtype(numbers.dtype), len(numbers), buffers)
-    texts = [text.encode() for text in values]
+    texts = [b"" if text is None else text.encode() for text in values]
     ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
-    return arrow.StringArray.from_buffers(len(texts), arrow.py_buffer(ends), arrow.py_buffer(b"".join(texts)))
+    there = np.packbits([text is not None for text in values], bitorder="little")
+    buffers = [arrow.py_buffer(part) for part in (ends, b"".join(texts), there)]
+    return arrow.StringArray.from_buffers(len(texts), *buffers)

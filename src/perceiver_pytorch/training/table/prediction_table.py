@@ -59,7 +59,5 @@ def _cells(values: Any) -> Any:
 
     if isinstance(values, np.ndarray):
         return arrow_array(values) if values.dtype.kind in "if" else pyarrow.array(values)
-    if all(isinstance(value, str) for value in values):
-        return arrow_array(values)
     texts = all(value is None or isinstance(value, str) for value in values)
-    return pyarrow.array(values, pyarrow.string() if texts else None)
+    return arrow_array(values) if texts else pyarrow.array(values)

@@ -119,6 +119,11 @@ class Facts:
     suspects: Sequence[Suspect] = ()
     before: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def measured_rows(self) -> str:
+        """What the rows measured on are called, behind their number."""
+        return "rows" if self.split == "all" else f"{self.split} rows"
+
     def scores(self, metrics: Mapping[str, Any] | None = None) -> dict[str, Score]:
         """{target: its score}, of the targets that were measured."""
         found = by_target(self.targets, self.metrics if metrics is None else metrics)

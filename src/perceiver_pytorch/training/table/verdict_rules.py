@@ -41,7 +41,7 @@ def baseline(facts: Facts) -> Iterator[Finding]:
         answer = True if score.low > score.chance else False if score.high <= score.chance else None
         better = {True: "better", False: "not better", None: "not surely better"}[answer]
         says = f"{target.name}: {better} than without reading any input: {score} against {score.chance:.3g}"
-        says += f", on {score.rows:,} {facts.split} rows."
+        says += f", on {score.rows:,} {facts.measured_rows}."
         evidence = {"score": score.value, "low": score.low, "high": score.high, "without inputs": score.chance}
         yield Finding("baseline", says, {**evidence, "rows": score.rows}, answer=answer)
 
@@ -52,7 +52,7 @@ def fit_state(facts: Facts) -> Iterator[Finding]:
     course = _course(facts.history)
     for name in (name for name in found if name in on_train):
         train, other = on_train[name], found[name]
-        compared = f"{train} on train rows, {other} on {facts.split} rows"
+        compared = f"{train} on train rows, {other} on {facts.measured_rows}"
         evidence = {"train": train.value, "train low": train.low, facts.split: other.value, "high": other.high} | course
         if train.low > other.high and train.value - other.value > GAP:
             text = f"{name}: overfitted: {compared}.{_turned(facts.history)}"
@@ -152,7 +152,7 @@ def measured_rows(facts: Facts) -> Iterator[Finding]:
     for name, score in facts.scores().items():
         if score.doubt <= DOUBT and score.rows >= FEW_ROWS:
             continue
-        says = f"{name}: {score} rests on {score.rows:,} {facts.split} rows: too few to tell small differences."
+        says = f"{name}: {score} rests on {score.rows:,} {facts.measured_rows}: too few to tell small differences."
         command = None
         data = facts.config.data
         if facts.split == "validation" and data.val_fraction < 0.3:  # rows of a split column count all the same
