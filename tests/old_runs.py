@@ -22,6 +22,7 @@ ADDED = {
     "losses",
     "trained",
     "trust",
+    "unusual",
     "verdict",
     "versions",
     "warnings",

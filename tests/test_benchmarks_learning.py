@@ -63,7 +63,7 @@ def test_the_ablation_compares_scores_of_validation_rows() -> None:
 
 def test_every_part_is_switched_off_by_settings_that_there_are() -> None:
     known = {setting.path for setting in all_settings(FitConfig)}
-    assert {setting.split("=")[0] for settings in PARTS.values() for setting in settings} <= known
+    assert {setting.split("=")[0] for part in PARTS.values() for setting in part.settings} <= known
 
 
 def test_ranks_are_of_sets_that_all_have_and_equal_scores_share_theirs() -> None:

@@ -82,7 +82,7 @@ def test_a_count_is_fitted_measured_predicted_and_shown(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "again.json").read_text())["d2"] == metrics["d2"]
     perceiver("predict", "clinic", "clinic.csv", "--output=out.csv", cwd=tmp_path)
     predicted = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
-    assert list(predicted[0]) == ["row", "prediction", "error"]
+    assert list(predicted[0]) == ["row", "prediction", "unusual", "error"]
     assert len(predicted) == 90
     assert min(float(row["prediction"]) for row in predicted) > 0
 

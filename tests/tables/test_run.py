@@ -39,7 +39,7 @@ def test_no_run(tmp_path: Path) -> None:
 def test_predictions_are_the_same_in_memory_and_of_a_file(run: tables.Run, tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
     of_file = run.predict(tmp_path / "t.jsonl", output=tmp_path / "p.parquet")
-    assert of_file.column_names == ["row", "prediction", "p_dark", "p_light"]
+    assert of_file.column_names == ["row", "prediction", "p_dark", "p_light", "unusual"]
     assert of_file.equals(pyarrow.parquet.read_table(tmp_path / "p.parquet"))
     assert run.predict(ROWS) == of_file.to_pylist()
     assert run.predict(pyarrow.Table.from_pylist(ROWS)).equals(of_file)

@@ -101,4 +101,4 @@ def test_an_interrupted_run_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -
 def test_several_targets_and_predictions_of_them() -> None:
     run = tables.fit([row | {"double": 2 * row["x"]} for row in ROWS], ("side", "double"), run="r", **SMALL)
     (first, *_) = run.predict(ROWS)
-    assert list(first) == ["row", "side_prediction", "side_p_left", "side_p_right", "double_prediction"]
+    assert list(first) == ["row", "side_prediction", "side_p_left", "side_p_right", "double_prediction", "unusual"]

@@ -46,15 +46,27 @@ def configs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(configs, tmp_path_factory):
-    run = TableRun.create(tmp_path_factory.mktemp("whole") / "run")
+def timed(configs, tmp_path_factory):
+    """A run that nobody kills, and the seconds that it takes."""
+    run, began = TableRun.create(tmp_path_factory.mktemp("whole") / "run"), time.monotonic()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fit(configs[0], run, reporter=SILENT)
     history = read_history(run.history_file)
     best = max(history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))["round"]
     assert 1 < best < len(history) < 12  # so that a wrong choice of the best epoch, or of the last one, shows
-    return run
+    return run, time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def whole(timed):
+    return timed[0]
+
+
+@pytest.fixture(scope="module")
+def longest(timed):
+    """Seconds after which a run is killed at the latest: some of them come to their end."""
+    return 1.5 * timed[1]
 
 
 # The moments, each prepared in the child.
@@ -121,11 +133,13 @@ def test_killed_at_a_moment(configs, whole, tmp_path, prepare, argument):
     check_equal(TableRun.open(path), whole)
 
 
+@pytest.mark.nightly
 def test_killed_at_every_rename_of_a_run(configs, whole, tmp_path):
-    """One run, killed again and again: every tenth rename of it is the last thing that its process was about to do."""
+    """One run, killed again and again: a rename is the last thing that its process was about to do. The tenth at first,
+    later ones from time to time, or the end would never be reached."""
     path = tmp_path / "run"
-    for _ in range(40):
-        if attempt(configs[0], path, before_a_rename, 9):
+    for i in range(40):
+        if attempt(configs[0], path, before_a_rename, 9 + i):
             break
     check_equal(TableRun.open(path), whole)
 
@@ -143,10 +157,10 @@ def at_a_time(seconds):
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_killed_at_random_times(configs, whole, tmp_path, seed):
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in (1, 2))])
+def test_killed_at_random_times(configs, whole, longest, tmp_path, seed):
     path, chance = tmp_path / "run", random.Random(seed)
-    while not attempt(configs[0], path, at_a_time, chance.uniform(0.05, 2.5)):
+    while not attempt(configs[0], path, at_a_time, chance.uniform(0.05, longest)):
         pass
     check_equal(TableRun.open(path), whole)
 
@@ -154,9 +168,9 @@ def test_killed_at_random_times(configs, whole, tmp_path, seed):
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(100))
 @pytest.mark.parametrize("workers", [0, 2])
-def test_killed_at_many_random_times(configs, whole, tmp_path, seed, workers):
+def test_killed_at_many_random_times(configs, whole, longest, tmp_path, seed, workers):
     path, chance = tmp_path / "run", random.Random(1000 + seed)
-    while not attempt(configs[workers], path, at_a_time, chance.uniform(0.01, 2.5)):
+    while not attempt(configs[workers], path, at_a_time, chance.uniform(0.01, longest)):
         pass
     check_equal(TableRun.open(path), whole)
 

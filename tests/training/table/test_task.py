@@ -419,7 +419,7 @@ def test_what_is_trained_validated_and_measured_on(tmp_path, rows, measured):
     """
     rows = {name: size for name, size in rows.items() if size}
     whole = measured or 1
-    others = 1 + 3 * whole + 15 + whole  # train rows, calibration, columns
+    others = 1 + 3 * whole + 15 + whole + 3  # train rows, calibration, columns, latents of train rows
     loaders = task_of(tmp_path, rows, epochs=7, head_weight=0).loaders()
     assert loaders.measured == (3 * whole + others, whole)
     weighed = 3 * whole
@@ -437,7 +437,9 @@ def test_test_rows_are_measured_where_there_are_any(tmp_path):
     task = task_of(tmp_path, {"train": 12, "val": 12, "test": 258})
     split, dataset = task._measured()
     assert (split, len(dataset)) == ("test", 258)
-    assert task.loaders().measured == (6 + 3 + 1, 2)  # heads are weighed on validation rows, which are one batch
+    closer = 4 + 3 + 16  # calibration, latents of train rows, columns
+    # Heads are weighed on validation rows, which are one batch.
+    assert task.loaders().measured == (6 + 3 + 1 + closer, 2)
     del task.data.datasets["test"]
     assert task._measured() == ("validation", task.data.datasets["val"])
 

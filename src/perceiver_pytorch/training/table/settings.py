@@ -313,6 +313,7 @@ class AugmentSettings(Settings):
         20_000,
         "train rows from which on nothing changes at random, for they are many already; null: rows always change",
         least=1,
+        keyword="augment_most_rows",
         before=None,
     )
 

@@ -24,6 +24,8 @@ REPEATS = 8
 _STUDENT = 2.365  # 97.5 % of the t distribution with 7 degrees of freedom
 MOST_ROWS, LEAST_ROWS, ANSWERS = 500, 64, 24_000
 """Rows that columns are permuted on, for so many answers in all."""
+MOST_COLUMNS = 100
+"""Columns that are permuted; a table of more is told of its first ones."""
 _TOKENS = 120_000  # of all rows together: they are held at once
 _ORDERS, _SAMPLED_ROWS = 16, 100  # random orders of many modalities, and the rows that they are measured on
 
@@ -50,7 +52,8 @@ def measure_worth(
     Returns:
         ``score_name`` and ``score_title``; ``modalities``: `Worth.as_json` (None: no time for all combinations);
         ``columns``: per column ``drop``, by how much the score falls where its cells change rows, its 95 % interval
-        ``low`` and ``high``; ``rows``, that columns were permuted on; ``left_out``: columns there was no time for.
+        ``low`` and ``high``; ``rows``, that columns were permuted on; ``left_out``: columns there was no time for, and
+        those beyond `MOST_COLUMNS`.
     """
     names = [modality.name for modality in dataset.spec.modalities]
     nothing = _score_of_nothing(model, dataset, predictions, choice)
@@ -106,7 +109,7 @@ def permuted_rows(num_columns: int, dataset: TableDataset) -> int:
 
 def answers_of_worth(dataset: TableDataset) -> int:
     """Rows that are answered for `measure_worth`, each as often as it is."""
-    columns, modalities = len(columns_of(dataset)), len(dataset.spec.modalities)
+    columns, modalities = min(len(columns_of(dataset)), MOST_COLUMNS), len(dataset.spec.modalities)
     orders = _ORDERS * modalities * min(_SAMPLED_ROWS, len(dataset)) if modalities > MOST_EXACT else 0
     return orders + REPEATS * columns * permuted_rows(columns, dataset)
 
@@ -131,14 +134,15 @@ def column_importance(
 
     Each repeat draws rows anew and permutes the column among them, so that the interval has both chances in it.
     """
-    columns = columns_of(dataset)
+    every = columns_of(dataset)
+    columns = every[:MOST_COLUMNS]
     rows = permuted_rows(len(columns), dataset)
     if deadline is not None and deadline.left() <= 0:
-        return {"columns": {}, "rows": 0, "repeats": REPEATS, "left_out": [column for column, _, _ in columns]}
+        return {"columns": {}, "rows": 0, "repeats": REPEATS, "left_out": [column for column, _, _ in every]}
     loader = BatchLoader(dataset, Drawn(len(dataset), rows, rows))
     batch = next(iter(loader)).to(next(model.parameters()).device)
     permuting = _Permuting(model, batch, dataset, choice)
-    rng, found, left_out = np.random.default_rng(seed), {}, []
+    rng, found, left_out = np.random.default_rng(seed), {}, [column for column, _, _ in every[MOST_COLUMNS:]]
     longest = REPEATS * permuting.seconds
     for column, modality, place in columns:
         if deadline is not None and deadline.left() < 1.5 * longest:
