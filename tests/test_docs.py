@@ -12,7 +12,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parent.parent
-OTHER_TOOLS = ROOT / "docs/with_other_tools.md"
+OTHER_TOOLS = [ROOT / "docs/with_other_tools.md", ROOT / "docs/exporting.md"]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -20,7 +20,7 @@ def blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != OTHER_TOOLS], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in OTHER_TOOLS], ids=lambda page: page.name)
 def test_python_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for code in blocks(page, "python"):
@@ -30,7 +30,8 @@ def test_python_examples_run(page, tmp_path, monkeypatch):
 @pytest.mark.skipif(not hasattr(torch.compiler, "is_exporting"), reason="FSDP on a CPU and ONNX need PyTorch 2.7")
 def test_examples_with_other_tools_run(tmp_path):
     """In an interpreter of their own: annotations are unchecked there, as export needs, and these tools may warn."""
-    codes = [f"exec({code!r}, {{'__name__': 'example'}})" for code in blocks(OTHER_TOOLS, "python")]
+    pages = [code for page in OTHER_TOOLS for code in blocks(page, "python")]
+    codes = [f"exec({code!r}, {{'__name__': 'example'}})" for code in pages]
     missing = [code for code in codes if "onnxruntime" in code and find_spec("onnxruntime") is None]
     script = "\n".join(code for code in codes if code not in missing)
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
