@@ -163,6 +163,6 @@ def arrow_array(values: "np.ndarray | Sequence[str | None]") -> "pyarrow.Array":
         return arrow.Array.from_buffers(arrow.from_numpy_dtype(numbers.dtype), len(numbers), buffers)
     texts = [b"" if text is None else text.encode() for text in values]
     ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
-    there = np.packbits([text is not None for text in values], bitorder="little")
+    there = np.packbits(np.array([text is not None for text in values], bool), bitorder="little")
     buffers = [arrow.py_buffer(part) for part in (ends, b"".join(texts), there)]
     return arrow.StringArray.from_buffers(len(texts), *buffers)
