@@ -48,6 +48,7 @@ ELSEWHERE = {
         ("training.start.published", "training.start.published_inputs"),
         "training/start/test_finetune_published.py: held against the published models",
     ),
+    "runtime.describe_bundle": "export/test_tables.py: of an export of its tests",
     "ops.split": "parallel/test_input.py: whole models in several processes",
     "ops.backends": "ops/test_backends.py: one suite for all backends",
     "experiments.changes": "experiments/test_reading.py: settings in a file",

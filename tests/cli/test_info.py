@@ -103,3 +103,8 @@ def test_what_is_nothing_is_told(tmp_path, what, message):
 def test_a_text_is_no_table(tmp_path):
     (tmp_path / "t.txt").write_text("hello")
     assert facts("t.txt", cwd=tmp_path)["next"] == "perceiver language t.txt"
+
+
+def test_a_folder_that_holds_no_model_is_told_both_ways(folder, run):
+    done = perceiver("predict", ".", "mixed.csv", "-o", "none.csv", cwd=folder, check=False)
+    assert "is not a run folder: it has no config.yaml; nor is it an export: it has no bundle.json" in done.stderr

@@ -22,8 +22,10 @@ from perceiver_pytorch.export.measuring import measured
 from perceiver_pytorch.export.precision import reduced
 from perceiver_pytorch.export.tables import lines
 from perceiver_pytorch.runtime import Bundle, open_predictor
+from perceiver_pytorch.runtime.describe_bundle import describe_bundle
 from perceiver_pytorch.runtime.engines import OnnxEngine
 from perceiver_pytorch.tables import Run
+from perceiver_pytorch.tables.describe_run import describe_run
 from perceiver_pytorch.tables.rows import Reading
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.build import run_model
@@ -201,3 +203,12 @@ def test_a_program_of_pytorch_predicts_the_same_without_this_packages_models(run
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
+
+
+def test_info_says_what_an_export_reads_and_how_it_computes(bundle, run):
+    told = describe_bundle(bundle.path)
+    of_run = describe_run(run.path)
+    assert told["what"] == "model of perceiver export"
+    assert [told[name] for name in ("targets", "inputs")] == [of_run[name] for name in ("targets", "inputs")]
+    assert (told["graph"]["format"], told["graph"]["precision"], told["graph"]["tile"]) == ("onnx", "float32", 8)
+    assert "in_picture" in told["graph"]["inputs"]

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -27,13 +28,19 @@ class Doubling:
         return [2 * row for row in rows]
 
 
-def test_rows_that_wait_are_answered_together_up_to_the_size_of_a_batch() -> None:
+def at_work(most: int) -> tuple[Doubling, Batcher, list[Future[Any]]]:
+    """A batcher whose thread is held up by its first row."""
     work = Doubling()
-    batcher = Batcher(work, most=3, wait=0.0)
+    batcher = Batcher(work, most=most, wait=0.0)
     work.may_go.clear()
     first = batcher.submit([0])
     while not work.batches:
         time.sleep(0.001)
+    return work, batcher, first
+
+
+def test_rows_that_wait_are_answered_together_up_to_the_size_of_a_batch() -> None:
+    work, batcher, first = at_work(most=3)
     others = [future for row in range(1, 6) for future in batcher.submit([row])]
     assert len(batcher) == 5
     work.may_go.set()
@@ -127,12 +134,7 @@ def test_every_row_gets_its_own_answer_whoever_it_is_with(requests: list[list[in
 
 
 def test_other_work_is_done_alone_between_two_batches() -> None:
-    work = Doubling()
-    batcher = Batcher(work, most=8, wait=0.0)
-    work.may_go.clear()
-    first = batcher.submit([0])
-    while not work.batches:
-        time.sleep(0.001)
+    work, batcher, first = at_work(most=8)
     names = []
     before = batcher.submit([1, 2])
     other = batcher.call(lambda: names.append(threading.current_thread().name) or "done")

@@ -1,11 +1,12 @@
 """What the commands print: messages, warnings, errors and progress bars."""
 
+import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from perceiver_pytorch.training.run.reporter import Reporter
 
@@ -41,6 +42,15 @@ def warn(text: str) -> None:
 def error(text: str) -> None:
     """Prints an error to the error stream."""
     _print(text, "[bold red]error:[/] ", stderr=True)
+
+
+def tell(facts: dict[str, Any], lines: Callable[[dict[str, Any]], Iterable[str]], *, as_json: bool) -> None:
+    """Prints facts: as one JSON object, or as the lines that ``lines`` makes of them."""
+    if as_json:
+        write(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        return
+    for line in lines(facts):
+        say(line)
 
 
 def write(text: str) -> None:

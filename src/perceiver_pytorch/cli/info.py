@@ -1,6 +1,6 @@
 """``perceiver info``."""
 
-import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,20 +19,19 @@ def info(
     what: Annotated[
         str,
         typer.Argument(
-            help="Run folder; folder of a saved model, or one in transformers' format; weights; a table, or a built-in "
-            "set."
+            help="Run folder; folder of an exported or a saved model, or one in transformers' format; weights; a "
+            "table, or a built-in set."
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
     """What a run folder, a saved model or a table is, and what it holds."""
+    from perceiver_pytorch.runtime.bundle import is_bundle
+    from perceiver_pytorch.runtime.describe_bundle import describe_bundle
     from perceiver_pytorch.tables.describe import describe
     from perceiver_pytorch.tables.description import lines
 
-    facts = describe(what, overlaid(preset("auto", what), given))
-    if as_json:
-        console.write(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-        return 0
-    for line in lines(facts):
-        console.say(line)
+    is_exported = is_bundle(Path(what))
+    facts = describe_bundle(Path(what)) if is_exported else describe(what, overlaid(preset("auto", what), given))
+    console.tell(facts, lines, as_json=as_json)
     return 0

@@ -1,6 +1,5 @@
 """``perceiver plan``."""
 
-import json
 from typing import Annotated
 
 import typer
@@ -36,9 +35,5 @@ def plan(
         raise ValueError("which table? perceiver plan TABLE --target COLUMN, or perceiver plan digits")
     limit = None if time_limit is None else seconds(time_limit)
     facts = forecast(settings, limit=limit, reporter=console.reporter())
-    if as_json:
-        console.write(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-        return 0
-    for line in plan_lines(facts):
-        console.say(line)
+    console.tell(facts, plan_lines, as_json=as_json)
     return 0

@@ -19,7 +19,7 @@ _OPEN = (
 @with_settings(ServeSettings, "run")
 def serve(
     given: Given,
-    run: Annotated[Path, typer.Argument(help="Run folder of `perceiver fit`.")],
+    run: Annotated[Path, typer.Argument(help="Run folder of `perceiver fit`, or a folder of `perceiver export`.")],
 ) -> int:
     """Serve a trained model: HTTP with OpenAPI, and a page to try it on."""
     from perceiver_pytorch.serve.examples import examples_for

@@ -21,6 +21,7 @@ from perceiver_pytorch.tables.predictor import Predictor, Progress
 from perceiver_pytorch.training.table.settings import DataConfig
 
 BUNDLE, SPEC, CALIBRATION = "bundle.json", "input_spec.json", "calibration.json"
+RUN = "config.yaml"  # what every run folder has, as `RunFolder.config_file`
 BATCH = 256
 VERSION = 1
 VALUES, RAW = "values", "raw"
@@ -194,6 +195,17 @@ def open_predictor(path: str | os.PathLike[str]) -> Predictor:
     """
     if is_bundle(Path(path)):
         return Bundle.open(path)
+    check_model(Path(path))
     from perceiver_pytorch.tables.run import Run  # needs PyTorch
 
     return Run.open(path)
+
+
+def check_model(path: Path) -> None:
+    """Raises where a folder holds nothing that predicts.
+
+    Raises:
+        MissingFileError: if it is neither a bundle nor a run.
+    """
+    if not is_bundle(path) and not (path / RUN).is_file():
+        raise MissingFileError(f"{path} is not a run folder: it has no {RUN}; nor is it an export: it has no {BUNDLE}")

@@ -16,8 +16,9 @@ def open_served(path: Path, coverage: float = 0.0) -> ServedPredictor:
     Raises:
         ValueError: if it holds none that can be served.
     """
-    from perceiver_pytorch.runtime.bundle import Bundle, is_bundle
+    from perceiver_pytorch.runtime.bundle import Bundle, check_model, is_bundle
 
+    check_model(path)
     if is_bundle(path):
         return _read(ServedPredictor(Bundle.open(path), path.resolve().name, coverage=coverage))
     from perceiver_pytorch.tables.run import Run

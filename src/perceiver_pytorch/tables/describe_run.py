@@ -6,7 +6,7 @@ from typing import Any
 
 from perceiver_pytorch._saved_files import fitting, read_header
 from perceiver_pytorch.data.targets.scores import by_target
-from perceiver_pytorch.tables.description import Facts, score
+from perceiver_pytorch.tables.description import Facts, score, spec_facts
 from perceiver_pytorch.training.language.run import LanguageRun
 from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.run.history import read_history
@@ -30,11 +30,7 @@ def _table_run(run: TableRun) -> Facts:
     facts: Facts = {"what": "run of perceiver fit", "path": str(run.path), "state": _state(run)}
     facts["table"] = config.data.table
     if run.spec_file.is_file():
-        spec = run.spec()
-        facts["targets"] = [{"column": t.name, "kind": t.kind, "what": t.note()} for t in spec.targets]
-        names = ("modality", "kind", "columns", "tokens", "learned")
-        facts["inputs"] = [dict(zip(names, row, strict=True)) for row in spec.describe()]
-        facts["not_used"] = spec.unused
+        facts |= spec_facts(run.spec())
     if run.table_file.is_file():
         known = run.table()
         with fitting(run.table_file, "the fingerprint of a table"):

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from perceiver_pytorch.data import InputSpec
+
 Facts = dict[str, Any]
 """JSON values by their names, in the order in which they are told."""
 
@@ -14,6 +16,16 @@ def score(value: float | None, interval: Mapping[str, Any] | None = None) -> Fac
     if value is None:
         return None
     return {"value": value, **({} if interval is None else {"low": interval["low"], "high": interval["high"]})}
+
+
+def spec_facts(spec: InputSpec) -> Facts:
+    """What a model of a table predicts and reads."""
+    names = ("modality", "kind", "columns", "tokens", "learned")
+    return {
+        "targets": [{"column": target.name, "kind": target.kind, "what": target.note()} for target in spec.targets],
+        "inputs": [dict(zip(names, row, strict=True)) for row in spec.describe()],
+        "not_used": spec.unused,
+    }
 
 
 def lines(facts: Mapping[str, Any], indent: str = "") -> list[str]:

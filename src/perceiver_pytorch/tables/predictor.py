@@ -105,8 +105,8 @@ class Predictor(ABC):
             A row per predicted row, in the form of ``table``; an Arrow table where that was a path. ``row`` is the
             number of the row; ``prediction`` the class, the labels or the number; ``p_NAME`` the probability of each
             class or label; ``unusual`` why a row is unlike the train rows, None of others. With ``coverage`` there are
-            ``set`` and ``set_size``, or ``low`` and ``high``, too. With
-            several targets ``TARGET_`` stands before these names.
+            ``set`` and ``set_size``, or ``low`` and ``high``, too. With several targets ``TARGET_`` stands before these
+            names.
 
         Raises:
             DataError: for a table that cannot be read, or a bad row; the message names row and column.
