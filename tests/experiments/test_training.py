@@ -9,6 +9,7 @@ import pytest
 from experiment_helpers import TEXT, experiment, write_table
 from perceiver_pytorch.experiments.cells import all_cells
 from perceiver_pytorch.experiments.training import KeptRows, forget_peak_memory, metric_of, peak_memory_mb, train_cell
+from perceiver_pytorch.training.table import task
 
 
 def test_a_cell_tells_metrics_costs_and_history_and_leaves_no_folder(tmp_path: Path) -> None:
@@ -28,6 +29,16 @@ def test_a_cell_tells_metrics_costs_and_history_and_leaves_no_folder(tmp_path: P
     assert (left / "model.safetensors").is_file()
     with pytest.raises(ValueError, match="no metric 'rmse'"):
         train_cell(cell, left, ("rmse", "score"))
+
+
+def test_a_cell_pays_for_nothing_that_its_result_does_not_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def paid(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    for name in ("learn_calibration", "measure_worth", "with_maps"):
+        monkeypatch.setattr(task, name, paid)
+    write_table(tmp_path)
+    train_cell(all_cells(experiment(), data=tmp_path)[0], tmp_path / "run", ("score",))
 
 
 def test_rows_that_are_kept_change_no_result(tmp_path: Path) -> None:

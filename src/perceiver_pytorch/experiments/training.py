@@ -21,7 +21,7 @@ from perceiver_pytorch.training.table.task import TableTask
 
 
 class CellTask(TableTask):
-    """A table's task that tells nobody: rows are not compared, nothing is judged, and no report is drawn.
+    """A table's task that tells nobody: rows are not compared, nothing is calibrated or judged, and no report is drawn.
 
     Args:
         config, build: as of `TableTask`.

@@ -6,6 +6,7 @@ saved configuration can name.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from torch import nn
@@ -38,7 +39,8 @@ STEMS: dict[str, type[Stem]] = {stem.name: stem for stem in (ConvolutionStem, Nu
 """The stems of this package by name."""
 
 
-def stems() -> dict[str, type[Stem]]:
+@cache  # a model asks for each of its stems, and installed packages take milliseconds to search
+def stems() -> Mapping[str, type[Stem]]:
     """`STEMS`, and those that other packages register under the entry point group ``perceiver.stems``."""
     return STEMS | {stem.name: stem for stem in plugins("perceiver.stems")}
 

@@ -75,7 +75,8 @@ class TableTask:
     compares_rows: ClassVar[bool] = True
     """Rows with equal inputs are told of."""
     judges: ClassVar[bool] = True
-    """There is a verdict on the run, for which some train rows are measured, too."""
+    """There is a verdict on the run, for which some train rows are measured, too; its probabilities are calibrated, its
+    columns are weighed, and rows get their maps."""
     measures_combinations: bool = True
     """What modalities are worth is measured."""
     decodes: ClassVar[bool] = True
@@ -201,6 +202,9 @@ class TableTask:
             )
         if text := blend_note(model, self.data.spec):
             reporter.say(text)
+        self.calibration = None
+        if not self.judges:
+            return
         with reporter.step("calibrating"):
             self.calibration = learn_calibration(
                 model,
@@ -230,17 +234,6 @@ class TableTask:
         on_train = self._on_train_rows(trained) if self.judges else {}
         if self.measures_combinations and (text := evaluation.combinations_left_out(dataset, metrics)):
             reporter.warn(text)
-        closing = trained.deadline and trained.deadline.earlier(REPORT_SECONDS)
-        with reporter.step("weighing columns"):
-            worth = measure_worth(
-                module.model,
-                dataset,
-                self.predictions,
-                metrics,
-                choice=module.choice,
-                deadline=closing and Deadline(_FOR_WORTH * closing.left()),
-            )
-        self.closer = with_maps(module.model, dataset, self.predictions, closing)
         targets = self.data.spec.targets
         self.doubts = evaluation.modality_warnings(targets, metrics, module.choice)
         self.doubts += coverage_doubts(by_target(targets, metrics))
@@ -250,7 +243,6 @@ class TableTask:
         for line in told(loss_lines(late), "; the report has them"):
             reporter.warn(line)
         metrics |= {
-            "worth": worth | {"split": split},
             "split": split,
             "epochs": trained.epochs,
             "trained": trained.facts(),
@@ -263,7 +255,27 @@ class TableTask:
             "train_seconds": round(trained.seconds, 3),
             "data_wait_share": round(waiting.share, 4),
         }
-        return metrics | ({"verdict": self._judged(trained, metrics, on_train)} if self.judges else {})
+        if not self.judges:
+            return metrics
+        metrics |= {"worth": self._weighed(trained, metrics, reporter) | {"split": split}}
+        return metrics | {"verdict": self._judged(trained, metrics, on_train)}
+
+    def _weighed(self, trained: Trained, metrics: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+        """What modalities and columns are worth; rows for the report get their maps."""
+        module, (_, dataset) = trained.module, self._measured()
+        assert isinstance(module, TableModule)
+        closing = trained.deadline and trained.deadline.earlier(REPORT_SECONDS)
+        with reporter.step("weighing columns"):
+            worth = measure_worth(
+                module.model,
+                dataset,
+                self.predictions,
+                metrics,
+                choice=module.choice,
+                deadline=closing and Deadline(_FOR_WORTH * closing.left()),
+            )
+        self.closer = with_maps(module.model, dataset, self.predictions, closing)
+        return worth
 
     def _on_train_rows(self, trained: Trained) -> dict[str, Any]:
         """{target: its metrics} on some of the train rows; empty where there is no time, or one of them is bad."""
