@@ -91,10 +91,6 @@ def running(app: object, settings: ServeSettings) -> Iterator[str]:
         yield address_of(listener).removesuffix("/")
     finally:
         server.should_exit = True
-        thread.join(10)
-        server.force_exit = (
-            True  # a connection that a test has left open would be waited for as long as a request may take
-        )
         thread.join(30)
         assert not thread.is_alive()
 

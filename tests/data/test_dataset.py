@@ -1,5 +1,6 @@
 import multiprocessing
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -365,7 +366,7 @@ def test_portions_hold_a_few_megabytes_and_256_rows_at_most(tmp_path, monkeypatc
 
 def test_progress_is_told_now_and_then(tmp_path, monkeypatch):
     clock = iter(np.arange(1000) * 0.15)
-    monkeypatch.setattr(dataset.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(dataset, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     seen = []
     numbers(tmp_path, 10, workers=0).prepare(lambda done, total: seen.append(done))
     assert seen == [0, 2, 4, 6, 8, 10]

@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ def test_waiting_is_measured_from_the_first_batch_to_the_end(tmp_path, monkeypat
         return now[0]
 
     with monkeypatch.context() as patch:
-        patch.setattr(loading.time, "monotonic", monotonic)
+        patch.setattr(loading, "time", SimpleNamespace(monotonic=monotonic))
         assert len(list(loader)) == 3
     # asked at 0, 3, 9, 11; there at 2, 5, 10, 30
     assert loader.waiting == Waiting(2 + 2 + 1 + 19, 30)

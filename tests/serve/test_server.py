@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from perceiver_pytorch.serve.server import address_of, listen
+from serve_helpers import ask
 
 PROGRAM = """
 import sys, time
@@ -99,6 +100,8 @@ def test_a_connection_that_has_begun_a_request_may_finish_it(process):
     head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n"
     with socket.create_connection(("127.0.0.1", process.port), timeout=20) as connection:
         connection.sendall(head[:20])
+        # One that comes later is answered, so this one has been accepted.
+        assert ask(f"http://127.0.0.1:{process.port}/health").status == 200
         os.kill(process.pid, signal.SIGTERM)
         time.sleep(0.3)
         with pytest.raises(OSError, match="refused"):

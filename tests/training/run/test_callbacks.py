@@ -119,7 +119,7 @@ def test_a_score_that_is_not_finite_ends_training(score):
 
 def test_an_epoch_is_timed_from_its_start_and_written_once(tmp_path, monkeypatch):
     times, said = iter([1.0, 10.0, 12.5, 20.0, 21.0]), []
-    monkeypatch.setattr(run_callbacks.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(run_callbacks, "time", SimpleNamespace(monotonic=lambda: next(times)))
     history = History(tmp_path / "history.csv", said.append, pass_steps=8)
     for step in (8, 9):  # the second time as of a run that goes on from within this epoch
         history.on_train_epoch_start(trainer(), None)

@@ -176,7 +176,7 @@ def test_what_is_better_depends_on_score_sign_and_loss(score, loss, sign, ties_b
 def test_within_an_epoch_it_is_saved_every_so_often(tmp_path, monkeypatch, every, saved):
     """A step takes 2 seconds; nothing is saved twice without a step between."""
     time, found = [100.0], []
-    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: time[0])
+    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: time[0]))
     callback = Checkpoints(tmp_path / "last.ckpt", tmp_path / "best.ckpt", every, "score")
     trainer = SimpleNamespace(global_step=1, save_checkpoint=lambda path: found.append((path, trainer.global_step)))
     callback.on_train_start(trainer, None)

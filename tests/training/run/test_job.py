@@ -19,7 +19,7 @@ from torchmetrics import MeanMetric
 from perceiver_pytorch._files import write_json
 from perceiver_pytorch._settings import Settings, knob, load_config
 from perceiver_pytorch.models.saving import SavedModel
-from perceiver_pytorch.training.run import loop
+from perceiver_pytorch.training.run import checkpoints, loop
 from perceiver_pytorch.training.run.callbacks import Stopper
 from perceiver_pytorch.training.run.checkpoints import Progress
 from perceiver_pytorch.training.run.divergence import DivergedError
@@ -196,7 +196,7 @@ def test_a_stopped_job_goes_on_to_the_same_model(tmp_path, steps, reason):
 
 def test_the_seconds_of_all_parts_of_a_run_count(tmp_path, monkeypatch):
     clock = iter(range(10**6))
-    monkeypatch.setattr("perceiver_pytorch.training.run.checkpoints.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     run, seen = LineRun.create(tmp_path / "run"), []
     monkeypatch.setattr(LineTask, "write", lambda self, run, trained, metrics: seen.append(trained.seconds))
     with pytest.MonkeyPatch.context() as patch:
