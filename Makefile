@@ -9,14 +9,17 @@ LOWEST := .venv-lowest
 NEWEST := .venv-newest
 # One without PyTorch, which runs exported models.
 RUNTIME := .venv-runtime
-CORE ?= $(addprefix tests/, ops/test_cross_attend.py ops/test_context.py nn/test_block.py \
-	nn/test_layer.py models/test_perceiver.py models/test_perceiver_io.py models/test_paper.py test_compile_and_export.py \
-	tables/test_run.py data/media/test_video_file.py)
+# One that builds the package, and one that has it installed as a user has.
+PACKAGE := .venv-package
+INSTALLED := .venv-installed
+PACKAGING := build==1.6.1 twine==7.0.0 check-wheel-contents==0.6.3
+WHEEL = $(wildcard dist/*.whl)
+CORE ?= $(shell cat tests/core.txt)
 # Python 3.10, also where pyenv has it but does not put it on the path.
 PYTHON310 := $(shell for p in python3.10 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.10.*/bin/python3.10; do \
 	$$p --version > /dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: demo test runtime lowest newest nightly lint format figures settings clean
+.PHONY: demo test runtime lowest newest nightly package installed docs links format figures settings clean
 
 demo: $(READY)  ## train on the built-in digits and show where the report is
 	$(BIN)/perceiver fit digits --time-limit 4m
@@ -39,6 +42,25 @@ newest: $(NEWEST)/.ready  ## the core's tests with the newest versions that ther
 nightly: $(READY) newest  ## the long tests
 	$(BIN)/python -m pytest -m nightly
 
+package: $(PACKAGE)/.ready  ## build the wheel and the source distribution, and check them
+	rm -rf dist
+	$(PACKAGE)/bin/python -m build
+	$(PACKAGE)/bin/twine check --strict dist/*
+	$(PACKAGE)/bin/check-wheel-contents dist
+
+installed: package  ## install the wheel anew, without extras and with all, and use it
+	$(PYTHON) -m venv --clear $(INSTALLED)
+	$(INSTALLED)/bin/python -m pip install --disable-pip-version-check -c constraints.txt $(WHEEL)
+	$(INSTALLED)/bin/python -I tests/installed.py
+	$(INSTALLED)/bin/python -m pip install --disable-pip-version-check -c constraints.txt "$(WHEEL)[all]"
+	$(INSTALLED)/bin/python -I tests/installed.py --extras all
+
+docs: $(VENV)/.docs  ## build the documentation into site/; a warning is an error
+	$(BIN)/sphinx-build --builder dirhtml --fail-on-warning --keep-going --fresh-env docs site
+
+links: $(VENV)/.docs  ## follow every link of the documentation that leads elsewhere
+	$(BIN)/sphinx-build --builder linkcheck --keep-going docs build/links
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -51,7 +73,7 @@ settings: $(READY)  ## write the tables of settings of the documentation
 	$(BIN)/python docs/write_settings.py
 
 clean:
-	rm -rf $(VENV) $(RUNTIME) $(LOWEST) $(NEWEST) .peers build dist
+	rm -rf $(VENV) $(RUNTIME) $(LOWEST) $(NEWEST) $(PACKAGE) $(INSTALLED) .peers build dist site
 
 # Made again when what is to be installed changes; torch first, since its pinned build is what all else builds on.
 $(READY): pyproject.toml constraints.txt
@@ -59,6 +81,15 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[all,test]"
 	touch $(READY)
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[all,docs]"
+	touch $@
+
+$(PACKAGE)/.ready: Makefile
+	test -x $(PACKAGE)/bin/python || $(PYTHON) -m venv $(PACKAGE)
+	$(PACKAGE)/bin/python -m pip install --disable-pip-version-check $(PACKAGING)
+	touch $@
 
 $(RUNTIME)/.ready: pyproject.toml requirements-runtime.txt constraints.txt
 	test -x $(RUNTIME)/bin/python || $(PYTHON) -m venv $(RUNTIME)

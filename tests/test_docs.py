@@ -20,10 +20,22 @@ def blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
+def python_examples(page):
+    """Each with those before it that it continues: a block that begins with ```python continues."""
+    examples = []
+    text = page.read_text(encoding="utf-8")
+    for continues, code in re.findall(r"^```python( continues)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        if continues:
+            examples[-1] += code
+        else:
+            examples.append(code)
+    return examples
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in OTHER_TOOLS], ids=lambda page: page.name)
 def test_python_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for code in blocks(page, "python"):
+    for code in python_examples(page):
         exec(compile(code, str(page), "exec"), {})
 
 
@@ -46,6 +58,21 @@ def test_links_lead_to_files(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+def anchors(page):
+    """The places within a page that a link may name, as GitHub and the site make them of its headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_headings(page):
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+        there = page.parent / target if target else page
+        assert there.exists(), target
+        assert anchor in anchors(there), f"{target}#{anchor}"
 
 
 def test_commands_and_options_in_the_documentation_exist():
