@@ -89,6 +89,10 @@ ELSEWHERE = {
     "--no-header": "tests/data/sources/test_delimited.py: a table without a header",
     **dict.fromkeys(("--config",), "tests/training/table/test_verdict.py: part of the commands that a verdict advises"),
     **dict.fromkeys(("--list", "--retry"), "tests/cli/test_experiment.py and tests/experiments/test_store.py"),
+    **dict.fromkeys(
+        ("--trials", "--trial-time", "--storage", "--search"),
+        "tests/cli/test_tune.py: options of a search, which the messages name themselves",
+    ),
     "--allow-host": "tests/serve/test_guard.py: a name that is refused, and one that is allowed",
     "--port": "tests/serve/test_server.py: a port that is taken",
     "--max-mb": "no advice: says which limit it was",

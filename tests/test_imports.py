@@ -24,12 +24,13 @@ LAYERS = {
     "training": (*CORE, "interop", "data", "report", "explain"),
     "tables": (*CORE, "interop", "data", "report", "explain", "training"),
     "experiments": (*CORE, "data", "report", "training"),
+    "tuning": (*CORE, "data", "report", "training"),
     "runtime": ("data", "training", "tables"),
     "export": (*CORE, "data", "training", "tables", "runtime"),
     "serve": ("data", "explain", "training", "tables", "runtime"),
     "cli": (
         *(*CORE, "interop", "data", "report", "explain", "training", "tables", "experiments", "serve"),
-        *("runtime", "export"),
+        *("runtime", "export", "tuning"),
     ),
 }
 """What each layer may import besides itself: section 5 of DESIGN.md."""

@@ -24,6 +24,22 @@ _EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 """A number such as 1e-4, which YAML 1.1 takes for text: it wants a point and the sign of the exponent."""
 
 
+@dataclass(frozen=True)
+class Search:
+    """What ``perceiver tune`` tries of a setting: some values, or numbers between two.
+
+    Attributes:
+        values: to choose from; the other fields do not count then.
+        low, high: both are tried; whole numbers for a setting that is one.
+        log: as often between 1 and 10 as between 10 and 100.
+    """
+
+    values: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Knob:
     """What a setting has besides its name, type and default.
@@ -41,6 +57,7 @@ class Knob:
         after: the inherited setting that it follows in YAML; "": it comes first. None: the one declared before it.
         resumable: whether it may change when a stopped run goes on, or where it may: ``"data.on_error=raise"``.
         before: what runs did that began before the knob was there, and whose configuration does not name it.
+        search: what ``perceiver tune`` tries of it, if nothing else is asked for; None: it is left alone.
     """
 
     help: str
@@ -57,6 +74,7 @@ class Knob:
     after: str | None = None
     resumable: bool | str = False
     before: Any = field(default_factory=lambda: MISSING)
+    search: Search | None = None
 
     def validate(self, name: str, value: Any) -> None:
         """Raises a `ValueError` for a value that is no choice, is out of bounds, or fails the check."""

@@ -39,6 +39,7 @@ COMMANDS = {
         "experiment",
         "Train every cell of an experiment, keep the results, and report what they say.",
     ),
+    "tune": ("tune", "Search for the settings that are best on the validation rows of a table."),
     "language": (
         "language",
         "Train a language model on a text file, and report its bits per byte next to those of compressors.",

@@ -12,70 +12,11 @@ from typing import Any
 from perceiver_pytorch.experiments.cells import Cell
 from perceiver_pytorch.experiments.matching import Builder, num_operations, on_meta
 from perceiver_pytorch.training.run.history import read_history
-from perceiver_pytorch.training.run.job import INTERRUPTED, Trained, run_job
+from perceiver_pytorch.training.run.job import INTERRUPTED, run_job
 from perceiver_pytorch.training.run.reporter import Reporter
-from perceiver_pytorch.training.table.prepare import TableData, configured
+from perceiver_pytorch.training.table.quiet_task import KeptRows, QuietTask
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import FitConfig
-from perceiver_pytorch.training.table.task import TableTask
-
-
-class CellTask(TableTask):
-    """A table's task that tells nobody: rows are not compared, nothing is calibrated or judged, and no report is drawn.
-
-    Args:
-        config, build: as of `TableTask`.
-        kept: what cells of this process have read before.
-        measures_combinations: what modalities are worth is measured.
-    """
-
-    compares_rows = judges = False
-
-    def __init__(
-        self, config: FitConfig, *, build: Builder, kept: "KeptRows", measures_combinations: bool = False
-    ) -> None:
-        super().__init__(config, build=build)
-        self.kept, self.measures_combinations = kept, measures_combinations
-
-    def read(self, run: TableRun, *, resume: bool, reporter: Reporter) -> TableData:
-        """The rows of the cell before, if its table, the settings of reading it, and its seed were these."""
-        data = self.kept.data_for(self.config)
-        if data is None:
-            self.kept.clear()
-            data = super().read(run, resume=resume, reporter=reporter)
-            self.kept.keep(self.config, data)
-            return data
-        given = replace(self.config, data=data.config.data)
-        config, _ = configured(given, data.spec, len(data.datasets["train"]))
-        return replace(data, config=config)
-
-    def write(self, run: TableRun, trained: Trained, metrics: dict[str, Any]) -> None:
-        """Nothing: the experiment has its own report."""
-
-
-class KeptRows:
-    """The decoded rows of the last cell, for the next ones of this process."""
-
-    def __init__(self) -> None:
-        self.key: tuple[Any, ...] | None = None
-        self.data: TableData | None = None
-
-    def data_for(self, config: FitConfig) -> TableData | None:
-        """What a cell with this configuration would read; None if another one was read last."""
-        return self.data if self.key == self._key(config) else None
-
-    def clear(self) -> None:
-        """Frees the memory."""
-        self.key = self.data = None
-
-    def keep(self, config: FitConfig, data: TableData) -> None:
-        """In place of what was there."""
-        self.key, self.data = self._key(config), data
-
-    def _key(self, config: FitConfig) -> tuple[Any, ...]:
-        """All that rows depend on; a table that changes while cells are trained on it is not noticed."""
-        return config.data, config.start, config.training.seed
-
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")  # Linux
 _OF_MODALITIES = ("modalities.", "combinations.")
@@ -110,8 +51,8 @@ def train_cell(
     run, builder = TableRun.create(folder), Builder(cell)
     try:
         combinations = any(name.startswith(_OF_MODALITIES) for name in metrics)
-        task = CellTask(
-            _on_one_core(cell.config), build=builder, kept=kept or KeptRows(), measures_combinations=combinations
+        task = QuietTask(
+            _on_one_core(cell.config), kept or KeptRows(), build=builder, measures_combinations=combinations
         )
         outcome = run_job(task, run, reporter=QUIET)
         if outcome.stopped == INTERRUPTED:

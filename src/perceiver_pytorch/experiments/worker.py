@@ -18,7 +18,7 @@ from perceiver_pytorch.experiments.cells import Cell
 from perceiver_pytorch.experiments.store import Store
 
 if TYPE_CHECKING:
-    from perceiver_pytorch.experiments.training import KeptRows
+    from perceiver_pytorch.training.table.quiet_task import KeptRows
 
 INTERRUPTED_CODE = 130
 
@@ -67,7 +67,7 @@ def process(orders: Connection) -> None:
     """
     _end_with_runner()
     os.environ["OMP_NUM_THREADS"] = "1"  # of processes that this one starts
-    from perceiver_pytorch.experiments.training import KeptRows
+    from perceiver_pytorch.training.table.quiet_task import KeptRows
 
     kept, code = KeptRows(), 0
     while code == 0 and (order := _next(orders)) is not None:

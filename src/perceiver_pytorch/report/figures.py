@@ -88,6 +88,24 @@ def drawn(drawing: Drawing) -> str:
 
 
 @in_its_place
+def drawn_by(draw: Callable[[], Any]) -> str:
+    """What a library draws by pyplot; ``draw`` gives its axes, one or an array of them."""
+    import matplotlib
+    from matplotlib import pyplot
+
+    before = set(pyplot.get_fignums())
+    try:
+        with matplotlib.rc_context({"text.parse_math": True}):  # for the numbers of a logarithmic axis
+            axes = np.ravel(np.asarray(draw(), dtype=object))
+            figure = axes[0].figure
+            figure.set_size_inches(max(9.0, 3.0 * len(axes)), figure.get_figheight())
+            return _svg(figure, bbox_inches="tight")
+    finally:
+        for number in set(pyplot.get_fignums()) - before:
+            pyplot.close(number)
+
+
+@in_its_place
 def combinations(measured: Sequence[Mapping[str, Any]], title: str, baseline: tuple[str, float] | None) -> str:
     """The score of each combination of modalities, and beside it which of them are present."""
     names = [*measured[0]["present"]]
@@ -167,8 +185,8 @@ def _figure(width: float, height: float, columns: int, widths: tuple[float, ...]
     return figure, axes
 
 
-def _svg(figure: "Figure") -> str:
+def _svg(figure: "Figure", **options: Any) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    figure.savefig(buffer, format="svg", metadata={"Date": None}, **options)
     text = buffer.getvalue()
     return text[text.index("<svg") :]

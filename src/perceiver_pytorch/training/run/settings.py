@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch._settings import Settings, knob
+from perceiver_pytorch._settings import Search, Settings, knob
 from perceiver_pytorch.training.run.durations import Every
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true", "32", "64", "16", "bf16")
@@ -16,10 +16,19 @@ class TrainingSettings(Settings):
 
     panel = "Training"
 
-    batch_size: int = knob(64, "rows per step", least=1, option="--batch-size")
+    batch_size: int = knob(64, "rows per step", least=1, option="--batch-size", search=Search(values=(16, 32, 64)))
     optimizer: str = knob("adamw", "optimiser", choices=("adamw", "lamb"))
-    lr: float | None = knob(None, "peak learning rate", least=0, check=_checks.number, option="--lr")
-    weight_decay: float = knob(0.1, "decoupled weight decay of weight matrices", least=0)
+    lr: float | None = knob(
+        None,
+        "peak learning rate",
+        least=0,
+        check=_checks.number,
+        option="--lr",
+        search=Search(low=3e-4, high=1e-2, log=True),
+    )
+    weight_decay: float = knob(
+        0.1, "decoupled weight decay of weight matrices", least=0, search=Search(low=1e-3, high=0.3, log=True)
+    )
     warmup: float = knob(0.05, "share of the steps in which the learning rate rises", least=0, most=1)
     min_lr: float = knob(0.01, "learning rate at the end of the cosine, as a share of lr", least=0, most=1)
     gradient_clip: float = knob(1.0, "largest norm of the gradient", least=0)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch._settings import Settings, combined, inherited, knob, read_settings
+from perceiver_pytorch._settings import Search, Settings, combined, inherited, knob, read_settings
 from perceiver_pytorch.data import SpecOptions
 from perceiver_pytorch.data.choice import PLAIN, SCORES, SUITED, Choice
 from perceiver_pytorch.data.kinds import kind_names, kinds
@@ -138,10 +138,11 @@ class DataConfig(SpecOptions, TableSettings):
     panel = "Data"
 
 
-def _open(name: str, before: int) -> Any:
-    """A size that the table decides where it is not given."""
+def _open(name: str, before: int, *tried: int) -> Any:
+    """A size that the table decides where it is not given, and what a search tries."""
     known = next(field for field in fields(Sizes) if field.name == name).metadata["knob"]
-    return inherited(Sizes, name, default=None, help=f"{known.help}; null: chosen by the table", before=before)
+    help = f"{known.help}; null: chosen by the table"
+    return inherited(Sizes, name, default=None, help=help, before=before, search=Search(values=tried))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,15 +151,16 @@ class ModelConfig(Sizes):
 
     panel = "Model"
 
-    depth: int | None = _open("depth", before=2)  # type: ignore[assignment]
-    num_latents: int | None = _open("num_latents", before=16)  # type: ignore[assignment]
-    latent_dim: int = inherited(Sizes, "latent_dim", default=64)
+    depth: int | None = _open("depth", 2, 1, 2, 3, 4)  # type: ignore[assignment]
+    num_latents: int | None = _open("num_latents", 16, 8, 16, 32, 64)  # type: ignore[assignment]
+    latent_dim: int = inherited(Sizes, "latent_dim", default=64, search=Search(values=(32, 64, 128)))
     cross_heads: int = inherited(Sizes, "cross_heads", default=4)
     cross_dim_head: int = inherited(Sizes, "cross_dim_head", default=16)
     latent_heads: int = inherited(Sizes, "latent_heads", default=4)
     latent_dim_head: int = inherited(Sizes, "latent_dim_head", default=16)
-    num_latent_blocks_per_layer: int | None = _open("num_latent_blocks_per_layer", before=2)  # type: ignore[assignment]
+    num_latent_blocks_per_layer: int | None = _open("num_latent_blocks_per_layer", 2, 1, 2, 3)  # type: ignore[assignment]
     widening_factor: int | None = inherited(Sizes, "widening_factor", default=4)
+    ff_dropout: float = inherited(Sizes, "ff_dropout", search=Search(high=0.3))
     num_freq_bands: int = knob(8, "Fourier bands per axis; a short axis has fewer")
     max_freq: float | None = knob(
         None,
@@ -247,7 +249,9 @@ class TrainingConfig(TrainingSettings):
         least=0,
         before=0.0,
     )
-    label_smoothing: float = knob(0.05, "label smoothing of the cross-entropy of classes", least=0, most=1)
+    label_smoothing: float = knob(
+        0.05, "label smoothing of the cross-entropy of classes", least=0, most=1, search=Search(high=0.2)
+    )
     class_weights: str = knob(
         "none",
         "whether rare classes and labels count as much as common ones (balanced)",

@@ -1,0 +1,1 @@
+"""Search for settings: ``perceiver tune``, on Optuna."""
