@@ -11,6 +11,18 @@ def resident(pid: int | str = "self") -> int:
     return _status(pid, "VmRSS")
 
 
+def resident_with_children(pid: int) -> int:
+    """Resident of a process and of those that it started, such as what decodes pictures."""
+    found = resident(pid)
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = path.read_text().split()
+        except OSError:  # the thread has ended
+            continue
+        found += sum(resident_with_children(int(child)) for child in children)
+    return found
+
+
 def peak() -> int:
     """Most that this process has had resident: interpreter, libraries, model and inputs included."""
     if found := _status("self", "VmHWM"):

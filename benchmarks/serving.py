@@ -1,7 +1,9 @@
 """A server of a run under load: python -m benchmarks.serving RUN
 
 Prints requests per second, the times of half and of 99 of 100 requests, and the server's memory on the way, with and
-without batching; and that requests that are wrong are refused with a sentence. ``--requests 100000`` is the long form.
+without batching; and that requests that are wrong are refused with a sentence. ``--requests 100000`` is the long form,
+which shows whether memory stays: in the first tenth libraries load and threads get memory of their own, and what still
+grows after the half may grow for ever.
 """
 
 import argparse
@@ -19,11 +21,16 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import describe
-from benchmarks.memory import resident
+from benchmarks.memory import resident_with_children
 
 MODES = {"no batching": ["--max-batch=1"], "batches of up to 32": ["--max-batch=32"]}
-PARTS = 10
+PARTS = 20
 """How often memory is looked at."""
+HEADER = (
+    "| | requests/s | p50 (ms) | p99 (ms) | MB after a tenth | MB at half | MB at the end "
+    "| bytes per request after half |"
+    "\n|---|---|---|---|---|---|---|---|"
+)
 
 
 @dataclass
@@ -33,7 +40,7 @@ class Measured:
     Attributes:
         seconds: of each request.
         wall: of all.
-        memory: bytes that the server has resident, after each part of the requests.
+        memory: bytes that the server and its processes have resident, after each part of the requests.
         statuses: {status: how often}.
     """
 
@@ -42,12 +49,32 @@ class Measured:
     memory: list[int] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
 
+    @property
+    def growth(self) -> float:
+        """Bytes per request in the second half: the slope of a line through what was resident."""
+        later = self.memory[len(self.memory) // 2 - 1 :]
+        requests = np.arange(len(later)) * len(self.seconds) / len(self.memory)
+        return float(np.polyfit(requests, later, 1)[0])
+
+    def as_json(self) -> dict[str, Any]:
+        """What there is to keep."""
+        half, most = np.quantile(self.seconds, [0.5, 0.99]) * 1000
+        return {
+            "requests": len(self.seconds),
+            "requests_per_second": len(self.seconds) / self.wall,
+            "p50_ms": half,
+            "p99_ms": most,
+            "resident_bytes": self.memory,
+            "bytes_per_request_after_half": self.growth,
+            "statuses": self.statuses,
+        }
+
     def row(self, mode: str) -> str:
         """A row of the table."""
-        half, most = np.quantile(self.seconds, [0.5, 0.99]) * 1000
-        first, last = (self.memory[i] / 1e6 for i in (0, -1))
-        rate = len(self.seconds) / self.wall
-        return f"| {mode} | {rate:,.0f} | {half:.1f} | {most:.1f} | {first:,.0f} | {last:,.0f} |"
+        told, count = self.as_json(), len(self.memory)
+        memory = (self.memory[at - 1] / 1e6 for at in (count // 10, count // 2, count))
+        cells = [f"{told['requests_per_second']:,.0f}", f"{told['p50_ms']:.1f}", f"{told['p99_ms']:.1f}"]
+        return " | ".join([f"| {mode}", *cells, *(f"{each:,.1f}" for each in memory), f"{self.growth:+.1f} |"])
 
 
 class Server:
@@ -129,7 +156,7 @@ async def load(server: Server, requests: int, connections: int) -> Measured:
             if status != 200:
                 raise SystemExit(f"status {status}: {answer[:300]!r}")
             if (len(measured.seconds) * PARTS) // requests > len(measured.memory):
-                measured.memory.append(resident(server.process.pid))
+                measured.memory.append(resident_with_children(server.process.pid))
         client.close()
 
     began = time.monotonic()
@@ -175,18 +202,24 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=5000, help="of each mode; 100000 shows that memory stays")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--wrong", type=int, default=1000, help="requests that are wrong")
+    parser.add_argument("--output", type=Path, help="JSON file with all of it")
     asked = parser.parse_args()
     machine = describe(1)
+    found: dict[str, Any] = {}
     print(", ".join(f"{name}: {machine[name]}" for name in ("processor", "cores", "torch", "commit")))
     print(f"{asked.requests:,} requests of one row, {asked.connections} connections\n")
-    print("| | requests/s | p50 (ms) | p99 (ms) | MB after a tenth | MB at the end |\n|---|---|---|---|---|---|")
+    print(HEADER)
     for mode, options in MODES.items():
         server = Server(asked.run, options)
         asyncio.run(load(server, max(50, asked.connections), asked.connections))  # the first ones load libraries
-        print(asyncio.run(load(server, asked.requests, asked.connections)).row(mode), flush=True)
+        measured = asyncio.run(load(server, asked.requests, asked.connections))
+        found[mode] = measured.as_json()
+        print(measured.row(mode), flush=True)
         told = asyncio.run(refusals(server, asked.wrong)) if mode is list(MODES)[-1] else {}
         server.end()
     print(f"\n{asked.wrong:,} wrong requests, all refused with a sentence: {dict(sorted(told.items()))}")
+    if asked.output is not None:
+        asked.output.write_text(json.dumps({"machine": machine, "modes": found, "wrong": told}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

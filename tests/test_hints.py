@@ -99,7 +99,7 @@ ELSEWHERE = {
     "--host": "no advice: names the option itself",
     "--coverage": "no advice: the note below a figure",
     "--set": "its settings are looked up below",
-    **dict.fromkeys(("--objective", "--stop", "--sparse"), "no advice: names the option itself"),
+    **dict.fromkeys(("--objective", "--stop", "--sparse", "--worth"), "no advice: names the option itself"),
 }
 """{an option that messages name: why it is not obeyed here}."""
 

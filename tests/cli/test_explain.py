@@ -23,4 +23,4 @@ def test_numbers_of_rows_are_read_as_people_write_them():
     assert numbers_of("0-3,9") == [0, 1, 2, 3, 9]
     for wrong in ("x", "3-1", "1,,2", "-1", "1-"):
         with pytest.raises(ValueError, match="rows must be numbers"):
-            numbers_of(wrong)
+            numbers_of("rows", wrong)

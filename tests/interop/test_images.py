@@ -44,3 +44,11 @@ def test_images_of_every_form_are_the_same(tmp_path: Path) -> None:
             open_image(wrong)
     with pytest.raises(TypeError, match="got int"):
         open_image(3)
+
+
+@pytest.mark.parametrize("steps", [{}, {"do_rescale": False}, {"do_normalize": False}])
+def test_an_image_is_seen_again_as_it_was(steps: dict[str, bool]) -> None:
+    process = ImageProcessing.of({"size": 16, "crop_size": 16, **steps})
+    pixels = picture(16, 16)
+    seen = (process.as_seen(process(pixels)) * 255).round().permute(1, 2, 0).numpy()
+    assert np.array_equal(seen, pixels)

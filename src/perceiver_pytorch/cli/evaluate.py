@@ -20,14 +20,20 @@ def evaluate(
         str | None, typer.Option(help="Rows to measure on: train, val, test, all. Default: test if there are any.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write the metrics to.")] = None,
+    worth: Annotated[
+        bool,
+        typer.Option("--worth", help="Measure what each modality and column is worth, too; takes a few times as long."),
+    ] = False,
     **reading: Any,
 ) -> int:
     """Measure a trained model on a table, with each combination of its modalities."""
     from perceiver_pytorch.cli.language import evaluate_language, is_language_run
 
     if is_language_run(run):
+        if worth:
+            raise ValueError("--worth is for models of tables: a language model has neither modalities nor columns")
         return evaluate_language(run, table, output)
     from perceiver_pytorch.tables.run import Run
 
-    Run.open(run).evaluate(table, split=split, output=output, reporter=console.reporter(), **reading)
+    Run.open(run).evaluate(table, split=split, output=output, worth=worth, reporter=console.reporter(), **reading)
     return 0

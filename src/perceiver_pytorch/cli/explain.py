@@ -12,10 +12,22 @@ from perceiver_pytorch.training.table.settings import FitConfig
 
 @with_options(FitConfig, *(option for option in READING if option != "--workers"))
 def explain(
-    run: Annotated[Path, typer.Argument(help="Run folder of `perceiver fit`.")],
-    table: Annotated[str, typer.Argument(help="Table, with or without the target, or a built-in set.")],
+    run: Annotated[
+        Path, typer.Argument(help="Run folder of `perceiver fit` or `perceiver language`; a published model.")
+    ],
+    table: Annotated[
+        str,
+        typer.Argument(
+            help="Table, with or without the target, or a built-in set; of a model of texts or pictures, a text or "
+            "a picture."
+        ),
+    ],
     rows: Annotated[
-        str | None, typer.Option(help="Numbers of rows, from 0: 3,17 or 0-4. Default: five, spread over the table.")
+        str | None,
+        typer.Option(
+            help="Numbers of rows, from 0: 3,17 or 0-4. Default: five, spread over the table. Of a language model, of "
+            "bytes; default: the next one, or those that are [MASK]."
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder to write to. Default: explanations in the run folder.")
@@ -32,33 +44,71 @@ def explain(
     split: Annotated[str, typer.Option(help="Rows to choose from: train, val, test, all.")] = "all",
     steps: Annotated[int, typer.Option(min=1, help="Steps of integrated gradients.")] = 32,
     pieces: Annotated[int, typer.Option(min=1, help="Pieces of a modality that are hidden one by one, about.")] = 64,
+    layers: Annotated[
+        str | None, typer.Option(help="Cross-attends whose attention is told apart, from 0: 0,2 or 0-3 or all.")
+    ] = None,
+    heads: Annotated[
+        str | None, typer.Option(help="Heads that are told apart, from 0, or all. Default: their mean.")
+    ] = None,
+    latents: Annotated[
+        str | None, typer.Option(help="Latents that are told apart, from 0, or all. Default: their mean.")
+    ] = None,
     **reading: Any,
 ) -> int:
     """Show what a trained model looks at in some rows, and what each modality adds to its answers."""
+    from perceiver_pytorch.cli import explaining_models
     from perceiver_pytorch.cli.language import is_language_run
 
-    if is_language_run(run):
-        raise ValueError(f"run {run} has a language model; perceiver explain is for models of tables")
+    numbers = None if rows is None else numbers_of("rows", rows)
+    told_apart: dict[str, Any] = {
+        "layers": some_of("--layers", layers),
+        "heads": some_of("--heads", heads),
+        "latents": some_of("--latents", latents),
+    }
+    output = run / "explanations" if output is None else output
+    for holds, explain_model in (
+        (is_language_run, explaining_models.explain_language),
+        (explaining_models.is_saved_model, explaining_models.explain_saved),
+    ):
+        if holds(run):
+            from perceiver_pytorch.explain.apart import Apart
+
+            _check_of_tables(target=target, way=None if way == ["attention"] else way)
+            return explain_model(run, table, numbers, Apart(**told_apart), output)
     from perceiver_pytorch.explain.rows import USUAL
     from perceiver_pytorch.tables.run import Run
 
     Run.open(run).explain(
         table,
-        rows=None if rows is None else numbers_of(rows),
-        output=run / "explanations" if output is None else output,
+        rows=numbers,
+        output=output,
         targets=target,
         ways=way or USUAL,
         split=split,
         steps=steps,
         pieces=pieces,
+        **told_apart,
         reporter=console.reporter(),
         **reading,
     )
     return 0
 
 
-def numbers_of(text: str) -> list[int]:
-    """Row numbers as they are written: ``3,17`` or ``0-4``.
+def _check_of_tables(**given: Any) -> None:
+    """Raises for options that only models of tables have."""
+    if named := [f"--{name}" for name, value in given.items() if value]:
+        raise ValueError(
+            f"{' and '.join(named)} is for models of tables; where other models look is shown by attention alone"
+        )
+
+
+def some_of(name: str, text: str | None) -> list[int] | str | None:
+    """Numbers, or all."""
+    return text if text in (None, "all") else numbers_of(name, text)
+
+
+def numbers_of(name: str, text: str) -> list[int]:
+    """Numbers as they are written: ``3,17`` or ``0-4``.
 
     Raises:
         ValueError: if they are written otherwise.
@@ -67,6 +117,6 @@ def numbers_of(text: str) -> list[int]:
     for part in text.split(","):
         first, dash, last = (piece.strip() for piece in part.partition("-"))
         if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
-            raise ValueError(f"rows must be numbers from 0 and ranges of them, such as 3,17 or 0-4, got {text!r}")
+            raise ValueError(f"{name} must be numbers from 0 and ranges of them, such as 3,17 or 0-4, got {text!r}")
         found += range(int(first), int(last or first) + 1)
     return found

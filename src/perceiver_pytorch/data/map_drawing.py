@@ -218,14 +218,14 @@ def _round_step(step: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9))
 
 
-def words(pieces: Sequence[str], values: Sequence[float]) -> str:
+def words(pieces: Sequence[str], values: Sequence[float], room: int = 3) -> str:
     """An SVG of a text in pieces: each has a colour behind it and a bar under it, solid for and dashed against the
-    answer, as thick as it counts."""
+    answer, as thick as it counts; so many pixels are free on either side of a piece."""
     strengths = scaled(np.asarray(values, dtype=np.float64))
     x, y, shapes = 4.0, 4.0, []
     for piece, strength, value in zip(pieces, strengths, values, strict=True):
         shown = piece if piece.strip() else "␣"
-        width = _LETTER * sum(2 if ord(letter) > 0x2E7F else 1 for letter in shown) + 6
+        width = _LETTER * sum(2 if ord(letter) > 0x2E7F else 1 for letter in shown) + 2 * room
         if x + width > _WIDTH and x > 4:
             x, y = 4.0, y + _LINE
         size = abs(float(strength))
@@ -234,11 +234,11 @@ def words(pieces: Sequence[str], values: Sequence[float]) -> str:
             f"<g><title>{html.escape(shown)}: {float(value):+.3g}</title>"
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="20" fill="{color(strength)}" '
             f'fill-opacity="{0.55 * size:.2f}"/>'
-            f'<text x="{x + 3:.1f}" y="{y + 14:.1f}" font-family="monospace">{html.escape(shown)}</text>'
+            f'<text x="{x + room:.1f}" y="{y + 14:.1f}" font-family="monospace">{html.escape(shown)}</text>'
             f'<line x1="{x:.1f}" x2="{x + width:.1f}" y1="{y + 23:.1f}" y2="{y + 23:.1f}" stroke="{color(strength)}" '
             f'stroke-width="{5 * size:.2f}"{dash}/></g>'
         )
-        x += width + 2
+        x += width + min(2, room)
     return _svg(shapes, y + _LINE)
 
 

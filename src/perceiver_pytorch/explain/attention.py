@@ -1,9 +1,12 @@
-"""Attention of every model that reads by `cross_attend`: recorded while it runs, and rolled out to its outputs.
+"""Attention of every model that reads by `cross_attend`, and of `PerceiverAR`: recorded, and rolled out to its outputs.
 
     with recorded(model) as record:
         model(batch)
     record.reads[0].of(latents=[3], heads=[0])   # weights by token, of each context
     record.rollout(pooled(record))                # how much of every output comes from every token
+
+What an output is made of, `pooled` says of models that average their latents, `decoded` of those with a decoder
+(`PerceiverIO`, `PerceiverLM`, published models), `each_latent` of `PerceiverAR`, whose latents are positions.
 
 The rollout is that of Abnar and Zuidema (2020, arXiv 2005.00928), heads averaged and each residual counted as half,
 with the cross-attends as what brings tokens in. It is run from the outputs back, so that it never holds more than an
@@ -21,8 +24,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from perceiver_pytorch.explain.causal import CausalWeights, causal_weights
 from perceiver_pytorch.nn.attention import Attention
 from perceiver_pytorch.nn.block import AttentionBlock
+from perceiver_pytorch.nn.causal import CausalAttention
 from perceiver_pytorch.nn.layer import LatentTransformer, PerceiverLayer
 from perceiver_pytorch.nn.plain import is_plain
 from perceiver_pytorch.nn.tokens import Tokens
@@ -35,23 +40,27 @@ KEPT = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """Latents attended to input; or the queries of a decoder, if ``to_latents``, to the latents."""
+    """Latents attended to input; or the queries of a decoder, if ``to_latents``, to the latents. With ``own``, latents
+    are the last tokens themselves, and not learned."""
 
-    weights: AttentionWeights
+    weights: AttentionWeights | CausalWeights
     residual: bool = True
     to_latents: bool = False
+    own: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Mix:
-    """Latents attended to one another: queries and keys ``(batch, heads, latents, dim_head)``, the former scaled."""
+    """Latents attended to one another: queries and keys ``(batch, heads, latents, dim_head)``, the former scaled; with
+    ``causal``, each to those up to its own, and that has the weights."""
 
     query: Tensor
     key: Tensor
     residual: bool = True
+    causal: CausalWeights | None = None
 
     def weights(self) -> Float[Tensor, "batch heads latents latents"]:
-        return (self.query @ self.key.mT).softmax(-1)
+        return (self.query @ self.key.mT).softmax(-1) if self.causal is None else self.causal.of()[0]
 
 
 @dataclass(frozen=True)
@@ -75,12 +84,12 @@ class Record:
     steps: list[Read | Mix | Mark] = field(default_factory=list)
 
     @property
-    def reads(self) -> list[AttentionWeights]:
+    def reads(self) -> list[AttentionWeights | CausalWeights]:
         """The weights of each cross-attend onto the input, from the first layer to the last."""
         return [step.weights for step in self.steps if isinstance(step, Read) and not step.to_latents]
 
     @property
-    def decodes(self) -> list[AttentionWeights]:
+    def decodes(self) -> list[AttentionWeights | CausalWeights]:
         """The weights of each chunk of a decoder's queries over the latents."""
         return [step.weights for step in self.steps if isinstance(step, Read) and step.to_latents]
 
@@ -95,10 +104,10 @@ class Record:
     def rollout(
         self, outputs: Float[Tensor, "one_or_batch outputs latents"]
     ) -> list[Float[Tensor, "batch outputs *axes"]]:
-        """How much of each output comes from each token, per context; what is missing to 1 comes from the latents.
+        """How much of each output comes from each token, per context; what is missing to 1 comes from learned latents.
 
         Args:
-            outputs: how each output is made of the last latents, such as `pooled` and `decoded` say.
+            outputs: how each output is made of the last latents, such as `pooled`, `decoded` and `each_latent` say.
         """
         reads = self.reads
         share = outputs.expand(reads[0].query.shape[0], -1, -1).to(reads[0].query.dtype)
@@ -121,6 +130,8 @@ class Record:
                 total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
                 share = kept * share
         assert total is not None
+        if any(isinstance(step, Read) and step.own for step in self.steps):
+            total[0][..., -share.shape[-1] :] += share
         return total
 
 
@@ -138,6 +149,11 @@ def decoded(record: Record) -> Float[Tensor, "batch queries latents"]:
     if not record.decodes:
         raise ValueError("the model decoded no output: give it outputs, or ask for `pooled` ones")
     return torch.cat([weights.of()[0].mean(1) for weights in record.decodes], dim=1)
+
+
+def each_latent(record: Record, chosen: Sequence[int] | slice = slice(None)) -> Float[Tensor, "1 chosen latents"]:
+    """Outputs that are latents, such as the positions that a `PerceiverAR` predicts the next tokens of."""
+    return torch.eye(record.num_latents, device=record.reads[0].query.device)[chosen].unsqueeze(0)
 
 
 @contextmanager
@@ -158,6 +174,12 @@ def recorded(model: nn.Module) -> Iterator[Record]:
         given = {**dict(zip(("x", "context", "mask"), arguments, strict=False)), **options}
         record.steps.append(_of_block(module, **given, latents=seen.get("latents")))
 
+    def causal(module: CausalAttention, arguments: Any) -> None:
+        x, context, places, cache = (*arguments, None)[:4]
+        weights = causal_weights(module, x, context, places, cache)
+        step = Mix(weights.query, weights.key, causal=weights) if context is x else Read(weights, own=True)
+        record.steps.append(step)
+
     def after(module: nn.Module, arguments: Any, output: Any) -> None:
         if not _decodes(record.steps[-1]):
             seen["latents"] = output
@@ -172,6 +194,8 @@ def recorded(model: nn.Module) -> Iterator[Record]:
     for module in model.modules():
         if isinstance(module, Attention):
             recorder.callback(module.register_forward_pre_hook(attention, with_kwargs=True).remove)
+        if isinstance(module, CausalAttention):
+            recorder.callback(module.register_forward_pre_hook(causal).remove)
         if isinstance(module, AttentionBlock):
             recorder.callback(module.register_forward_pre_hook(block, with_kwargs=True).remove)
             recorder.callback(module.register_forward_hook(after).remove)

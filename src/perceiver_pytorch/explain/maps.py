@@ -9,6 +9,7 @@ from torch import Tensor
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.data import Predictions, Sample
+from perceiver_pytorch.explain.apart import NOTHING_APART, Apart
 from perceiver_pytorch.explain.attention import pooled, recorded
 from perceiver_pytorch.explain.gradients import STEPS, Attribution, gradients_times_input, integrated_gradients
 from perceiver_pytorch.explain.pieces import Pieces
@@ -16,6 +17,7 @@ from perceiver_pytorch.explain.subject import Question, Subject
 
 PIECES = 64
 """Of a modality that are hidden one by one, about."""
+_UNKNOWN = "this model's attention cannot be told by column"
 _TOLD = 0.05  # share of the difference that integrated gradients may miss without a word
 
 
@@ -43,6 +45,7 @@ def maps_of_row(
     ways: Sequence[str] = ("integrated", "occlusion", "attention"),
     steps: int = STEPS,
     pieces: int = PIECES,
+    apart: Apart = NOTHING_APART,
 ) -> dict[str, Map]:
     """Maps of what the model says about a row.
 
@@ -53,13 +56,14 @@ def maps_of_row(
         ways: of `WAYS`.
         steps: of integrated gradients.
         pieces: that a modality is hidden in, about.
+        apart: layers, heads and latents whose attention is told apart, besides.
 
     Returns:
-        {way: its map}. Attention says how much is looked at, the others what speaks for (above 0) and against the
-        answer.
+        {way: its map}, such as ``attention.layer-0.head-1`` of what is told apart. Attention says how much is looked
+        at, the others what speaks for (above 0) and against the answer.
 
     Raises:
-        ValueError: for another target or way.
+        ValueError: for another target, way, layer, head or latent.
     """
     for way in ways:
         _checks.choice("a way to explain", way, tuple(WAYS))
@@ -69,6 +73,9 @@ def maps_of_row(
     for way in ways:
         values, note = WAYS[way](_Task(subject, sample, question, steps, pieces))
         found[way] = Map(values, _on_grids(subject, values), note)
+    if apart:
+        for way, values in _apart(subject, sample, apart).items():
+            found[way] = Map(values, _on_grids(subject, values), "" if values else _UNKNOWN)
     return found
 
 
@@ -104,20 +111,33 @@ def _occlusion(task: _Task) -> tuple[dict[str, np.ndarray], str]:
 
 
 def _attention(task: _Task) -> tuple[dict[str, np.ndarray], str]:
-    subject, batch = task.subject, task.subject.batch(task.sample)
+    subject = task.subject
     if not subject.reader_names:
-        return {}, "this model's attention cannot be told by column"
+        return {}, _UNKNOWN
     with recorded(subject.model) as record:
-        subject.answer(batch)
+        subject.answer(subject.batch(task.sample))
     number = [target.name for target in subject.spec.targets].index(task.question.target.name)
     shares = record.rollout(pooled(record, len(subject.spec.targets)))
-    values = {}
-    for name, share in zip(sorted(subject.reader_names, key=subject.reader_names.__getitem__), shares, strict=True):
-        encoded = task.sample.inputs[name]
-        if encoded is not None:
-            modality = next(modality for modality in subject.spec.modalities if modality.name == name)
-            values[name] = _unstrided(share[0, number], modality.token_axes(encoded))
-    return values, ""
+    return _by_modality(subject, task.sample, [share[0, number] for share in shares]), ""
+
+
+def _apart(subject: Subject, sample: Sample, apart: Apart) -> dict[str, dict[str, np.ndarray]]:
+    """{what is told apart: its values}."""
+    if not subject.reader_names:
+        return {"attention": {}}
+    with recorded(subject.model) as record:
+        subject.answer(subject.batch(sample))
+    return {
+        name: _by_modality(subject, sample, [share[0] for share in shares]) for name, shares in apart.shares(record)
+    }
+
+
+def _by_modality(subject: Subject, sample: Sample, shares: Sequence[Tensor]) -> dict[str, np.ndarray]:
+    """What tokens have, ``(*axes)`` per context, by the names of the modalities that the row has."""
+    specs = {modality.name: modality for modality in subject.spec.modalities}
+    names = sorted(subject.reader_names, key=subject.reader_names.__getitem__)
+    there = [(name, share, sample.inputs[name]) for name, share in zip(names, shares, strict=True)]
+    return {name: _unstrided(share, specs[name].token_axes(x)) for name, share, x in there if x is not None}
 
 
 WAYS: dict[str, Way] = {

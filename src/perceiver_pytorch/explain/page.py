@@ -13,6 +13,7 @@ from perceiver_pytorch._files import write_json, write_text, write_whole
 from perceiver_pytorch.data import map_drawing
 from perceiver_pytorch.data.kinds.base import Part
 from perceiver_pytorch.explain.rows import Explanation
+from perceiver_pytorch.explain.shapley import Worth
 
 TITLES = {
     "integrated": ("Integrated gradients", "what each value adds, from nothing to what it is"),
@@ -20,6 +21,7 @@ TITLES = {
     "occlusion": ("Occlusion", "by how much the evidence falls when a piece is hidden"),
     "attention": ("Attention", "how much is looked at, rolled out through all layers; it is never against the answer"),
 }
+APART = "one cross-attend's own weights, as a mean of the heads and latents that are not named; not rolled out"
 _SUFFIXES = {"image/png": "png", "image/webp": "webp", "audio/wav": "wav"}
 
 
@@ -60,27 +62,46 @@ def rendered(explanations: Sequence[Explanation], *, model: str, table: str, met
     return template.render(
         model=model,
         table=table,
-        titles=TITLES,
+        titles=_titles(explanations),
+        legend=_legend(explanations),
         rows=[_shown(each) for each in explanations],
         several=len({each.target for each in explanations}) > 1,
         worth=metrics.get("worth"),
     )
 
 
+def _titles(explanations: Sequence[Explanation]) -> dict[str, str]:
+    """{way: its title}."""
+    return {way: title_of(way) for each in explanations for way in each.maps}
+
+
+def _legend(explanations: Sequence[Explanation]) -> list[tuple[str, str]]:
+    """What the ways that were taken say."""
+    taken = _titles(explanations)
+    found = [TITLES[way] for way in TITLES if way in taken]
+    return [*found, *([("Attention, layer …", APART)] if taken.keys() - TITLES else [])]
+
+
+def title_of(way: str) -> str:
+    """``attention.layer-0.head-1`` is "Attention, layer 0, head 1"."""
+    if way in TITLES:
+        return TITLES[way][0]
+    name, *parts = way.split(".")
+    return ", ".join([TITLES[name][0], *(part.replace("-", " ") for part in parts)])
+
+
 def _shown(each: Explanation) -> dict[str, Any]:
     """What the page shows of a row."""
     names = list(dict.fromkeys(name for parts in each.drawings.values() for name in parts))
-    values = [each.worth.values.get(name, 0.0) for name in each.worth.values]
     return {
         "number": each.row,
+        "noun": each.noun,
         "target": each.target,
         "prediction": each.prediction,
         "truth": each.truth,
         "evidence": f"{each.evidence[0]:+.3g}",
         "unit": each.evidence[1],
-        "nothing": f"{each.worth.nothing:+.3g}",
-        "orders": each.worth.orders,
-        "bars": map_drawing.bars([_with_error(each, name) for name in each.worth.values], values),
+        "worth": None if each.worth is None else _shown_worth(each.worth),
         "modalities": [
             {
                 "name": name,
@@ -93,13 +114,15 @@ def _shown(each: Explanation) -> dict[str, Any]:
     }
 
 
-def _with_error(each: Explanation, name: str) -> str:
-    return f"{name} (± {each.worth.errors[name]:.2g})" if name in each.worth.errors else name
+def _shown_worth(worth: Worth) -> dict[str, Any]:
+    names = [f"{name} (± {worth.errors[name]:.2g})" if name in worth.errors else name for name in worth.values]
+    bars = map_drawing.bars(names, list(worth.values.values()))
+    return {"nothing": f"{worth.nothing:+.3g}", "orders": worth.orders, "bars": bars}
 
 
 def _once(parts: Sequence[Part], way: str) -> list[Part]:
     """What differs from way to way: a sound is the same for all."""
-    return [{**part, "alt": f"{part['name']}, {TITLES[way][0]}"} for part in parts if part["kind"] != "audio"]
+    return [{**part, "alt": f"{part['name']}, {title_of(way)}"} for part in parts if part["kind"] != "audio"]
 
 
 def _sounds(each: Explanation) -> dict[str, str]:
@@ -114,7 +137,7 @@ def _sounds(each: Explanation) -> dict[str, str]:
 
 def _write_drawings(folder: Path, each: Explanation) -> None:
     """A file per map, ``row-3/TARGET.WAY.NAME.svg``."""
-    place = folder / f"row-{each.row}"
+    place = folder / f"{each.noun}-{each.row}"
     place.mkdir(exist_ok=True)
     for way, parts in each.drawings.items():
         for part in (part for drawn in parts.values() for part in drawn):

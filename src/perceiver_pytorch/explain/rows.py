@@ -6,6 +6,7 @@ from typing import Any
 
 from perceiver_pytorch.data import Sample, Where
 from perceiver_pytorch.data.kinds.base import Part
+from perceiver_pytorch.explain.apart import NOTHING_APART, Apart
 from perceiver_pytorch.explain.gradients import STEPS
 from perceiver_pytorch.explain.maps import PIECES, Map, maps_of_row, predictions_of
 from perceiver_pytorch.explain.shapley import ORDERS, Worth, worth_in_row
@@ -20,14 +21,15 @@ class Explanation:
     """Why a model answers a row as it does.
 
     Attributes:
-        row: its number in the table.
+        row: its number in the table; of a model without one, of the byte or the picture.
         target: what was asked for.
         prediction: the answer, in words.
         truth: what is true, in words; None where it is unknown.
         evidence: the number that the maps are about, and what it is: the log-odds of the class, for example.
         maps: {way: its map}.
-        worth: of each modality, in the unit of the evidence.
+        worth: of each modality, in the unit of the evidence; None where there is one.
         drawings: {way: {modality: how its map is shown}}.
+        noun: what is explained: a row, a byte, a picture.
     """
 
     row: int
@@ -36,19 +38,20 @@ class Explanation:
     truth: str | None
     evidence: tuple[float, str]
     maps: dict[str, Map]
-    worth: Worth
+    worth: Worth | None
     drawings: dict[str, dict[str, list[Part]]]
+    noun: str = "row"
 
     def as_json(self) -> dict[str, Any]:
         """Without maps and drawings."""
         return {
-            "row": self.row,
+            self.noun: self.row,
             "target": self.target,
             "prediction": self.prediction,
             "truth": self.truth,
             "evidence": self.evidence[0],
             "evidence_of": self.evidence[1],
-            "worth": self.worth.as_json(),
+            "worth": None if self.worth is None else self.worth.as_json(),
             "totals": {
                 way: {name: float(grid.sum()) for name, grid in found.grids.items()} for way, found in self.maps.items()
             },
@@ -67,6 +70,7 @@ def explain_row(
     steps: int = STEPS,
     pieces: int = PIECES,
     orders: int = ORDERS,
+    apart: Apart = NOTHING_APART,
 ) -> Explanation:
     """Explains what a model says about a row.
 
@@ -76,7 +80,7 @@ def explain_row(
         cells: {column: cell}.
         where: the row, for files that cells lead to.
         target: which of its answers; None: the first.
-        ways, steps, pieces: as in `maps_of_row`.
+        ways, steps, pieces, apart: as in `maps_of_row`.
         orders: of modalities, where there are too many for all sets of them.
     """
     batch = subject.batch(sample)
@@ -85,7 +89,7 @@ def explain_row(
     said = predictions_of(subject, sample)
     encoded = said.encoded[asked.name]
     answer = asked.answer(said.values(asked)[0], encoded[0] if bool(asked.known(encoded)[0]) else None)
-    maps = maps_of_row(subject, sample, target=asked.name, ways=ways, steps=steps, pieces=pieces)
+    maps = maps_of_row(subject, sample, target=asked.name, ways=ways, steps=steps, pieces=pieces, apart=apart)
     found = worth_in_row(subject, batch, question, orders=orders)
     return Explanation(
         sample.row,

@@ -75,6 +75,13 @@ class ImageProcessing:
             values = (values - mean) / deviation
         return values.contiguous()
 
+    def as_seen(self, values: Tensor) -> Tensor:
+        """What became of an image, as people see it: within [0, 1]."""
+        if self.do_normalize:
+            mean, deviation = (torch.tensor(each).view(3, 1, 1) for each in (self.image_mean, self.image_std))
+            values = values * deviation + mean
+        return (values if self.do_rescale else values / 255).clamp(0, 1)
+
 
 def open_image(image: Any) -> np.ndarray:
     """Pixels ``(height, width, 3)`` uint8.

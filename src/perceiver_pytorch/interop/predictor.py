@@ -111,11 +111,16 @@ def _is_clip(value: Any) -> bool:
     return not isinstance(value, list | tuple)
 
 
-def _classify_images(model: Answerer, images: Sequence[Any], *, top: int = 5) -> list[dict[str, Any]]:
+def image_processing(model: Answerer) -> ImageProcessing:
+    """What a classifier's pictures go through."""
     values: dict[str, Any] = dict(model.preprocessing)
     if model.task == "image-learned":
         values["size"] = model.config.image_size  # it has no positions for others
-    process = ImageProcessing.of(values)
+    return ImageProcessing.of(values)
+
+
+def _classify_images(model: Answerer, images: Sequence[Any], *, top: int = 5) -> list[dict[str, Any]]:
+    process = image_processing(model)
     pixels = torch.stack([process(image) for image in images])
     return _named(model, model(_to_device(pixels, model)), top)
 

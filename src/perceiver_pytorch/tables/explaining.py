@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from perceiver_pytorch.data import InputSpec, Where
+from perceiver_pytorch.explain.apart import Apart
 from perceiver_pytorch.explain.maps import WAYS
 from perceiver_pytorch.explain.rows import Explanation, explain_row
 from perceiver_pytorch.tables.rows import ChosenRows, warn_about_rows
@@ -32,6 +34,7 @@ def explain(
     ways: Sequence[str],
     steps: int,
     pieces: int,
+    apart: Apart,
     root: str | Path | None,
     reporter: Reporter,
 ) -> tuple[str, list[Explanation]]:
@@ -44,16 +47,14 @@ def explain(
     chosen = dataclasses.replace(chosen, rows=_asked(chosen, rows))
     dataset = chosen.dataset(spec, data, 0, reporter, require_target=False)
     warn_about_rows(dataset, reporter)
+    explained = partial(explain_row, subject, ways=ways, steps=steps, pieces=pieces, apart=apart)
     found = []
     with reporter.step("explaining") as progress:
         for place in range(len(dataset)):
             sample = dataset[place]
             where = Where(dataset.table.source, dataset.table.root, sample.row, dataset.allow_outside)
             cells = dataset.table.row(sample.row)
-            for name in names:
-                found.append(
-                    explain_row(subject, sample, cells, where, target=name, ways=ways, steps=steps, pieces=pieces)
-                )
+            found += [explained(sample, cells, where, target=name) for name in names]
             if progress is not None:
                 progress(place + 1, len(dataset))
     return chosen.table.source, found

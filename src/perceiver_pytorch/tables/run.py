@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from perceiver_pytorch._files import copy_whole, write_json, write_text
 from perceiver_pytorch._saved_files import fitting
-from perceiver_pytorch.data import InputSpec, TableDataset
+from perceiver_pytorch.data import InputSpec, Predictions, TableDataset
 from perceiver_pytorch.data.calibration import Calibration, calibration_of
 from perceiver_pytorch.data.prediction_columns import with_reasons
 from perceiver_pytorch.data.targets.scores import by_target, metric_lines
@@ -30,6 +30,7 @@ from perceiver_pytorch.training.table.settings import DataConfig, FitConfig
 from perceiver_pytorch.training.table.trust import coverage_doubts
 from perceiver_pytorch.training.table.verdict import judge_evaluation, verdict_lines
 from perceiver_pytorch.training.table.verdict_facts import Facts
+from perceiver_pytorch.training.table.worth import measure_worth, worth_lines
 
 if TYPE_CHECKING:
     from perceiver_pytorch.explain.rows import Explanation
@@ -122,6 +123,7 @@ class Run(Predictor):
         *,
         split: str | None = None,
         output: str | os.PathLike[str] | None = None,
+        worth: bool = False,
         on_error: str | None = None,
         allow_outside: bool = False,
         encoding: str | None = None,
@@ -140,6 +142,8 @@ class Run(Predictor):
             table: of any form that `fit` takes.
             split: rows to measure on: train, val, test or all. None: the test rows if there are any, else all.
             output: JSON file to write the metrics to.
+            worth: measure what each modality and each column is worth, too, as ``worth`` (see
+                `perceiver_pytorch.training.table.worth.measure_worth`); it takes a few times as long.
             on_error: for a bad row: raise or skip. None: as in training.
             allow_outside: let file paths in cells leave the table's folder.
             encoding: of a CSV, TSV or JSONL file that is not UTF-8.
@@ -166,6 +170,7 @@ class Run(Predictor):
         choice = self.config.training.choice
         with reporter.step("measuring") as progress:
             predictions, result = evaluation.measure(model, dataset, choice=choice, progress=progress)
+        weighed = self._weighed(dataset, predictions, result, reporter) if worth else {}
         warn_about_rows(dataset, reporter)
         doubts = evaluation.modality_warnings(self.spec.targets, result, choice)
         doubts += coverage_doubts(by_target(self.spec.targets, result))
@@ -175,13 +180,24 @@ class Run(Predictor):
         result |= {"table": source, "split": chosen.split, **lost_of_rows(dataset, chosen.split, warnings)}
         reporter.say(f"{len(predictions.rows):,} rows of {source} ({chosen.split})")
         result["verdict"] = self._judged(result, in_memory=chosen.form is not None)
-        for line in [*metric_lines(self.spec.targets, result), *verdict_lines(result["verdict"])]:
+        told = metric_lines(self.spec.targets, result)
+        if weighed:
+            result["worth"] = weighed | {"split": chosen.split}
+            told += worth_lines(weighed)
+        for line in [*told, *verdict_lines(result["verdict"])]:
             reporter.say(line)
         if output is not None:
             Path(output).parent.mkdir(parents=True, exist_ok=True)
             write_json(Path(output), result)
             reporter.say(f"written: {output}")
         return result
+
+    def _weighed(
+        self, dataset: TableDataset, predictions: Predictions, metrics: Mapping[str, Any], reporter: Reporter
+    ) -> dict[str, Any]:
+        """What modalities and columns are worth."""
+        with reporter.step("weighing columns"):
+            return measure_worth(self.model, dataset, predictions, metrics, choice=self.config.training.choice)
 
     def card(self, *sections: Section) -> str:
         """The model card: what the model reads and predicts, from which data, its scores and limits.
@@ -273,6 +289,9 @@ class Run(Predictor):
         output: str | os.PathLike[str] | None = None,
         steps: int = 32,
         pieces: int = 64,
+        layers: Sequence[int] | str | None = None,
+        heads: Sequence[int] | str | None = None,
+        latents: Sequence[int] | str | None = None,
         on_error: str | None = None,
         allow_outside: bool = False,
         encoding: str | None = None,
@@ -295,6 +314,8 @@ class Run(Predictor):
             output: folder to write a page, a picture of each map and the numbers to.
             steps: of integrated gradients.
             pieces: that a modality is hidden in, one by one, about.
+            layers, heads, latents: whose attention is told apart, besides: numbers from 0, or ``"all"``. Where one of
+                them is given, None stands for every layer, and for the mean of heads and of latents.
             on_error, allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb, root, reporter: as in
                 `evaluate`.
 
@@ -304,8 +325,9 @@ class Run(Predictor):
 
         Raises:
             DataError: for a table that cannot be read, or a bad row; the message names row and column.
-            ValueError: for a row, target or way that there is not.
+            ValueError: for a row, target, way, layer, head or latent that there is not.
         """
+        from perceiver_pytorch.explain.apart import Apart
         from perceiver_pytorch.explain.page import write_explanations
         from perceiver_pytorch.tables.explaining import explain
 
@@ -321,6 +343,7 @@ class Run(Predictor):
             ways=ways,
             steps=steps,
             pieces=pieces,
+            apart=Apart(layers, heads, latents),
             root=root,
             reporter=reporter,
         )

@@ -111,3 +111,16 @@ def test_of_many_modalities_values_are_sampled_with_their_errors(tmp_path):
     assert not found["modalities"]["exact"]
     assert values["text0"]["value"] == pytest.approx(0.5)
     assert values["text3"] == {"value": pytest.approx(0.0), "standard_error": pytest.approx(0.0)}
+
+
+def test_people_read_what_is_worth_most_first():
+    values = {"a": {"value": 0.1, "standard_error": None}, "b": {"value": 0.3, "standard_error": 0.02}}
+    modalities = {"nothing": 0.5, "whole": 0.9, "exact": False, "orders": 16, "values": values}
+    columns = {f"c{i}": {"drop": i / 100, "low": 0.0, "high": 1.0} for i in range(worth.MOST_LINES + 3)}
+    told = {"score_title": "accuracy", "modalities": modalities, "columns": columns, "rows": 64, "left_out": ["x"]}
+    lines = worth.worth_lines(told)
+    assert "0.5000 without any input" in lines[0]
+    assert lines[1:3] == ["  b: +0.3000 ± 0.0200", "  a: +0.1000"]
+    assert lines[4] == "  c22: +0.2200 (+0.0000 to +1.0000)"
+    assert lines[-2:] == ["  and 3 more", "  not measured: x"]
+    assert worth.worth_lines(told | {"modalities": None, "columns": {}, "left_out": []}) == []

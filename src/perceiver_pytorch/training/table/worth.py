@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from perceiver_pytorch.data import Batch, BatchLoader, ModalitySpec, Predictions, TableDataset
 from perceiver_pytorch.data.calibration import calibration_of
 from perceiver_pytorch.data.choice import Choice
+from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.targets.scores import score, score_name, score_title
 from perceiver_pytorch.explain.shapley import MOST_EXACT, Players, Worth, exact, sampled, subsets
 from perceiver_pytorch.models.inputs import Tokens
@@ -28,6 +29,10 @@ MOST_COLUMNS = 100
 """Columns that are permuted; a table of more is told of its first ones."""
 _TOKENS = 120_000  # of all rows together: they are held at once
 _ORDERS, _SAMPLED_ROWS = 16, 100  # random orders of many modalities, and the rows that they are measured on
+
+
+MOST_LINES = 20
+"""Columns that are named for people; the file of metrics has all."""
 
 
 @torch.no_grad()
@@ -66,6 +71,29 @@ def measure_worth(
     title = score_title(dataset.spec.targets, score_name(dataset.spec.targets, choice))
     told = {"score_name": metrics["score_name"], "score_title": title, "modalities": found and found.as_json()}
     return told | column_importance(model, dataset, choice=choice, deadline=deadline)
+
+
+def worth_lines(worth: Mapping[str, Any]) -> list[str]:
+    """For people: what modalities and columns are worth, those of most worth first."""
+    title, modalities, columns = worth["score_title"], worth["modalities"], worth["columns"]
+    lines = []
+    if modalities is not None:
+        how = "exact" if modalities["exact"] else f"from {modalities['orders']} random orders"
+        nothing = f"{modalities['nothing']:.4f} without any input"
+        lines.append(f"what modalities are worth (Shapley values of {title}, {how}; {nothing}):")
+        for name, each in sorted(modalities["values"].items(), key=lambda pair: -pair[1]["value"]):
+            error = each["standard_error"]
+            lines.append(f"  {name}: {each['value']:+.4f}{'' if error is None else f' ± {error:.4f}'}")
+    if columns:
+        where = f"{title} falls where its cells change rows, on {worth['rows']} rows; 95 % intervals"
+        lines.append(f"what columns are worth (by how much {where}):")
+        named = sorted(columns.items(), key=lambda pair: -pair[1]["drop"])
+        lines += [f"  {name}: {x['drop']:+.4f} ({x['low']:+.4f} to {x['high']:+.4f})" for name, x in named[:MOST_LINES]]
+        if len(named) > MOST_LINES:
+            lines.append(f"  and {len(named) - MOST_LINES} more")
+    if worth["left_out"]:
+        lines.append(f"  not measured: {listed(worth['left_out'], 5)}")
+    return lines
 
 
 def _score_of_nothing(model: nn.Module, dataset: TableDataset, predictions: Predictions, choice: Choice) -> float:
