@@ -12,6 +12,20 @@ def test_explain_writes_a_page_and_says_where(folder, run):
     assert (folder / "why/row-1/label.gradient.note.svg").is_file()
 
 
+def test_heads_and_layers_are_told_apart_if_asked_for(folder, run):
+    told = ("--heads", "0,1", "--layers", "0", "--way", "attention", "-o", "heads")
+    perceiver("explain", "first", "mixed.csv", "--rows", "1", *told, cwd=folder)
+    names = {path.name for path in (folder / "heads/row-1").glob("*note*")}
+    assert names == {
+        "label.attention.note.svg",
+        "label.attention.layer-0.head-0.note.svg",
+        "label.attention.layer-0.head-1.note.svg",
+    }
+    done = perceiver("explain", "first", "mixed.csv", "--rows", "1", "--heads", "9", cwd=folder, check=False)
+    assert done.returncode == 2
+    assert "heads must be some of 0 to" in done.stderr
+
+
 def test_rows_that_there_are_not_are_told(folder, run):
     done = perceiver("explain", "first", "mixed.csv", "--rows", "99", cwd=folder, check=False)
     assert done.returncode == 2
@@ -19,8 +33,8 @@ def test_rows_that_there_are_not_are_told(folder, run):
 
 
 def test_numbers_of_rows_are_read_as_people_write_them():
-    assert numbers_of("3, 17") == [3, 17]
-    assert numbers_of("0-3,9") == [0, 1, 2, 3, 9]
+    assert numbers_of("rows", "3, 17") == [3, 17]
+    assert numbers_of("rows", "0-3,9") == [0, 1, 2, 3, 9]
     for wrong in ("x", "3-1", "1,,2", "-1", "1-"):
         with pytest.raises(ValueError, match="rows must be numbers"):
             numbers_of("rows", wrong)
