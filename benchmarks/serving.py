@@ -23,7 +23,6 @@ import numpy as np
 from benchmarks.machine import describe
 from benchmarks.memory import resident_with_children
 
-MODES = {"no batching": ["--max-batch=1"], "batches of up to 32": ["--max-batch=32"]}
 PARTS = 20
 """How often memory is looked at."""
 HEADER = (
@@ -200,6 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="run folder, such as one of `perceiver fit digits`")
     parser.add_argument("--requests", type=int, default=5000, help="of each mode; 100000 shows that memory stays")
+    parser.add_argument("--max-batch", type=int, nargs="+", default=[1, 32], help="rows of a batch, of each mode")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--wrong", type=int, default=1000, help="requests that are wrong")
     parser.add_argument("--output", type=Path, help="JSON file with all of it")
@@ -209,13 +209,14 @@ def main() -> None:
     print(", ".join(f"{name}: {machine[name]}" for name in ("processor", "cores", "torch", "commit")))
     print(f"{asked.requests:,} requests of one row, {asked.connections} connections\n")
     print(HEADER)
-    for mode, options in MODES.items():
-        server = Server(asked.run, options)
+    for most in asked.max_batch:
+        mode = f"batches of up to {most}" if most > 1 else "no batching"
+        server = Server(asked.run, [f"--max-batch={most}"])
         asyncio.run(load(server, max(50, asked.connections), asked.connections))  # the first ones load libraries
         measured = asyncio.run(load(server, asked.requests, asked.connections))
         found[mode] = measured.as_json()
         print(measured.row(mode), flush=True)
-        told = asyncio.run(refusals(server, asked.wrong)) if mode is list(MODES)[-1] else {}
+        told = asyncio.run(refusals(server, asked.wrong)) if most is asked.max_batch[-1] else {}
         server.end()
     print(f"\n{asked.wrong:,} wrong requests, all refused with a sentence: {dict(sorted(told.items()))}")
     if asked.output is not None:
