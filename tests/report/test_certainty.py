@@ -24,7 +24,7 @@ def test_reliability_and_coverage_have_a_section_each() -> None:
     assert reliability.rows[0] == ["expected calibration error", "0.2000", "0.0400"]
     assert "One temperature" in reliability.note
     assert coverage.header == ["modalities present", "0.9 asked"]
-    assert coverage.rows == [["(all)", "0.910 (0.850–0.950)"], ["mean size", "infinite"], ["a", "0.880"]]
+    assert coverage.rows == [["(all)", "0.910 (0.850–0.950)"], ["(all), mean size", "infinite"], ["a", "0.880"]]
 
 
 def test_a_run_without_them_has_no_section() -> None:

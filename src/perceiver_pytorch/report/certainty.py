@@ -63,7 +63,7 @@ def _coverage(
     header = ["modalities present", *(f"{row['asked']:g} asked" for row in coverage)]
     rows = [
         ["(all)", *(f"{row['measured']:.3f} ({row['low']:.3f}–{row['high']:.3f})" for row in coverage)],
-        ["mean size", *("infinite" if row["size"] is None else f"{row['size']:.4g}" for row in coverage)],
+        ["(all), mean size", *("infinite" if row["size"] is None else f"{row['size']:.4g}" for row in coverage)],
     ]
     for entry in combinations[1:]:
         told = entry.get("trust", {}).get(name, {}).get("coverage", {})

@@ -56,8 +56,8 @@ def learning_curves(history: Sequence[Mapping[str, float]], measure: str, title:
     left.plot(epochs, [row["val_loss"] for row in history], color=ORANGE, label="validation", marker=".")
     left.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
     left.legend(frameon=False)
-    for axes in (left, right) if all(epoch == int(epoch) for epoch in epochs) else ():
-        axes.locator_params(axis="x", integer=True)
+    for axes in (left, right):
+        axes.locator_params(axis="x", nbins=6, integer=all(epoch == int(epoch) for epoch in epochs))
     values = [row[measure] for row in history]
     right.plot(epochs, values, color=ORANGE, marker=".")
     right.set(xlabel="epoch", ylabel=f"validation {title}", ylim=(min(0, *values), 1))

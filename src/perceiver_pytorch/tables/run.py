@@ -350,5 +350,6 @@ class Run(Predictor):
         if output is not None:
             metrics = self.metrics if self.folder.metrics_file.is_file() else {}
             page = write_explanations(Path(output), found, model=self.path.name, table=source, metrics=metrics)
-            reporter.say(f"{len({each.row for each in found}):,} rows explained in {page}")
+            count = len({each.row for each in found})
+            reporter.say(f"{count:,} row{'' if count == 1 else 's'} explained in {page}")
         return found

@@ -22,7 +22,7 @@ def confusion_sections(classes: Sequence[str], counts: "np.ndarray", of: str) ->
     """
     size = len(classes)
     side = min(10.0, 2.2 + 0.42 * size) if size <= MOST_NAMED else 8.0
-    note = ""
+    note = "A colour is the share of a true class's rows" + ("; numbers are rows." if size <= MOST_COUNTED else ".")
     if size > MOST_NAMED:
         note = (
             "A dot is a pair of classes, darker where more of a class's rows are taken for the other; white has none."
