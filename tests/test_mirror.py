@@ -43,6 +43,11 @@ ELSEWHERE = {
     ),
     "training.table.forecast": "cli/test_plan.py: held against what comes",
     "training.table.verdict_facts": "training/table/test_verdict_rules.py: what its rules are given and find",
+    "__main__": "training/run/test_ranks.py: started by torchrun",
+    **dict.fromkeys(
+        ("nn.processes", "training.table.part_of_batch", "training.gathering", "training.run.ranks_trainer"),
+        "training/run/test_ranks.py: whole trainings in several processes",
+    ),
     "training.run.loaders": "training/run/test_job.py: what its task gives",
     "training.run.loop": "training/run/test_job.py: run by jobs alone",
     **dict.fromkeys(

@@ -1,14 +1,33 @@
 """What the commands that train do alike."""
 
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from perceiver_pytorch._processes import end_with_parent
 from perceiver_pytorch._settings import Settings, load_config, overlaid
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.cli.options import Given, set_values
-from perceiver_pytorch.training.run.folder import remove_if_empty
+from perceiver_pytorch.training.run.folder import RunFolder, remove_if_empty
+from perceiver_pytorch.training.run.launching import GONE, STARTED_BY, environments, run_ranks
+from perceiver_pytorch.training.run.ranks import (
+    Place,
+    RankGoneError,
+    ToldByFirstError,
+    asked_ranks,
+    devices_here,
+    is_first,
+    joined,
+)
+from perceiver_pytorch.training.run.settings import TrainingSettings
 
 S = TypeVar("S", bound=Settings)
+
+command_line: list[str] = []
+"""The words of the command behind its name, as they were given."""
+_PROGRAM = [sys.executable, "-c", "from perceiver_pytorch.cli import main; main()"]
 
 
 def asked_settings(base: S, config: Path | None, pairs: list[str] | None, given: Given) -> S:
@@ -25,6 +44,44 @@ def stopped_folder(resume: str, run: Path | None) -> Path:
     return Path(resume) if resume else run  # type: ignore[return-value]
 
 
+def in_ranks(
+    training: TrainingSettings, folder: type[RunFolder], run: Path | None, free: Callable[[], Path], work: Any
+) -> int:
+    """The exit code of ``work``, called in this process; or of the processes that are started to call it, where the
+    settings ask for several and nobody has started them.
+
+    Args:
+        training: says how many.
+        folder: what kind of run it is.
+        run: its folder; None: the one that ``free`` gives.
+    """
+    if Place.here() is None and (count := asked_ranks(training)) > 1:
+        place = run or free()
+        named = [] if run else ["--run", str(place)]
+        console.say(f"{count} ranks{f' on {training.nodes} machines' if training.nodes > 1 else ''}")
+        return _launched([*command_line, *named], training, folder(place))
+    if parent := os.environ.get(STARTED_BY):
+        end_with_parent(int(parent))
+    try:
+        with joined(training):
+            return int(work())
+    except ToldByFirstError:
+        return 2
+    except RankGoneError:
+        if not parent:
+            raise
+        return GONE
+
+
+def _launched(words: list[str], training: TrainingSettings, run: RunFolder) -> int:
+    code, failure = run_ranks([*_PROGRAM, *words], environments(devices_here(training), training.nodes))
+    if failure is not None:
+        remedy = f"Go on with: {run.resume_command}" if run.last.is_file() else "Nothing was saved before"
+        told = f". It said: {failure.told.removeprefix('error: ')}" if failure.told else ""
+        console.error(f"{failure}, so all have ended{told}. {remedy}")
+    return code
+
+
 def train(task: Any, folder: Any, *, resume: bool, deadline: Any) -> Any:
     """The outcome of a task in a run folder; None, after a line on how to go on, if it was interrupted.
 
@@ -39,10 +96,10 @@ def train(task: Any, folder: Any, *, resume: bool, deadline: Any) -> Any:
         if not folder.config_file.is_file():
             raise
     finally:
-        remove_if_empty(folder.path)
-    if outcome is None or outcome.stopped == INTERRUPTED:
-        console.say(f"stopped, all is saved; go on with: {folder.resume_command}")
-        return None
-    if outcome.stopped:
-        console.say(f"stopped: {outcome.stopped}; go on with: {folder.resume_command}")
-    return outcome
+        if is_first():
+            remove_if_empty(folder.path)
+    stopped = INTERRUPTED if outcome is None else outcome.stopped
+    if stopped and is_first():
+        how = "stopped, all is saved" if stopped == INTERRUPTED else f"stopped: {stopped}"
+        console.say(f"{how}; go on with: {folder.resume_command}")
+    return None if stopped == INTERRUPTED else outcome

@@ -7,7 +7,7 @@ import typer
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.cli import console
-from perceiver_pytorch.cli.arguments import asked_settings, stopped_folder, train
+from perceiver_pytorch.cli.arguments import asked_settings, in_ranks, stopped_folder, train
 from perceiver_pytorch.cli.options import (
     Config,
     Given,
@@ -22,13 +22,14 @@ from perceiver_pytorch.cli.options import (
 from perceiver_pytorch.training.language.settings import OBJECTIVES, LanguageConfig, language_preset
 from perceiver_pytorch.training.run.durations import Deadline, seconds
 from perceiver_pytorch.training.run.folder import free_folder
+from perceiver_pytorch.training.run.ranks import from_first, is_first
 from perceiver_pytorch.training.run.resuming import check_resumable
 
 
 @with_settings(
     LanguageConfig,
     order="file objective run preset_name config context latents steps epochs batch_size lr seed "
-    "set_ time_limit resume",
+    "set_ devices nodes accelerator strategy precision time_limit resume",
 )
 def language(
     given: Given,
@@ -46,9 +47,8 @@ def language(
     """
     deadline = None if time_limit is None else Deadline(seconds(time_limit))  # what is loaded next takes seconds
     from perceiver_pytorch.training.language.run import LanguageRun
-    from perceiver_pytorch.training.language.task import LanguageTask
-    from perceiver_pytorch.training.run.evidence import hardly_trained
 
+    folder = None
     if resume is not None:
         folder = LanguageRun.open_language(stopped_folder(resume, run))
         settings = asked_settings(folder.config(), config, set_, given)
@@ -57,10 +57,26 @@ def language(
         settings = asked_settings(language_preset(preset_name, objective), config, set_, given)
         if not settings.data.file:
             raise ValueError("which file? perceiver language FILE")
-        folder = LanguageRun.create(run or free_folder(settings.data.file))
-    outcome = train(LanguageTask(settings), folder, resume=resume is not None, deadline=deadline)
+
+    def free() -> Path:
+        return free_folder(settings.data.file)
+
+    def work() -> int:
+        begun = folder or LanguageRun(from_first(lambda: LanguageRun.create(run or free()).path))
+        return _trained(settings, begun, deadline, resume=folder is not None)
+
+    return in_ranks(settings.training, LanguageRun, run if folder is None else folder.path, free, work)
+
+
+def _trained(settings: LanguageConfig, folder: Any, deadline: Deadline | None, *, resume: bool) -> int:
+    from perceiver_pytorch.training.language.task import LanguageTask
+    from perceiver_pytorch.training.run.evidence import hardly_trained
+
+    outcome = train(LanguageTask(settings), folder, resume=resume, deadline=deadline)
     if outcome is None:
         return 130
+    if not is_first():
+        return 0
     metrics = outcome.metrics
     for line in hardly_trained(metrics):
         console.say(line)

@@ -31,7 +31,10 @@ def _preset(names: Iterable[str]) -> Any:
 Preset = Annotated[str, _preset(PRESETS)]
 LanguagePreset = Annotated[str, _preset(LANGUAGE_PRESETS)]
 NewRun = Annotated[
-    Path | None, typer.Option(help="Folder to write the run to; default: runs/NAME.", rich_help_panel="Run")
+    Path | None,
+    typer.Option(  # torchrun takes --run for an option of its own
+        "--run", "--run-folder", help="Folder to write the run to; default: runs/NAME.", rich_help_panel="Run"
+    ),
 ]
 Config = Annotated[
     Path | None,
@@ -186,6 +189,8 @@ def _given(setting: Setting, value: Any) -> Given:
         return {(*keys, name): entry for name, entry in (_entry(setting, text) for text in value)}
     if list in setting.types and str in setting.types and len(value) == 1:
         return {keys: value[0]}
+    if _is_number_or_word(setting) and value.lstrip("-").isdecimal():
+        return {keys: int(value)}
     return {keys: value}
 
 
@@ -202,7 +207,7 @@ def _entry(setting: Setting, text: str) -> tuple[str, Any]:
 
 def _parameter(setting: Setting, panel: str | None) -> inspect.Parameter:
     """The parameter that typer makes an option of; it stands in the help under the heading ``panel``."""
-    kind = list[str] if _is_repeatable(setting) else setting.types[0]
+    kind = list[str] if _is_repeatable(setting) else str if _is_number_or_word(setting) else setting.types[0]
     default = False if _is_flag(setting) else None
     annotation = Annotated[kind if default is False else kind | None, _info(setting, panel)]  # type: ignore[valid-type]
     return inspect.Parameter(
@@ -227,6 +232,10 @@ def _parameter_name(setting: Setting) -> str:
 
 def _is_repeatable(setting: Setting) -> bool:
     return bool({list, dict} & set(setting.types))
+
+
+def _is_number_or_word(setting: Setting) -> bool:
+    return {int, str} <= set(setting.types) and not _is_repeatable(setting)
 
 
 def _is_flag(setting: Setting) -> bool:

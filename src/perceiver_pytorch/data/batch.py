@@ -9,7 +9,8 @@ from torch import Tensor
 
 from perceiver_pytorch.data.dataset import Sample
 from perceiver_pytorch.data.input_spec import InputSpec
-from perceiver_pytorch.data.stacking import stack
+from perceiver_pytorch.data.kinds.base import ModalitySpec
+from perceiver_pytorch.data.stacking import common_places, stack
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,31 @@ class Batch:
             },
         )
 
+    def lengthened(self, lengths: Mapping[str, Sequence[int]], spec: InputSpec) -> "Batch":
+        """The batch with longer axes, filled up with masked tokens, as if it were part of one with longer rows.
+
+        Args:
+            lengths: {modality: the length of each axis}, no shorter than they are.
+            spec: of the rows.
+        """
+        inputs, masks, coordinates = dict(self.inputs), dict(self.masks), dict(self.coordinates)
+        for modality in spec.modalities:
+            name, wanted = modality.name, tuple(lengths[modality.name])
+            there = inputs[name].shape[1 : 1 + len(wanted)]
+            if there == wanted:
+                continue
+            region = (slice(None), *map(slice, there))
+            mask = torch.zeros(len(self.rows), *wanted, dtype=torch.bool, device=inputs[name].device)
+            mask[region] = masks.get(name, torch.ones((), dtype=torch.bool, device=mask.device))
+            longer = inputs[name].new_zeros(len(self.rows), *wanted, *inputs[name].shape[1 + len(wanted) :])
+            longer[region] = inputs[name]
+            inputs[name], masks[name] = longer, mask
+            own = coordinates.pop(name, (None,) * len(wanted))
+            places = tuple(_lengthened(axis, modality, i, wanted[i]) for i, axis in enumerate(own))
+            if any(axis is not None for axis in places):
+                coordinates[name] = places
+        return Batch(inputs, masks, self.targets, self.rows, coordinates)
+
     def pin_memory(self) -> "Batch":
         """The batch in page-locked memory; the data loader calls this by its name."""
         return self._mapped(Tensor.pin_memory)
@@ -52,6 +78,17 @@ class Batch:
             for name, axes in self.coordinates.items()
         }
         return Batch(inputs, masks, targets, self.rows, coordinates)
+
+
+def _lengthened(axis: Tensor | None, modality: ModalitySpec, number: int, length: int) -> Tensor | None:
+    """Coordinates of a longer axis."""
+    if not modality.own_coordinates[number]:
+        places = common_places(modality, number, length)
+        return None if places is None else torch.from_numpy(places)
+    assert axis is not None
+    longer = axis.new_zeros(len(axis), length, *axis.shape[2:])
+    longer[:, : axis.shape[1]] = axis
+    return longer
 
 
 def collate(samples: Sequence[Sample], spec: InputSpec) -> Batch:

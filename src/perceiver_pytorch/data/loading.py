@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from perceiver_pytorch.data.batch import Batch, collate
@@ -35,15 +36,21 @@ class BatchReader(Dataset[Read]):
         dataset: the rows.
         fill: where all rows of a batch are bad, take the next good one in the data set's order: a training step needs
             something to learn from.
+        shared: batches are parts of larger ones, which other processes read. Where one has no good row, some row stands
+            in its place, under the number -1, and counts for nothing.
     """
 
-    def __init__(self, dataset: TableDataset, fill: bool) -> None:
+    def __init__(self, dataset: TableDataset, fill: bool, shared: bool = False) -> None:
         self.dataset = dataset
-        self.fill = fill
+        self.fill = fill and not shared
+        self.shared = shared
 
     def __getitem__(self, places: Sequence[int]) -> Read:
-        """The batch of the rows at these places; bad rows are told rather than raised, since an error that crosses
-        processes loses what it says."""
+        """The batch of the rows at these places, none of which are below 0; bad rows are told rather than raised, since
+        an error that crosses processes loses what it says."""
+        places = [place for place in places if place >= 0]
+        if not places:
+            return Read(self._of_no_row(), [], {}, {})
         samples, bad = self.dataset.samples(places)
         start = places[-1] + 1
         for place in range(start, start + _SEARCHED) if self.fill and not samples else ():
@@ -53,7 +60,18 @@ class BatchReader(Dataset[Read]):
         new = [] if self.dataset.prepared else samples  # else they are counted
         changes = {sample.row: found for sample in new if (found := sample.changes)}
         oddities = {sample.row: odd for sample in samples if (odd := sample.unusual)}
-        return Read(collate(samples, self.dataset.spec) if samples else None, bad, changes, oddities)
+        if not samples:
+            return Read(self._of_no_row() if self.shared else None, bad, {}, {})
+        return Read(collate(samples, self.dataset.spec), bad, changes, oddities)
+
+    def _of_no_row(self) -> Batch | None:
+        """Some row under the number -1; None where none can be used."""
+        for place in range(min(_SEARCHED, len(self.dataset))):
+            samples, _ = self.dataset.samples([place])
+            if samples:
+                batch = collate(samples, self.dataset.spec)
+                return replace(batch, rows=torch.full_like(batch.rows, -1))
+        return None
 
 
 class InOrder(Sampler[list[int]]):
@@ -90,7 +108,7 @@ class BatchLoader(DataLoader[Read]):
     Args:
         dataset: the rows.
         sampler: gives the places of each batch's rows.
-        fill: see `BatchReader`.
+        fill, shared: see `BatchReader`.
 
     Attributes:
         waiting: how long was waited for data.
@@ -99,12 +117,14 @@ class BatchLoader(DataLoader[Read]):
         DataError: on iteration, for a bad row of a data set that skips none.
     """
 
-    def __init__(self, dataset: TableDataset, sampler: Sampler[list[int]], *, fill: bool = False) -> None:
+    def __init__(
+        self, dataset: TableDataset, sampler: Sampler[list[int]], *, fill: bool = False, shared: bool = False
+    ) -> None:
         workers = _workers(dataset)
         if workers:
             decoding.close()  # each has its own from now on
         super().__init__(
-            BatchReader(dataset, fill),
+            BatchReader(dataset, fill, shared),
             batch_size=None,
             sampler=sampler,
             collate_fn=as_it_is,
@@ -131,11 +151,12 @@ class BatchLoader(DataLoader[Read]):
             self.rows.oddities |= read.oddities
             self.rows.bad |= {entry.row: entry for entry in read.bad}
             if read.batch is not None:
-                if not self.rows.prepared:
+                if not self.rows.prepared and read.batch.rows[0] >= 0:
                     self.rows.losses.count_all(read.batch.rows.tolist(), read.changes)
                 yield read.batch
-            elif self.dataset.fill:  # type: ignore[attr-defined]
-                raise DataError(f"{self.rows.table.source}: none of {_SEARCHED} rows can be used: {read.bad[0].reason}")
+            elif self.dataset.fill or self.dataset.shared:  # type: ignore[attr-defined]
+                why = "".join(f": {entry.reason}" for entry in read.bad[:1])
+                raise DataError(f"{self.rows.table.source}: none of {_SEARCHED} rows can be used{why}")
             asked = time.monotonic()
 
 

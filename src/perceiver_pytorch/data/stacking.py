@@ -90,14 +90,19 @@ def _padded(
     return values, mask
 
 
+def common_places(modality: ModalitySpec, axis: int, length: int) -> np.ndarray | None:
+    """Where the first tokens of an axis are that has no coordinates of its own; None as of `_places`."""
+    grid, whole = modality.grid(axis), modality.axes[axis]
+    if grid is None:
+        return None if length == whole else evenly_spaced(whole)[:length]
+    return grid[:length]
+
+
 def _places(encoded: Sequence[Encoded | None], modality: ModalitySpec, axis: int, length: int) -> np.ndarray | None:
     """Where the tokens of an axis are; None where they are equally spaced from -1 to 1."""
     count = modality.own_coordinates[axis]
     if not count:
-        grid, whole = modality.grid(axis), modality.axes[axis]
-        if grid is None:
-            return None if length == whole else evenly_spaced(whole)[:length]
-        return grid[:length]
+        return common_places(modality, axis, length)
     places = np.zeros((len(encoded), length, count), dtype=np.float32)
     for i, sample in enumerate(encoded):
         if sample is not None:

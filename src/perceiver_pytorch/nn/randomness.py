@@ -1,7 +1,7 @@
 """Random numbers of a training step, the same whether its rows are computed together or apart.
 
-A thread that computes some rows of a batch draws what the whole batch would have drawn, from a generator of its own,
-and keeps what belongs to its rows. Elsewhere PyTorch's generator is the source.
+A thread or process that computes some rows of a batch draws what the whole batch would have drawn, and keeps what
+belongs to its rows; a thread from a generator of its own. Elsewhere PyTorch's generator is the source.
 """
 
 import threading
@@ -18,12 +18,19 @@ Draw = Callable[[Sequence[int], torch.Generator | None], Tensor]
 
 @dataclass(frozen=True)
 class Share:
-    """Rows ``start`` to ``stop`` of a batch of ``total``, and the generator that their thread draws from."""
+    """Rows ``start`` to ``stop`` of a batch of ``total``, and the generator that their thread draws from.
+
+    None: PyTorch's, where one process of several computes these rows.
+    """
 
     start: int
     stop: int
     total: int
-    generator: torch.Generator
+    generator: torch.Generator | None = None
+
+    def part(self, rows: slice, generator: torch.Generator) -> "Share":
+        """Some of these rows, for a thread."""
+        return Share(self.start + rows.start, self.start + rows.stop, self.total, generator)
 
 
 class _Current(threading.local):
@@ -38,11 +45,16 @@ _current = _Current()
 @contextmanager
 def sharing(share: Share) -> Iterator[None]:
     """Within the block this thread draws for these rows of a batch."""
-    _current.share = share
+    before, _current.share = _current.share, share
     try:
         yield
     finally:
-        _current.share = None
+        _current.share = before
+
+
+def current_share() -> Share | None:
+    """What this thread draws for; None: for whole batches."""
+    return _current.share
 
 
 def uniform(shape: Sequence[int], device: torch.device, *, rows: int = 0) -> Float[Tensor, "*shape"]:

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from perceiver_pytorch.nn.randomness import Share, sharing
+from perceiver_pytorch.nn.processes import are_shared
+from perceiver_pytorch.nn.randomness import Share, current_share, sharing
 from perceiver_pytorch.ops.threads import one_thread
 from perceiver_pytorch.training.run.accelerator import own_cores
 
@@ -45,9 +46,10 @@ def by_rows(compute: Compute, rows: int, tokens: int, model: nn.Module) -> Outpu
         return compute(slice(0, rows))
     bounds = [rows * i // threads for i in range(threads + 1)]
     parts = [slice(*pair) for pair in pairwise(bounds)]
+    found = _computed(compute, parts)
     if trained and torch.is_grad_enabled():
-        return _Apart.apply(compute, parts, *trained)
-    return _joined(_computed(compute, parts))
+        return _Apart.apply(found, parts, *(_reached(found, trained) if are_shared() else trained))
+    return _joined(found)
 
 
 def _reads_whole_batch(model: nn.Module) -> bool:
@@ -66,9 +68,7 @@ class _Apart(torch.autograd.Function):
     """Every part's graph stays its own, and its thread goes back through it."""
 
     @staticmethod
-    def forward(ctx: Any, compute: Compute, parts: Sequence[slice], *parameters: Tensor) -> Outputs:
-        with torch.enable_grad():
-            found = _computed(compute, parts)
+    def forward(ctx: Any, found: Sequence[Outputs], parts: Sequence[slice], *parameters: Tensor) -> Outputs:
         ctx.found, ctx.parts, ctx.parameters = found, parts, parameters
         joined = _joined([tuple(output.detach() for output in outputs) for outputs in found])
         ctx.mark_non_differentiable(*(output for output in joined if not output.is_floating_point()))
@@ -90,6 +90,20 @@ class _Apart(torch.autograd.Function):
         return None, None, *(_total(of_one) for of_one in zip(*each, strict=True))
 
 
+def _reached(found: Sequence[Outputs], parameters: Sequence[Tensor]) -> list[Tensor]:
+    """The parameters that results depend on. DistributedDataParallel waits for the gradients of all that it sees in a
+    graph, and a modality may be missing from these rows."""
+    nodes = [output.grad_fn for outputs in found for output in outputs if output.grad_fn is not None]
+    seen, reached = set(nodes), set()
+    while nodes:
+        for node, _ in nodes.pop().next_functions:
+            if node is not None and node not in seen:
+                seen.add(node)
+                nodes.append(node)
+                reached.add(id(getattr(node, "variable", None)))
+    return [parameter for parameter in parameters if id(parameter) in reached]
+
+
 def _total(gradients: Sequence[Tensor | None]) -> Tensor | None:
     """In the order of the rows, so that the last bit does not depend on which thread was first."""
     there = [gradient for gradient in gradients if gradient is not None]
@@ -106,6 +120,7 @@ def _computed(compute: Compute, parts: Sequence[slice]) -> list[Outputs]:
     generators = [torch.Generator() for _ in parts]
     cast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
     recorded, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+    whole = current_share() or Share(0, parts[-1].stop, parts[-1].stop)
 
     def part(number: int) -> Outputs:
         rows, generator = parts[number], generators[number]
@@ -114,7 +129,7 @@ def _computed(compute: Compute, parts: Sequence[slice]) -> list[Outputs]:
             modes.enter_context(torch.inference_mode(inference))
             modes.enter_context(torch.set_grad_enabled(recorded))
             modes.enter_context(torch.autocast("cpu", enabled=cast[0], dtype=cast[1]))
-            modes.enter_context(sharing(Share(rows.start, rows.stop, parts[-1].stop, generator)))
+            modes.enter_context(sharing(whole.part(rows, generator)))
             return compute(rows)
 
     found = _in_threads(part, range(len(parts)))

@@ -119,7 +119,8 @@ def test_what_is_not_given_and_what_a_preset_changes(name, objective):
 def test_what_may_change_about_a_run_that_goes_on():
     assert LanguageConfig() == language_preset("tiny")
     resumable = {setting.path for setting in all_settings(LanguageConfig) if setting.knob.resumable}
-    assert resumable == {"data.file", "training.checkpoint_every"}
+    machines = {f"training.{name}" for name in ("accelerator", "devices", "nodes", "strategy")}
+    assert resumable == {"data.file", "training.checkpoint_every", *machines}
 
 
 ONE = ("num_latents", "embedding_dim", "depth", "heads", "cross_heads", "num_cross_attends", "widening_factor")

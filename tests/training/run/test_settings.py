@@ -46,9 +46,24 @@ def test_what_is_not_given():
         "checkpoint_every": "5m",
         "seed": 0,
         "precision": "32-true",
+        "accelerator": "auto",
+        "devices": 1,
+        "nodes": 1,
+        "strategy": "ddp",
     }
     resumable = {setting.name for setting in all_settings(TrainingSettings) if setting.knob.resumable}
-    assert resumable == {"checkpoint_every"}
+    assert resumable == {"checkpoint_every", "accelerator", "devices", "nodes", "strategy"}
+
+
+@pytest.mark.parametrize("devices", [1, 4, "auto"])
+def test_devices_are_a_number_or_all_there_are(devices):
+    assert TrainingSettings(devices=devices).devices == devices
+
+
+@pytest.mark.parametrize("devices", [0, -1, "2", "all"])
+def test_other_devices_are_refused(devices):
+    with pytest.raises(ValueError, match="devices must be a number of 1 or more, or auto"):
+        TrainingSettings(devices=devices)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from perceiver_pytorch.nn.processes import moments
+
 EPS = 1e-5
 LEAST = 1e-4
 """Share of the channels' mean variance that each is taken to have at least: what hardly varies in the first batch, such
@@ -58,8 +60,9 @@ class TokenNorm(nn.Module):
     def _look(self, data: Tensor, mask: Tensor | None) -> None:
         """Takes mean and deviation of the real tokens; waits for the next batch if there is none."""
         tokens = (data.flatten(0, -2) if mask is None else data[mask]).float()
-        if len(tokens):
-            var, mean = torch.var_mean(tokens, dim=0, correction=0)
+        found = moments(tokens)
+        if found is not None:
+            var, mean = found
             self.mean.copy_(mean)
             self.scale.copy_(torch.rsqrt(var.clamp_min(LEAST * var.mean()) + EPS))
             self.known.fill_(True)

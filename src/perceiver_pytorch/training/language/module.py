@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from perceiver_pytorch.training.gathering import rows_of_a_step
 from perceiver_pytorch.training.language.objectives import Objective, nats_of
 from perceiver_pytorch.training.language.settings import LanguageTraining
 from perceiver_pytorch.training.rows import by_rows
@@ -45,15 +46,17 @@ class LanguageModule(Resumable):
             windows = batch[rows]
             return (self(windows).expand(len(windows)),)
 
-        (losses,) = by_rows(compute, len(batch), batch.numel(), self.model)
-        loss = losses.mean()
+        with rows_of_a_step(len(batch), self.device) as rows:
+            (losses,) = by_rows(compute, len(batch), batch.numel(), self.model)
+            loss = rows.gathered(losses).mean()
         self.learned(loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         nats, count = nats_of(self.model, self.objective, batch)
-        self.val_loss.update(nats / count, count)
-        self.val_bits.update(nats / count / math.log(2), count)
+        if count:
+            self.val_loss.update(nats / count, count)
+            self.val_bits.update(nats / count / math.log(2), count)
         self.log("val_loss", self.val_loss, prog_bar=True)
         self.log("val_bits_per_byte", self.val_bits, prog_bar=True)
 

@@ -38,7 +38,7 @@ class LanguageRun(RunFolder):
 
     def check_text(self, text: Bytes) -> None:
         """Raises a `DataError` if the run began with another text."""
-        if not self.text_file.is_file() or (kept := self._read(self.text_file)) == _checksum(text):
+        if not self.text_file.is_file() or (kept := self._read(self.text_file)) == checksum(text):
             return
         with fitting(self.text_file, "length and checksum of a text"):
             length = typed("bytes", kept["bytes"], int)
@@ -49,7 +49,7 @@ class LanguageRun(RunFolder):
 
     def write_text(self, text: Bytes) -> None:
         """Keeps what tells texts apart."""
-        write_json(self.text_file, _checksum(text))
+        write_json(self.text_file, checksum(text))
 
     @classmethod
     def is_at(cls, path: Path) -> bool:
@@ -95,5 +95,6 @@ class LanguageRun(RunFolder):
             raise ValueError(f"run {self.path} has a {has} model, a {objective} one is needed; {otherwise}")
 
 
-def _checksum(text: Bytes) -> dict[str, Any]:
+def checksum(text: Bytes) -> dict[str, Any]:
+    """What tells texts apart."""
     return {"bytes": len(text), "sha256": hashlib.sha256(text.data).hexdigest()}

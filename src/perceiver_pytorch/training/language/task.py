@@ -4,20 +4,22 @@ import math
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 from perceiver_pytorch._files import write_text
+from perceiver_pytorch._settings import dump_config
 from perceiver_pytorch.report.figures import bits_curve
 from perceiver_pytorch.training.language import baselines
 from perceiver_pytorch.training.language.module import LanguageModule
 from perceiver_pytorch.training.language.objectives import Objective, bits_per_byte, objective_of
-from perceiver_pytorch.training.language.run import LanguageRun
+from perceiver_pytorch.training.language.run import LanguageRun, checksum
 from perceiver_pytorch.training.language.settings import LanguageConfig, LanguageTraining
-from perceiver_pytorch.training.language.text_file import Bytes, RandomStarts, Windows, open_text, split_text
+from perceiver_pytorch.training.language.text_file import Bytes, OrNothing, RandomStarts, Windows, open_text, split_text
 from perceiver_pytorch.training.run.job import Trained
 from perceiver_pytorch.training.run.loaders import Loaders
 from perceiver_pytorch.training.run.memory import checked_size
 from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.run.sampler import OfRank
 
 REPORT_SECONDS = 4.0
 """What the curve takes, with the library that draws it."""
@@ -50,6 +52,9 @@ class LanguageTask:
         run.check_text(self.text)
         reporter.say(", ".join(f"{name}: {len(part):,} bytes" for name, part in self.parts.items()))
 
+    def identity(self) -> Any:
+        return dump_config(self.config), checksum(self.text)
+
     def module(self, reporter: Reporter) -> LanguageModule:
         checked_size(lambda: self.objective.build(self.config))
         model = self.objective.build(self.config)
@@ -66,13 +71,14 @@ class LanguageTask:
         epochs, steps = epochs_and_steps(self.config, self.objective, len(self.parts["train"]))
         starts = RandomStarts(len(windows), self.training.batch_size, steps, self.training.seed)
         val = self.objective.windows(self.parts["val"][: self.training.validate_bytes])
+        in_turn = BatchSampler(SequentialSampler(val), self.training.batch_size, drop_last=False)
         most = sum(min(len(self.parts[name]), self.training.measure_bytes) for name in ("test", "val"))
         batches = math.ceil(most / (self.objective.predicted * self.training.batch_size))
         return Loaders(
             measured=(batches, batches),
             closing=REPORT_SECONDS + len(self.parts["train"][-baselines.KNOWN :]) / COMPRESSED_BYTES,
-            train=DataLoader(windows, batch_sampler=starts),
-            val=DataLoader(val, batch_size=self.training.batch_size),
+            train=DataLoader(windows, batch_sampler=OfRank(starts)),
+            val=DataLoader(OrNothing(val), batch_sampler=OfRank(in_turn)),
             steps=epochs * steps,
         )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,6 +103,24 @@ class RandomStarts(EpochBatches):
         starts = torch.randint(self.size, (self.batches, self.batch_size), generator=generator)
         first, self.skip = self.skip, 0
         yield from starts[first:].tolist()
+
+
+class OrNothing(Dataset[tuple[Tensor, Tensor]]):
+    """Windows to measure on; in the place of -1 there is one of which nothing counts.
+
+    Args:
+        windows: `CausalWindows` or `MaskedWindows`.
+    """
+
+    def __init__(self, windows: Dataset[tuple[Tensor, Tensor]]) -> None:
+        self.windows: Any = windows
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        ids, counted = self.windows[max(0, index)]
+        return ids, counted if index >= 0 else torch.zeros_like(counted)
 
 
 class CausalWindows(Dataset[tuple[Tensor, Tensor]]):

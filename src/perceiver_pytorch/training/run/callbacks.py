@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 from perceiver_pytorch.training.run.checkpoints import Checkpoints
 from perceiver_pytorch.training.run.divergence import all_finite, diverged
 from perceiver_pytorch.training.run.history import read_history, round_of, write_history
+from perceiver_pytorch.training.run.ranks import any_rank, is_first, of_all
 
 _DRAWN = 5
 """Steps after which the progress bar is drawn, which takes milliseconds."""
@@ -50,10 +51,10 @@ class Stopper(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         # Here the last step is complete and the next has not begun: the state is that of a whole number of steps.
-        if self.reason is not None:
+        if any_rank(self.reason is not None):
             if trainer.global_step > 0:
                 trainer.save_checkpoint(self.last)
-            raise TrainingStopped(self.reason)
+            raise TrainingStopped(next(reason for reason in of_all(self.reason) if reason is not None))
 
 
 class FiniteScores(pl.Callback):
@@ -103,6 +104,8 @@ class History(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forgets rounds that a killed run had measured and not saved."""
+        if not is_first():
+            return
         rows = read_history(self.path)
         done = [row for row in rows if round_of(row) <= trainer.current_epoch]
         if len(done) < len(rows):
@@ -112,6 +115,8 @@ class History(pl.Callback):
         self._start = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not is_first():
+            return
         seconds = time.monotonic() - self._start
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row = {
@@ -192,6 +197,8 @@ def quiet_lightning() -> None:
         r".*Checkpoint directory .* exists and is not empty.*",
         r".*The dirpath has changed.*",
         r".*isinstance.treespec, LeafSpec.*",
+        r"Grad strides do not match bucket view strides.*",
+        r".*recommended to use `self.log.*sync_dist=True.*",  # what is logged is of all ranks
         r"Encountered `nan` values in tensor.*",  # the run ends with an error that says more
     ):
         warnings.filterwarnings("ignore", message=message)

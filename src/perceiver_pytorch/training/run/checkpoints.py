@@ -26,6 +26,7 @@ from perceiver_pytorch.training.run.averaging import AVERAGED, load_average
 from perceiver_pytorch.training.run.divergence import all_finite, diverged
 from perceiver_pytorch.training.run.durations import Every
 from perceiver_pytorch.training.run.planning import Plan
+from perceiver_pytorch.training.run.ranks import any_rank, is_first, world
 
 _KEY = "progress"
 
@@ -43,6 +44,7 @@ class Progress:
         complete: training has come to its end.
         step: steps done.
         seconds: that training took, with its validations, up to this checkpoint; runs of early versions did not count.
+        ranks: how many processes trained together when it was written.
     """
 
     epoch: int = 0
@@ -53,6 +55,7 @@ class Progress:
     best_loss: float = math.nan
     plan: Plan | None = None
     seconds: float = 0.0
+    ranks: int = 1
 
     @classmethod
     def of(cls, checkpoint: Mapping[str, Any]) -> "Progress":
@@ -135,7 +138,7 @@ class Checkpoints(Checkpoint):
     ) -> None:
         # Here the last step is complete and the next has not begun: the state is that of a whole number of steps.
         seconds, steps = time.monotonic() - self._saved_at[0], trainer.global_step - self._saved_at[1]
-        if steps and self.every.due(seconds, steps):
+        if any_rank(bool(steps) and self.every.due(seconds, steps)):
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -150,7 +153,7 @@ class Checkpoints(Checkpoint):
             if (early := trainer.early_stopping_callback) is not None:  # it knows the score alone, not the loss
                 early.wait_count = 0
         self.save(trainer)
-        if better:
+        if better and is_first():
             copy_whole(self.last, self.best)
 
     def on_save_checkpoint(
@@ -160,6 +163,7 @@ class Checkpoints(Checkpoint):
         if not all_finite(pl_module):
             raise diverged(pl_module, "a weight is not finite", trainer.global_step)
         self.count()
+        self.progress = replace(self.progress, ranks=world())
         checkpoint[_KEY] = asdict(self.progress)
 
     def on_load_checkpoint(

@@ -4,6 +4,7 @@ Tables and language both are run by `run_job`; what differs between them is a `T
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -24,7 +25,8 @@ from perceiver_pytorch.training.run.lock import is_held
 from perceiver_pytorch.training.run.loop import INTERRUPTED, Ended, Resumable, run_loop, validate
 from perceiver_pytorch.training.run.memory import OUT_OF_MEMORY, is_out_of_memory
 from perceiver_pytorch.training.run.planning import Plan
-from perceiver_pytorch.training.run.reporter import Reporter
+from perceiver_pytorch.training.run.ranks import ToldByFirstError, check_same, is_first, leave, worded_loss
+from perceiver_pytorch.training.run.reporter import SILENT, Reporter
 from perceiver_pytorch.training.run.settings import TrainingSettings
 from perceiver_pytorch.training.run.versions import versions
 
@@ -138,6 +140,10 @@ class Task(Protocol[R_contra]):
         """
         ...
 
+    def identity(self) -> Any:
+        """What `prepare` has found that has to be equal in all processes which train together."""
+        ...
+
     def module(self, reporter: Reporter) -> Resumable:
         """The model with its first weights, drawn from PyTorch's random numbers, and how it is trained."""
         ...
@@ -176,6 +182,9 @@ def run_job(
     The configuration is written first, so a run that is killed at any moment can be resumed. Where an error comes
     before the first checkpoint, there is nothing to resume, and the folder is left empty.
 
+    Where several ranks train together, each calls it; the first one alone measures and writes, and the others are done
+    when training is: they get no metrics.
+
     Args:
         task: what to do; it is used up.
         run: an empty run folder, or with ``resume`` one of a run that was stopped.
@@ -192,29 +201,39 @@ def run_job(
         DiskFullError: for a full disk; what was saved before is intact.
         KeyboardInterrupt: for Ctrl-C or SIGTERM outside of training, or the second one during it.
     """
-    reporter = reporter or Reporter()
-    with run.writing(), handling(interrupt), on_own_cores():
+    reporter = (reporter or Reporter()) if is_first() else SILENT
+    with run.writing() if is_first() else nullcontext(), handling(interrupt), on_own_cores():
         worth_resuming = resume
+        remedy = f"Then continue with: {run.resume_command}"
         try:
-            if not resume:
+            if not resume and is_first():
                 run.write_config(task.config)
-            task.prepare(run, resume=resume, reporter=reporter)
-            torch.manual_seed(task.training.seed)
-            module = task.module(reporter)
-            worth_resuming = True  # data and configuration have proved good
-            task.begin(run)
-            loaders = task.loaders()
-            with worded_deaths(f"Then continue with: {run.resume_command}"):
-                ended = run_loop(
-                    module, loaders, run, task.training, resume=resume, deadline=deadline, reporter=reporter
-                )
-            if ended.stopped == INTERRUPTED:
+            with worded_loss(f"Continue with: {run.resume_command}"):
+                task.prepare(run, resume=resume, reporter=reporter)
+                check_same("data or settings", task.identity())
+                torch.manual_seed(task.training.seed)
+                module = task.module(reporter)
+                worth_resuming = True  # data and configuration have proved good
+                if is_first():
+                    task.begin(run)
+                loaders = task.loaders()
+                with worded_deaths(remedy):
+                    ended = run_loop(
+                        module, loaders, run, task.training, resume=resume, deadline=deadline, reporter=reporter
+                    )
+                leave()
+            if ended.stopped == INTERRUPTED or not is_first():
                 return Outcome({}, ended.stopped)
             chosen = _chosen(module, loaders, run, task.training, ended)
             return _finish(task, run, reporter, Trained.of(module, loaders, run, ended, chosen, deadline))
         except DivergedError as error:
+            leave()
+            if not is_first():
+                raise ToldByFirstError(str(error)) from None
             raise DivergedError(error.divergence, _kept(task, module, loaders, run, error, reporter)) from None
         except Exception as error:
+            if not is_first():
+                raise
             if not is_held(run.lock_file):
                 raise run.removed() from error
             if worth_resuming and is_disk_full(error):

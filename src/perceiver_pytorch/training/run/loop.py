@@ -31,6 +31,8 @@ from perceiver_pytorch.training.run.interrupts import ask_once, handling
 from perceiver_pytorch.training.run.loaders import Loaders
 from perceiver_pytorch.training.run.optimizers import build_schedule, fallen
 from perceiver_pytorch.training.run.planning import Plan
+from perceiver_pytorch.training.run.ranks import from_first, is_first, rank, world
+from perceiver_pytorch.training.run.ranks_trainer import trainer_options
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.run.settings import TrainingSettings
 from perceiver_pytorch.training.run.time_limit import TimeLimit
@@ -38,6 +40,8 @@ from perceiver_pytorch.training.run.time_limit import TimeLimit
 INTERRUPTED = "interrupted"
 _LOGGED = 10
 """Steps of which one is logged."""
+_APART = 7_919_000_003
+"""Between the seeds of two ranks whose random numbers are their own."""
 
 
 class Resumable(pl.LightningModule):
@@ -108,7 +112,7 @@ class Resumable(pl.LightningModule):
         if self.device.type == "cpu":
             torch.default_generator.manual_seed(seed)
         else:  # this takes milliseconds where an accelerator is not in use: it is remembered for then, with a traceback
-            torch.manual_seed(seed)
+            torch.manual_seed(seed + _APART * rank())
         self._batch = batch
 
     def learned(self, loss: torch.Tensor, rows: int = 1) -> None:
@@ -212,13 +216,20 @@ def run_loop(
         DivergedError: training diverged, now or before it is resumed; the run folder says so.
     """
     quiet_lightning()
-    progress = recover(run.last, run.best) if resume else None
-    if resume and (divergence := run.divergence()) is not None:
+    progress = from_first(lambda: recover(run.last, run.best)) if resume else None
+    if resume and (divergence := from_first(run.divergence)) is not None:
         raise DivergedError(divergence)
+    if progress is not None and progress.ranks != world():
+        reporter.say(
+            f"saved by {_ranks(progress.ranks)}, going on with {_ranks(world())}: every step has the rows that it "
+            "would have had; sums are rounded otherwise, and random numbers may be others, so "
+            "the weights will differ a little"
+        )
     if progress is not None and progress.complete:
         reporter.say("training is complete; the model is measured again")
         return Ended(None, progress)
-    run.checkpoints.mkdir(exist_ok=True)
+    if is_first():
+        run.checkpoints.mkdir(exist_ok=True)
     module.num_steps = loaders.steps
     stopper, checkpoints = Stopper(run.last), _checkpoints(module, run, settings, loaders)
     limit = TimeLimit(deadline, loaders, checkpoints, stopper, reporter, settings.patience)
@@ -239,7 +250,8 @@ def run_loop(
             averaged.swap()
         return Ended(str(stop), replace(checkpoints.progress, step=trainer.global_step))
     except DivergedError as error:
-        run.write_divergence(error.divergence)
+        if is_first():
+            run.write_divergence(error.divergence)
         raise
     except SystemExit as exit_:  # what Lightning makes of a KeyboardInterrupt
         raise KeyboardInterrupt from exit_
@@ -251,12 +263,14 @@ def run_loop(
     return Ended(None, replace(checkpoints.progress, step=trainer.global_step))
 
 
+def _ranks(count: int) -> str:
+    return f"{count} rank{'s' * (count != 1)}"
+
+
 def validate(module: Resumable, loaders: Loaders, settings: TrainingSettings) -> tuple[float, float]:
     """The score that chooses the best round, and the loss, of the module as it is."""
     trainer = pl.Trainer(
-        accelerator="auto",
-        devices=1,
-        precision=settings.precision,  # type: ignore[arg-type]
+        **trainer_options(settings),
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -289,7 +303,7 @@ def _checkpoints(module: Resumable, run: RunFolder, settings: TrainingSettings, 
         mode=module.mode,
         ties_by_loss=module.ties_by_loss,
         choosing=loaders.choosing,
-        check_held=run.check_held,
+        check_held=run.check_held if is_first() else lambda: None,
     )
 
 
@@ -297,14 +311,11 @@ def _trainer(
     loaders: Loaders, settings: TrainingSettings, callbacks: list[pl.Callback], logger: TensorBoardLogger, *, bar: bool
 ) -> pl.Trainer:
     return pl.Trainer(
-        accelerator="auto",
-        devices=1,
-        precision=settings.precision,  # type: ignore[arg-type]
+        **trainer_options(settings, [WholeCheckpoints()]),
         max_epochs=loaders.rounds,
         gradient_clip_val=settings.gradient_clip,
         callbacks=callbacks,
-        plugins=[WholeCheckpoints()],
-        logger=logger,
+        logger=logger if is_first() else False,
         log_every_n_steps=_LOGGED,
         num_sanity_val_steps=0,
         enable_progress_bar=bar,

@@ -39,3 +39,7 @@ class Reporter:
         else:
             with self.progress(title) as advance:
                 yield advance
+
+
+SILENT = Reporter(say=lambda text: None, warn=lambda text: None)
+"""Reports nothing."""

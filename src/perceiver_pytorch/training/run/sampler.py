@@ -1,10 +1,16 @@
 """Shuffled batches, a round of them at a time, from any step of it."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Sampler
+
+from perceiver_pytorch.training.run.ranks import rank, world
+
+NOBODY = -1
+"""Stands in the place of a row where a rank has none of a batch, for all of them have to take part in every step."""
 
 
 class EpochBatches(Sampler[list[int]]):
@@ -83,3 +89,43 @@ class EpochBatches(Sampler[list[int]]):
             rows = order[start : start + self.window]
             rows[:] = rows[torch.randperm(len(rows), generator=generator).numpy()]
         return order
+
+
+def bounds(size: int, number: int, ranks: int) -> tuple[int, int]:
+    """Which of a batch's ``size`` rows belong to a rank: from, up to."""
+    return size * number // ranks, size * (number + 1) // ranks
+
+
+class OfRank(Sampler[list[int]]):
+    """Of every batch of a sampler the rows of this rank; all of them where it is alone.
+
+    The batches are those of one process, whatever the number of ranks: each row of them belongs to one rank.
+
+    Args:
+        batches: gives the places of each batch's rows.
+    """
+
+    def __init__(self, batches: Sampler[list[int]]) -> None:
+        self.batches: Any = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for places in self.batches:
+            start, stop = bounds(len(places), rank(), world())
+            yield places[start:stop] or [NOBODY]
+
+    def set_epoch(self, epoch: int) -> None:
+        """As of `EpochBatches`; Lightning calls it for any order."""
+        if hasattr(self.batches, "set_epoch"):
+            self.batches.set_epoch(epoch)
+
+    @property
+    def skip(self) -> int:
+        """As of `EpochBatches`."""
+        return int(self.batches.skip)
+
+    @skip.setter
+    def skip(self, batches: int) -> None:
+        self.batches.skip = batches

@@ -8,6 +8,13 @@ from perceiver_pytorch.training.run.durations import Every
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true", "32", "64", "16", "bf16")
 """What Lightning takes; the last four are its older names."""
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+STRATEGIES = ("ddp", "fsdp")
+
+
+def _check_devices(name: str, value: int | str) -> None:
+    if value != "auto" and (isinstance(value, str) or value < 1):
+        raise ValueError(f"{name} must be a number of 1 or more, or auto, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,4 +63,34 @@ class TrainingSettings(Settings):
         "Lightning's precision: 32-true, bf16-mixed or 16-mixed",
         check=lambda name, value: _checks.choice(name, value, _PRECISIONS),
         after="checkpoint_every",
+        option="--precision",
+    )
+    accelerator: str = knob(
+        "auto",
+        "what computes: gpu, cpu; auto: a GPU where there is one",
+        choices=ACCELERATORS,
+        option="--accelerator",
+        resumable=True,
+        before="auto",
+    )
+    devices: int | str = knob(
+        1,
+        "processes on each machine that train together, each with a GPU of its own or a share of the cores; "
+        "auto: one for each GPU",
+        check=_check_devices,
+        option="--devices",
+        metavar="N",
+        resumable=True,
+        before=1,
+    )
+    nodes: int = knob(
+        1, "machines that train together", least=1, option="--nodes", metavar="N", resumable=True, before=1
+    )
+    strategy: str = knob(
+        "ddp",
+        "what processes share: ddp, the rows of a step; fsdp, the weights and the optimiser's state, too",
+        choices=STRATEGIES,
+        option="--strategy",
+        resumable=True,
+        before="ddp",
     )

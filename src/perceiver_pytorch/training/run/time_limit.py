@@ -13,6 +13,7 @@ from perceiver_pytorch.training.run.checkpoints import Checkpoints
 from perceiver_pytorch.training.run.durations import Deadline, now
 from perceiver_pytorch.training.run.loaders import Loaders
 from perceiver_pytorch.training.run.planning import FASTER, SLOWER, Costs, Plan, closing_seconds
+from perceiver_pytorch.training.run.ranks import any_rank, from_first, is_first
 from perceiver_pytorch.training.run.reporter import Reporter
 
 _WATCHED = 0.05  # share of the time whose steps are measured before the plan is made
@@ -23,7 +24,8 @@ _SETTLED = 0.9  # share of the fall of the learning rate after which a plan stay
 
 class TimeLimit(pl.Callback):
     """Plans the steps of a new run once their speed is known, and anew where that changes; ends training at the last,
-    and stops it in any case when the time is up. A run that goes on keeps its plan, or its having none.
+    and stops it in any case when the time is up. A run that goes on keeps its plan, or its having none. Of several
+    ranks the first one measures, and all of them follow its plan.
 
     Args:
         deadline: the end of the job; None: a planned run is resumed without a limit.
@@ -74,9 +76,9 @@ class TimeLimit(pl.Callback):
         step = (now() - since) / max(1, steps)
         is_new = not self._begun and pl_module.plan is None
         watched = now() - since >= _WATCHED * (self.deadline.left() - self.closing) or steps >= _ENOUGH
-        if is_new and watched and steps >= _FEWEST - 1:
+        if is_new and steps >= _FEWEST - 1 and any_rank(watched and is_first()):
             self._plan(trainer, pl_module, step)
-        if self.deadline.left() < self.closing + self.validation + step:
+        if is_first() and self.deadline.left() < self.closing + self.validation + step:
             self.stopper.request(f"the time limit of {self.deadline.limit:g} s is reached")
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
@@ -96,28 +98,29 @@ class TimeLimit(pl.Callback):
             since, first = self._since
             self._recent = (seconds + self._validating - since, steps + trainer.global_step - first)
             self._since = (now(), trainer.global_step)
-            self._revise(trainer, pl_module)
+            found = from_first(lambda: self._revised(trainer, pl_module))
+            if found is not None:
+                self._adopt(trainer, pl_module, found)
 
     def _plan(self, trainer: pl.Trainer, module: Any, step: float) -> None:
         """Makes the plan, of steps that take so many seconds, and saves it."""
-        self._adopt(trainer, module, self._planned(trainer, step))
+        self._adopt(trainer, module, from_first(lambda: self._planned(trainer, step)))
         self.checkpoints.save(trainer)
         self._since = (now(), trainer.global_step)
 
-    def _revise(self, trainer: pl.Trainer, module: Any) -> None:
-        """Makes the plan anew, once enough steps have been watched and there is time for clearly more or fewer of them;
-        the next checkpoint has it."""
+    def _revised(self, trainer: pl.Trainer, module: Any) -> Plan | None:
+        """A new plan, once enough steps have been watched and there is time for clearly more or fewer of them; the next
+        checkpoint has it."""
         assert self.deadline is not None
         plan, fallen, (seconds, steps) = module.plan, module.fallen, self._recent
         if seconds < _REVISED * self.deadline.limit or not steps:
-            return
+            return None
         self._recent = (0.0, 0)
         left = plan.steps - trainer.global_step
         if fallen is None or fallen > _SETTLED or left < 1:
-            return
+            return None
         found = replace(self._planned(trainer, seconds / steps), fallen=fallen)
-        if not SLOWER <= (found.steps - trainer.global_step) / left <= FASTER:
-            self._adopt(trainer, module, found)
+        return None if SLOWER <= (found.steps - trainer.global_step) / left <= FASTER else found
 
     def _planned(self, trainer: pl.Trainer, step: float) -> Plan:
         """The plan from here on, if a step takes so many seconds."""

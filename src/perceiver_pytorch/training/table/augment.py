@@ -4,7 +4,7 @@ All of them draw from PyTorch's generator, which `Resumable` seeds anew for each
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -23,15 +23,25 @@ class Mixture:
     share: float
 
 
-def augmented(batch: Batch, modalities: Iterable[ModalitySpec], config: AugmentConfig) -> Batch:
-    """The batch with its values changed as each modality's kind says; masks, targets and other kinds stay."""
+def augmented(
+    batch: Batch, modalities: Iterable[ModalitySpec], config: AugmentConfig, known: Collection[str] = ()
+) -> Batch:
+    """The batch with its values changed as each modality's kind says; masks, targets and other kinds stay.
+
+    Args:
+        batch: of train rows.
+        modalities: of its values.
+        config: what changes.
+        known: modalities that other rows of the step have, if these have not: their random numbers are drawn all the
+            same.
+    """
     if not config.enabled:
         return batch
     inputs = dict(batch.inputs)
     for modality in modalities:
         name = modality.name
         there = batch.masks.get(name)
-        if there is None or there.any():  # else its axes are of length 1, whatever the kind expects
+        if name in known or there is None or there.any():  # else its axes are of length 1, whatever the kind expects
             inputs[name] = modality.augmented(inputs[name], there, config)
     return dataclasses.replace(batch, inputs=inputs)
 

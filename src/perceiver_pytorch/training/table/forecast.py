@@ -17,6 +17,7 @@ from perceiver_pytorch.data.workers import usual_workers
 from perceiver_pytorch.models.blended import BlendedPerceiver
 from perceiver_pytorch.models.modalities import InputModality
 from perceiver_pytorch.ops.operations import count_operations
+from perceiver_pytorch.training.gathering import Rows
 from perceiver_pytorch.training.run.accelerator import on_own_cores
 from perceiver_pytorch.training.run.durations import generous, now, written
 from perceiver_pytorch.training.run.peak_memory import PeakMemory
@@ -195,7 +196,8 @@ class _Forecast:
 
         def step(rows: int) -> torch.Tensor:
             part = self.batch.of_rows(slice(0, min(rows, len(self.batch.rows))))
-            loss, heads = module._losses(part, [(1.0, part.targets)])
+            answers = module._answers(part, Rows([len(part.rows)]))
+            loss, heads = module._losses(answers, [(1.0, part.targets)])
             return loss + heads
 
         self.looked.few = saved_bytes(lambda: step(FEW), known)

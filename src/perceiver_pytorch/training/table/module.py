@@ -10,6 +10,7 @@ from perceiver_pytorch.data import Batch, InputSpec
 from perceiver_pytorch.data.choice import PLAIN
 from perceiver_pytorch.data.targets.scores import score, score_name
 from perceiver_pytorch.models.blended import BlendedPerceiver, Parts
+from perceiver_pytorch.training.gathering import Rows, drawing_for_the_batch, rows_of_a_step
 from perceiver_pytorch.training.rows import by_rows
 from perceiver_pytorch.training.run.loop import Resumable
 from perceiver_pytorch.training.run.optimizers import build_optimizer
@@ -17,6 +18,7 @@ from perceiver_pytorch.training.start.freezing import merge_lora
 from perceiver_pytorch.training.table.augment import augmented, mixed
 from perceiver_pytorch.training.table.build import num_tokens, run_model, tokens_of
 from perceiver_pytorch.training.table.losses import losses_of_heads, target_loss, weighted_mean
+from perceiver_pytorch.training.table.part_of_batch import of_whole_batch
 from perceiver_pytorch.training.table.settings import AugmentConfig, TrainingConfig
 from perceiver_pytorch.training.table.token_dropout import thinned, thinned_tokens
 
@@ -72,22 +74,31 @@ class TableModule(Resumable):
         return run_model(self.model, batch, self.targets)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        seen, mixture = mixed(augmented(batch, self.spec.modalities, self.augment), self.augment)
+        with rows_of_a_step(int((batch.rows >= 0).sum()), self.device) as rows:
+            loss, heads = self._step(batch, rows)
+        self.learned(loss, rows.total)
+        return loss + heads
+
+    def _step(self, batch: Batch, rows: Rows) -> tuple[Tensor, Tensor]:
+        """The losses of the rows of all ranks, of which this one has a batch."""
+        batch, known = of_whole_batch(batch, self.spec)
+        with drawing_for_the_batch():
+            seen = augmented(batch, self.spec.modalities, self.augment, known)
+        seen, mixture = mixed(seen, self.augment)
         targets = [(1.0, batch.targets)]
         if mixture is not None:
             others = {name: values[mixture.partner] for name, values in batch.targets.items()}
             targets = [(mixture.share, batch.targets), (1 - mixture.share, others)]
-        loss, heads = self._losses(seen, targets)
-        self.learned(loss, len(batch.rows))
-        return loss + heads
+        gathered = [(share, {name: rows.gathered(each) for name, each in true.items()}) for share, true in targets]
+        return self._losses(self._answers(seen, rows), gathered)
 
-    def _losses(self, seen: Batch, targets: Sequence[tuple[float, dict[str, Tensor]]]) -> tuple[Tensor, Tensor]:
+    def _losses(self, parts: Parts, targets: Sequence[tuple[float, dict[str, Tensor]]]) -> tuple[Tensor, Tensor]:
         """The loss of the model, of which a part is hidden, and that of its heads by their weights: the mean of those
         that read a modality each, and the joint head's. Heads always see their modality.
 
         Args:
-            seen: the batch.
-            targets: what is true of its rows, and how much of it.
+            parts: what trunk and heads answer.
+            targets: what is true of these rows, and how much of it.
         """
 
         def loss_of(outputs: dict[str, Tensor], rows: Tensor | slice = slice(None)) -> Tensor:
@@ -98,7 +109,6 @@ class TableModule(Resumable):
             return torch.stack(losses).sum()
 
         smoothing = self.config.label_smoothing
-        parts = self._answers(seen)
         trunk, *_ = parts.answers
         heads = trunk.new_zeros(())
         if isinstance(self.model, BlendedPerceiver):
@@ -110,8 +120,9 @@ class TableModule(Resumable):
                 heads = heads + self.config.head_weight * torch.stack([*losses.values()]).mean()
         return loss_of(self._named(trunk)), heads
 
-    def _answers(self, seen: Batch) -> Parts:
-        """What trunk and heads answer in training, of which a part is hidden from the trunk."""
+    def _answers(self, seen: Batch, rows: Rows) -> Parts:
+        """What trunk and heads answer in training, of which a part is hidden from the trunk, for the rows of all
+        ranks."""
         model = self.model
 
         def compute(rows: slice) -> tuple[Tensor, Tensor]:
@@ -124,7 +135,8 @@ class TableModule(Resumable):
             parts = model.parts(tokens, thinned_tokens(tokens, self.config))
             return parts.answers.movedim(1, 0), parts.there.movedim(1, 0)
 
-        answers, there = by_rows(compute, len(seen.rows), num_tokens(seen), model)
+        found = by_rows(compute, len(seen.rows), num_tokens(seen), model)
+        answers, there = (rows.gathered(each) for each in found)
         return Parts(answers.movedim(0, 1), there.movedim(0, 1))
 
     def _named(self, outputs: Tensor) -> dict[str, Tensor]:
@@ -133,13 +145,15 @@ class TableModule(Resumable):
         return dict(zip((target.name for target in self.targets), outputs.split(sizes, dim=-1), strict=True))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        outputs = {name: values.float().cpu() for name, values in self.rehearse(batch).items()}
-        self._seen.append((outputs, {name: values.cpu() for name, values in batch.targets.items()}))
+        counted = batch.rows >= 0
+        outputs = {name: values.float().cpu()[counted] for name, values in self.rehearse(batch).items()}
+        self._seen.append((outputs, {name: values.cpu()[counted] for name, values in batch.targets.items()}))
 
     def on_validation_epoch_end(self) -> None:
         """Over all rows at once: most metrics are no means over batches."""
-        outputs = {t.name: torch.cat([seen[t.name] for seen, _ in self._seen]) for t in self.targets}
-        encoded = {t.name: torch.cat([seen[t.name] for _, seen in self._seen]) for t in self.targets}
+        rows = Rows.of(sum(len(next(iter(seen.values()))) for seen, _ in self._seen))
+        outputs = {t.name: rows.gathered(torch.cat([seen[t.name] for seen, _ in self._seen])) for t in self.targets}
+        encoded = {t.name: rows.gathered(torch.cat([seen[t.name] for _, seen in self._seen])) for t in self.targets}
         self._seen.clear()
         metrics = {
             target.name: target.measured(outputs[target.name], encoded[target.name])

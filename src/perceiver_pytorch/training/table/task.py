@@ -16,9 +16,9 @@ from perceiver_pytorch.data import (
     ShardedTable,
     TableDataset,
     TableLike,
-    in_order,
 )
 from perceiver_pytorch.data.calibration import Calibration
+from perceiver_pytorch.data.loading import InOrder
 from perceiver_pytorch.data.losses import told
 from perceiver_pytorch.data.targets.scores import by_target
 from perceiver_pytorch.report.closer import Closer
@@ -27,8 +27,9 @@ from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.run.evidence import hardly_trained
 from perceiver_pytorch.training.run.job import Trained
 from perceiver_pytorch.training.run.loaders import Loaders
+from perceiver_pytorch.training.run.ranks import world
 from perceiver_pytorch.training.run.reporter import Reporter
-from perceiver_pytorch.training.run.sampler import EpochBatches
+from perceiver_pytorch.training.run.sampler import EpochBatches, OfRank
 from perceiver_pytorch.training.start.finetune import start_from
 from perceiver_pytorch.training.start.published import RunModel
 from perceiver_pytorch.training.table import evaluation
@@ -108,6 +109,11 @@ class TableTask:
         return self.config.training
 
     def prepare(self, run: TableRun, *, resume: bool, reporter: Reporter) -> None:
+        if world() > 1 and self.config.augment.enabled and self.config.augment.mixup > 0:
+            raise ValueError(
+                "augment.mixup mixes the rows of a step with one another, and ranks see their own alone: set it to 0, "
+                "or leave out --devices and --nodes"
+            )
         self.folder = run
         data = self.read(run, resume=resume, reporter=reporter)
         training = settled(self.training, self._rounds(data.datasets))
@@ -125,6 +131,9 @@ class TableTask:
             compare=self.compares_rows,
             decode=self.decodes,
         )
+
+    def identity(self) -> Any:
+        return dump_config(self.data.config), self.data.spec.to_dict(), self.data.fingerprint
 
     def module(self, reporter: Reporter) -> TableModule:
         config, spec = self.data.config, self.data.spec
@@ -158,15 +167,16 @@ class TableTask:
         if isinstance(train.table, ShardedTable):
             parts, window = np.unique(train.table.shard_of(train.rows), return_index=True)[1], train.table.window
         rounds = self._rounds(datasets)
+        in_turn = InOrder(len(datasets["val"]), EVALUATION_BATCH)
         order = EpochBatches(
             len(train), rounds.batch_size, self.training.seed, steps=rounds.length, parts=parts, window=window
         )
-        self.train_loader = BatchLoader(train, order, fill=True)
+        self.train_loader = BatchLoader(train, OfRank(order), fill=True, shared=world() > 1)
         return Loaders(
             measured=self._batches_after_training(),
             closing=REPORT_SECONDS,
             train=self.train_loader,
-            val=in_order(datasets["val"], EVALUATION_BATCH),
+            val=BatchLoader(datasets["val"], OfRank(in_turn), shared=world() > 1),
             steps=rounds.steps,
             most_steps=rounds.most_steps,
             pass_steps=rounds.pass_steps,

@@ -1,0 +1,54 @@
+"""The rows of a training step may be spread over processes. What depends on all of them asks here."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_selection: dict[str, Any] = {"group": None}  # a plain global: threads that compute some of the rows see it, too
+
+
+@contextmanager
+def rows_over(group: Any) -> Iterator[None]:
+    """Within the block each process of a group has some rows of every batch."""
+    before = _selection["group"]
+    _selection["group"] = group
+    try:
+        yield
+    finally:
+        _selection["group"] = before
+
+
+def are_shared() -> bool:
+    """Whether other processes have rows of the batch, too."""
+    return _selection["group"] is not None
+
+
+def moments(values: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Variance and mean over the first axis, without gradients, of the values of all processes that share the rows.
+
+    Args:
+        values: float ``(count, channels)``; the count may differ between processes.
+
+    Returns:
+        Two tensors ``(channels,)``; None where there are no values.
+    """
+    count = len(values)
+    var, mean = torch.var_mean(values, dim=0, correction=0) if count else values.new_zeros(2, values.shape[1])
+    if _selection["group"] is None:
+        return (var, mean) if count else None
+    whole = int(_total(torch.tensor(count, device=values.device)))
+    if not whole:
+        return None
+    center = _total(mean * (count / whole))
+    return _total((var + (mean - center).square()) * (count / whole)), center
+
+
+def _total(tensor: Tensor) -> Tensor:
+    from torch import distributed
+
+    found = tensor.detach().clone()
+    distributed.all_reduce(found, group=_selection["group"])
+    return found

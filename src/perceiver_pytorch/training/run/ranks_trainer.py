@@ -1,0 +1,27 @@
+"""What Lightning's Trainer is told about devices, processes and machines."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from perceiver_pytorch.training.run.ranks import place, world
+from perceiver_pytorch.training.run.settings import TrainingSettings
+
+
+def trainer_options(settings: TrainingSettings, plugins: Sequence[Any] = ()) -> dict[str, Any]:
+    """Arguments of a Trainer that works together with those of the other ranks, if there are any at this moment."""
+    from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+    from lightning.pytorch.strategies import DDPStrategy
+
+    common = {"accelerator": settings.accelerator, "precision": settings.precision}
+    here = place()
+    if here is None or world() == 1:
+        return {**common, "devices": 1, "plugins": [LightningEnvironment(), *plugins]}
+    return {
+        **common,
+        "devices": here.local_world,
+        "num_nodes": here.nodes,
+        # A step may use other weights in each rank: a modality may be missing from all of its rows.
+        "strategy": DDPStrategy(find_unused_parameters=True),
+        "plugins": [TorchElasticEnvironment(), *plugins],
+        "use_distributed_sampler": False,
+    }
