@@ -93,6 +93,11 @@ ELSEWHERE = {
         ("--trials", "--trial-time", "--storage", "--search"),
         "tests/cli/test_tune.py: options of a search, which the messages name themselves",
     ),
+    **dict.fromkeys(
+        ("--devices", "--nodes", "--accelerator", "--nproc-per-node"),
+        "tests/training/run/test_launching.py and test_ranks.py: machines and GPUs that there are not",
+    ),
+    "--strategy": "no advice: names the option itself",
     "--allow-host": "tests/serve/test_guard.py: a name that is refused, and one that is allowed",
     "--port": "tests/serve/test_server.py: a port that is taken",
     "--max-mb": "no advice: says which limit it was",

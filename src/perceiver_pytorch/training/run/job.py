@@ -25,7 +25,15 @@ from perceiver_pytorch.training.run.lock import is_held
 from perceiver_pytorch.training.run.loop import INTERRUPTED, Ended, Resumable, run_loop, validate
 from perceiver_pytorch.training.run.memory import OUT_OF_MEMORY, is_out_of_memory
 from perceiver_pytorch.training.run.planning import Plan
-from perceiver_pytorch.training.run.ranks import ToldByFirstError, check_same, is_first, leave, worded_loss
+from perceiver_pytorch.training.run.ranks import (
+    ToldByFirstError,
+    check,
+    check_same,
+    is_first,
+    leave,
+    place,
+    worded_loss,
+)
 from perceiver_pytorch.training.run.reporter import SILENT, Reporter
 from perceiver_pytorch.training.run.settings import TrainingSettings
 from perceiver_pytorch.training.run.versions import versions
@@ -201,6 +209,7 @@ def run_job(
         DiskFullError: for a full disk; what was saved before is intact.
         KeyboardInterrupt: for Ctrl-C or SIGTERM outside of training, or the second one during it.
     """
+    check(task.training, place())
     reporter = (reporter or Reporter()) if is_first() else SILENT
     with run.writing() if is_first() else nullcontext(), handling(interrupt), on_own_cores():
         worth_resuming = resume

@@ -113,7 +113,7 @@ def joined(settings: TrainingSettings) -> Iterator[None]:
         ValueError: if their number, or their machines, are other than the settings say.
     """
     found = Place.here()
-    _check(settings, found)
+    check(settings, found)
     if found is None:
         yield
         return
@@ -241,8 +241,16 @@ def _gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def _check(settings: TrainingSettings, found: Place | None) -> None:
-    """That as many processes were started as the settings ask for; 1 leaves it to whoever started them."""
+def check(settings: TrainingSettings, found: Place | None) -> None:
+    """That as many processes were started as the settings ask for; 1 leaves it to whoever started them.
+
+    Args:
+        settings: of the training.
+        found: the place of this process among them; None: it is on its own.
+
+    Raises:
+        ValueError: if there are others.
+    """
     if found is None:
         if asked_ranks(settings) > 1:
             raise ValueError(
