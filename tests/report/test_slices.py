@@ -6,7 +6,7 @@ import torch
 
 from data_helpers import fitted, table_of
 from perceiver_pytorch.data import Predictions, TableDataset
-from perceiver_pytorch.report.slices import interval, slices
+from perceiver_pytorch.report.slices import _natural, interval, slices
 
 ROWS = 200
 
@@ -69,3 +69,9 @@ def test_intervals_are_wilsons_of_shares_and_by_the_standard_error_of_other_figu
     low, high = interval(np.array([1.0, 2.0, 3.0, 4.0]))
     assert (low + high) / 2 == 2.5
     assert high - low == pytest.approx(2 * 1.959964 * np.std([1, 2, 3, 4], ddof=1) / 2)
+
+
+def test_ranges_stand_in_the_order_of_their_numbers() -> None:
+    names = ["8,621,000 or more", "1987 to 2001", "below 1987", "b", "2001 to 8,621,000", "a"]
+    ordered = ["below 1987", "1987 to 2001", "2001 to 8,621,000", "8,621,000 or more", "a", "b"]
+    assert sorted(names, key=_natural) == ordered

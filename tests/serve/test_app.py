@@ -1,9 +1,11 @@
 """The routes: predictions are those of `Run.predict`, whatever they come with, and what a server says of itself."""
 
 import base64
+import gc
 import json
 import time
 import warnings
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -252,3 +254,25 @@ def test_answers_have_sets_and_intervals_where_the_model_knows_how_sure_it_may_b
     assert set(label["probabilities"]) == {"dark", "light"}
     assert (weight["low"], weight["high"]) == (None, 9.5), "JSON has no infinity"
     assert "low" not in label
+
+
+def test_nothing_is_kept_of_requests_that_were_answered_or_refused(server, rows, folder):
+    row = cells(folder, rows[0])
+
+    def send(number):
+        assert ask(f"{server}/predict", {"rows": [row]}).status == 200
+        assert ask(f"{server}/predict", {"rows": [{"picture": f"/etc/{number}"}]}).status == 422
+        assert ask(f"{server}/none").status == 404
+
+    def alive():
+        gc.collect()
+        return Counter(type(each).__name__ for each in gc.get_objects())
+
+    for number in range(10):
+        send(number)
+    alive()  # counting fills caches, too
+    before, count = alive(), 25
+    for number in range(10, 10 + count):
+        send(number)
+    more = {name: number for name, number in (alive() - before).items() if number >= count}
+    assert more == {}  # not an object of its own for each

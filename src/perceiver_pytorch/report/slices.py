@@ -105,8 +105,9 @@ def interval(scores: np.ndarray) -> tuple[float, float]:
 
 
 def _natural(name: str) -> tuple[int, float, str]:
-    """Numbers by their value, before words."""
+    """Numbers by their value, before words; what is below one is before it."""
+    least = name.removeprefix("below ")
     try:
-        return 0, float(name.split(" ", 1)[0]), name
+        return 0, float(least.split(" ", 1)[0].replace(",", "")), "" if least != name else name
     except ValueError:
         return 1, 0.0, name

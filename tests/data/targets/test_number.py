@@ -281,3 +281,11 @@ def test_every_score_has_an_interval_from_rows_drawn_anew():
     metrics = NUMBER.measured(torch.tensor([[1.0], [2], [3], [4]]), same)
     assert metrics["r2"] is None
     assert NUMBER.intervals(metrics, torch.tensor([[1.0], [2], [3], [4]]), same).keys() == {"mae", "rmse", "mape"}
+
+
+def test_people_read_amounts_without_powers_of_ten_and_no_rounding_error_for_zero():
+    target = NumberTarget("n", 57.9, 27.7)
+    encoded = torch.tensor(target.encode(0.0))
+    assert target.answer(torch.tensor([64.6132]), encoded) == Answer("64.61", "0")
+    assert NumberTarget("n", 3e6, 4e6).text(8621034.2) == "8,621,000"
+    assert NumberTarget("n", 1e-8, 1e-8).text(2e-9) == "2e-09"

@@ -11,6 +11,7 @@ from statistics import NormalDist
 from typing import Any, ClassVar
 
 from perceiver_pytorch._lazy import numpy as np
+from perceiver_pytorch.data.amounts import amount
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.fields import Field
@@ -173,8 +174,9 @@ def _range(number: float, ends: Sequence[float]) -> str:
     """Between which of the ascending ends a number lies."""
     place = bisect.bisect_right(ends, number)
     if place == 0:
-        return f"below {ends[0]:.4g}"
-    return f"{ends[place - 1]:.4g} or more" if place == len(ends) else f"{ends[place - 1]:.4g} to {ends[place]:.4g}"
+        return f"below {amount(ends[0])}"
+    low = amount(ends[place - 1])
+    return f"{low} or more" if place == len(ends) else f"{low} to {amount(ends[place])}"
 
 
 def _loses_digits(cell: Any) -> bool:

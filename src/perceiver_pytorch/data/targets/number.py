@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from perceiver_pytorch._lazy import torch
+from perceiver_pytorch.data.amounts import amount
 from perceiver_pytorch.data.targets import intervals
 from perceiver_pytorch.data.targets.base import Baseline, Target
 from perceiver_pytorch.data.targets.conformal import local_spread
@@ -26,6 +27,7 @@ _SECONDS_PER_DAY = 86400
 _SKEWED = 1.5  # skewness of amounts that are learned by their logarithm
 _EVEN = 1.0  # skewness that their logarithms stay below
 _LEAST = 1e-6  # of the mean of the train rows: nearer to 0, a share of the number says nothing
+_NOTHING = 1e-6  # what float32 leaves of a 0 that was standardised, as a share of the deviation and the mean
 _FURTHEST = 2.0  # no such target is predicted to be so many times the greatest of the train rows
 
 
@@ -101,7 +103,7 @@ class NumberTarget(Target):
     def note(self) -> str:
         kind, unit = ("a date", " days") if self.dates else ("a number", "")
         how = ", learned by its logarithm, since most are small" if self.log_std else ""
-        return f"{kind}, {self.text(self.mean)} ± {self.std:.4g}{unit}{how}"
+        return f"{kind}, {self.text(self.mean)} ± {amount(self.std)}{unit}{how}"
 
     def cells(self, values: np.ndarray) -> np.ndarray:
         """Numbers in the column's unit as what the cells are: datetime64 where they are dates, NaT of infinite ones."""
@@ -115,7 +117,7 @@ class NumberTarget(Target):
 
     def text(self, value: float) -> str:
         """A number in the column's unit, for people."""
-        return str(self.cells(np.array(value))) if self.dates else f"{value:.4g}"
+        return str(self.cells(np.array(value))) if self.dates else amount(value, _NOTHING * (self.std + abs(self.mean)))
 
     @property
     def size(self) -> int:
