@@ -617,19 +617,11 @@ def test_a_gradient_is_clipped_and_must_be_finite_unless_it_was_scaled_up(scale,
 @pytest.mark.parametrize("batches", [0, 6])
 def test_what_lightning_is_asked_for(batches):
     loaders = Loaders(train=[0] * batches, val=[0], steps=3 * max(1, batches))
-    logger = loop._logger(LineRun(Path("nowhere")), False, None)
-    trainer = loop._trainer(loaders, dataclasses.replace(TRAINING, gradient_clip=0.5), [], logger, bar=False)
+    trainer = loop._trainer(loaders, dataclasses.replace(TRAINING, gradient_clip=0.5), [], [], bar=False)
     assert (trainer.max_epochs, trainer.gradient_clip_val, trainer.log_every_n_steps) == (3, 0.5, 10)
     assert (trainer.num_sanity_val_steps, trainer.num_devices, trainer.precision) == (0, 1, "32-true")
     assert trainer.progress_bar_callback is None
     assert not any("Summary" in type(callback).__name__ for callback in trainer.callbacks)
-    assert (logger.name, logger.version) == ("tensorboard", "")
-
-
-def test_tensorboard_hides_what_was_logged_after_the_checkpoint():
-    run = LineRun(Path("nowhere"))
-    kept = [loop._logger(run, *given)._kwargs for given in ((False, None), (True, None), (True, Progress(step=7)))]
-    assert [kwargs.get("purge_step") for kwargs in kept] == [None, 0, 7]
 
 
 def test_errors_of_writing_in_a_thread_are_told_once(monkeypatch):

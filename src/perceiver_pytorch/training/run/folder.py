@@ -42,8 +42,9 @@ class RunFolder:
 
     ``config.yaml`` (what was asked for, in full) · ``model.safetensors`` and ``config.json`` (the best model; a folder
     for ``from_pretrained``) · ``calibration.json`` (of its outputs, if rows said anything of it) · ``metrics.json`` ·
-    ``history.csv`` (per epoch) · ``checkpoints/best.ckpt`` and ``last.ckpt`` · ``tensorboard/`` · while a process
-    trains: ``.lock`` · where training diverged: ``diverged.json``
+    ``history.csv`` (per epoch) · ``checkpoints/best.ckpt`` and ``last.ckpt`` · ``tensorboard/`` (or what ``--logger``
+    names instead: ``csv/``, ``logged.json``) · while a process trains: ``.lock`` · where training diverged:
+    ``diverged.json``
 
     Attributes:
         command: the command that makes such runs, and its argument.
@@ -91,6 +92,16 @@ class RunFolder:
     @property
     def divergence_file(self) -> Path:
         return self.path / "diverged.json"
+
+    @property
+    def csv(self) -> Path:
+        """The folder of the CSV logger."""
+        return self.path / "csv"
+
+    @property
+    def logged_file(self) -> Path:
+        """What services that log call this run."""
+        return self.path / "logged.json"
 
     @property
     def lock_file(self) -> Path:
@@ -166,7 +177,7 @@ class RunFolder:
     def _written(self) -> tuple[Path, ...]:
         """Whatever a run writes, besides its lock."""
         files = self.config_file, self.metrics_file, self.history_file, self.divergence_file, self.calibration_file
-        return *files, *self.model_files, self.checkpoints, self.path / TENSORBOARD
+        return *files, *self.model_files, self.checkpoints, self.path / TENSORBOARD, self.csv, self.logged_file
 
     def found(self, name: str) -> str:
         """A path of the configuration, which starts at the directory where the run began.

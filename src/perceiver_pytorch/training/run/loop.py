@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric
@@ -26,9 +26,10 @@ from perceiver_pytorch.training.run.callbacks import (
 from perceiver_pytorch.training.run.checkpoints import Checkpoints, Progress, WholeCheckpoints, of_this_run, recover
 from perceiver_pytorch.training.run.divergence import DivergedError, Divergence, diverged, gradients_finite
 from perceiver_pytorch.training.run.durations import Deadline, Every
-from perceiver_pytorch.training.run.folder import TENSORBOARD, RunFolder
+from perceiver_pytorch.training.run.folder import RunFolder
 from perceiver_pytorch.training.run.interrupts import ask_once, handling
 from perceiver_pytorch.training.run.loaders import Loaders
+from perceiver_pytorch.training.run.loggers import build_loggers
 from perceiver_pytorch.training.run.optimizers import build_schedule, fallen
 from perceiver_pytorch.training.run.planning import Plan
 from perceiver_pytorch.training.run.ranks import from_first, is_first, rank, world
@@ -238,8 +239,9 @@ def run_loop(
     patience = half_of(loaders.rounds) if settings.patience is None else settings.patience
     callbacks = [limit, *build_callbacks(checkpoints, history, stopper, patience, bar=reporter.bar), *loaders.callbacks]
     averaging = [AveragedWeights(settings.average)] if settings.average else []
-    logger = _logger(run, resume, progress)
-    trainer = _trainer(loaders, settings, [*callbacks, *averaging], logger, bar=reporter.bar)
+    step = progress.step if progress is not None else 0
+    loggers = build_loggers(settings.logger, run, resume=resume, step=step) if is_first() else []
+    trainer = _trainer(loaders, settings, [*callbacks, *averaging], loggers, bar=reporter.bar)
     last = None if progress is None else run.last
     try:
         with _told_once(), handling(ask_once(lambda: stopper.request(INTERRUPTED))) as install:
@@ -308,24 +310,16 @@ def _checkpoints(module: Resumable, run: RunFolder, settings: TrainingSettings, 
 
 
 def _trainer(
-    loaders: Loaders, settings: TrainingSettings, callbacks: list[pl.Callback], logger: TensorBoardLogger, *, bar: bool
+    loaders: Loaders, settings: TrainingSettings, callbacks: list[pl.Callback], loggers: list[Logger], *, bar: bool
 ) -> pl.Trainer:
     return pl.Trainer(
         **trainer_options(settings, [WholeCheckpoints()]),
         max_epochs=loaders.rounds,
         gradient_clip_val=settings.gradient_clip,
         callbacks=callbacks,
-        logger=logger if is_first() else False,
+        logger=loggers,
         log_every_n_steps=_LOGGED,
         num_sanity_val_steps=0,
         enable_progress_bar=bar,
         enable_model_summary=False,
     )
-
-
-def _logger(run: RunFolder, resume: bool, progress: Progress | None) -> TensorBoardLogger:
-    """TensorBoard hides what a killed run had logged after the step from which it goes on."""
-    logger = TensorBoardLogger(run.path, name=TENSORBOARD, version="")
-    if resume:
-        logger._kwargs["purge_step"] = progress.step if progress is not None else 0
-    return logger

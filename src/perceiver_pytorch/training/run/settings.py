@@ -6,6 +6,7 @@ from perceiver_pytorch import _checks
 from perceiver_pytorch._settings import Search, Settings, knob
 from perceiver_pytorch.training.run.durations import Every
 
+LOGGERS = ("tensorboard", "csv", "mlflow", "wandb")
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true", "32", "64", "16", "bf16")
 """What Lightning takes; the last four are its older names."""
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
@@ -15,6 +16,22 @@ STRATEGIES = ("ddp", "fsdp")
 def _check_devices(name: str, value: int | str) -> None:
     if value != "auto" and (isinstance(value, str) or value < 1):
         raise ValueError(f"{name} must be a number of 1 or more, or auto, got {value!r}")
+
+
+def logger_names(text: str, name: str = "logger") -> list[str]:
+    """The loggers that a setting names; "none" names none.
+
+    Raises:
+        ValueError: for what is no logger, or one that is named twice.
+    """
+    names = [part.strip() for part in text.split(",")]
+    if names == ["none"]:
+        return []
+    for part in names:
+        _checks.choice(name, part, LOGGERS)
+    if len(set(names)) < len(names):
+        raise ValueError(f"{name} names a logger twice: {text!r}")
+    return names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +71,14 @@ class TrainingSettings(Settings):
         "how often to save between validations: a duration such as 5m, '200 steps', or never",
         check=lambda name, value: Every.of(value, name),
         resumable=True,
+    )
+    logger: str = knob(
+        "tensorboard",
+        f"where losses and scores are logged, several with commas: {', '.join(LOGGERS)}, or none",
+        check=lambda name, value: logger_names(value, name),
+        option="--logger",
+        resumable=True,
+        before="tensorboard",
     )
     seed: int = knob(
         0, "makes weights, the order of samples and dropout repeatable", check=_checks.seed, option="--seed"
