@@ -35,7 +35,7 @@ class Modality:
         axes: length of each axis.
         num_freq_bands, max_freq: position encoding of every axis.
         vocabulary, width: of token ids, the size of their embedding.
-        dtype: ``"float32"``: uniform in 0 to 1; ``"uint8"``: uniform in 0 to 255.
+        dtype: ``"float32"``, ``"bfloat16"``: uniform in 0 to 1; ``"uint8"``: uniform in 0 to 255.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Modality:
             return torch.randint(self.vocabulary, shape, generator=generator)
         if self.dtype == "uint8":
             return torch.randint(256, shape, generator=generator, dtype=torch.uint8)
-        return torch.rand(shape, generator=generator)
+        return torch.rand(shape, generator=generator).to(getattr(torch, self.dtype))
 
     @property
     def num_tokens(self) -> int:

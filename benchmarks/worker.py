@@ -1,8 +1,8 @@
 """One measurement in a process of its own: a job as JSON on standard input, the answer as the last line of the output.
 
 A job is ``{"kind": "measure", "contestant": ..., "case": ..., "mode": ..., "repeats": ..., "budget": ..., "threads":
-...}``, or of the kind ``"kernel"``, ``"floors"``, or ``"import"`` (does a peer import?). The answer is the
-measurement, or ``{"error": reason}``.
+...}``, or of the kind ``"kernel"``, ``"floors"``, or ``"import"`` (does a peer import?). Kinds ``"gpu"`` and
+``"gpu-graphs"`` are those of `benchmarks.gpu.measure`. The answer is the measurement, or ``{"error": reason}``.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from benchmarks import floors, kernel, memory, timing
 from benchmarks.cases import TRAIN, Case
 from benchmarks.contestants import contestant
+from benchmarks.gpu import measure as measure_on_gpu
 from benchmarks.peers import PEERS, import_folders, without_paths
 
 LEARNING_RATE = 1e-4
@@ -51,8 +52,15 @@ def answer_to(job: dict[str, Any]) -> dict[str, Any]:
     if job["kind"] == "kernel":
         sys.path[:0] = import_folders(None)
         return kernel.measure(case, job["repeats"], job["budget"])
+    if job["kind"] == "gpu-graphs":
+        sys.path[:0] = import_folders(None)
+        return measure_on_gpu.graphs(case, job["device"], job["repeats"], job["budget"])
     module = contestant(job["contestant"])
     sys.path[:0] = import_folders(module.PEER)
+    if job["kind"] == "gpu":
+        return measure_on_gpu.measure(
+            module.build(case), case, job["device"], job["mode"], module.WARM_UPS, job["repeats"], job["budget"]
+        )
     return measure(module.build(case), case, job["mode"], module.WARM_UPS, job["repeats"], job["budget"])
 
 
@@ -122,7 +130,7 @@ def _precision(case: Case) -> contextlib.AbstractContextManager[Any]:
 
 def _reason(error: Exception) -> str:
     text = str(error)
-    if isinstance(error, MemoryError) or any(sign in text for sign in NO_MEMORY):
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(sign in text for sign in NO_MEMORY):
         return "out of memory"
     line = text.strip().splitlines()[0] if text.strip() else ""
     return without_paths(f"{type(error).__name__}: {line}")

@@ -145,6 +145,23 @@ class Problem:
         ]
         return Problem(cast(self.queries), contexts, {n: cast(w) for n, w in self.weights.items()}, self.heads)
 
+    def on(self, device: torch.device | str) -> "Problem":
+        """The same on a device."""
+
+        def moved(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.detach().to(device)
+
+        names = ("data", "code", "mask", "scale", "offset", "order")
+        contexts = [
+            replace(
+                context,
+                tables=tuple(moved(table) for table in context.tables),
+                **{name: moved(getattr(context, name)) for name in names},
+            )
+            for context in self.contexts
+        ]
+        return Problem(moved(self.queries), contexts, {n: moved(w) for n, w in self.weights.items()}, self.heads)
+
     def arguments(self) -> dict[str, Any]:
         return {"queries": self.queries, "contexts": self.contexts, "heads": self.heads, **self.weights}
 
@@ -172,7 +189,7 @@ def dense_tokens(context: Context, dtype: torch.dtype) -> Tensor:
                 raw = raw * context.scale.to(dtype)
             if context.offset is not None:
                 raw = raw + context.offset.to(dtype)
-            parts = [raw, torch.zeros(context.padding, dtype=dtype)]
+            parts = [raw, torch.zeros(context.padding, dtype=dtype, device=raw.device)]
             for table, i in zip(context.tables, index, strict=False):
                 parts.append((table if table.dim() == 2 else table[sample])[i].to(dtype))
             if context.code is not None:
@@ -203,7 +220,7 @@ def dense_attention(
     tokens = torch.cat([dense_tokens(context, queries.dtype) for context in contexts], dim=1)
     normalised = F.layer_norm(tokens, tokens.shape[-1:], norm_weight, norm_bias, eps)
     masks = [
-        torch.ones(c.data.shape[:-1], dtype=torch.bool).flatten(1) if c.mask is None else c.mask.flatten(1)
+        (torch.ones(c.data.shape[:-1], dtype=torch.bool, device=c.data.device) if c.mask is None else c.mask).flatten(1)
         for c in contexts
     ]
     mask = torch.cat(masks, dim=1)
@@ -219,3 +236,74 @@ def dense_attention(
         total = weights.sum(-1, keepdim=True)
         outputs.append(weights @ value / torch.where(total == 0, torch.ones_like(total), total))
     return torch.cat(outputs, dim=-1)
+
+
+IMAGE, SERIES, VIDEO = Spec(), Spec((7,), channels=1, code=2), Spec((2, 3, 4), channels=2)
+
+PROBLEMS = {
+    "one axis": ((SERIES,), {}),
+    "two axes": ((IMAGE,), {}),
+    "three axes": ((VIDEO,), {}),
+    "four axes": ((Spec((2, 3, 2, 2), channels=1, features=2),), {}),
+    "several heads": ((IMAGE,), {"heads": 3}),
+    "several contexts": ((IMAGE, SERIES, VIDEO), {"heads": 2}),
+    "one latent, one sample": ((IMAGE, SERIES), {"latents": 1, "batch": 1}),
+    "one token": ((Spec((1,), channels=5),), {}),
+    "axes of length one": ((Spec((1, 4, 1)),), {}),
+    "mask": ((replace(IMAGE, mask="random"),), {"heads": 2}),
+    "masks of some contexts": ((replace(VIDEO, mask="random"), SERIES), {"heads": 2}),
+    "a context without tokens": ((replace(IMAGE, mask="none"), SERIES), {}),
+    "a context without tokens for one sample": ((replace(IMAGE, mask="first sample"), SERIES), {}),
+    "a sample without tokens": ((replace(IMAGE, mask="first sample"),), {"heads": 2}),
+    "a sample without tokens in all contexts": (
+        (replace(IMAGE, mask="first sample"), replace(SERIES, mask="first sample")),
+        {},
+    ),
+    "per-sample tables": ((replace(VIDEO, per_sample=True), SERIES), {"heads": 2}),
+    "per-sample tables, one sample": ((replace(SERIES, per_sample=True),), {"batch": 1}),
+    "per-sample tables, mask": ((replace(IMAGE, per_sample=True, mask="random"),), {}),
+    "uint8": ((replace(IMAGE, dtype=torch.uint8, values=pixels),), {}),
+    "uint8 scaled": ((replace(IMAGE, dtype=torch.uint8, values=pixels, affine=True, mask="random"),), {"heads": 2}),
+    "int64": ((replace(SERIES, dtype=torch.int64, values=pixels),), {}),
+    "bool": ((replace(SERIES, dtype=torch.bool, values=lambda data: data > 0),), {}),
+    "float scaled": ((replace(IMAGE, affine=True), replace(SERIES, affine=True)), {}),
+    "float16": ((replace(IMAGE, dtype=torch.float16),), {}),
+    "bfloat16": ((replace(IMAGE, dtype=torch.bfloat16, mask="random"),), {}),
+    "no tables": ((replace(IMAGE, features=None),), {}),
+    "no code": ((replace(VIDEO, code=0),), {}),
+    "data alone": ((replace(IMAGE, features=None, code=0, channels=6),), {}),
+    "no data channels": ((replace(IMAGE, channels=0),), {}),
+    "tables without features": ((replace(IMAGE, features=0),), {}),
+    "padding": ((IMAGE,), {"extra_padding": 5}),
+    "padding, nothing else": ((replace(IMAGE, features=None, code=0),), {"extra_padding": 9}),
+    "wider values": ((IMAGE, SERIES), {"heads": 2, "value_dim_head": 7}),
+    "narrower values with a bias": ((IMAGE,), {"heads": 2, "value_dim_head": 1, "value_bias": True}),
+    "value bias, a sample without tokens": ((replace(IMAGE, mask="first sample"),), {"value_bias": True}),
+    "value bias, one context without tokens": (
+        (replace(IMAGE, mask="none"), replace(SERIES, mask="random")),
+        {"value_bias": True, "heads": 2, "value_dim_head": 3},
+    ),
+    "a wide array": ((Spec((9,), channels=70, features=None, code=0),), {"heads": 2, "value_bias": True}),
+    "a wide array, a sample without tokens": (
+        (Spec((9,), channels=70, features=None, code=0, mask="first sample"),),
+        {"heads": 2, "value_dim_head": 3, "value_bias": True},
+    ),
+    "channels in an order of their own": ((replace(IMAGE, ordered=True), replace(SERIES, ordered=True)), {"heads": 2}),
+    "channels in an order of their own, mask": ((replace(VIDEO, ordered=True, mask="random"),), {"extra_padding": 2}),
+    "constant tokens": ((Spec((6,), channels=4, features=None, code=0, values=torch.zeros_like),), {}),
+}
+"""{name: (contexts, arguments of `Problem.of`)}: what every backend has to get right."""
+
+HARD = {
+    "large means": ((replace(IMAGE, values=lambda data: data + 1e4),), {}),
+    "large means, data alone": (
+        (Spec((40,), channels=8, features=None, code=0, values=lambda data: data + 1e4),),
+        {"heads": 2},
+    ),
+    "large common mean": ((replace(IMAGE, values=lambda data: data * 1e-2 - 1e3, mask="random"), SERIES), {}),
+    "pixels": ((replace(VIDEO, values=pixels),), {}),
+    "scores of 100": ((IMAGE, SERIES), {"score_scale": 1e2, "heads": 2}),
+    "scores of 10 000": ((IMAGE, SERIES), {"score_scale": 1e4}),
+    "tiny spread": ((Spec((9,), channels=4, features=None, code=0, values=lambda data: data * 1e-4),), {}),
+}
+"""The same where numbers are large, or nearly alike."""

@@ -2,9 +2,8 @@
 
 import contextlib
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,68 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ops.problems import Problem, Spec, dense_attention, pixels
+from ops.errors import Errors, gradients
+from ops.problems import HARD, IMAGE, PROBLEMS, SERIES, VIDEO, Problem, Spec, dense_attention
 from ops.test_cost import costs
 from perceiver_pytorch.ops import Context, attend, backend_names, cross_attend, use_backend
 from perceiver_pytorch.ops.backend import Rows
 from perceiver_pytorch.ops.backends import chunked, compiled, grid
 from test_contracts import compare
-
-IMAGE, SERIES, VIDEO = Spec(), Spec((7,), channels=1, code=2), Spec((2, 3, 4), channels=2)
-
-PROBLEMS = {
-    "one axis": ((SERIES,), {}),
-    "two axes": ((IMAGE,), {}),
-    "three axes": ((VIDEO,), {}),
-    "four axes": ((Spec((2, 3, 2, 2), channels=1, features=2),), {}),
-    "several heads": ((IMAGE,), {"heads": 3}),
-    "several contexts": ((IMAGE, SERIES, VIDEO), {"heads": 2}),
-    "one latent, one sample": ((IMAGE, SERIES), {"latents": 1, "batch": 1}),
-    "one token": ((Spec((1,), channels=5),), {}),
-    "axes of length one": ((Spec((1, 4, 1)),), {}),
-    "mask": ((replace(IMAGE, mask="random"),), {"heads": 2}),
-    "masks of some contexts": ((replace(VIDEO, mask="random"), SERIES), {"heads": 2}),
-    "a context without tokens": ((replace(IMAGE, mask="none"), SERIES), {}),
-    "a context without tokens for one sample": ((replace(IMAGE, mask="first sample"), SERIES), {}),
-    "a sample without tokens": ((replace(IMAGE, mask="first sample"),), {"heads": 2}),
-    "a sample without tokens in all contexts": (
-        (replace(IMAGE, mask="first sample"), replace(SERIES, mask="first sample")),
-        {},
-    ),
-    "per-sample tables": ((replace(VIDEO, per_sample=True), SERIES), {"heads": 2}),
-    "per-sample tables, one sample": ((replace(SERIES, per_sample=True),), {"batch": 1}),
-    "per-sample tables, mask": ((replace(IMAGE, per_sample=True, mask="random"),), {}),
-    "uint8": ((replace(IMAGE, dtype=torch.uint8, values=pixels),), {}),
-    "uint8 scaled": ((replace(IMAGE, dtype=torch.uint8, values=pixels, affine=True, mask="random"),), {"heads": 2}),
-    "int64": ((replace(SERIES, dtype=torch.int64, values=pixels),), {}),
-    "bool": ((replace(SERIES, dtype=torch.bool, values=lambda data: data > 0),), {}),
-    "float scaled": ((replace(IMAGE, affine=True), replace(SERIES, affine=True)), {}),
-    "float16": ((replace(IMAGE, dtype=torch.float16),), {}),
-    "bfloat16": ((replace(IMAGE, dtype=torch.bfloat16, mask="random"),), {}),
-    "no tables": ((replace(IMAGE, features=None),), {}),
-    "no code": ((replace(VIDEO, code=0),), {}),
-    "data alone": ((replace(IMAGE, features=None, code=0, channels=6),), {}),
-    "no data channels": ((replace(IMAGE, channels=0),), {}),
-    "tables without features": ((replace(IMAGE, features=0),), {}),
-    "padding": ((IMAGE,), {"extra_padding": 5}),
-    "padding, nothing else": ((replace(IMAGE, features=None, code=0),), {"extra_padding": 9}),
-    "wider values": ((IMAGE, SERIES), {"heads": 2, "value_dim_head": 7}),
-    "narrower values with a bias": ((IMAGE,), {"heads": 2, "value_dim_head": 1, "value_bias": True}),
-    "value bias, a sample without tokens": ((replace(IMAGE, mask="first sample"),), {"value_bias": True}),
-    "value bias, one context without tokens": (
-        (replace(IMAGE, mask="none"), replace(SERIES, mask="random")),
-        {"value_bias": True, "heads": 2, "value_dim_head": 3},
-    ),
-    "a wide array": ((Spec((9,), channels=70, features=None, code=0),), {"heads": 2, "value_bias": True}),
-    "a wide array, a sample without tokens": (
-        (Spec((9,), channels=70, features=None, code=0, mask="first sample"),),
-        {"heads": 2, "value_dim_head": 3, "value_bias": True},
-    ),
-    "channels in an order of their own": ((replace(IMAGE, ordered=True), replace(SERIES, ordered=True)), {"heads": 2}),
-    "channels in an order of their own, mask": ((replace(VIDEO, ordered=True, mask="random"),), {"extra_padding": 2}),
-    "constant tokens": ((Spec((6,), channels=4, features=None, code=0, values=torch.zeros_like),), {}),
-}
-
 
 SINGLE = ("compiled", "triton")  # they compute in float32
 REFUSED = {
@@ -148,12 +92,6 @@ def tiles(request: pytest.FixtureRequest, select: Callable[[str], None], monkeyp
     set_tiles(*request.param, monkeypatch)
 
 
-def gradients(output: Tensor, of: dict[str, Tensor]) -> dict[str, Tensor]:
-    weights = torch.cos(torch.arange(output.numel(), dtype=output.dtype)).view_as(output)
-    found = torch.autograd.grad((output * weights).sum(), list(of.values()), allow_unused=True)
-    return {name: torch.zeros_like(t) if g is None else g for (name, t), g in zip(of.items(), found, strict=True)}
-
-
 @pytest.mark.usefixtures("double_tiles")
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_equals_explicit_keys_and_values(name: str) -> None:
@@ -189,70 +127,17 @@ def test_epsilon_is_that_of_the_norm(eps: float) -> None:
     torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
 
 
-HARD = {
-    "large means": ((replace(IMAGE, values=lambda data: data + 1e4),), {}),
-    "large means, data alone": (
-        (Spec((40,), channels=8, features=None, code=0, values=lambda data: data + 1e4),),
-        {"heads": 2},
-    ),
-    "large common mean": ((replace(IMAGE, values=lambda data: data * 1e-2 - 1e3, mask="random"), SERIES), {}),
-    "pixels": ((replace(VIDEO, values=pixels),), {}),
-    "scores of 100": ((IMAGE, SERIES), {"score_scale": 1e2, "heads": 2}),
-    "scores of 10 000": ((IMAGE, SERIES), {"score_scale": 1e4}),
-    "tiny spread": ((Spec((9,), channels=4, features=None, code=0, values=lambda data: data * 1e-4),), {}),
-}
-
-
-@dataclass
-class Errors:
-    """Sums of squares, over several draws of a problem, of each result and of its errors against float64."""
-
-    size: Counter[str] = field(default_factory=Counter)
-    ours: Counter[str] = field(default_factory=Counter)
-    plain: Counter[str] = field(default_factory=Counter)
-
-    def add(self, single: Problem) -> None:
-        double = single.to(torch.float64)
-        singles, doubles = single.requires_grad(), double.requires_grad()
-
-        def results(attention: Callable[..., Tensor], p: Problem, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-            output = attention(**p.arguments())
-            return {"output": output.detach()} | gradients(output, inputs)
-
-        exact = results(dense_attention, double, doubles)
-        ours, plain = results(cross_attend, single, singles), results(dense_attention, single, singles)
-        for key, value in exact.items():
-            self.size[key] += value.square().sum().item()
-            self.ours[key] += (ours[key].double() - value).square().sum().item()
-            self.plain[key] += (plain[key].double() - value).square().sum().item()
-
-
 @pytest.mark.parametrize("name", [*PROBLEMS, *HARD])
 def test_float32_errs_at_most_twice_as_much_as_dense_float32(name: str, backend: str) -> None:
-    """Style, rule 15: the tolerance is plain PyTorch's own error against float64, times two.
-
-    A few roundings of the largest gradient are allowed besides, where plain PyTorch happens to be exact (one token: a
-    query's gradient is zero). They are multiplied by the scores, as the rounding of a score is.
-    """
     specs, options = (PROBLEMS | HARD)[name]
     if name in REFUSED.get(backend, ()):
         with pytest.raises(ValueError, match=f"no backend takes this cross-attend: {backend}: "):
             cross_attend(**problem(name).arguments())
         return
-    errors = Errors()
-    for seed in range(4):
-        errors.add(Problem.of(*specs, **options, seed=seed).to(torch.float32))
-    epsilon = torch.finfo(torch.float32).eps
-    largest = max(errors.size.values()) ** 0.5
-    for key, error in errors.ours.items():
-        allowed = 2 * errors.plain[key] ** 0.5
-        if key == "output":
-            allowed += 2 * epsilon * errors.size[key] ** 0.5
-        else:
-            allowed += 4 * epsilon * largest * options.get("score_scale", 1.0)
-        assert error**0.5 <= allowed, (
-            f"{key}: {error**0.5 / largest:.1e} of the largest, allowed {allowed / largest:.1e}"
-        )
+    errors = Errors.of(specs, options)
+    for key, (error, allowed) in errors.allowed(options.get("score_scale", 1.0)).items():
+        largest = errors.largest
+        assert error <= allowed, f"{key}: {error / largest:.1e} of the largest, allowed {allowed / largest:.1e}"
 
 
 @pytest.mark.usefixtures("backend")

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ops.errors import gradients
 from ops.problems import Problem, Spec, pixels
-from ops.test_backends import gradients, specs
+from ops.test_backends import specs
 from perceiver_pytorch.ops import Context, attend, cross_attend, threads, use_backend
 from perceiver_pytorch.ops.backends import compiled, grid, reference
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from ops.problems import Spec, pixels
 from perceiver_pytorch.ops import Context
 from perceiver_pytorch.ops.backends import chunked, reference, triton
+from perceiver_pytorch.ops.backends.triton_tiles import Tiles, trying
 from perceiver_pytorch.ops.operator import Gradients
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
@@ -170,6 +171,12 @@ def test_equals_the_dense_computation_in_float64(name: str) -> None:
 @pytest.mark.parametrize("name", ["one long axis, many features", "mask"])
 def test_sizes_of_blocks_do_not_matter(name: str) -> None:
     check(problem(name))
+
+
+@pytest.mark.parametrize("tiles", [Tiles(16, 16, 4), Tiles(64, 128, 8)], ids=str)
+def test_measured_sizes_give_the_same(tiles: Tiles) -> None:
+    with trying(tiles):
+        check(problem("mask"))
 
 
 def check(p: Problem) -> None:

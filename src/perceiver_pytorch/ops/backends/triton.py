@@ -19,6 +19,7 @@ from torch import Tensor
 from perceiver_pytorch.ops.backend import Backend, Rows
 from perceiver_pytorch.ops.backends.chunked import ChunkedAttend
 from perceiver_pytorch.ops.backends.instead import or_chunked
+from perceiver_pytorch.ops.backends.triton_tiles import Tiles, kept
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.cost import Count
 from perceiver_pytorch.ops.operator import Gradients
@@ -41,7 +42,7 @@ MAX_CHANNELS = 64
 """Raw channels that fit in registers; for more, matrix products are the better way."""
 
 BLOCK_ROWS, BLOCK_TOKENS, BLOCK_FEATURES = 32, 64, 16
-"""Rows, tokens and features that a program takes at once, at most."""
+"""Rows, tokens and features that a program takes at once, at most; rows and tokens where none were measured."""
 
 OPTIONS = {"num_warps": 8, "num_stages": 1, "enable_fp_fusion": True}
 """With these a program's tiles stay in registers; loads ahead of time would take as many again."""
@@ -55,6 +56,9 @@ PROGRAMS = 1024
 SHORT = 64
 """Tokens of a line below which another axis is taken into it."""
 
+
+HALF = (torch.float16, torch.bfloat16)
+"""Data whose products go through tensor cores."""
 
 _failures: list[str] = []
 _INSTALLED = importlib.util.find_spec("triton") is not None
@@ -77,6 +81,7 @@ class _Lines:
     Tokens form lines along the inner axis: the last one, or the last few together where these are short.
 
     Attributes:
+        tiles: sizes for this device and this data.
         near: (1 or batch, J, P) features along a line; far: (1 or batch, lines, Q) those that its tokens share, and the
             code.
     """
@@ -87,7 +92,10 @@ class _Lines:
         while self.first_inner and math.prod(axes[self.first_inner :]) < SHORT:
             self.first_inner -= 1
         self.lines, self.length = math.prod(axes[: self.first_inner]), math.prod(axes[self.first_inner :])
-        self.block_tokens = _block(BLOCK_TOKENS, self.length)
+        self.tiles = kept(context.data.device, context.data.dtype in HALF) or Tiles(
+            BLOCK_ROWS, BLOCK_TOKENS, OPTIONS["num_warps"]
+        )
+        self.block_tokens = _block(self.tiles.tokens, self.length)
         self.blocks = math.ceil(self.length / self.block_tokens)
         self.channels = Channels(context, range(self.first_inner, len(axes)))
         none = context.data.new_zeros(0, dtype=torch.float32)
@@ -139,6 +147,18 @@ def _block(largest: int, number: int) -> int:
     return max(16, min(largest, 1 << max(0, number - 1).bit_length()))
 
 
+def products(data: Tensor) -> str:
+    """How the kernels multiply rows or weights by raw channels.
+
+    Tensor cores take TF32, which holds half-precision data as they are. "tf32x3" gives the other factor in two parts,
+    so that products are exact to about float32 where data are neither scaled nor shifted. There are such cores from
+    compute capability 8.0 on.
+    """
+    if data.dtype not in HALF or (data.is_cuda and torch.cuda.get_device_capability(data.device) < (8, 0)):
+        return "ieee"
+    return "tf32x3"
+
+
 class TritonAttend(StructuredAttend):
     """Attention by the kernels."""
 
@@ -156,9 +176,13 @@ class TritonAttend(StructuredAttend):
         data = context.data.detach().reshape(*shape, -1)  # a view but for axes that cannot be counted as one
         mask = self.bounds if context.mask is None else context.mask.reshape(shape).contiguous().view(torch.uint8)
         self.tokens = data, mask, *self.lines.arguments, *data.stride(), *self.lines.steps, eps
-        rows_each = _block(BLOCK_ROWS, self.num_rows)
+        rows_each = _block(self.lines.tiles.rows, self.num_rows)
         self.row_blocks = math.ceil(self.num_rows / rows_each)
-        self.constants = self.lines.constants | {"MASKED": context.mask is not None, "BLOCK_R": rows_each}
+        self.constants = self.lines.constants | {
+            "MASKED": context.mask is not None,
+            "BLOCK_R": rows_each,
+            "DOT": products(context.data),
+        }
 
     def launch(self, kernel: str, grid: tuple[int, int, int], *arguments: Any, **constants: Any) -> None:
         from perceiver_pytorch.ops.backends import triton_kernels
@@ -167,7 +191,7 @@ class TritonAttend(StructuredAttend):
         with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
             getattr(triton_kernels, kernel)[grid](
                 *self.tokens, self.batch, self.num_rows, self.parts_of_rows.near, self.parts_of_rows.constants,
-                *arguments, **constants, **self.constants, **OPTIONS,
+                *arguments, **constants, **self.constants, **(OPTIONS | {"num_warps": self.lines.tiles.warps}),
             )  # fmt: skip
 
     def parts(self) -> tuple[int, int]:

@@ -23,6 +23,7 @@ Arguments that the kernels share (all arrays float32 and contiguous but for ``da
         ``a (grad · normalised token - down)``.
     bounds: (batch, num_rows) of each row's scores; a program runs where one of its rows' is above ``largest``.
     SIZE: channels of a token in all.
+    DOT: how products over raw channels are computed, "ieee" or "tf32x3": see `triton.products`.
 """
 
 from typing import no_type_check  # as a decorator: Triton's language is not Python's, in which annotations are checked
@@ -118,10 +119,10 @@ def _inner(
 
 @triton.jit
 @no_type_check
-def _products(values, rstd, row_part, inner, constants, line, num_rows, row, used_rows):
+def _products(values, rstd, row_part, inner, constants, line, num_rows, row, used_rows, DOT: tl.constexpr):
     """``row · normalised token``, (rows, tokens); but for the token's mean, which does not matter to centred rows."""
     constant = tl.load(constants + line * num_rows + row, mask=used_rows, other=0.0)
-    return (tl.dot(row_part, tl.trans(values), input_precision="ieee") + inner + constant[:, None]) * rstd[None, :]
+    return (tl.dot(row_part, tl.trans(values), input_precision=DOT) + inner + constant[:, None]) * rstd[None, :]
 
 
 @triton.jit
@@ -187,7 +188,7 @@ def find_peaks(
     batch, num_rows, rows, constants, bounds, largest,
     peaks, blocks_each, lines_each,
     SIZE: tl.constexpr, CHANNELS: tl.constexpr, FEATURES: tl.constexpr, FAR: tl.constexpr, MASKED: tl.constexpr,
-    BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_J: tl.constexpr, BLOCK_P: tl.constexpr,
+    BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_J: tl.constexpr, BLOCK_P: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
     """Writes each row's largest score into ``peaks``, (parts, batch, num_rows); -inf without any token."""
     sample, row, used_rows = _rows(num_rows, BLOCK_R)
@@ -211,7 +212,7 @@ def find_peaks(
                 data, mask, scale, offset, near_statistics, far_statistics, line, positions, num_lines, length,
                 line_stride, token_stride, channel_stride, eps, SIZE, CHANNELS, FEATURES, FAR, MASKED, BLOCK_C,
             )  # fmt: skip
-            scores = _products(values, rstd, row_part, inner, constants, line, num_rows, row, used_rows)
+            scores = _products(values, rstd, row_part, inner, constants, line, num_rows, row, used_rows, DOT)
             peak = tl.maximum(peak, tl.max(tl.where(valid[None, :], scores, float("-inf")), 1))
     tl.store(peaks + (part * batch + sample) * num_rows + row, peak, mask=used_rows)
 
@@ -249,7 +250,7 @@ def _collect_block(
     row_part, grad_part, down_by, factor, grad_down, data_sums, total, line_sums,
     block, first_line, last_line, row, used_rows, GRADIENT: tl.constexpr,
     SIZE: tl.constexpr, CHANNELS: tl.constexpr, FEATURES: tl.constexpr, FAR: tl.constexpr, MASKED: tl.constexpr,
-    BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_J: tl.constexpr, BLOCK_P: tl.constexpr,
+    BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_J: tl.constexpr, BLOCK_P: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
     """What `collect` does with one block of tokens: its sums go on, and those by position are the block's."""
     positions = block * BLOCK_J + tl.arange(0, BLOCK_J)
@@ -265,17 +266,17 @@ def _collect_block(
             data, mask, scale, offset, near_statistics, far_statistics, line, positions, num_lines, length,
             line_stride, token_stride, channel_stride, eps, SIZE, CHANNELS, FEATURES, FAR, MASKED, BLOCK_C,
         )  # fmt: skip
-        scores = _products(values, rstd, row_part, inner, constants, line, num_rows, row, used_rows)
+        scores = _products(values, rstd, row_part, inner, constants, line, num_rows, row, used_rows, DOT)
         weights = _weights(scores, down_by, valid)
         if GRADIENT:
             to_attention = _products(
-                values, rstd, grad_part, grad_inner, grad_constants, line, num_rows, row, used_rows
+                values, rstd, grad_part, grad_inner, grad_constants, line, num_rows, row, used_rows, DOT
             )  # fmt: skip
             weights = weights * factor[:, None] * (to_attention - grad_down[:, None])
         total += tl.sum(weights, 1)
         weights = weights * rstd[None, :]
         by_position += weights
-        data_sums += tl.dot(weights, values, input_precision="ieee")
+        data_sums += tl.dot(weights, values, input_precision=DOT)
         tl.store(line_sums + line * num_rows + row, tl.sum(weights, 1), mask=used_rows)
     return data_sums, total, by_position, positions
 
@@ -289,7 +290,7 @@ def collect(
     shift, grads, grad_constants, factors, down,
     sums, line_sums, blocks_each, lines_each, GRADIENT: tl.constexpr,
     SIZE: tl.constexpr, CHANNELS: tl.constexpr, FEATURES: tl.constexpr, FAR: tl.constexpr, MASKED: tl.constexpr,
-    BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_J: tl.constexpr, BLOCK_P: tl.constexpr,
+    BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_J: tl.constexpr, BLOCK_P: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
     """Sums over tokens by attention (factors aside), or with GRADIENT by the gradients of the scores.
 
@@ -323,7 +324,7 @@ def collect(
             line_stride, token_stride, channel_stride, eps, num_rows, rows, constants, grads, grad_constants,
             row_part, grad_part, down_by, factor, grad_down, data_sums, total,
             line_sums + (block * batch + sample) * num_lines * num_rows, block, first_line, last_line, row, used_rows,
-            GRADIENT, SIZE, CHANNELS, FEATURES, FAR, MASKED, BLOCK_C, BLOCK_R, BLOCK_J, BLOCK_P,
+            GRADIENT, SIZE, CHANNELS, FEATURES, FAR, MASKED, BLOCK_C, BLOCK_R, BLOCK_J, BLOCK_P, DOT,
         )  # fmt: skip
         _add_block(sums, by_position, features, positions, length, row, used_rows, CHANNELS, FEATURES, BLOCK_P)
     _store_sums(sums, data_sums, total, row, used_rows, CHANNELS, FEATURES, BLOCK_C)
@@ -333,12 +334,12 @@ def collect(
 @no_type_check
 def _add_data_gradient(
     grad_data, attention, to_scores, along, grad_part, row_part, values, mean, rstd, token, inside,
-    CHANNELS: tl.constexpr, BLOCK_C: tl.constexpr,
+    CHANNELS: tl.constexpr, BLOCK_C: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
     """LayerNorm's backward: takes the part along the token off its gradient."""
     channels = tl.arange(0, BLOCK_C)
-    grad = tl.dot(tl.trans(attention), grad_part, input_precision="ieee")
-    grad += tl.dot(tl.trans(to_scores), row_part, input_precision="ieee")
+    grad = tl.dot(tl.trans(attention), grad_part, input_precision=DOT)
+    grad += tl.dot(tl.trans(to_scores), row_part, input_precision=DOT)
     grad = (grad - (values - mean[:, None]) * (rstd * along)[:, None]) * rstd[:, None]
     places = grad_data + token[:, None] * CHANNELS + channels[None, :]
     _add(places, grad, inside[:, None] & (channels < CHANNELS)[None, :])
@@ -369,7 +370,7 @@ def _gradients_by_rows(
     down, grad_data, alongs, along_means, attention_sums, grad_features, positions, first_line, last_line, row,
     TO_DATA: tl.constexpr, TO_CONSTANTS: tl.constexpr,
     SIZE: tl.constexpr, CHANNELS: tl.constexpr, FEATURES: tl.constexpr, FAR: tl.constexpr, MASKED: tl.constexpr,
-    BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_J: tl.constexpr, BLOCK_P: tl.constexpr,
+    BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_J: tl.constexpr, BLOCK_P: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
     """What `token_gradients` does with one block of rows."""
     used_rows, inside = row < num_rows, positions < length
@@ -389,8 +390,10 @@ def _gradients_by_rows(
             data, mask, scale, offset, near_statistics, far_statistics, line, positions, num_lines, length,
             line_stride, token_stride, channel_stride, eps, SIZE, CHANNELS, FEATURES, FAR, MASKED, BLOCK_C,
         )  # fmt: skip
-        scores = _products(values, rstd, row_part, inner, constants, line, num_rows, row, used_rows)
-        to_attention = _products(values, rstd, grad_part, grad_inner, grad_constants, line, num_rows, row, used_rows)
+        scores = _products(values, rstd, row_part, inner, constants, line, num_rows, row, used_rows, DOT)
+        to_attention = _products(
+            values, rstd, grad_part, grad_inner, grad_constants, line, num_rows, row, used_rows, DOT
+        )
         attention = _weights(scores, down_by, valid) * factor[:, None]
         to_scores = attention * (to_attention - grad_down[:, None])
         along = tl.sum(attention * to_attention + to_scores * scores, 0) / SIZE
@@ -398,7 +401,7 @@ def _gradients_by_rows(
         if TO_DATA:
             _add_data_gradient(
                 grad_data, attention, to_scores, along, grad_part, row_part, values, mean, rstd, token, inside,
-                CHANNELS, BLOCK_C,
+                CHANNELS, BLOCK_C, DOT,
             )  # fmt: skip
         if TO_CONSTANTS:
             along = along * rstd * rstd
@@ -426,7 +429,7 @@ def token_gradients(
     grad_data, alongs, along_means, attention_sums, grad_features, lines_each,
     TO_DATA: tl.constexpr, TO_CONSTANTS: tl.constexpr,
     SIZE: tl.constexpr, CHANNELS: tl.constexpr, FEATURES: tl.constexpr, FAR: tl.constexpr, MASKED: tl.constexpr,
-    BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_J: tl.constexpr, BLOCK_P: tl.constexpr,
+    BLOCK_C: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_J: tl.constexpr, BLOCK_P: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the tokens, all rows together; every array that it adds to is zero before.
 
@@ -460,5 +463,5 @@ def token_gradients(
             grad_constants, factors + first_row, down + first_row, grad_data + tokens * CHANNELS, alongs + tokens,
             along_means + tokens, attention_sums, grad_features, positions, first_line, last_line,
             first + tl.arange(0, BLOCK_R), TO_DATA, TO_CONSTANTS, SIZE, CHANNELS, FEATURES, FAR, MASKED, BLOCK_C,
-            BLOCK_R, BLOCK_J, BLOCK_P,
+            BLOCK_R, BLOCK_J, BLOCK_P, DOT,
         )  # fmt: skip

@@ -1,0 +1,1 @@
+"""`python -m benchmarks.gpu`: what the package does on a GPU, against float64 and against peers."""
