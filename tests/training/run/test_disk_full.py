@@ -61,8 +61,8 @@ def failing_at(monkeypatch, owner, name, number, failure):
     [
         (checkpoints.torch, "save", 0, torch_full),
         (checkpoints.torch, "save", 5, torch_full),
-        (history, "write_text", 1, full),
-        (table_run, "write_json", 1, full),
+        pytest.param(history, "write_text", 1, full, marks=pytest.mark.nightly),
+        pytest.param(table_run, "write_json", 1, full, marks=pytest.mark.nightly),
         (run_folder, "write_json", 0, full),
         (TableRun, "write_model", 0, full),
     ],

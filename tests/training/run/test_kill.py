@@ -109,23 +109,27 @@ def while_reporting(argument):
 
 
 MOMENTS = [
-    (at_step, 0),
     (at_step, 1),
-    (at_step, 6),
     (at_step, 8),
-    (in_a_half_written_checkpoint, 0),
     (in_a_half_written_checkpoint, 3),
-    (between_last_and_best, 0),
     (between_last_and_best, 1),
-    (while_decoding, None),
     (with_config_and_no_spec, None),
     (while_measuring, 0),
     (between_config_and_weights, None),
+]
+MORE_MOMENTS = [
+    (at_step, 0),
+    (at_step, 6),
+    (in_a_half_written_checkpoint, 0),
+    (between_last_and_best, 0),
+    (while_decoding, None),
     (while_reporting, None),
 ]
 
 
-@pytest.mark.parametrize(("prepare", "argument"), MOMENTS)
+@pytest.mark.parametrize(
+    ("prepare", "argument"), [*MOMENTS, *(pytest.param(*each, marks=pytest.mark.nightly) for each in MORE_MOMENTS)]
+)
 def test_killed_at_a_moment(configs, whole, tmp_path, prepare, argument):
     path = tmp_path / "run"
     assert not attempt(configs[0], path, prepare, argument)
@@ -144,6 +148,7 @@ def test_killed_at_every_rename_of_a_run(configs, whole, tmp_path):
     check_equal(TableRun.open(path), whole)
 
 
+@pytest.mark.nightly
 def test_killed_with_workers(configs, whole, tmp_path):
     path = tmp_path / "run"
     for steps in (7, 4):

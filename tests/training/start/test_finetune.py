@@ -92,6 +92,7 @@ def trunk_of(model):
     return model.trunk if isinstance(model, BlendedPerceiver) else model
 
 
+@pytest.mark.nightly
 def test_a_run_that_starts_from_another_is_better_after_an_epoch(tmp_path):
     whole, few = (write_product_table(tmp_path / f"{rows}.csv", rows, rows) for rows in (480, 60))
     silent = Reporter(say=lambda text: None)
