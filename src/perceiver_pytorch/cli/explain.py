@@ -1,5 +1,6 @@
 """``perceiver explain``."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,25 +57,15 @@ def explain(
     **reading: Any,
 ) -> int:
     """Show what a trained model looks at in some rows, and what each modality adds to its answers."""
-    from perceiver_pytorch.cli import explaining_models
-    from perceiver_pytorch.cli.language import is_language_run
-
     numbers = None if rows is None else numbers_of("rows", rows)
-    told_apart: dict[str, Any] = {
-        "layers": some_of("--layers", layers),
-        "heads": some_of("--heads", heads),
-        "latents": some_of("--latents", latents),
-    }
+    asked = {"layers": layers, "heads": heads, "latents": latents}
+    told_apart: dict[str, Any] = {name: some_of(f"--{name}", text) for name, text in asked.items()}
     output = run / "explanations" if output is None else output
-    for holds, explain_model in (
-        (is_language_run, explaining_models.explain_language),
-        (explaining_models.is_saved_model, explaining_models.explain_saved),
-    ):
-        if holds(run):
-            from perceiver_pytorch.explain.apart import Apart
+    if (explain_model := _of_texts_and_pictures(run)) is not None:
+        from perceiver_pytorch.explain.apart import Apart
 
-            _check_of_tables(target=target, way=None if way == ["attention"] else way)
-            return explain_model(run, table, numbers, Apart(**told_apart), output)
+        _check_of_tables(target=target, way=None if way == ["attention"] else way)
+        return explain_model(run, table, numbers, Apart(**told_apart), output)
     from perceiver_pytorch.explain.rows import USUAL
     from perceiver_pytorch.tables.run import Run
 
@@ -92,6 +83,16 @@ def explain(
         **reading,
     )
     return 0
+
+
+def _of_texts_and_pictures(run: Path) -> Callable[..., int] | None:
+    """What explains a model that reads no table; None of a run of `perceiver fit`."""
+    from perceiver_pytorch.cli import explaining_models
+    from perceiver_pytorch.cli.language import is_language_run
+
+    if is_language_run(run):
+        return explaining_models.explain_language
+    return explaining_models.explain_saved if explaining_models.is_saved_model(run) else None
 
 
 def _check_of_tables(**given: Any) -> None:

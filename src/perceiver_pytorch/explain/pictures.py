@@ -1,13 +1,13 @@
 """What a classifier of pictures looks at: the pixels that its answer came from, by attention, rolled out."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch.data import map_drawing
+from perceiver_pytorch.data.kinds.base import Part
 from perceiver_pytorch.explain.apart import NOTHING_APART, Apart
 from perceiver_pytorch.explain.attention import decoded, recorded
 from perceiver_pytorch.explain.maps import Map
@@ -43,15 +43,13 @@ def explain_picture(
     best = int(said.argmax())
     (rolled,) = record.rollout(decoded(record)[:, [0]])
     found = {"attention": rolled[0, 0], **{name: share[0] for name, (share,) in apart.shares(record)}}
-    maps, drawings = {}, {}
+    maps: dict[str, Map] = {}
+    drawings: dict[str, dict[str, list[Part]]] = {}
     for way, share in found.items():
         heat = on_pixels(share, shown.shape[0], shown.shape[1])
         maps[way] = Map({PICTURE: share.float().cpu().numpy()}, {PICTURE: heat})
-        part = {"kind": "image", "name": PICTURE, "value": map_drawing.picture(shown, heat)}
-        drawings[way] = {PICTURE: [part]}
-    return Explanation(
-        number, "label", labels[best], None, of_class(said, best), maps, None, _as_parts(drawings), noun="picture"
-    )
+        drawings[way] = {PICTURE: [{"kind": "image", "name": PICTURE, "value": map_drawing.picture(shown, heat)}]}
+    return Explanation(number, "label", labels[best], None, of_class(said, best), maps, None, drawings, noun="picture")
 
 
 def on_pixels(share: Tensor, height: int, width: int) -> np.ndarray:
@@ -67,7 +65,3 @@ def _sides(tokens: int, height: int, width: int) -> tuple[int, int]:
     if tokens % rows:
         raise ValueError(f"{tokens} tokens make no grid of a picture of {height} x {width} pixels")
     return rows, tokens // rows
-
-
-def _as_parts(drawings: dict[str, dict[str, list[dict[str, Any]]]]) -> Any:
-    return drawings

@@ -1,13 +1,13 @@
 """What models of texts look at: the bytes that an answer came from, by attention, rolled out."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch.data import map_drawing
+from perceiver_pytorch.data.kinds.base import Part
 from perceiver_pytorch.explain.apart import NOTHING_APART, Apart
 from perceiver_pytorch.explain.attention import Record, decoded, each_latent, recorded
 from perceiver_pytorch.explain.maps import Map
@@ -136,10 +136,10 @@ def _maps(record: Record, output: Tensor, apart: Apart) -> dict[str, Map]:
     return {way: Map({TEXT: grid}, {TEXT: grid}) for way, grid in grids.items()}
 
 
-def _drawn(maps: dict[str, Map], ids: Sequence[int]) -> dict[str, Any]:
+def _drawn(maps: dict[str, Map], ids: Sequence[int]) -> dict[str, dict[str, list[Part]]]:
     """A drawing of each map: the letters, of bytes that are one together, and the names of special tokens."""
     pieces, places = letters(ids)
-    drawings = {}
+    drawings: dict[str, dict[str, list[Part]]] = {}
     for way, found in maps.items():
         heat = np.bincount(places, weights=found.grids[TEXT])
         value = map_drawing.words(pieces, heat.tolist(), room=1)
