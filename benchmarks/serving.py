@@ -184,7 +184,8 @@ def wrong(body: bytes, drawn: random.Random) -> tuple[bytes, str]:
 
 async def refusals(server: Server, requests: int) -> dict[int, int]:
     """Sends requests that are wrong; each must get a status of 4xx and a sentence."""
-    sent, found, client, drawn = await bodies(server.place), {}, Client(server.place), random.Random(0)
+    sent, client, drawn = await bodies(server.place), Client(server.place), random.Random(0)
+    found: dict[int, int] = {}
     for number in range(requests):
         body, kind = wrong(sent[number % len(sent)], drawn)
         status, answer = await client.ask("POST", "/predict", body, kind)

@@ -112,7 +112,9 @@ def explain_class(
 
 
 def of_class(logits: Tensor, chosen: int) -> tuple[float, str]:
-    """The log-odds of a class."""
+    """The log-odds of a class; of the only one there is, what the model says."""
+    if len(logits) == 1:
+        return float(logits[0]), "output"
     others = torch.cat([logits[:chosen], logits[chosen + 1 :]]).float().logsumexp(0)
     return float(logits[chosen].float() - others), "log-odds"
 
