@@ -33,6 +33,7 @@ def test_a_search_goes_on_and_leaves_a_run_that_predicts(tmp_path: Path) -> None
         ([], "which table?"),
         (["table.csv", "--target=label", "--search=lr"], "the key of --search must be one of"),
         (["table.csv", "--target=label", "--trial-time=soon"], "--trial-time must be a duration"),
+        (["table.csv", "--target=label", "--devices=2", "--accelerator=cpu"], "a trial has one device"),
         (["--resume=.", "--lr=1"], "--resume goes on with the settings"),
         (["--resume=."], "no folder of perceiver tune"),
         (["table.csv", "--target=none", "--trials=1", *SETTINGS], "no column 'none'"),

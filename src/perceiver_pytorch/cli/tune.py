@@ -10,6 +10,7 @@ from perceiver_pytorch.cli import console
 from perceiver_pytorch.cli.arguments import asked_settings
 from perceiver_pytorch.cli.options import Config, Given, Preset, Set, set_values, with_settings
 from perceiver_pytorch.training.run.durations import Deadline, seconds
+from perceiver_pytorch.training.run.ranks import asked_ranks
 from perceiver_pytorch.training.table.settings import FitConfig, preset
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def tune(
         settings = asked_settings(preset(preset_name, given.get(("data", "table"))), config, set_, given)
         if not settings.data.table:
             raise ValueError("which table? perceiver tune TABLE --target COLUMN, or perceiver tune digits")
+        if asked_ranks(settings.training) > 1:
+            raise ValueError("a trial has one device: leave out --devices and --nodes; --processes runs several trials")
         folder = StudyFolder(run or Path("searches") / Path(settings.data.table).stem)
         fixed = {".".join(keys) for keys in set_values(set_) | given}
         space = tuple(search_space(search or [], fixed, settings))
