@@ -13,6 +13,7 @@ from perceiver_pytorch.tables.run import Run
 from perceiver_pytorch.training.run.durations import Deadline, seconds
 from perceiver_pytorch.training.run.folder import free_folder, remove_if_empty
 from perceiver_pytorch.training.run.job import INTERRUPTED, run_job
+from perceiver_pytorch.training.run.ranks import after_first, from_first, is_first, joined
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.run.resuming import check_resumable
 from perceiver_pytorch.training.table import settings
@@ -40,7 +41,8 @@ def fit(
 ) -> Run:
     """Recognises the columns of a table, trains, keeps the best model, measures it, and writes a report.
 
-    Settings come from the preset, then the ``config`` file, then the options.
+    Settings come from the preset, then the ``config`` file, then the options. Started by torchrun, all processes train
+    together and get the same run.
 
     Args:
         table: a path, ``hf:NAME`` or the name of a built-in set, as ``perceiver fit`` takes it; a pandas, polars or
@@ -74,11 +76,16 @@ def fit(
     asked = with_keywords(base, options)
     in_memory = open_table(table, read_options(asked.data), root)[0] if path is None else None
     asked = with_keywords(asked, {"table": path if in_memory is None else in_memory.source})
-    if folder is None:
-        folder = TableRun.create(free_folder(path or "table") if run is None else Path(run))
-    else:
+    if folder is not None:
         check_resumable(base, asked, folder.path)
-    return _trained(asked, in_memory, folder, resume is not None, deadline, LINES if verbose else QUIET)
+
+    def created() -> Path:
+        return TableRun.create(free_folder(path or "table") if run is None else Path(run)).path
+
+    with joined(asked.training):
+        folder = folder or TableRun(from_first(created))
+        reporter = LINES if verbose and is_first() else QUIET
+        return _trained(asked, in_memory, folder, resume is not None, deadline, reporter)
 
 
 def _trained(
@@ -93,7 +100,9 @@ def _trained(
         task = TableTask(config, table, deadline=deadline)
         outcome = run_job(task, folder, resume=resume, deadline=deadline, reporter=reporter)
     finally:
-        remove_if_empty(folder.path)
+        if is_first():
+            remove_if_empty(folder.path)
+    after_first()
     if outcome.stopped == INTERRUPTED:
         raise KeyboardInterrupt(f"stopped, all is saved; go on with fit(table, resume={str(folder.path)!r})")
     if outcome.stopped:

@@ -3,7 +3,14 @@
 Run as a program, this file is one of the ranks.
 """
 
+import json
+import os
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +25,8 @@ from perceiver_pytorch.training.language.task import LanguageTask
 from perceiver_pytorch.training.run import job
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.run.loop import Resumable
-from perceiver_pytorch.training.run.ranks import is_first, joined
+from perceiver_pytorch.training.run.ranks import Place, check, is_first, joined
+from perceiver_pytorch.training.run.settings import TrainingSettings
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import FitConfig
 from perceiver_pytorch.training.table.task import TableTask
@@ -109,6 +117,135 @@ def test_ranks_train_as_one_process_does(alone: Path, world: int) -> None:
     in_ranks(world, str(Path(__file__)), str(alone), str(world))
     for name in configs(alone):
         compare(alone, name, "1", str(world))
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table and settings."""
+    folder = tmp_path_factory.mktemp("given")
+    write_targets_table(folder, rows=31)
+    sizes = {"num_latents": 4, "latent_dim": 16, "num_latent_blocks_per_layer": 1, "embedding_dim": 8}
+    training = {"steps": 40, "batch_size": 5, "validate_every": 20, "checkpoint_every": "5 steps"}
+    (folder / "tiny.yaml").write_text(json.dumps({"model": sizes, "training": training}))
+    return folder
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "perceiver_pytorch", *words]
+
+
+def fitted(folder: Path, run: str, *words: str) -> list[str]:
+    return command("fit", "targets.csv", "--target=side", "--config=tiny.yaml", f"--run={run}", *words)
+
+
+def done(folder: Path, words: list[str]) -> str:
+    found = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=240)
+    assert found.returncode == 0, found.stderr
+    return found.stdout
+
+
+def weights(folder: Path, run: str) -> bytes:
+    return (folder / run / "model.safetensors").read_bytes()
+
+
+def rank_of(process: subprocess.Popen[str], rank: int) -> int:
+    """The process number of a rank that a command started."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            variables = (place / "environ").read_bytes().split(b"\0")
+            if {f"PERCEIVER_STARTED_BY={process.pid}".encode(), f"RANK={rank}".encode()} <= set(variables):
+                return int(place.name)
+    raise AssertionError("no such rank")
+
+
+def stopped(folder: Path, run: str, stop: Callable[[subprocess.Popen[str]], None]) -> tuple[int, str]:
+    """The exit code and the output of a run by two ranks that is stopped once it has saved."""
+    words = fitted(folder, run, "--devices=2")
+    process = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not (folder / run / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    stop(process)
+    output, _ = process.communicate(timeout=120)
+    return process.returncode, output
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_a_stopped_run_goes_on_to_the_same_bytes(given: Path) -> None:
+    done(given, fitted(given, "whole", "--devices=2"))
+    for rank in (0, 1):
+        run = f"killed-{rank}"
+        code, output = stopped(given, run, lambda process: os.kill(rank_of(process, rank), signal.SIGKILL))  # noqa: B023
+        assert code == 2
+        assert f"rank {rank} (process " in output
+        assert f"was killed by signal 9, SIGKILL, so all have ended. Go on with: perceiver fit --resume {run}" in output
+        done(given, command("fit", "--resume", run))
+        assert weights(given, run) == weights(given, "whole")
+    code, output = stopped(given, "asked", lambda process: process.send_signal(signal.SIGINT))
+    assert (code, output.splitlines()[-1]) == (130, "stopped, all is saved; go on with: perceiver fit --resume asked")
+    output = done(given, command("fit", "--resume", "asked", "--devices=1"))
+    assert "saved by 2 ranks, going on with 1 rank: every step has the rows that it would have had" in output
+
+
+@pytest.mark.nightly
+def test_torchrun_starts_ranks(given: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    words = fitted(given, "module")[1:]
+    done(given, [*torchrun, *words[:-1], "--run-folder=module"])
+    done(given, [*torchrun, "--no-python", "--", *fitted(given, "program")])
+    assert weights(given, "module") == weights(given, "program")
+    assert read_history(given / "module" / "history.csv")
+
+
+def surroundings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    """Only these of the variables that say which rank this is."""
+    monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")})
+    os.environ.update(variables)
+
+
+def test_srun_says_which_rank_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {
+        "SLURM_NTASKS": "4",
+        "SLURM_NNODES": "2",
+        "SLURM_PROCID": "3",
+        "SLURM_LOCALID": "1",
+        "SLURM_JOB_ID": "71234",
+    }
+    surroundings(monkeypatch, **told, SLURM_NODELIST="node[07-08]", SLURM_JOB_ID="71234")
+    assert Place.here() == Place(rank=3, world=4, local_rank=1, local_world=2)
+    assert (os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]) == ("node07", "16234")
+
+
+def test_one_process_is_no_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    surroundings(monkeypatch)
+    assert Place.here() is None
+    surroundings(monkeypatch, RANK="0", WORLD_SIZE="1")
+    assert Place.here() is None
+    surroundings(monkeypatch, RANK="2", WORLD_SIZE="2")
+    with pytest.raises(ValueError, match="do not say which rank this process is: RANK=2, WORLD_SIZE=2"):
+        Place.here()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"devices": 3}, "--devices 3, but there are 2 processes on this machine"),
+        ({"nodes": 3}, "--nodes 3, but there are 2 machines"),
+        ({"batch_size": 3}, "--batch-size 3 are fewer rows than the 4 ranks"),
+        ({"strategy": "fsdp"}, "--strategy fsdp is not there yet"),
+    ],
+)
+def test_ranks_that_do_not_fit_the_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    asked = TrainingSettings(**settings, accelerator="cpu")
+    with pytest.raises(ValueError, match=message):
+        check(asked, Place(rank=0, world=4, local_rank=0, local_world=2))
+    check(TrainingSettings(devices=2, nodes=2, accelerator="cpu"), Place(0, 4, 0, 2))
+
+
+def test_several_ranks_need_to_be_started(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"devices=2 and nodes=1 need as many processes"):
+        job.run_job(TableTask(tiny_config("x.csv", devices=2, accelerator="cpu")), TableRun.create(tmp_path / "run"))
 
 
 if __name__ == "__main__":

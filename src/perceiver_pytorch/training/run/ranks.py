@@ -156,6 +156,17 @@ def from_first(compute: Callable[[], T]) -> T:
     return value
 
 
+def after_first() -> None:
+    """Called by all ranks at their end: the others wait for the first, which has the result to write."""
+    if _Joined.place is None:
+        return
+    key = f"result {_Joined.times}"
+    if is_first():
+        _Joined.store.set(key, "written")
+    else:
+        _Joined.store.wait([key], _PATIENCE)
+
+
 def of_all(value: T) -> list[T]:
     """The value of each rank."""
     if world() == 1:
