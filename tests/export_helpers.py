@@ -12,8 +12,8 @@ from torch import nn
 
 from perceiver_pytorch.data import InputSpec, Sample
 from perceiver_pytorch.data.stacking import stack
-from perceiver_pytorch.export.programs import program_of, write_program
-from perceiver_pytorch.export.table_graph import TableGraph, as_traced, example, output_names, shapes, table_inputs
+from perceiver_pytorch.export.programs import as_traced, program_of, shapes, write_program
+from perceiver_pytorch.export.table_graph import TableGraph, example, output_names, table_inputs
 from perceiver_pytorch.runtime.engines import OnnxEngine
 from perceiver_pytorch.runtime.signature import arrays_of
 from perceiver_pytorch.training.table.build import run_model
@@ -52,7 +52,7 @@ class Exported:
         self.inputs = as_traced(self.inputs, self.program)
         self.file = folder / "model.onnx"
         names = [name for target in spec.targets for name in output_names(target.name).values()]
-        write_program(self.program, "onnx", self.file, [entry.name for entry in self.inputs], names)
+        write_program(self.program, "onnx", self.file, self.inputs, names)
         self.engine = OnnxEngine(self.file)
 
     def assert_equal(self, samples: Sequence[Sample]) -> None:

@@ -103,6 +103,7 @@ ELSEWHERE = {
     "--max-mb": "no advice: says which limit it was",
     "--host": "no advice: names the option itself",
     "--coverage": "no advice: the note below a figure",
+    "--size": "no advice: names the option itself",
     "--set": "its settings are looked up below",
     **dict.fromkeys(("--objective", "--stop", "--sparse", "--worth"), "no advice: names the option itself"),
 }

@@ -25,8 +25,8 @@ LAYERS = {
     "tables": (*CORE, "interop", "data", "report", "explain", "training"),
     "experiments": (*CORE, "data", "report", "training"),
     "tuning": (*CORE, "data", "report", "training"),
-    "runtime": ("data", "training", "tables"),
-    "export": (*CORE, "data", "training", "tables", "runtime"),
+    "runtime": ("data", "explain", "training", "tables"),
+    "export": (*CORE, "interop", "data", "training", "tables", "runtime"),
     "serve": ("data", "explain", "training", "tables", "runtime"),
     "cli": (
         *(*CORE, "interop", "data", "report", "explain", "training", "tables", "experiments", "serve"),

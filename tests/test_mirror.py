@@ -67,13 +67,19 @@ ELSEWHERE = {
     **dict.fromkeys(("serve.refusals", "serve.uploads"), "serve/test_service.py: what a server refuses"),
     "data.parts": "data/test_splits.py: what is cut into them",
     **dict.fromkeys(
-        [f"runtime.{name}" for name in ("bundle", "engines", "signature")],
+        [f"runtime.{name}" for name in ("engines", "kept", "signature")],
         "export/test_tables.py: what an export is run by",
     ),
     **dict.fromkeys(
-        [f"export.{name}" for name in ("card", "checking", "measuring", "precision")],
+        [f"export.{name}" for name in ("card", "measuring", "precision")],
         "export/test_tables.py: seen in what an export leaves",
     ),
+    **dict.fromkeys(
+        ("export.exporting", "export.folder"), "export/test_models.py: seen in what is exported, and where"
+    ),
+    "export.programs": "export/test_models.py: every family as a program",
+    "runtime.module": "runtime/test_bundle.py: what measures and explains a bundle",
+    "tables.evaluating": "runtime/test_bundle.py: a bundle's metrics beside those of its run",
     "cli.export": "export/test_tables.py: the Python function of the same options",
     **dict.fromkeys(("models.card", "tables.card"), "export/test_tables.py: the card of an export"),
     "data.fields": "serve/test_app.py: the fields of a run, as its server tells them",

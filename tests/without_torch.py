@@ -52,7 +52,6 @@ def compare(here: Path, there: Path) -> float:
     worst = 0.0
     with here.open() as first, there.open() as second:
         for one, other in zip(csv.DictReader(first), csv.DictReader(second), strict=True):
-            one.pop("unusual", None)  # told by a run alone
             for key, value in one.items():
                 if key.startswith("p_"):
                     worst = max(worst, abs(float(value) - float(other[key])))

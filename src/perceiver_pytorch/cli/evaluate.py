@@ -12,7 +12,10 @@ from perceiver_pytorch.training.table.settings import FitConfig
 
 @with_options(FitConfig, *READING)
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder of `perceiver fit`, or of `perceiver language`.")],
+    run: Annotated[
+        Path,
+        typer.Argument(help="Run folder of `perceiver fit` or `perceiver language`, or one of `perceiver export`."),
+    ],
     table: Annotated[
         str, typer.Argument(help="Table with the target, or a built-in set; a text file for a language model.")
     ],
@@ -27,6 +30,14 @@ def evaluate(
     **reading: Any,
 ) -> int:
     """Measure a trained model on a table, with each combination of its modalities."""
+    from perceiver_pytorch.runtime.bundle import Bundle, check_model, is_bundle
+
+    if is_bundle(run):
+        Bundle.open(run).evaluate(
+            table, split=split, output=output, worth=worth, reporter=console.reporter(), **reading
+        )
+        return 0
+    check_model(run)
     from perceiver_pytorch.cli.language import evaluate_language, is_language_run
 
     if is_language_run(run):

@@ -14,7 +14,10 @@ from perceiver_pytorch.training.table.settings import FitConfig
 @with_options(FitConfig, *(option for option in READING if option != "--workers"))
 def explain(
     run: Annotated[
-        Path, typer.Argument(help="Run folder of `perceiver fit` or `perceiver language`; a published model.")
+        Path,
+        typer.Argument(
+            help="Run folder of `perceiver fit`, `perceiver language` or `perceiver export`; a published model."
+        ),
     ],
     table: Annotated[
         str,
@@ -39,7 +42,8 @@ def explain(
     way: Annotated[
         list[str] | None,
         typer.Option(
-            help="integrated, gradient, occlusion or attention. Repeatable. Default: all but gradient.",
+            help="integrated, gradient, occlusion or attention. Repeatable. Default: all but gradient; occlusion of an "
+            "export.",
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="Rows to choose from: train, val, test, all.")] = "all",
@@ -57,10 +61,18 @@ def explain(
     **reading: Any,
 ) -> int:
     """Show what a trained model looks at in some rows, and what each modality adds to its answers."""
+    from perceiver_pytorch.runtime.bundle import FORWARD_WAYS, Bundle, is_bundle
+
     numbers = None if rows is None else numbers_of("rows", rows)
     asked = {"layers": layers, "heads": heads, "latents": latents}
     told_apart: dict[str, Any] = {name: some_of(f"--{name}", text) for name, text in asked.items()}
     output = run / "explanations" if output is None else output
+    common: dict[str, Any] = {"rows": numbers, "output": output, "targets": target, "split": split, "pieces": pieces}
+    if is_bundle(run):
+        if any(each is not None for each in told_apart.values()):
+            raise ValueError("an export shows no attention: layers, heads and latents are told apart of the run alone")
+        Bundle.open(run).explain(table, ways=way or FORWARD_WAYS, **common, reporter=console.reporter(), **reading)
+        return 0
     if (explain_model := _of_texts_and_pictures(run)) is not None:
         from perceiver_pytorch.explain.apart import Apart
 
@@ -70,17 +82,7 @@ def explain(
     from perceiver_pytorch.tables.run import Run
 
     Run.open(run).explain(
-        table,
-        rows=numbers,
-        output=output,
-        targets=target,
-        ways=way or USUAL,
-        split=split,
-        steps=steps,
-        pieces=pieces,
-        **told_apart,
-        reporter=console.reporter(),
-        **reading,
+        table, ways=way or USUAL, steps=steps, **common, **told_apart, reporter=console.reporter(), **reading
     )
     return 0
 

@@ -27,11 +27,16 @@ def info(
 ) -> int:
     """What a run folder, a saved model or a table is, and what it holds."""
     from perceiver_pytorch.runtime.bundle import is_bundle
-    from perceiver_pytorch.runtime.describe_bundle import describe_bundle
+    from perceiver_pytorch.runtime.describe_bundle import describe_bundle, describe_graph
+    from perceiver_pytorch.runtime.graph import is_graph
     from perceiver_pytorch.tables.describe import describe
     from perceiver_pytorch.tables.description import lines
 
-    is_exported = is_bundle(Path(what))
-    facts = describe_bundle(Path(what)) if is_exported else describe(what, overlaid(preset("auto", what), given))
+    if is_bundle(Path(what)):
+        facts = describe_bundle(Path(what))
+    elif is_graph(Path(what)):
+        facts = describe_graph(Path(what))
+    else:
+        facts = describe(what, overlaid(preset("auto", what), given))
     console.tell(facts, lines, as_json=as_json)
     return 0

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from perceiver_pytorch._lazy import lazily
 
 if TYPE_CHECKING:
-    from perceiver_pytorch.export.tables import export
+    from perceiver_pytorch.export.exporting import export
 
 __all__ = ["export"]
 
-__getattr__, __dir__ = lazily(__name__, {"tables": "export"})
+__getattr__, __dir__ = lazily(__name__, {"exporting": "export"})

@@ -7,7 +7,8 @@ import torch
 
 from perceiver_pytorch.data import DataError, Predictions, TableDataset, Target, collate
 from perceiver_pytorch.data.stacking import stack
-from perceiver_pytorch.runtime.bundle import Bundle, present
+from perceiver_pytorch.runtime.bundle import Bundle
+from perceiver_pytorch.runtime.kept import present
 from perceiver_pytorch.tables.run import Run
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.build import run_model

@@ -2,8 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +11,11 @@ from perceiver_pytorch.data.calibration import Calibration, PatternCalibration
 from perceiver_pytorch.runtime.bundle import RAW, VALUES
 from perceiver_pytorch.runtime.signature import DATA, MASK, MOST_ROWS, PLACE, GraphInput, varies
 from perceiver_pytorch.training.table.build import model_name, run_model
+from perceiver_pytorch.training.table.pooled import pooled
 
 EXAMPLE_BATCH = 3
+LATENTS = "latents"
+"""The graph's name of the pooled latents; those of others begin with ``out_`` and ``raw_``."""
 _LONG = 512  # of an axis of the tensors to trace with
 
 
@@ -26,6 +27,7 @@ class TableGraph(nn.Module):
         spec: what it reads and predicts.
         inputs: the tensors that `forward` takes, by name.
         calibration: of the model's outputs, if anything is known of it.
+        latents: give the pooled latents, too, as `LATENTS`.
     """
 
     def __init__(
@@ -34,8 +36,11 @@ class TableGraph(nn.Module):
         spec: InputSpec,
         inputs: Sequence[GraphInput],
         calibration: Calibration | None = None,
+        *,
+        latents: bool = False,
     ) -> None:
         super().__init__()
+        self.latents = latents
         names = [modality.name for modality in spec.modalities]
         entries = {} if calibration is None else calibration.targets
         found = [calibrating(entries.get(target.name, ()), names, target.size) for target in spec.targets]
@@ -58,13 +63,16 @@ class TableGraph(nn.Module):
                 places[entry.modality][entry.axis] = tensor
         coordinates = {name: tuple(axes) for name, axes in places.items() if any(axis is not None for axis in axes)}
         rows = torch.zeros(0, dtype=torch.int64)
-        outputs = run_model(self.model, Batch(data, masks, {}, rows, coordinates), self.spec.targets)
+        with pooled(self.model) as seen:
+            outputs = run_model(self.model, Batch(data, masks, {}, rows, coordinates), self.spec.targets)
         there = torch.stack([masks[modality.name].flatten(1).any(1) for modality in self.spec.modalities], dim=1)
         found: dict[str, Tensor] = {}
         for target, calibrated in zip(self.spec.targets, self.calibrated, strict=True):
             names, raw = output_names(target.name), outputs[target.name].float()
             values = raw if isinstance(calibrated, nn.Identity) else calibrated(raw, there)
             found |= {names[VALUES]: target.values(values), names[RAW]: raw}
+        if self.latents and seen is not None:
+            found[LATENTS] = seen.taken()
         return found
 
 
@@ -157,41 +165,3 @@ def _example(entry: GraphInput) -> Tensor:
     if entry.part == PLACE:
         return torch.linspace(-1, 1, math.prod(shape)).view(shape)
     return torch.zeros(*shape, dtype=getattr(torch, entry.dtype))
-
-
-def shapes(inputs: Sequence[GraphInput]) -> dict[str, dict[int, Any]]:
-    """Which dimensions may vary, for `program_of`."""
-    return {
-        entry.name: {
-            place: torch.export.Dim.AUTO(min=low, max=high)
-            for place, (low, high) in enumerate(zip(entry.least, entry.most, strict=True))
-            if low != high
-        }
-        for entry in inputs
-    }
-
-
-def as_traced(inputs: Sequence[GraphInput], program: Any) -> tuple[GraphInput, ...]:
-    """The inputs with the least sizes that a program takes: PyTorch tells an axis that may have one entry from others.
-
-    Raises:
-        ValueError: if it does not take all sizes above these.
-    """
-    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
-    traced = [nodes[each] for each in program.graph_signature.user_inputs]
-    found = []
-    for entry, node in zip(inputs, traced, strict=True):
-        bounds = [_bounds(size, program) for size in node.meta["val"].shape]
-        for (low, high), most in zip(bounds, entry.most, strict=True):
-            if high < most or low > most:
-                raise ValueError(f"the exported program takes {low} to {high} of {entry.name!r}, not up to {most}")
-        found.append(replace(entry, least=tuple(low for low, _ in bounds)))
-    return tuple(found)
-
-
-def _bounds(size: Any, program: Any) -> tuple[int, int]:
-    """Least and most of a dimension; a symbol without bounds has any size."""
-    if isinstance(size, int):
-        return size, size
-    known = program.range_constraints.get(size.node.expr)
-    return (1, MOST_ROWS) if known is None else (int(max(1, known.lower)), int(min(known.upper, 1 << 30)))

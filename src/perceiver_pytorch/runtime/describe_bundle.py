@@ -4,6 +4,8 @@ from pathlib import Path
 
 from perceiver_pytorch._saved_files import fitting
 from perceiver_pytorch.runtime.bundle import BUNDLE, Bundle
+from perceiver_pytorch.runtime.graph import GRAPH, Graph
+from perceiver_pytorch.runtime.signature import dims_of
 from perceiver_pytorch.tables.description import Facts, spec_facts
 
 
@@ -25,4 +27,30 @@ def describe_bundle(path: Path) -> Facts:
             "calibrated": bundle.calibration is not None,
             "versions": facts["made_with"],
             "next": f"perceiver predict {path} TABLE -o predictions.csv",
+        }
+
+
+def describe_graph(path: Path) -> Facts:
+    """The facts of a folder that `perceiver export` wrote of a model without a table.
+
+    Raises:
+        DamagedFileError: if a file of it is damaged.
+    """
+    graph = Graph.open(path)
+    facts = graph.facts
+    with fitting(path / GRAPH, "what `perceiver export` wrote"):
+        dims = dims_of(graph.inputs)
+        return {
+            "what": f"graph of a {facts['model']}, by perceiver export",
+            "path": str(path),
+            **{name: facts[name] for name in ("format", "opset", "precision", "tile") if facts.get(name) is not None},
+            "takes": [
+                {"name": each.name, "dtype": each.dtype, "shape": list(dims[each.name])} for each in graph.inputs
+            ],
+            "gives": [
+                {"name": each["name"], "dtype": each["dtype"], "shape": each["shape"]}
+                for each in facts["outputs"].values()
+            ],
+            "versions": facts["made_with"],
+            "next": f"perceiver_pytorch.runtime.open_graph({str(path)!r}) takes arrays",
         }

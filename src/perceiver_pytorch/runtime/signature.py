@@ -1,5 +1,6 @@
 """What an exported model takes: its inputs by name, and the arrays of a batch in their form."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.kinds.base import ModalitySpec
 from perceiver_pytorch.data.stacking import Stacked, evenly_spaced
 
-DATA, MASK, PLACE = "data", "mask", "place"
+DATA, MASK, PLACE, QUERIES = "data", "mask", "place", "queries"
 MOST_ROWS = 4096
 """Of a batch that a graph takes."""
 
@@ -23,8 +24,8 @@ class GraphInput:
     Attributes:
         name: in the graph.
         modality: whose it is.
-        part: ``"data"``; ``"mask"``, bool, True where a token is real; or ``"place"``, where the tokens of an axis are,
-            from -1 to 1.
+        part: ``"data"``; ``"mask"``, bool, True where a token is real; ``"place"``, where the tokens of an axis are,
+            from -1 to 1; or ``"queries"`` of an output that is named instead of a modality.
         dtype: NumPy's name for it.
         least, most: bounds of each dimension, the batch first; both are the same where it is fixed.
         axis: of a place.
@@ -42,6 +43,26 @@ class GraphInput:
     def has_batch(self) -> bool:
         """Whether its first dimension is the batch; places that all rows share have none."""
         return self.part != PLACE or len(self.most) > 1
+
+
+def dims_of(inputs: Sequence[GraphInput]) -> dict[str, tuple[str | int, ...]]:
+    """{name of an input: what its dimensions are}: ``batch``, ``MODALITY_tokens`` of one axis, ``MODALITY_axis0`` and
+    so on of several, ``OUTPUT_queries``, and lengths that are fixed."""
+    axes = {entry.modality: len(entry.most) - 1 for entry in inputs if entry.part == MASK}
+    return {entry.name: _dims(entry, axes.get(entry.modality, 1)) for entry in inputs}
+
+
+def _dims(entry: GraphInput, count: int) -> tuple[str | int, ...]:
+    plain = re.sub(r"\W", lambda match: f"_{ord(match.group()):x}_", entry.modality)
+    names = [f"{plain}_tokens"] if count == 1 else [f"{plain}_axis{axis}" for axis in range(count)]
+    if entry.part == PLACE:
+        names = names[entry.axis : entry.axis + 1]
+    elif entry.part == QUERIES:
+        names = [f"{plain}_queries"]
+    names = ["batch", *names] if entry.has_batch else names
+    names += [""] * (len(entry.most) - len(names))  # of channels, which are fixed
+    sides = zip(names, entry.least, entry.most, strict=True)
+    return tuple(high if low == high else name for name, low, high in sides)
 
 
 def varies(modality: ModalitySpec) -> bool:
@@ -96,12 +117,20 @@ def _long_enough(place: np.ndarray, modality: ModalitySpec, axis: int, length: i
 
 
 def inputs_to_json(inputs: Sequence[GraphInput]) -> list[dict[str, Any]]:
-    """What `inputs_from_json` reads."""
-    return [{**vars(entry), "least": list(entry.least), "most": list(entry.most)} for entry in inputs]
+    """What `inputs_from_json` reads; ``shape`` is there for people."""
+    dims = dims_of(inputs)
+    return [
+        {**vars(entry), "least": list(entry.least), "most": list(entry.most), "shape": list(dims[entry.name])}
+        for entry in inputs
+    ]
 
 
-def inputs_from_json(given: Any, spec: InputSpec) -> tuple[GraphInput, ...]:
-    """The inputs that a bundle's file names, checked.
+def inputs_from_json(given: Any, modalities: Sequence[str] | None = None) -> tuple[GraphInput, ...]:
+    """The inputs that a file names, checked.
+
+    Args:
+        given: of the file.
+        modalities: names of those that it must have; None: whichever it has.
 
     Raises:
         DataError: for what is not as expected.
@@ -109,25 +138,26 @@ def inputs_from_json(given: Any, spec: InputSpec) -> tuple[GraphInput, ...]:
     if not isinstance(given, list) or not given:
         raise DataError(f"inputs must be a list of one or more, got {given!r:.80}")
     found = tuple(_input(entry) for entry in given)
-    for modality in spec.modalities:
-        parts = [entry.part for entry in found if entry.modality == modality.name]
+    named = [entry.modality for entry in found if entry.part == DATA] if modalities is None else modalities
+    for modality in named:
+        parts = [entry.part for entry in found if entry.modality == modality]
         if sorted(parts)[:2] != [DATA, MASK] or parts.count(MASK) != 1:
-            raise DataError(f"inputs must have data and a mask of {modality.name!r}, got {parts}")
+            raise DataError(f"inputs must have data and a mask of {modality!r}, got {parts}")
     return found
 
 
 def _input(given: Any) -> GraphInput:
     types = {"name": str, "modality": str, "part": str, "dtype": str, "least": list, "most": list, "axis": int}
-    if not isinstance(given, Mapping) or {*given} != {*types}:
+    if not isinstance(given, Mapping) or {*given} - {"shape"} != {*types}:
         raise DataError(f"an input must have {', '.join(types)}, got {given!r:.120}")
+    given = {key: given[key] for key in types}
     for key, kind in types.items():
         if not isinstance(given[key], kind):
             raise DataError(f"{key} of an input must be {kind.__name__}, got {given[key]!r:.80}")
     bounds = [*given["least"], *given["most"]]
-    if not all(isinstance(size, int) and 0 < size < 1 << 31 for size in bounds) or given["part"] not in (
-        DATA,
-        MASK,
-        PLACE,
-    ):
-        raise DataError(f"an input must have bounds above 0 and a part of data, mask, place, got {given!r:.120}")
+    parts = (DATA, MASK, PLACE, QUERIES)
+    if not all(isinstance(size, int) and 0 < size < 1 << 31 for size in bounds) or given["part"] not in parts:
+        raise DataError(f"an input must have bounds above 0 and a part of {', '.join(parts)}, got {given!r:.120}")
+    if len(given["least"]) != len(given["most"]):
+        raise DataError(f"least and most of an input must be equally long, got {given!r:.120}")
     return GraphInput(**{**given, "least": tuple(given["least"]), "most": tuple(given["most"])})

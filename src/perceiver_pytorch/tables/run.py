@@ -8,29 +8,27 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from perceiver_pytorch._files import copy_whole, write_json, write_text
+from perceiver_pytorch._files import copy_whole, write_text
 from perceiver_pytorch._saved_files import fitting
-from perceiver_pytorch.data import InputSpec, Predictions, TableDataset
+from perceiver_pytorch.data import InputSpec, TableDataset
 from perceiver_pytorch.data.calibration import Calibration, calibration_of
 from perceiver_pytorch.data.prediction_columns import with_reasons
-from perceiver_pytorch.data.targets.scores import by_target, metric_lines
+from perceiver_pytorch.data.targets.scores import metric_lines
 from perceiver_pytorch.data.unusual import unusual_of
 from perceiver_pytorch.models.card import Section
 from perceiver_pytorch.tables.card import CardFacts, loading, run_card
-from perceiver_pytorch.tables.predictor import QUIET, Predictor, Progress, lost_of_rows
-from perceiver_pytorch.tables.rows import Reading, warn_about_rows
+from perceiver_pytorch.tables.evaluating import evaluate
+from perceiver_pytorch.tables.predictor import QUIET, Predictor, Progress
+from perceiver_pytorch.tables.rows import Reading
 from perceiver_pytorch.training.run.accelerator import on_accelerator
 from perceiver_pytorch.training.run.evidence import hardly_trained
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table import evaluation
 from perceiver_pytorch.training.table.advice import Advice
-from perceiver_pytorch.training.table.coverage import absence_warnings
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import DataConfig, FitConfig
-from perceiver_pytorch.training.table.trust import coverage_doubts
 from perceiver_pytorch.training.table.verdict import judge_evaluation, verdict_lines
 from perceiver_pytorch.training.table.verdict_facts import Facts
-from perceiver_pytorch.training.table.worth import measure_worth, worth_lines
 
 if TYPE_CHECKING:
     from perceiver_pytorch.explain.rows import Explanation
@@ -162,42 +160,20 @@ class Run(Predictor):
             DataError: for a table that cannot be read, or a bad row; the message names row and column.
             ValueError: if no row has a known target, or there are no rows of the split.
         """
-        model = self.model
-        reading = Reading(on_error, allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb)
-        warnings: list[str] = []
-        keeping = reporter.keeping(warnings)
-        chosen, dataset = self._rows(table, split, "test", reading, root, workers, keeping, require_target=True)
-        choice = self.config.training.choice
-        with reporter.step("measuring") as progress:
-            predictions, result = evaluation.measure(model, dataset, choice=choice, progress=progress)
-        weighed = self._weighed(dataset, predictions, result, reporter) if worth else {}
-        warn_about_rows(dataset, reporter)
-        doubts = evaluation.modality_warnings(self.spec.targets, result, choice)
-        doubts += coverage_doubts(by_target(self.spec.targets, result))
-        for text in [*doubts, *absence_warnings(predictions)]:
-            keeping.warn(text)
-        source = chosen.table.source
-        result |= {"table": source, "split": chosen.split, **lost_of_rows(dataset, chosen.split, warnings)}
-        reporter.say(f"{len(predictions.rows):,} rows of {source} ({chosen.split})")
-        result["verdict"] = self._judged(result, in_memory=chosen.form is not None)
-        told = metric_lines(self.spec.targets, result)
-        if weighed:
-            result["worth"] = weighed | {"split": chosen.split}
-            told += worth_lines(weighed)
-        for line in [*told, *verdict_lines(result["verdict"])]:
-            reporter.say(line)
-        if output is not None:
-            Path(output).parent.mkdir(parents=True, exist_ok=True)
-            write_json(Path(output), result)
-            reporter.say(f"written: {output}")
-        return result
-
-    def _weighed(
-        self, dataset: TableDataset, predictions: Predictions, metrics: Mapping[str, Any], reporter: Reporter
-    ) -> dict[str, Any]:
-        """What modalities and columns are worth."""
-        with reporter.step("weighing columns"):
-            return measure_worth(self.model, dataset, predictions, metrics, choice=self.config.training.choice)
+        return evaluate(
+            self,
+            self.model,
+            table,
+            Reading(on_error, allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb),
+            choice=self.config.training.choice,
+            split=split,
+            output=output,
+            workers=workers,
+            root=root,
+            reporter=reporter,
+            judge=self._judged,
+            worth=worth,
+        )
 
     def card(self, *sections: Section) -> str:
         """The model card: what the model reads and predicts, from which data, its scores and limits.
@@ -263,7 +239,7 @@ class Run(Predictor):
             return columns
         return with_reasons(columns, found.unusual(unusual, dataset.oddities))
 
-    def _judged(self, metrics: Mapping[str, Any], *, in_memory: bool) -> dict[str, Any]:
+    def _judged(self, metrics: Mapping[str, Any], in_memory: bool) -> dict[str, Any]:
         """What is said of a measurement."""
         before = self.folder.metrics() if self.folder.metrics_file.is_file() else {}
         facts = Facts(

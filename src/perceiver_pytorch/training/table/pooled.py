@@ -42,6 +42,9 @@ def pooled(model: nn.Module) -> Iterator[Pooled | None]:
 
 
 def _heads(model: nn.Module) -> list[nn.Module]:
+    """What of a model is given pooled latents; one that is not of this package says so by ``latent_heads``."""
+    if isinstance(given := getattr(model, "latent_heads", None), nn.ModuleList):
+        return [*given]
     trunk = model.trunk if isinstance(model, BlendedPerceiver) else model
     if isinstance(trunk, MultiTaskPerceiver):
         return [*trunk.heads]
