@@ -114,7 +114,7 @@ class Run:
 
         work = {"side": SIDE, "candidates": CANDIDATES, "repeats": REPEATS}
         if self.options.dry_run:
-            work = {"side": 8, "candidates": CANDIDATES[:2], "repeats": 1}
+            work = {"side": 8, "candidates": CANDIDATES[-2:], "repeats": 1}
         for precision in ("single", "half"):
             try:
                 device = torch.device(self.device)
