@@ -18,7 +18,7 @@ from benchmarks.gpu import measure, parity, report
 from benchmarks.gpu.cases import CONTESTANTS, SIZES, cases
 from benchmarks.gpu.parity import Check
 
-from perceiver_pytorch.ops.backends import chunked, triton
+from perceiver_pytorch.ops.backends import chunked, triton, triton_tiles
 
 CPU = torch.device("cpu")
 
@@ -126,6 +126,18 @@ def test_the_page_says_what_was_found(tmp_path: Path) -> None:
 def test_without_a_gpu_it_says_what_can_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["benchmarks.gpu"])
     with pytest.raises(SystemExit, match="--dry-run"):
+        command.main()
+
+
+def test_kernels_that_run_with_no_tiles_fail_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def tune(*_: object, **__: object) -> None:
+        raise RuntimeError("no such instruction")
+
+    monkeypatch.setattr(triton_tiles, "tune", tune)
+    monkeypatch.setattr(sys, "argv", ["benchmarks.gpu", "--dry-run", "--parts", "tune", "--output", str(tmp_path)])
+    for name in ("TRITON_INTERPRET", "PERCEIVER_CACHE"):  # which a dry run sets
+        monkeypatch.setenv(name, "1")
+    with pytest.raises(SystemExit, match="a backend fails"):
         command.main()
 
 
