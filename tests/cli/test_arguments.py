@@ -1,9 +1,10 @@
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from perceiver_pytorch.cli.arguments import asked_settings, stopped_folder, train
+from perceiver_pytorch.cli.arguments import asked_settings, deadline_of, stopped_folder, train
 from perceiver_pytorch.training.run import job
 from perceiver_pytorch.training.table.settings import preset
 
@@ -62,3 +63,10 @@ def test_a_time_limit_is_told(tmp_path, monkeypatch, capsys):
     finishing(monkeypatch, outcome)
     assert train(None, run_folder(tmp_path / "a"), resume=False, deadline=None) is outcome
     assert "stopped: time limit; go on with: perceiver fit --resume it" in capsys.readouterr().out
+
+
+def test_a_time_limit_begins_with_the_command_that_started_a_rank(monkeypatch):
+    assert deadline_of(None) is None
+    assert 59 < deadline_of("1m").left() <= 60
+    monkeypatch.setenv("PERCEIVER_BEGAN", str(time.time() - 20))
+    assert 39 < deadline_of("1m").left() <= 40

@@ -11,7 +11,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from perceiver_pytorch.cli import console
-from perceiver_pytorch.cli.arguments import command_line
 
 COMMANDS = {
     "fit": ("fit", "Train on a table: recognise the columns, train, measure, and write a report."),
@@ -133,9 +132,9 @@ def run(arguments: list[str]) -> None:
 
     A wrong option is told in plain lines: the libraries that draw a box around it take longer to load than all else.
     """
-    command_line[:] = spelled_out(arguments)
+    console.typed[:] = spelled_out(arguments)
     try:
-        code = app([*command_line], standalone_mode=False)
+        code = app([*console.typed], standalone_mode=False)
     except Exception as error:
         code = getattr(error, "exit_code", 2)
         if hasattr(error, "show"):  # it is click's, which some versions of typer keep for themselves

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from perceiver_pytorch._processes import end_with_parent
 from perceiver_pytorch._settings import Settings, load_config, overlaid
 from perceiver_pytorch.cli import console
 from perceiver_pytorch.cli.options import Given, set_values
+from perceiver_pytorch.training.run.durations import Deadline, now, seconds
 from perceiver_pytorch.training.run.folder import RunFolder, remove_if_empty
 from perceiver_pytorch.training.run.launching import GONE, STARTED_BY, environments, run_ranks
 from perceiver_pytorch.training.run.ranks import (
@@ -25,8 +27,9 @@ from perceiver_pytorch.training.run.settings import TrainingSettings
 
 S = TypeVar("S", bound=Settings)
 
-command_line: list[str] = []
-"""The words of the command behind its name, as they were given."""
+_LOADED = time.time()
+_BEGAN = "PERCEIVER_BEGAN"
+"""When the command began that started this rank."""
 _PROGRAM = [sys.executable, "-c", "from perceiver_pytorch.cli import main; main()"]
 
 
@@ -44,6 +47,14 @@ def stopped_folder(resume: str, run: Path | None) -> Path:
     return Path(resume) if resume else run  # type: ignore[return-value]
 
 
+def deadline_of(time_limit: str | None) -> Deadline | None:
+    """The end of a time limit that began with the command, also in a rank that the command started."""
+    if time_limit is None:
+        return None
+    limit, began = seconds(time_limit), float(os.environ.get(_BEGAN, time.time()))
+    return Deadline(limit, now() - max(0.0, time.time() - began))
+
+
 def in_ranks(
     training: TrainingSettings, folder: type[RunFolder], run: Path | None, free: Callable[[], Path], work: Any
 ) -> int:
@@ -59,7 +70,7 @@ def in_ranks(
         place = run or free()
         named = [] if run else ["--run", str(place)]
         console.say(f"{count} ranks{f' on {training.nodes} machines' if training.nodes > 1 else ''}")
-        return _launched([*command_line, *named], training, folder(place))
+        return _launched([*console.typed, *named], training, folder(place))
     if parent := os.environ.get(STARTED_BY):
         end_with_parent(int(parent))
     try:
@@ -74,9 +85,11 @@ def in_ranks(
 
 
 def _launched(words: list[str], training: TrainingSettings, run: RunFolder) -> int:
-    code, failure = run_ranks([*_PROGRAM, *words], environments(devices_here(training), training.nodes))
+    environ = {**os.environ, _BEGAN: str(_LOADED)}
+    code, failure = run_ranks([*_PROGRAM, *words], environments(devices_here(training), training.nodes, environ))
     if failure is not None:
-        remedy = f"Go on with: {run.resume_command}" if run.last.is_file() else "Nothing was saved before"
+        remedy = "Go on with" if run.last.is_file() else "No step was saved; begin again with"
+        remedy = f"{remedy}: {run.resume_command}" if run.config_file.is_file() else "Nothing was saved"
         told = f". It said: {failure.told.removeprefix('error: ')}" if failure.told else ""
         console.error(f"{failure}, so all have ended{told}. {remedy}")
     return code

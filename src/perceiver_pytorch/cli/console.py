@@ -14,6 +14,10 @@ if TYPE_CHECKING:  # rich takes longer to load than an answer about options may 
     from rich.console import Console
 
 
+typed: list[str] = []
+"""The words of the command, behind its name."""
+
+
 @cache
 def console(*, stderr: bool = False) -> "Console":
     """The terminal, or the file that stands in its place."""

@@ -5,9 +5,9 @@ from typing import Any
 
 from perceiver_pytorch._settings import read_settings
 from perceiver_pytorch.cli import console
-from perceiver_pytorch.cli.arguments import asked_settings, in_ranks, stopped_folder, train
+from perceiver_pytorch.cli.arguments import asked_settings, deadline_of, in_ranks, stopped_folder, train
 from perceiver_pytorch.cli.options import Config, Given, NewRun, Preset, Resume, Set, TimeLimit, with_settings
-from perceiver_pytorch.training.run.durations import Deadline, seconds
+from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.run.folder import free_folder
 from perceiver_pytorch.training.run.ranks import from_first, is_first
 from perceiver_pytorch.training.run.resuming import check_resumable
@@ -34,7 +34,7 @@ def fit(
 
     Settings come from the preset, then the --config file, then the options.
     """
-    deadline = None if time_limit is None else Deadline(seconds(time_limit))  # what is loaded next takes seconds
+    deadline = deadline_of(time_limit)  # what is loaded next takes seconds
     from perceiver_pytorch.training.table.run import TableRun
 
     base, folder = preset(preset_name, given.get(("data", "table"))), None

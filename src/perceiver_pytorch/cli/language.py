@@ -7,7 +7,7 @@ import typer
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.cli import console
-from perceiver_pytorch.cli.arguments import asked_settings, in_ranks, stopped_folder, train
+from perceiver_pytorch.cli.arguments import asked_settings, deadline_of, in_ranks, stopped_folder, train
 from perceiver_pytorch.cli.options import (
     Config,
     Given,
@@ -20,7 +20,7 @@ from perceiver_pytorch.cli.options import (
     with_settings,
 )
 from perceiver_pytorch.training.language.settings import OBJECTIVES, LanguageConfig, language_preset
-from perceiver_pytorch.training.run.durations import Deadline, seconds
+from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.run.folder import free_folder
 from perceiver_pytorch.training.run.ranks import from_first, is_first
 from perceiver_pytorch.training.run.resuming import check_resumable
@@ -45,7 +45,7 @@ def language(
 
     Settings come from the preset, then the --config file, then the options.
     """
-    deadline = None if time_limit is None else Deadline(seconds(time_limit))  # what is loaded next takes seconds
+    deadline = deadline_of(time_limit)  # what is loaded next takes seconds
     from perceiver_pytorch.training.language.run import LanguageRun
 
     folder = None

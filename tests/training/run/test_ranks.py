@@ -102,21 +102,16 @@ def compare(folder: Path, name: str, one: str, several: str) -> None:
         assert {**now, "seconds": 0} == pytest.approx({**before, "seconds": 0}, rel=2e-5, nan_ok=True)
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The runs of one process."""
-    folder = tmp_path_factory.mktemp("ranks")
-    write_data(folder)
-    for name, config in configs(folder).items():
-        train(config, folder / "1" / name)
-    return folder
+QUICK, ALL = ("table", "causal"), ("table", "targets", "causal", "masked")
 
 
-@pytest.mark.parametrize("world", [2, pytest.param(4, marks=pytest.mark.nightly)])
-def test_ranks_train_as_one_process_does(alone: Path, world: int) -> None:
-    in_ranks(world, str(Path(__file__)), str(alone), str(world))
-    for name in configs(alone):
-        compare(alone, name, "1", str(world))
+@pytest.mark.parametrize(("world", "names"), [(2, QUICK), pytest.param(4, ALL, marks=pytest.mark.nightly)])
+def test_ranks_train_as_one_process_does(tmp_path: Path, world: int, names: tuple[str, ...]) -> None:
+    write_data(tmp_path)
+    in_ranks(world, str(Path(__file__)), str(tmp_path), str(world), *names)
+    for name in names:
+        train(configs(tmp_path)[name], tmp_path / "1" / name)
+        compare(tmp_path, name, "1", str(world))
 
 
 @pytest.fixture(scope="module")
@@ -205,13 +200,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
 
 
 def test_srun_says_which_rank_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {
-        "SLURM_NTASKS": "4",
-        "SLURM_NNODES": "2",
-        "SLURM_PROCID": "3",
-        "SLURM_LOCALID": "1",
-        "SLURM_JOB_ID": "71234",
-    }
+    told = {"SLURM_NTASKS": "4", "SLURM_NNODES": "2", "SLURM_PROCID": "3", "SLURM_LOCALID": "1"}
     surroundings(monkeypatch, **told, SLURM_NODELIST="node[07-08]", SLURM_JOB_ID="71234")
     assert Place.here() == Place(rank=3, world=4, local_rank=1, local_world=2)
     assert (os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]) == ("node07", "16234")
@@ -250,6 +239,7 @@ def test_several_ranks_need_to_be_started(tmp_path: Path) -> None:
 
 if __name__ == "__main__":
     where = Path(sys.argv[1])
-    for each, asked in configs(where).items():
+    for each in sys.argv[3:]:
+        asked = configs(where)[each]
         with joined(asked.training):
             train(asked, where / sys.argv[2] / each)
