@@ -11,7 +11,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ stands beside the package, not in it
 
-from benchmarks import choice, compare, designs, epochs, kernel, peers, published, report, runner, worker
+from benchmarks import choice, compare, designs, epochs, kernel, peers, published, report, runner, split_input, worker
 from benchmarks.cases import FORWARD, GROUPS, PUBLISHED_GROUPS, TRAIN, Case, all_cases
 from benchmarks.contestants import MODULES, SAME_NUMBERS, contestant
 from benchmarks.contestants.dense import input_array
@@ -274,3 +274,10 @@ def test_a_parts_time_is_without_those_within_it(monkeypatch: pytest.MonkeyPatch
     clock = epochs.Clock()
     clock.timed("else", clock.timed("forward", lambda: None))()
     assert (clock.seconds["else"], clock.seconds["forward"]) == (1.0 + 4.0, 2.0)
+
+
+@pytest.mark.nightly
+def test_what_crosses_the_network_is_what_the_docs_say() -> None:
+    rows = [split_input.measured(2, tokens) for tokens in (1000, 2000)]
+    assert [row["bytes"] for row in rows] == [split_input.expected_bytes()] * 2
+    assert "| 2,000 | 2 | 67,072 |" in split_input.page(rows)

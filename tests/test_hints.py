@@ -91,7 +91,7 @@ ELSEWHERE = {
     **dict.fromkeys(("--config",), "tests/training/table/test_verdict.py: part of the commands that a verdict advises"),
     **dict.fromkeys(("--list", "--retry"), "tests/cli/test_experiment.py and tests/experiments/test_store.py"),
     **dict.fromkeys(
-        ("--trials", "--trial-time", "--storage", "--search"),
+        ("--trials", "--trial-time", "--storage", "--search", "--processes"),
         "tests/cli/test_tune.py: options of a search, which the messages name themselves",
     ),
     **dict.fromkeys(
