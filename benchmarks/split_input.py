@@ -104,7 +104,7 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
     here = describe(threads=1)
     lines = [
         f"On {here['processor']}, {here['cores']} cores, {here['instructions']}, PyTorch {here['torch']}, gloo.",
-        f"{DEPTH} layers, {LATENTS} latents, {HEADS} head of {DIM_HEAD}; expected: {expected_bytes():,} bytes a sample.",
+        f"{DEPTH} layers, {LATENTS} latents, {HEADS} head of {DIM_HEAD}; expected: {expected_bytes():,} bytes.",
         "",
         "| tokens | processes | bytes reduced | seconds per step | times one process | peak memory of a process, MB |",
         "|---|---|---|---|---|---|",
