@@ -82,7 +82,6 @@ ELSEWHERE = {
         ("--batch-size", "--preset", "--workers", "--table-mb", "--stream"),
         "too little memory, which a test does not bring about; tests/training/run and tests/data set such limits",
     ),
-    "--processes": "tests/cli/test_tune.py: beside the refusal of --devices, what runs several trials",
     "--table": "tests/export/test_tables.py: a table that has moved",
     "--no-deps": "pip's, in a model card; make runtime obeys it",
     "--context": "tests/training/language: a text that is too short",

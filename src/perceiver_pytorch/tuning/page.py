@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -114,8 +115,5 @@ def _plots(study: Any) -> Iterator[tuple[str, str]]:
         keys = sorted({key for trial in searched.trials for key in trial.params})
         for first in range(0, len(keys), _SLICES):
             some = keys[first : first + _SLICES]
-            yield (
-                f"Scores by {', '.join(some)}",
-                figures.drawn_by(lambda some=some: plots.plot_slice(searched, params=some)),
-            )
+            yield f"Scores by {', '.join(some)}", figures.drawn_by(partial(plots.plot_slice, searched, params=some))
         yield "Settings of every trial", figures.drawn_by(lambda: plots.plot_parallel_coordinate(searched))
