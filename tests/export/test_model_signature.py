@@ -69,12 +69,12 @@ def test_tokens_that_several_coordinates_place_bring_them():
     torch.testing.assert_close(ModelGraph(model, signature_of(model))(given)["out_logits"], expected)
 
 
-def test_causal_models_take_as_many_tokens_as_they_have_latents_at_least():
+def test_causal_models_take_more_tokens_than_they_have_latents():
     sizes = {"latent_dim": 16, "depth": 1, "heads": 2, "dim_head": 8, "cross_heads": 2, "cross_dim_head": 8}
     signature = signature_of(P.PerceiverAR(max_length=40, num_latents=4, **sizes))
     assert [(entry.name, entry.least[1], entry.most[1]) for entry in signature.inputs] == [
-        ("in_tokens", 4, 40),
-        ("in_tokens.mask", 4, 40),
+        ("in_tokens", 5, 40),
+        ("in_tokens.mask", 5, 40),
     ]
     assert signature.ids == {"tokens": 262}
 

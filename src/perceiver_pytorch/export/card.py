@@ -40,7 +40,7 @@ def language_sections(metrics: Mapping[str, Any]) -> list[Section]:
     """What a language model's run says of it: bytes in, and how well it predicts them."""
     reads = (
         "Tokens are bytes of UTF-8: byte b has the id b + 6. Ids below 6 are special, 0 is padding, 3 is `[MASK]`. A "
-        "causal model predicts the token after each of the last positions, and wants as many tokens as it has latents: "
+        "causal model predicts the token after each of the last positions, and wants more tokens than it has latents: "
         "fill shorter texts up on the left, masked. A masked model predicts the token at each position."
     )
     found = [("What it reads", reads)]

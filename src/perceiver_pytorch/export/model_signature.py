@@ -140,7 +140,8 @@ def _of_masked_text(model: PerceiverLM) -> ModelSignature:
 
 @signature_of.register
 def _of_causal_text(model: PerceiverAR) -> ModelSignature:
-    return _of_tokens(model, model.vocab_size, model.max_length, least=model.num_latents)
+    least = min(model.num_latents + 1, model.max_length)  # PyTorch tells prefixes of no token from others
+    return _of_tokens(model, model.vocab_size, model.max_length, least=least)
 
 
 @signature_of.register
@@ -172,7 +173,7 @@ def _of_published(model: PublishedPerceiver) -> ModelSignature:
 
 
 def _of_tokens(model: nn.Module, num_ids: int, most: int, least: int = 1) -> ModelSignature:
-    """Of a model of token ids, with a mask beside them; as many as it has latents at least, of a causal one."""
+    """Of a model of token ids, with a mask beside them; one more than it has latents at least, of a causal one."""
 
     def call(parts: Parts) -> Any:
         return model(parts[DATA]["tokens"], parts[MASK]["tokens"])

@@ -89,10 +89,12 @@ class ArrayPerceiverIO(SavedModel, tags=["perceiver-io"]):
         Returns:
             ``(batch, queries, logits_dim)``; without queries the latents ``(batch, num_latents, latent_dim)``.
         """
-        x = encode(self.latents.expand(len(data), -1, -1), io_steps(self.cross_attend, data, self.layers, mask=mask))
+        x = encode(
+            self.latents.expand(data.shape[0], -1, -1), io_steps(self.cross_attend, data, self.layers, mask=mask)
+        )
         if queries is None:
             return x
-        queries = queries.expand(len(data), -1, -1) if queries.dim() == 2 else queries
+        queries = queries.expand(data.shape[0], -1, -1) if queries.dim() == 2 else queries
         return self.to_logits(self.decoder(queries, x))
 
 
