@@ -70,7 +70,7 @@ def test_a_wrong_call_says_what_is_wrong_and_leaves_nothing(folder, arguments, m
         (["--epochs=9"], "What can change: data.table, data.table_mb (--table-mb), data.allow_outside"),
         (
             ["--epochs=9"],
-            "training.checkpoint_every (--checkpoint-every), training.num_workers (--workers), and the time",
+            "training.num_workers (--workers), and the time",
         ),
         (["--workers=-1"], "num_workers"),
     ],
