@@ -77,7 +77,8 @@ def tune(
 ) -> int:
     """Search for the settings that are best on the validation rows of a table.
 
-    The best trial becomes a run like any other. Trial 0 has the settings as they are. Every option of perceiver fit may be given; what is given is not searched.
+    The best trial becomes a run like any other. Trial 0 has the settings as they are. Every option of perceiver fit may
+    be given; what is given is not searched.
     """
     limit = None if time_limit is None else Deadline(seconds(time_limit))
     from perceiver_pytorch.tuning.space import search_space
