@@ -40,6 +40,7 @@ newest: $(NEWEST)/.ready  ## the core's tests with the newest versions that ther
 	$(NEWEST)/bin/python -m pytest -n 2 $(CORE)
 
 nightly: $(READY) newest  ## the long tests
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt mlflow-skinny
 	$(BIN)/python -m pytest -m nightly
 
 package: $(PACKAGE)/.ready  ## build the wheel and the source distribution, and check them

@@ -44,6 +44,7 @@ def test_what_is_not_given():
         "average": 0.99,
         "patience": None,
         "checkpoint_every": "5m",
+        "logger": "tensorboard",
         "seed": 0,
         "precision": "32-true",
         "accelerator": "auto",
@@ -52,7 +53,7 @@ def test_what_is_not_given():
         "strategy": "ddp",
     }
     resumable = {setting.name for setting in all_settings(TrainingSettings) if setting.knob.resumable}
-    assert resumable == {"checkpoint_every", "accelerator", "devices", "nodes", "strategy"}
+    assert resumable == {"checkpoint_every", "logger", "accelerator", "devices", "nodes", "strategy"}
 
 
 @pytest.mark.parametrize("devices", [1, 4, "auto"])

@@ -429,7 +429,7 @@ def test_what_is_trained_validated_and_measured_on(tmp_path, rows, measured):
     assert len(loaders.val) == -(-rows["val"] // 256)
     assert len(loaders.train) == 3  # of 8 rows
     assert [type(callback).__name__ for callback in loaders.callbacks] == ["DataCheckpoint"]
-    order = loaders.train.sampler
+    order = loaders.train.sampler.batches
     assert (order.seed, order.batch_size, order.parts) == (0, 8, None)
 
 
