@@ -231,7 +231,8 @@ class PerceiverIO(ModalityReader, tags=["multimodal", "perceiver-io"]):
         Raises:
             ValueError, TypeError: as in `MultiModalityPerceiver`, and for queries or indices that do not fit.
         """
-        if isinstance(multi_modality_data, Tensor | StreamedInput) and len(self.modalities) == 1:
+        one = (Tensor, StreamedInput)  # torch.compile of PyTorch 2.6 knows no union of types
+        if isinstance(multi_modality_data, one) and len(self.modalities) == 1:
             multi_modality_data = {next(iter(self.modalities)): multi_modality_data}
         contexts = self._contexts(multi_modality_data, mask, present, coordinates)  # type: ignore[arg-type]
         named = zip(sorted(multi_modality_data), contexts[0], strict=True)  # type: ignore[arg-type]
