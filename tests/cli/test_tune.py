@@ -44,6 +44,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, arguments: list[str], message: st
     done = perceiver("tune", *arguments, cwd=tmp_path, check=False)
     assert done.returncode == 2
     assert message in done.stderr
+    assert not (tmp_path / "searches/table").exists()
 
 
 def test_a_trial_has_its_share_of_the_time_unless_its_steps_are_given(tmp_path: Path) -> None:

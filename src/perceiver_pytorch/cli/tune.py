@@ -106,7 +106,12 @@ def tune(
         plan = Plan(settings, space, trials or DEFAULT_TRIALS, storage=storage)
     plan = replace(plan, trial_seconds=_trial_seconds(plan, trial_time, limit, processes))
     _open(folder, plan, resume=resume is not None)
-    return _run(folder, plan, limit, processes)
+    try:
+        return _run(folder, plan, limit, processes)
+    except Exception:
+        if resume is None and not folder.has_results:  # with what was wrong mended, the same command begins anew
+            folder.discard()
+        raise
 
 
 def _trial_seconds(plan: "Plan", trial_time: str | None, limit: Deadline | None, processes: int) -> float | None:
@@ -126,7 +131,8 @@ def _open(folder: "StudyFolder", plan: "Plan", *, resume: bool) -> None:
         folder.create(plan)
     console.say(f"searching {'; '.join(map(str, plan.space))}")
     each = "" if plan.trial_seconds is None else f", {plan.trial_seconds:.0f} s each at most"
-    console.say(f"{plan.trials} trials{each}, kept in {folder.path}")
+    trials = "1 trial" if plan.trials == 1 else f"{plan.trials} trials"
+    console.say(f"{trials}{each}, kept in {folder.path}")
 
 
 def _run(folder: "StudyFolder", plan: "Plan", limit: Deadline | None, processes: int) -> int:

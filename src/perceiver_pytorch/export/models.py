@@ -25,7 +25,8 @@ from perceiver_pytorch.export.programs import (
 )
 from perceiver_pytorch.models.card import Section
 from perceiver_pytorch.runtime.engines import GRAPHS
-from perceiver_pytorch.runtime.graph import GRAPH, VERSION, Graph
+from perceiver_pytorch.runtime.exported import VERSION
+from perceiver_pytorch.runtime.graph import GRAPH, Graph
 from perceiver_pytorch.runtime.signature import MASK, PLACE, GraphInput, inputs_to_json
 from perceiver_pytorch.training.run.reporter import Reporter
 

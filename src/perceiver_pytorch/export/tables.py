@@ -14,8 +14,9 @@ from perceiver_pytorch.export.measuring import measured
 from perceiver_pytorch.export.precision import reduced
 from perceiver_pytorch.export.programs import OPSET, as_traced, program_of, shapes, write_program
 from perceiver_pytorch.export.table_graph import LATENTS, TableGraph, example, output_names, table_inputs
-from perceiver_pytorch.runtime.bundle import BUNDLE, CALIBRATION, SPEC, VERSION, Bundle
+from perceiver_pytorch.runtime.bundle import BUNDLE, CALIBRATION, SPEC, Bundle
 from perceiver_pytorch.runtime.engines import GRAPHS
+from perceiver_pytorch.runtime.exported import VERSION
 from perceiver_pytorch.runtime.signature import GraphInput, inputs_to_json
 from perceiver_pytorch.tables.forms import open_table
 from perceiver_pytorch.tables.run import Run

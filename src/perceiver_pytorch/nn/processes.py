@@ -1,24 +1,19 @@
 """The rows of a training step may be spread over processes. What depends on all of them asks here."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from perceiver_pytorch.ops.split import chosen
+
 _selection: dict[str, Any] = {"group": None}  # a plain global: threads that compute some of the rows see it, too
 
 
-@contextmanager
-def rows_over(group: Any) -> Iterator[None]:
+def rows_over(group: Any) -> AbstractContextManager[None]:
     """Within the block each process of a group has some rows of every batch."""
-    before = _selection["group"]
-    _selection["group"] = group
-    try:
-        yield
-    finally:
-        _selection["group"] = before
+    return chosen(_selection, group)
 
 
 def are_shared() -> bool:

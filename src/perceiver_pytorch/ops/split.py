@@ -21,14 +21,19 @@ _selection: dict[str, "ProcessGroup | None"] = {"group": None}  # a plain global
 
 
 @contextlib.contextmanager
-def over(group: "ProcessGroup | None") -> Iterator[None]:
-    """Within the block every cross-attend's contexts are this process' part of the tokens; None: all of them."""
-    before = _selection["group"]
-    _selection["group"] = group
+def chosen(selection: dict[str, Any], group: "ProcessGroup | None") -> Iterator[None]:
+    """Within the block the processes of a selection are those of ``group``."""
+    before = selection["group"]
+    selection["group"] = group
     try:
         yield
     finally:
-        _selection["group"] = before
+        selection["group"] = before
+
+
+def over(group: "ProcessGroup | None") -> contextlib.AbstractContextManager[None]:
+    """Within the block every cross-attend's contexts are this process' part of the tokens; None: all of them."""
+    return chosen(_selection, group)
 
 
 def group() -> "ProcessGroup | None":

@@ -19,7 +19,7 @@ from perceiver_pytorch.data.prediction_columns import prediction_columns, with_r
 from perceiver_pytorch.data.spec_json import from_json
 from perceiver_pytorch.data.stacking import Stacked, stack
 from perceiver_pytorch.data.unusual import Unusual
-from perceiver_pytorch.runtime.engines import GRAPHS, Engine, engine_for
+from perceiver_pytorch.runtime.exported import WRITTEN, Exported
 from perceiver_pytorch.runtime.graph import is_graph
 from perceiver_pytorch.runtime.kept import Kept, batches
 from perceiver_pytorch.runtime.signature import GraphInput, arrays_of, inputs_from_json
@@ -34,49 +34,20 @@ if TYPE_CHECKING:
 
 BUNDLE, SPEC, CALIBRATION = "bundle.json", "input_spec.json", "calibration.json"
 RUN = "config.yaml"  # what every run folder has, as `RunFolder.config_file`
-VERSION = 1
 VALUES, RAW = "values", "raw"
 FORWARD_WAYS = ("occlusion",)
 """Ways to explain that need forwards alone."""
 
 
-@dataclass(frozen=True)
-class Bundle(Predictor):
-    """An exported model.
+@dataclass(frozen=True, repr=False)
+class Bundle(Exported, Predictor):
+    """An exported model of tables."""
 
-    Attributes:
-        path: its folder.
-    """
+    facts_name = BUNDLE
+    source = "run"
 
-    path: Path
-
-    @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> "Bundle":
-        """The bundle in a folder that `perceiver export` wrote.
-
-        Raises:
-            DamagedFileError: if there is none, or its files are damaged.
-        """
-        bundle = cls(Path(path))
-        if not is_bundle(bundle.path):
-            raise MissingFileError(f"{path} has no {BUNDLE}: it is no folder that `perceiver export` wrote")
-        _ = bundle.facts, bundle.spec
-        return bundle
-
-    def __repr__(self) -> str:
-        return f"Bundle.open({str(self.path)!r})"
-
-    @cached_property
-    def facts(self) -> dict[str, Any]:
-        """What ``bundle.json`` says: format, opset, precision, inputs, outputs, how tables are read, and what was
-        measured."""
-        facts = read_json(self.path / BUNDLE)
-        with fitting(self.path / BUNDLE, "what `perceiver export` wrote"):
-            if facts.get("version") != VERSION:
-                raise ValueError(f"version must be {VERSION}, got {facts.get('version')!r}: export the run again")
-            if facts["format"] not in GRAPHS:
-                raise ValueError(f"format must be one of {', '.join(GRAPHS)}, got {facts['format']!r}")
-        return facts
+    def check(self) -> None:
+        _ = self.facts, self.spec
 
     @cached_property
     def spec(self) -> InputSpec:
@@ -88,13 +59,13 @@ class Bundle(Predictor):
     @cached_property
     def inputs(self) -> tuple[GraphInput, ...]:
         """What the graph takes."""
-        with fitting(self.path / BUNDLE, "what `perceiver export` wrote"):
+        with fitting(self.path / BUNDLE, WRITTEN):
             return inputs_from_json(self.facts["inputs"], [modality.name for modality in self.spec.modalities])
 
     @cached_property
     def outputs(self) -> dict[str, dict[str, str]]:
         """{target: the names of its outputs in the graph: ``values``, and ``raw``, which they are made of}."""
-        with fitting(self.path / BUNDLE, "what `perceiver export` wrote"):
+        with fitting(self.path / BUNDLE, WRITTEN):
             given = self.facts["outputs"]
             found = {str(target): {key: str(names[key]) for key in (VALUES, RAW)} for target, names in given.items()}
             if {*found} != {target.name for target in self.spec.targets}:
@@ -104,25 +75,20 @@ class Bundle(Predictor):
     @cached_property
     def latents(self) -> str | None:
         """The name in the graph of the pooled latents, by which a row is told to be unlike the train rows."""
-        with fitting(self.path / BUNDLE, "what `perceiver export` wrote"):
+        with fitting(self.path / BUNDLE, WRITTEN):
             given = self.facts.get("latents")
             return None if given is None else str(given)
 
     @cached_property
     def choice(self) -> Choice:
         """Which score stands for all."""
-        with fitting(self.path / BUNDLE, "what `perceiver export` wrote"):
+        with fitting(self.path / BUNDLE, WRITTEN):
             return from_json(Choice, self.facts.get("choice", {}), "choice")
 
     @cached_property
     def data(self) -> DataConfig:
-        with fitting(self.path / BUNDLE, "what `perceiver export` wrote"):
+        with fitting(self.path / BUNDLE, WRITTEN):
             return read_settings(DataConfig, self.facts["reading"])
-
-    @cached_property
-    def engine(self) -> Engine:
-        """What computes the graph."""
-        return engine_for(self.path / GRAPHS[self.facts["format"]], self.facts["format"])
 
     @cached_property
     def learned(self) -> dict[str, Any] | None:

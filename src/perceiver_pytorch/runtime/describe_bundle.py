@@ -4,6 +4,7 @@ from pathlib import Path
 
 from perceiver_pytorch._saved_files import fitting
 from perceiver_pytorch.runtime.bundle import BUNDLE, Bundle
+from perceiver_pytorch.runtime.exported import WRITTEN
 from perceiver_pytorch.runtime.graph import GRAPH, Graph
 from perceiver_pytorch.runtime.signature import dims_of
 from perceiver_pytorch.tables.description import Facts, spec_facts
@@ -17,7 +18,7 @@ def describe_bundle(path: Path) -> Facts:
     """
     bundle = Bundle.open(path)
     facts = bundle.facts
-    with fitting(path / BUNDLE, "what `perceiver export` wrote"):
+    with fitting(path / BUNDLE, WRITTEN):
         graph = {name: facts[name] for name in ("format", "opset", "precision", "tile") if facts.get(name) is not None}
         return {
             "what": "model of perceiver export",
@@ -38,7 +39,7 @@ def describe_graph(path: Path) -> Facts:
     """
     graph = Graph.open(path)
     facts = graph.facts
-    with fitting(path / GRAPH, "what `perceiver export` wrote"):
+    with fitting(path / GRAPH, WRITTEN):
         dims = dims_of(graph.inputs)
         return {
             "what": f"graph of a {facts['model']}, by perceiver export",

@@ -10,69 +10,35 @@ from typing import Any
 import numpy as np
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch._saved_files import MissingFileError, fitting, read_json
-from perceiver_pytorch.runtime.engines import GRAPHS, Engine, engine_for
+from perceiver_pytorch._saved_files import fitting
+from perceiver_pytorch.runtime.exported import WRITTEN, Exported
 from perceiver_pytorch.runtime.signature import DATA, MASK, PLACE, QUERIES, GraphInput, dims_of, inputs_from_json
 
 GRAPH = "graph.json"
-VERSION = 1
 _TAKEN = {"b": "b", "i": "iu", "f": "fiu"}  # kinds of dtypes that become one
-_WRITTEN = "what `perceiver export` wrote"
 
 
-@dataclass(frozen=True)
-class Graph:
-    """An exported model that takes arrays, as the model itself took tensors.
+@dataclass(frozen=True, repr=False)
+class Graph(Exported):
+    """An exported model that takes arrays, as the model itself took tensors."""
 
-    Attributes:
-        path: its folder.
-    """
+    facts_name = GRAPH
+    source = "model"
 
-    path: Path
-
-    @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> "Graph":
-        """The graph in a folder that ``perceiver export`` wrote of a saved model or a language model.
-
-        Raises:
-            DamagedFileError: if there is none, or its files are damaged.
-        """
-        graph = cls(Path(path))
-        if not is_graph(graph.path):
-            raise MissingFileError(f"{path} has no {GRAPH}: it is no folder that `perceiver export` wrote of a model")
-        _ = graph.inputs, graph.outputs
-        return graph
-
-    def __repr__(self) -> str:
-        return f"Graph.open({str(self.path)!r})"
-
-    @cached_property
-    def facts(self) -> dict[str, Any]:
-        """What ``graph.json`` says: format, opset, precision, the model's class, inputs, outputs, the agreement."""
-        facts = read_json(self.path / GRAPH)
-        with fitting(self.path / GRAPH, _WRITTEN):
-            if facts.get("version") != VERSION:
-                raise ValueError(f"version must be {VERSION}, got {facts.get('version')!r}: export the model again")
-            if facts["format"] not in GRAPHS:
-                raise ValueError(f"format must be one of {', '.join(GRAPHS)}, got {facts['format']!r}")
-        return facts
+    def check(self) -> None:
+        _ = self.inputs, self.outputs
 
     @cached_property
     def inputs(self) -> tuple[GraphInput, ...]:
         """What the graph takes."""
-        with fitting(self.path / GRAPH, _WRITTEN):
+        with fitting(self.path / GRAPH, WRITTEN):
             return inputs_from_json(self.facts["inputs"])
 
     @cached_property
     def outputs(self) -> dict[str, str]:
         """{what the model gives: its name in the graph}."""
-        with fitting(self.path / GRAPH, _WRITTEN):
+        with fitting(self.path / GRAPH, WRITTEN):
             return {str(name): str(entry["name"]) for name, entry in self.facts["outputs"].items()}
-
-    @cached_property
-    def engine(self) -> Engine:
-        """What computes the graph."""
-        return engine_for(self.path / GRAPHS[self.facts["format"]], self.facts["format"])
 
     def __call__(
         self,

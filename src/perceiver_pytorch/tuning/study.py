@@ -1,6 +1,7 @@
 """The study of a search: its folder, its settings, and the database that processes and machines share."""
 
 import json
+import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -65,6 +66,11 @@ class StudyFolder:
         return self.path / "best"
 
     @property
+    def has_results(self) -> bool:
+        """Whether a trial was trained to its end here."""
+        return any(self.path.glob("trials/*/metrics.json"))
+
+    @property
     def lock_file(self) -> Path:
         return self.path / ".lock"
 
@@ -85,6 +91,10 @@ class StudyFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.config_file, dump_config(plan.config))
         self.write_search(plan)  # last: a folder with it is whole
+
+    def discard(self) -> None:
+        """Removes a search that came to nothing: its folder is then free for another."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def write_search(self, plan: Plan) -> None:
         """Writes what is tried, and how long."""
