@@ -13,7 +13,7 @@ FAMILY = "models/test_base.py: what the models of one family have in common"
 GENERATES = "models/text/test_perceiver_ar.py: generation is tested by what the model would say without it"
 PUBLISHED = "interop/test_huggingface.py: parts of one model, held against transformers' as a whole"
 ELSEWHERE = {
-    "runtime.exported": "runtime/test_graph.py and test_bundle.py: folders of both, opened, damaged and computed",
+    "runtime.exported": "runtime/test_graph.py: a folder that is opened, damaged and computed",
     "training.table.quiet_task": "experiments/test_training.py: cells of experiments are such tasks",
     "_checks": "models/test_errors.py: its messages, as users meet them",
     "_deprecated": "test_old_paths.py: all paths that are deprecated",
