@@ -18,7 +18,7 @@ def streamed(data: Tensor, code: Tensor, mask: Tensor | None, sizes: list[int]) 
         for part, seen in zip(data.split(sizes, 1), masks, strict=True):
             yield Context(part, code=code, mask=seen)
 
-    return StreamedContext(pieces, CHANNELS, data[:, :0])
+    return StreamedContext(pieces, CHANNELS, data[:, :0], (code,))
 
 
 def weights() -> dict[str, Tensor]:

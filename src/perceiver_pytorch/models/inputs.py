@@ -1,7 +1,7 @@
 """What models of several modalities have in common before their layers: declared modalities, and inputs to contexts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeGuard
 
@@ -19,10 +19,11 @@ from perceiver_pytorch.models.modalities import (
     modality_from_config,
 )
 from perceiver_pytorch.models.saving import SavedModel
-from perceiver_pytorch.models.streamed_input import StreamedInput
+from perceiver_pytorch.models.streamed_input import MixedInput, StreamedInput
 from perceiver_pytorch.models.summary import summarise
 from perceiver_pytorch.nn.module_dict import NamedModules
-from perceiver_pytorch.nn.stems import Stem, stem_config
+from perceiver_pytorch.nn.stems import Reach, Stem, stem_config
+from perceiver_pytorch.nn.stems.base import Cells
 from perceiver_pytorch.ops import Context
 from perceiver_pytorch.ops.streamed import AnyContext, StreamedContext
 
@@ -35,13 +36,27 @@ class Tokens:
         data: ``(batch, *axes, channels)``: raw, embedded, or what a stem made of them.
         mask: bool ``(batch, *axes)``, True = attend; None: all.
         coordinates: where the tokens are; None: equally spaced.
-        stream: the data of tokens that come in pieces; ``data`` is empty then.
+        stream: the data of tokens that come in pieces; ``data`` is empty then, and mask and coordinates are those of
+            the data, before any stem.
+        rows: by the number of the row the tokens of rows that come in pieces, each a batch of 1 with a ``stream``.
     """
 
     data: Tensor
     mask: Tensor | None = None
     coordinates: Coordinates | None = None
     stream: StreamedInput | None = None
+    rows: Mapping[int, "Tokens"] = field(default_factory=dict)
+
+    @property
+    def there(self) -> Tensor:
+        """bool ``(batch,)``: which rows have a token."""
+        given = self.mask
+        if given is None:
+            return torch.ones(self.data.shape[0], dtype=torch.bool, device=self.data.device)
+        there = given.flatten(1).any(1)
+        if self.rows:
+            there[list(self.rows)] = True
+        return there
 
 
 def read_by_stem(modality: InputModality, stem: nn.Module, raw: Tokens) -> Tokens:
@@ -50,16 +65,30 @@ def read_by_stem(modality: InputModality, stem: nn.Module, raw: Tokens) -> Token
     Raises:
         ValueError, TypeError: if it gives tensors of other shapes or dtypes than it should.
     """
-    scale, offset = modality.affine(raw.data.device, short=True)
-    data = raw.data if scale is None else raw.data * scale
-    data = data if offset is None else data + offset
-    data, mask, coordinates = stem(data, raw.mask, raw.coordinates)
+    data, mask, coordinates = stem(scaled(modality, raw.data), raw.mask, raw.coordinates)
     where, shape, channels = f"the stem of {modality.name!r} must give", tuple(data.shape), modality.data_channels
     if data.dim() != modality.input_axis + 2 or shape[-1] != channels:
         raise ValueError(f"{where} (batch, {modality.input_axis} axes, {channels} channels), got {shape}")
     if mask is not None and mask.shape != data.shape[:-1]:
         raise ValueError(f"{where} a mask {shape[:-1]}, got {tuple(mask.shape)}")
     return Tokens(data, mask, modality.check_coordinates(coordinates, shape))
+
+
+def scaled(modality: InputModality, data: Tensor) -> Tensor:
+    """What a stem reads of a modality's (embedded) data."""
+    scale, offset = modality.affine(data.device, short=True)
+    data = data if scale is None else data * scale
+    return data if offset is None else data + offset
+
+
+def _narrowed(tokens: Tokens, first: int, count: int) -> Tokens:
+    """Some of the tokens of a batch, along the first axis."""
+    places = tokens.coordinates and [
+        place if place is None or axis else place.narrow(min(place.dim() - 1, 1), first, count)
+        for axis, place in enumerate(tokens.coordinates)
+    ]
+    mask = None if tokens.mask is None else tokens.mask.narrow(1, first, count)
+    return Tokens(tokens.data.narrow(1, first, count), mask, places)
 
 
 class ModalityReader(SavedModel):
@@ -161,7 +190,7 @@ class ModalityReader(SavedModel):
 
     def tokens(
         self,
-        inputs: Mapping[str, Tensor | StreamedInput],
+        inputs: Mapping[str, Tensor | StreamedInput | MixedInput],
         mask: Masks = None,
         present: Mapping[str, Tensor] | None = None,
         coordinates: Mapping[str, Coordinates] | None = None,
@@ -192,18 +221,105 @@ class ModalityReader(SavedModel):
     def _tokens(
         self,
         modality: InputModality,
-        data: Tensor | StreamedInput,
+        data: Tensor | StreamedInput | MixedInput,
         mask: Tensor | None,
         coordinates: Coordinates | None,
     ) -> Tokens:
         if isinstance(data, StreamedInput):
-            return Tokens(torch.empty(data.shape[0], 0, modality.input_channels), mask, coordinates, data)
+            found = self._streamed(modality, data, mask, coordinates)
+            self._learn_stem(modality, [found])
+            return found
+        if isinstance(data, MixedInput):
+            rows = {
+                row: self._streamed(modality, stream, None, self._places(modality, stream, data.coordinates.get(row)))
+                for row, stream in data.rows.items()
+            }
+            raw = Tokens(data.data, mask, coordinates)
+            self._learn_stem(modality, [raw, *rows.values()])
+            return replace(self._stemmed(modality, raw), rows=rows)
         return self._stemmed(modality, Tokens(data, mask, coordinates))
 
+    def _places(self, modality: InputModality, stream: StreamedInput, given: Coordinates | None) -> Coordinates | None:
+        shape = stream.shape[: 1 + modality.input_axis]
+        return modality.check_coordinates(given, shape) if self._encode_positions else None
+
+    def _streamed(
+        self, modality: InputModality, stream: StreamedInput, mask: Tensor | None, coordinates: Coordinates | None
+    ) -> Tokens:
+        self._reach(modality)  # or an error
+        if self._is_embedded(modality):
+            modality.token_ids(stream.like())
+        else:
+            _checks.input_shape(modality.name, stream.like(), modality.input_axis, modality.input_channels)
+        device = self._device()
+        return Tokens(torch.empty(stream.shape[0], 0, modality.data_channels, device=device), mask, coordinates, stream)
+
+    def _device(self) -> torch.device:
+        first = self.latents if isinstance(self.latents, Tensor) else self.latents[0]
+        return first.device
+
+    def _reach(self, modality: InputModality) -> Reach | None:
+        """Which cells a token of the modality's stem depends on; None where there is no stem.
+
+        Raises:
+            ValueError: it may be all of them.
+        """
+        if modality.name not in self.stems:
+            return None
+        reach = getattr(self.stems[modality.name], "reach", None)
+        if reach is None:
+            raise ValueError(
+                f"input {modality.name!r} cannot be streamed: its stem does not say by `reach` which cells a token "
+                "depends on"
+            )
+        return reach
+
+    def _learn_stem(self, modality: InputModality, tokens: Sequence[Tokens]) -> None:
+        """Lets the stem take note of a first train batch, some of which comes in pieces."""
+        if modality.name not in self.stems:
+            return
+        stem = self.stems[modality.name]
+        if not isinstance(stem, Stem) or not stem.training:
+            return
+
+        def cells(reach: Reach) -> Iterator[Cells]:
+            for each in tokens:
+                if each.stream is None:
+                    yield scaled(modality, each.data), each.mask, 0, (each.data.shape[1] - 1) // reach.stride + 1
+                    continue
+                for piece in each.stream.pieces(each.mask, None, placed=False, reach=reach):
+                    yield scaled(modality, self._read(modality, piece.data)), piece.mask, piece.first, piece.count
+
+        stem.learn(cells)
+
+    def pieces(self, name: str, tokens: Tokens) -> Iterator[Tokens]:
+        """The tokens of a modality that come in pieces, a piece at a time, after its stem.
+
+        Args:
+            name: of the modality.
+            tokens: with a ``stream``.
+        """
+        modality, stream = self.modalities[name], tokens.stream
+        assert stream is not None
+        reach = self._reach(modality)
+        for piece in stream.pieces(tokens.mask, tokens.coordinates, placed=self._encode_positions, reach=reach):
+            found = self._stemmed(modality, Tokens(self._read(modality, piece.data), piece.mask, piece.coordinates))
+            yield found if reach is None else _narrowed(found, piece.first, piece.count)
+
+    def parameters_of(self, name: str) -> tuple[nn.Parameter, ...]:
+        """The parameters that tokens of a modality are made with."""
+        modules = [parts[name] for parts in (self.stems, self.embeddings if self._embed else {}) if name in parts]
+        return tuple(parameter for module in modules for parameter in module.parameters())
+
     def contexts(self, tokens: Mapping[str, Tokens]) -> list[list[AnyContext]]:
-        """Per layer, the contexts of `tokens`, in the order of the names."""
-        by_modality = [self._per_layer(self.modalities[name], tokens[name]) for name in sorted(tokens)]
-        return [list(layer) for layer in zip(*by_modality, strict=True)]
+        """Per layer, the contexts of `tokens`, in the order of the names; behind them those of rows in pieces."""
+        by_modality = [self._per_layer(name, tokens[name]) for name in sorted(tokens)]
+        in_pieces = [
+            self._streamed_per_layer(name, each, row, len(tokens[name].data))
+            for name in sorted(tokens)
+            for row, each in sorted(tokens[name].rows.items())
+        ]
+        return [list(layer) for layer in zip(*by_modality, *in_pieces, strict=True)]
 
     def _contexts(
         self,
@@ -235,19 +351,15 @@ class ModalityReader(SavedModel):
             for name, shape in shapes.items()
         }
 
-    def _accepted(self, modality: InputModality, data: Tensor | StreamedInput) -> Tensor | StreamedInput:
-        """What `_read` gives; of a streamed input, whose pieces are read later, only the shape is checked."""
-        if not isinstance(data, StreamedInput):
-            return self._read(modality, _checks.tensor(f"input {modality.name!r}", data))
-        if modality.name in self.stems:
-            raise ValueError(
-                f"input {modality.name!r} cannot be streamed: its stem would not see across the pieces' borders"
-            )
-        if self._is_embedded(modality):
-            modality.token_ids(data.like())
-        else:
-            _checks.input_shape(modality.name, data.like(), modality.input_axis, modality.input_channels)
-        return data
+    def _accepted(
+        self, modality: InputModality, data: Tensor | StreamedInput | MixedInput
+    ) -> Tensor | StreamedInput | MixedInput:
+        """What `_read` gives; a streamed input's pieces are read later."""
+        if isinstance(data, StreamedInput):
+            return data
+        if isinstance(data, MixedInput):
+            return replace(data, data=self._read(modality, data.data))
+        return self._read(modality, _checks.tensor(f"input {modality.name!r}", data))
 
     def _read(self, modality: InputModality, data: Tensor) -> Tensor:
         """Checked raw channels, or embedded token ids, ``(batch, *axes, channels)``."""
@@ -277,23 +389,32 @@ class ModalityReader(SavedModel):
                     "or keep the model's state_dict() instead"
                 )
 
-    def _per_layer(self, modality: InputModality, tokens: Tokens) -> Sequence[AnyContext]:
+    def _per_layer(self, name: str, tokens: Tokens) -> Sequence[AnyContext]:
         """The modality's context in each layer: the same one, unless its channels are split over the layers."""
         if tokens.stream is not None:
-            return self._streamed_per_layer(modality, tokens, tokens.stream)
+            return self._streamed_per_layer(name, tokens)
+        modality = self.modalities[name]
         given = modality, tokens.data, tokens.mask, tokens.coordinates
         if self._is_split(modality):
             return [self._context(*given, layer) for layer in range(self.depth)]
         return [self._context(*given, 0)] * self.depth
 
     def _streamed_per_layer(
-        self, modality: InputModality, tokens: Tokens, stream: StreamedInput
+        self, name: str, tokens: Tokens, row: int | None = None, batch: int = 1
     ) -> list[StreamedContext]:
-        def pieces(layer: int) -> Iterator[Context]:
-            for data, mask, places in stream.pieces(tokens.mask, tokens.coordinates, placed=self._encode_positions):
-                yield self._context(modality, self._read(modality, data), mask, places, layer)
+        """The same of tokens in pieces: those of one row of a batch, or of all rows."""
+        modality = self.modalities[name]
+        data = tokens.data if row is None else tokens.data.expand(batch, -1, -1)
 
-        return [StreamedContext(partial(pieces, i), self.max_modality_dim, tokens.data) for i in range(self.depth)]
+        def pieces(layer: int) -> Iterator[Context]:
+            for piece in self.pieces(name, tokens):
+                yield self._context(modality, piece.data, piece.mask, piece.coordinates, layer)
+
+        codes = () if self.modality_codes is None else (self.modality_codes,)
+        made = dict.fromkeys(self.parameters_of(name) + codes)  # each once
+        return [
+            StreamedContext(partial(pieces, i), self.max_modality_dim, data, (*made,), row) for i in range(self.depth)
+        ]
 
     def _is_split(self, modality: InputModality) -> TypeGuard[InputModalityWithEmbedding]:
         """Whether each layer sees other channels of the modality."""

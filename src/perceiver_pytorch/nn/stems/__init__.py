@@ -13,7 +13,7 @@ from torch import nn
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch._plugins import plugins
-from perceiver_pytorch.nn.stems.base import Coordinates, Stem, kept, strided_coordinates, strided_mask
+from perceiver_pytorch.nn.stems.base import Coordinates, Reach, Stem, kept, strided_coordinates, strided_mask
 from perceiver_pytorch.nn.stems.convolution import ConvolutionStem
 from perceiver_pytorch.nn.stems.numbers import NumbersStem
 from perceiver_pytorch.nn.stems.patch import PatchStem
@@ -25,6 +25,7 @@ __all__ = [
     "Coordinates",
     "NumbersStem",
     "PatchStem",
+    "Reach",
     "Stem",
     "WordStem",
     "kept",

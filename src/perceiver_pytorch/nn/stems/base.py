@@ -1,6 +1,7 @@
 """What every stem does with its data, mask and coordinates."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -11,6 +12,26 @@ from perceiver_pytorch.nn.fourier import evenly_spaced
 Coordinates = Sequence[Tensor | None]
 """Per axis, where tokens are, in [-1, 1]: None (equally spaced), ``(length,)`` for the whole batch,
 ``(batch, length)``, or ``(batch, length, count)`` where an axis has several coordinates a token."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Which cells of the first axis make a token: token t is made of those from ``t * stride - before`` to
+    ``t * stride + behind``.
+
+    Attributes:
+        stride: cells from one token to the next.
+        before: cells before its first one that it depends on.
+        behind: cells after its first one that it depends on, ``stride - 1`` at least.
+    """
+
+    stride: int = 1
+    before: int = 0
+    behind: int = 0
+
+
+Cells = tuple[Tensor, Tensor | None, int, int]
+"""A stretch of data and its mask, and which of the tokens that are made of it count: the first, and how many."""
 
 
 class Stem(nn.Module):
@@ -32,6 +53,20 @@ class Stem(nn.Module):
     def to_config(self) -> dict[str, Any]:
         """The arguments of the constructor, as JSON values."""
         raise NotImplementedError
+
+    @property
+    def reach(self) -> Reach | None:
+        """Which cells of the first axis a token depends on; by default None: a token may depend on all of them, and
+        the stem reads no stream."""
+        return None
+
+    def learn(self, cells: Callable[[Reach], Iterator[Cells]]) -> None:
+        """Takes note of a first train batch that comes in pieces as `forward` does of one that is in memory; by default
+        there is nothing to note.
+
+        Args:
+            cells: gives all of it in stretches that tokens of a reach can be made of, anew with every call.
+        """
 
     def join(self, others: Sequence[nn.Module]) -> None:
         """Takes weights over from stems of other modalities, which a model has before this one; by default none."""

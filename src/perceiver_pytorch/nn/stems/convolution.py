@@ -1,7 +1,7 @@
 """A few convolutions that turn a picture, a sound, a film or a series into a coarser grid of wider tokens."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch.nn.stems.base import Coordinates, Stem, kept, strided_coordinates, strided_mask
+from perceiver_pytorch.nn.stems.base import Cells, Coordinates, Reach, Stem, kept, strided_coordinates, strided_mask
 from perceiver_pytorch.nn.stems.token_norm import TokenNorm
 
 MAX_AXES = 3
@@ -71,17 +71,57 @@ class ConvolutionStem(Stem):
         self, data: Tensor, mask: Tensor | None = None, coordinates: Coordinates | None = None
     ) -> tuple[Tensor, Tensor | None, Coordinates | None]:
         places = strided_coordinates(coordinates, data.shape[1:-1], self.strides, data)
+        x, mask = self._through(data, mask, len(self.layers))
+        return x, mask, places
+
+    def _through(self, data: Tensor, mask: Tensor | None, count: int) -> tuple[Tensor, Tensor | None]:
+        """What so many layers make of the data, and its mask."""
         x = kept(data, mask)
         if self.differences:
             x = torch.cat([x, _differences(x, mask)], dim=-1)
-        for i, (layer, weight, norm) in enumerate(zip(self.layers, self.weights, self.norms, strict=True)):
-            x = _convolved(kept(x, mask) if i else x, weight, layer["stride"])
-            mask = strided_mask(mask, layer["stride"])
-            if self.changes and i == 0:
-                still, moving = x.split([x.shape[-1] - self.changes, self.changes], dim=-1)
-                x = torch.cat([still, _differences(moving, mask)], dim=-1)
-            x = F.gelu(norm(x, mask))
-        return x, mask, places
+        for i in range(count):
+            x, mask = self._convolved(i, x, mask)
+            x = F.gelu(self.norms[i](x, mask))
+        return x, mask
+
+    def _convolved(self, i: int, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """What layer i makes of what the one before it gave, up to its norm."""
+        stride = self.layers[i]["stride"]
+        x = _convolved(kept(x, mask) if i else x, self.weights[i], stride)
+        mask = strided_mask(mask, stride)
+        if self.changes and i == 0:
+            still, moving = x.split([x.shape[-1] - self.changes, self.changes], dim=-1)
+            x = torch.cat([still, _differences(moving, mask)], dim=-1)
+        return x, mask
+
+    @property
+    def reach(self) -> Reach:
+        return self._reach(len(self.layers))
+
+    def _reach(self, count: int) -> Reach:
+        """Of a token of so many layers: backwards, from the token to the cells."""
+        before, behind, stride = 0, 0, 1
+        for i in reversed(range(count)):
+            size, step = self.layers[i]["kernel"][0], self.layers[i]["stride"][0]
+            before += bool(self.changes) and i == 0
+            before, behind = before * step + size // 2, behind * step + max(size // 2, step - 1)
+            stride *= step
+        return Reach(stride, before + self.differences, behind)
+
+    @torch.no_grad()
+    def learn(self, cells: Callable[[Reach], Iterator[Cells]]) -> None:
+        """Statistics of one norm after another: each needs those before it, and reads everything."""
+        for i, norm in enumerate(self.norms):
+            assert isinstance(norm, TokenNorm)
+            if norm.reads_whole_batch:
+                norm.learn(self._tokens(i, cells))
+
+    def _tokens(self, i: int, cells: Callable[[Reach], Iterator[Cells]]) -> Iterator[Tensor]:
+        """The real tokens ``(count, channels)`` that the norm of layer i reads, each once."""
+        for data, mask, first, count in cells(self._reach(i + 1)):
+            x, there = self._convolved(i, *self._through(data, mask, i))
+            x = x.narrow(1, first, count)
+            yield x.flatten(0, -2) if there is None else x[there.narrow(1, first, count)]
 
     def to_config(self) -> dict[str, Any]:
         return {

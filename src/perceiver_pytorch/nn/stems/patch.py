@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
-from perceiver_pytorch.nn.stems.base import Coordinates, Stem, kept, strided_coordinates, strided_mask
+from perceiver_pytorch.nn.stems.base import Coordinates, Reach, Stem, kept, strided_coordinates, strided_mask
 
 
 class PatchStem(Stem):
@@ -34,6 +34,10 @@ class PatchStem(Stem):
         self.channels = _checks.positive_int("channels", channels)
         convolution: Any = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(self.patch) - 1]
         self.project: Any = convolution(input_channels, channels, self.patch, stride=self.patch)
+
+    @property
+    def reach(self) -> Reach:
+        return Reach(self.patch[0], 0, self.patch[0] - 1)
 
     def to_config(self) -> dict[str, Any]:
         return {"input_channels": self.input_channels, "patch": list(self.patch), "channels": self.channels}

@@ -1,9 +1,11 @@
 """A norm per channel whose statistics are those of the first train batch, and stay."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
-from perceiver_pytorch.nn.processes import moments
+from perceiver_pytorch.nn.processes import moments, moments_of_parts
 
 EPS = 1e-5
 LEAST = 1e-4
@@ -60,7 +62,13 @@ class TokenNorm(nn.Module):
     def _look(self, data: Tensor, mask: Tensor | None) -> None:
         """Takes mean and deviation of the real tokens; waits for the next batch if there is none."""
         tokens = (data.flatten(0, -2) if mask is None else data[mask]).float()
-        found = moments(tokens)
+        self._take(moments(tokens))
+
+    def learn(self, tokens: Iterable[Tensor]) -> None:
+        """Takes the statistics of tokens ``(any number, channels)`` that come in pieces."""
+        self._take(moments_of_parts((part.detach().double() for part in tokens), self.mean.double()))
+
+    def _take(self, found: tuple[Tensor, Tensor] | None) -> None:
         if found is not None:
             var, mean = found
             self.mean.copy_(mean)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch._execution import execution, is_eager
-from perceiver_pytorch.nn.stems.base import Coordinates, Stem, kept
+from perceiver_pytorch.nn.stems.base import Coordinates, Reach, Stem, kept
 
 _DEVIATION = 0.05  # of fresh vectors: the norm behind them makes up for it, and steps move them fast
 
@@ -41,6 +41,10 @@ class WordStem(Stem):
         nn.init.normal_(self.table.weight, std=_DEVIATION)
         self.neighbours = nn.Conv1d(channels, channels, 3, padding=1)
         self.norm = nn.LayerNorm(channels)
+
+    @property
+    def reach(self) -> Reach:
+        return Reach(1, 1, 1)
 
     def to_config(self) -> dict[str, Any]:
         config = {"num_ids": self.num_ids, "channels": self.channels}
