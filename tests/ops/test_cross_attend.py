@@ -1,5 +1,6 @@
 """Cross-attend against keys and values of the whole input array, small and exact; and the calls that it refuses."""
 
+import importlib
 from dataclasses import replace
 
 import pytest
@@ -73,6 +74,46 @@ def test_heads_and_epsilon_have_defaults() -> None:
     mixed, lse = attend(rows, p.contexts[0])
     torch.testing.assert_close(mixed, (rows @ tokens.mT).softmax(-1) @ tokens, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(lse, (rows @ tokens.mT).logsumexp(-1), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("backend", ["reference", "chunked", "compiled"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_rows_of_half_precision_are_computed_with_in_float32(dtype: torch.dtype, backend: str) -> None:
+    context = replace(IMAGE, mask="random").context(2, IMAGE.num_channels, torch.float32)
+    rows = torch.randn(2, 4, context.num_channels).to(dtype).requires_grad_()
+    full = rows.detach().float().requires_grad_()
+    with use_backend(backend):
+        found, expected = attend(rows, context), attend(full, context)
+    for got, value in zip(found, expected, strict=True):
+        assert got.dtype == torch.float32
+        assert torch.equal(got, value)
+    (grad,), (full_grad,) = (
+        torch.autograd.grad(mixed.square().sum() + lse.sum(), [of])
+        for (mixed, lse), of in ((found, rows), (expected, full))
+    )
+    assert torch.equal(grad, full_grad.to(dtype))
+
+
+def test_queries_of_half_precision_become_rows_of_half_precision_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a GPU does, tried on the CPU: each context is read by such rows, and rounding them costs little."""
+    p = Problem.of(replace(IMAGE, mask="random"), SERIES, heads=2)
+    half = replace(
+        p, queries=p.queries.bfloat16(), weights={name: weight.float() for name, weight in p.weights.items()}
+    )
+    expected = cross_attend(**half.arguments()).float()
+    module = importlib.import_module("perceiver_pytorch.ops.cross_attend")  # the name in the package is the function
+    monkeypatch.setattr(module, "rows_of", lambda dtype, device: dtype)
+    seen = []
+    monkeypatch.setattr(
+        module,
+        "_attend",
+        lambda backend, rows, *rest: seen.append(rows.dtype) or backend.attend(rows, *rest),
+    )
+    with use_backend("chunked"):
+        found = cross_attend(**half.arguments())
+    assert seen == [torch.bfloat16] * 2
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.02 * expected.abs().max().item())
 
 
 def test_rows_attend_to_channels_in_their_own_order() -> None:

@@ -76,15 +76,22 @@ class Problem:
 
     @classmethod
     def of(
-        cls, spec: Spec, *, num_rows: int = 5, batch: int = 2, padding: int = 2, score_scale: float = 1.0
+        cls,
+        spec: Spec,
+        *,
+        num_rows: int = 5,
+        batch: int = 2,
+        padding: int = 2,
+        score_scale: float = 1.0,
+        rows: torch.dtype = torch.float32,
     ) -> "Problem":
         context = spec.context(batch, spec.num_channels + padding, torch.float32)
         shape = (batch, num_rows, context.num_channels)
-        rows = torch.randn(shape) * score_scale / context.num_channels**0.5
-        return cls(rows, context, torch.randn(shape), torch.randn(shape[:2])).moved(DEVICE)
+        values = torch.randn(shape) * score_scale / context.num_channels**0.5
+        return cls(values.to(rows), context, torch.randn(shape), torch.randn(shape[:2])).moved(DEVICE)
 
     def moved(self, to: torch.device | torch.dtype) -> "Problem":
-        """On another device, or its float32 tensors in another dtype."""
+        """On another device, or its rows and float32 tensors in another dtype."""
 
         def move(tensor: Tensor | None) -> Tensor | None:
             if tensor is None or (isinstance(to, torch.dtype) and tensor.dtype != torch.float32):
@@ -94,7 +101,7 @@ class Problem:
         context = self.context
         tensors = {key: move(getattr(context, key)) for key in ("data", "code", "mask", "scale", "offset")}
         context = replace(context, tables=tuple(move(table) for table in context.tables), **tensors)
-        return Problem(move(self.rows), context, move(self.grad_mixed), move(self.grad_lse))
+        return Problem(self.rows.detach().to(to), context, move(self.grad_mixed), move(self.grad_lse))
 
     def inputs(self) -> dict[str, Tensor]:
         """Tensors that may need a gradient, by name."""
@@ -137,6 +144,9 @@ PROBLEMS = {
     "float scaled": (replace(IMAGE, affine=True), {}),
     "float16": (replace(SERIES, dtype=torch.float16), {}),
     "bfloat16": (replace(SERIES, dtype=torch.bfloat16, mask="random"), {}),
+    "bfloat16 rows": (IMAGE, {"rows": torch.bfloat16}),
+    "bfloat16 rows and data": (replace(SERIES, dtype=torch.bfloat16, mask="random"), {"rows": torch.bfloat16}),
+    "float16 rows, pixels": (replace(IMAGE, dtype=torch.uint8, values=pixels, affine=True), {"rows": torch.float16}),
     "no tables": (replace(IMAGE, features=None), {}),
     "tables without features": (replace(SERIES, features=0), {}),
     "no code": (replace(SERIES, code=0), {}),
@@ -293,7 +303,7 @@ def operator_arguments(p: Problem) -> tuple[object, ...]:
     return p.rows, context.data, list(context.tables), *constants, EPS
 
 
-@pytest.mark.parametrize("name", ["per-sample tables, one axis", "uint8 scaled"])
+@pytest.mark.parametrize("name", ["per-sample tables, one axis", "uint8 scaled", "bfloat16 rows"])
 def test_the_operators_keep_torchs_rules(name: str) -> None:
     p = problem(name)
     for tensor in p.inputs().values():

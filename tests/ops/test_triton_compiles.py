@@ -29,31 +29,39 @@ def compiled(*options: str) -> list[dict[str, Any]]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_a_kernel_of_bfloat16_compiles_for_tensor_cores() -> None:
-    (found,) = compiled("--capabilities", "90", "--dtypes", "bfloat16", "--kernels", "find_peaks")
+@pytest.mark.parametrize(("rows", "data"), [("float32", "bfloat16"), ("bfloat16", "uint8")])
+def test_a_kernel_of_bfloat16_compiles_for_tensor_cores(rows: str, data: str) -> None:
+    options = ("--capabilities", "90", "--dtypes", data, "--rows", rows, "--kernels", "find_peaks")
+    (found,) = compiled(*options)
     assert found["binary"] > 0
     assert found["tensor_cores"]
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("capability", CAPABILITIES)
-@pytest.mark.parametrize("channels", ["3", "40"])
-def test_every_kernel_compiles(capability: str, channels: str) -> None:
+@pytest.mark.parametrize(("channels", "rows"), [("3", "float32"), ("40", "float32"), ("3", "bfloat16")])
+def test_every_kernel_compiles(capability: str, channels: str, rows: str) -> None:
     dtypes = ("float32", "float16", "bfloat16", "uint8")
-    found = compiled("--capabilities", capability, "--dtypes", *dtypes, "--channels", channels)
+    found = compiled("--capabilities", capability, "--dtypes", *dtypes, "--rows", rows, "--channels", channels)
     passes = {(one["kernel"], one["dtype"], one["gradient"]) for one in found}
     for dtype in dtypes:
         assert {("find_peaks", dtype, None), ("collect", dtype, False), ("collect", dtype, True)} <= passes
         assert ("token_gradients", dtype, None) in passes
     for one in found:
         assert one["binary"] > 0
-        assert one["tensor_cores"] == (one["dtype"] in ("float16", "bfloat16")), one
+        assert one["tensor_cores"] == ("bfloat16" in (rows, one["dtype"]) or one["dtype"] == "float16"), one
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.uint8], ids=str)
 def test_half_precision_data_go_through_tensor_cores(dtype: torch.dtype) -> None:
     expected = "tf32x3" if dtype in (torch.float16, torch.bfloat16) else "ieee"
-    assert triton.products(torch.zeros(2, 3).to(dtype)) == expected
+    assert triton.products(torch.float32, torch.zeros(2, 3).to(dtype)) == expected
+
+
+@pytest.mark.parametrize("rows", [torch.float16, torch.bfloat16], ids=str)
+def test_rows_of_half_precision_take_one_product_whatever_the_data(rows: torch.dtype) -> None:
+    for data in (torch.float32, torch.bfloat16, torch.uint8):
+        assert triton.products(rows, torch.zeros(2, 3).to(data)) == "tf32"
 
 
 def in_tf32(values: torch.Tensor) -> torch.Tensor:

@@ -35,18 +35,19 @@ def main() -> None:
     parser.add_argument("--capabilities", nargs="+", type=int, required=True)
     parser.add_argument("--dtypes", nargs="+", required=True)
     parser.add_argument("--kernels", nargs="+", default=["find_peaks", "collect", "token_gradients"])
+    parser.add_argument("--rows", default="float32")
     parser.add_argument("--channels", type=int, default=3)
     options = parser.parse_args()
     found = []
     for dtype in options.dtypes:
-        for kernel, values in launches(getattr(torch, dtype), options.channels):
+        for kernel, values in launches(getattr(torch, dtype), getattr(torch, options.rows), options.channels):
             if kernel in options.kernels:
                 told = {"kernel": kernel, "dtype": dtype, "gradient": values.get("GRADIENT")}
                 found += [told | compiled(kernel, values, capability) for capability in options.capabilities]
     print(json.dumps(found))
 
 
-def launches(dtype: torch.dtype, channels: int) -> list[Launch]:
+def launches(dtype: torch.dtype, of_rows: torch.dtype, channels: int) -> list[Launch]:
     """The kernels that a forward and a backward pass start, with what they are given."""
     seen: list[Launch] = []
 
@@ -59,11 +60,11 @@ def launches(dtype: torch.dtype, channels: int) -> list[Launch]:
     data = torch.zeros(2, 70, 90, channels).to(dtype)
     tables = torch.zeros(70, 13), torch.zeros(90, 13)
     context = Context(data, tables, torch.zeros(2), mask=torch.ones(2, 70, 90, dtype=torch.bool))
-    rows = torch.zeros(2, 40, context.num_channels)
+    rows = torch.zeros(2, 40, context.num_channels).to(of_rows)
     attend = Recorded(rows, context, 1e-5)
     attend.peaks()
     attend.collect(torch.zeros(2, 40))
-    column, grads = torch.zeros(2, 40), torch.zeros_like(rows)
+    column, grads = torch.zeros(2, 40), torch.zeros(rows.shape)
     attend.gradients((column, column, grads, column), needs_data=dtype != torch.uint8, needs_constants=True)
     return seen
 

@@ -14,6 +14,7 @@ each context goes: where keys and values are cheaper, as for many channels, thro
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -24,7 +25,7 @@ from perceiver_pytorch.ops.backend import Backend
 from perceiver_pytorch.ops.choose import backend_for, plan
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.joining import Part, join
-from perceiver_pytorch.ops.precision import full_precision
+from perceiver_pytorch.ops.precision import full_precision, rows_of
 from perceiver_pytorch.ops.projected import attend_one_context, attend_projected
 from perceiver_pytorch.ops.streamed import AnyContext, StreamedContext, attend_streamed
 
@@ -35,7 +36,8 @@ def attend(
     """Attention of ``rows`` over the normalised tokens of one context.
 
     Args:
-        rows: ``(batch, rows, context.num_channels)``, float32 or float64; all heads and latents are rows here.
+        rows: ``(batch, rows, context.num_channels)``; all heads and latents are rows here. float16 and bfloat16
+            are read as they are, on tensor cores where there are any, and computed with in float32.
         context: the tokens; normalised over their channels, without affine weights.
         eps: LayerNorm's epsilon.
 
@@ -106,7 +108,8 @@ def cross_attend(
         key = key_weight.to(dtype).view(heads, -1, channels)
         value = value_weight.to(dtype).view(heads, -1, channels)
         scale = None if norm_weight is None else norm_weight.to(dtype)
-        output, some = _attend_to_all(query, contexts, key, value, scale, eps)
+        rows = rows_of(queries.dtype, queries.device)
+        output, some = _attend_to_all(query, contexts, key, value, scale, eps, rows)
         # What both biases add to every value; the weights of a query sum up to 1, unless it attends to nothing.
         shift = None if value_bias is None else value_bias.to(dtype).view(heads, 1, -1)
         if norm_bias is not None:
@@ -138,11 +141,18 @@ def _check(
 
 
 def _attend_to_all(
-    query: Tensor, contexts: Sequence[AnyContext], key: Tensor, value: Tensor, scale: Tensor | None, eps: float
+    query: Tensor,
+    contexts: Sequence[AnyContext],
+    key: Tensor,
+    value: Tensor,
+    scale: Tensor | None,
+    eps: float,
+    rows: torch.dtype,
 ) -> tuple[Tensor, Tensor | None]:
     """Weighted values (batch, heads, latents, value_dim_head) without biases, and which of them have a token (None:
     all).
     """
+    attend_to_held = partial(_attend_to_held, dtype=rows)
     held = [context for context in contexts if isinstance(context, Context)]
     streamed = [context for context in contexts if isinstance(context, StreamedContext)]
     is_split = split.group() is not None
@@ -151,18 +161,24 @@ def _attend_to_all(
         mask = held[0].mask
         some = None if mask is None else mask.flatten(1).any(-1)[:, None, None]
         return attend_one_context(query, held[0], key, value, scale, eps), some
-    parts = [attend_streamed(_attend_to_held, query, context, key, value, scale, eps) for context in streamed]
+    parts = [attend_streamed(attend_to_held, query, context, key, value, scale, eps) for context in streamed]
     if held:
-        parts.append(_by_ways(ways, query, held, key, value, scale, eps))
+        parts.append(_by_ways(ways, query, held, key, value, scale, eps, rows))
     output, lse = split.join_processes(join(parts)) if is_split else join(parts)
     return output, lse > float("-inf")
 
 
 def _attend_to_held(
-    query: Tensor, contexts: Sequence[Context], key: Tensor, value: Tensor, scale: Tensor | None, eps: float
+    query: Tensor,
+    contexts: Sequence[Context],
+    key: Tensor,
+    value: Tensor,
+    scale: Tensor | None,
+    eps: float,
+    dtype: torch.dtype,
 ) -> Part:
     """Weighted values and log-sum-exps (batch, heads, latents) of contexts that are in memory."""
-    return _by_ways(plan(query, contexts, key, value), query, contexts, key, value, scale, eps)
+    return _by_ways(plan(query, contexts, key, value), query, contexts, key, value, scale, eps, dtype)
 
 
 def _by_ways(
@@ -173,13 +189,15 @@ def _by_ways(
     value: Tensor,
     scale: Tensor | None,
     eps: float,
+    dtype: torch.dtype,
 ) -> Part:
+    """The same by the ways that are planned; ``dtype`` is that of rows."""
     planned = list(zip(contexts, ways, strict=True))
     parts = [attend_projected(query, context, key, value, scale, eps) for context, way in planned if way is None]
     by_rows = [(context, way) for context, way in planned if way is not None]
     if by_rows:
         rows = (query @ key if scale is None else query @ key * scale).flatten(1, 2)
-        mixed, lse = join([_attend(backend, rows, context, eps) for context, backend in by_rows])
+        mixed, lse = join([_attend(backend, rows.to(dtype), context, eps) for context, backend in by_rows])
         mixed = mixed if scale is None else mixed * scale
         parts.append((mixed.unflatten(1, query.shape[1:3]) @ value.mT, lse.unflatten(1, query.shape[1:3])))
     return join(parts)

@@ -4,10 +4,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from perceiver_pytorch.ops.context import Context
+from perceiver_pytorch.ops.precision import in_full
 
 
 def attend_dense(rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
     """`perceiver_pytorch.ops.attend`, made of PyTorch's own differentiable operations."""
+    rows = in_full(rows)
     tokens = context.dense(rows.dtype)
     if context.mask is not None:
         mask = context.mask.flatten(1)

@@ -9,7 +9,7 @@ from torch import Tensor
 from perceiver_pytorch._execution import execution
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.dense import attend_dense
-from perceiver_pytorch.ops.precision import full_precision
+from perceiver_pytorch.ops.precision import computed_in, full_precision
 from perceiver_pytorch.ops.second_order import gradients
 
 
@@ -80,7 +80,8 @@ def _forward_operator(name: str, forward: Forward) -> Any:
 
     @operator.register_fake
     def _(rows, data, tables, code, mask, scale, offset, padding, eps):  # type: ignore[no-untyped-def]
-        return torch.empty_like(rows, memory_format=torch.contiguous_format), rows.new_empty(rows.shape[:-1])
+        mixed = torch.empty_like(rows, dtype=computed_in(rows.dtype), memory_format=torch.contiguous_format)
+        return mixed, mixed.new_empty(rows.shape[:-1])
 
     return operator
 
@@ -108,7 +109,7 @@ def _backward_operator(name: str, backward: Backward) -> Any:
         with full_precision(rows.device):
             grads = backward(rows, context, eps, mixed, lse, grad_mixed, grad_lse, needs_data, needs_constants)
         # An empty tensor each for what was not asked for: the outputs of an operator may not be the same tensor.
-        return [rows.new_empty(0) if grad is None else grad for grad in grads.each(len(tables))]
+        return [mixed.new_empty(0) if grad is None else grad for grad in grads.each(len(tables))]
 
     @operator.register_fake
     def _(  # type: ignore[no-untyped-def]
@@ -117,9 +118,9 @@ def _backward_operator(name: str, backward: Backward) -> Any:
     ):  # fmt: skip
         return [
             torch.empty_like(rows, memory_format=torch.contiguous_format),
-            data.new_empty(data.shape) if needs_data else rows.new_empty(0),
-            rows.new_empty(code.shape if needs_constants and code is not None else (0,)),
-            *(rows.new_empty(table.shape if needs_constants else (0,)) for table in tables),
+            data.new_empty(data.shape) if needs_data else mixed.new_empty(0),
+            mixed.new_empty(code.shape if needs_constants and code is not None else (0,)),
+            *(mixed.new_empty(table.shape if needs_constants else (0,)) for table in tables),
         ]
 
     return operator

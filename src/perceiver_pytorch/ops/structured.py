@@ -11,6 +11,7 @@ from torch import Tensor
 
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.operator import Gradients
+from perceiver_pytorch.ops.precision import in_full
 
 LARGEST_SCORE = 55.0
 """Up to here exponentials of scores, and sums of them over all tokens, stay in float32's range without a shift."""
@@ -42,20 +43,20 @@ class StructuredAttend(ABC):
     been subtracted.
 
     Args:
-        rows: (batch, R, C).
+        rows: (batch, R, C), of any dtype; results are float32 where it is half precision.
         context: the tokens.
         eps: LayerNorm's epsilon.
         needs_constants: whether gradients of code and tables will be asked for.
 
     Attributes:
-        rows: the rows with mean zero over the channels.
+        rows: the rows with mean zero over the channels, in float32 or more.
         large: whether scores may be too large for their exponentials: of any row, or (batch, R) of each.
     """
 
     large: bool | Tensor
 
     def __init__(self, rows: Tensor, context: Context, eps: float, needs_constants: bool = False) -> None:
-        self.rows, self.context, self.eps = centred(rows.detach()), context, eps
+        self.rows, self.context, self.eps = centred(in_full(rows.detach())), context, eps
 
     @abstractmethod
     def peaks(self) -> Tensor:
@@ -112,7 +113,8 @@ class StructuredAttend(ABC):
         grads, lse = centred(grad_mixed), attend.as_shift(finite(lse))
         factors, mixed = attend._corrected(lse, mixed)
         offset = (grads * mixed).sum(-1) - grad_lse
-        return attend.gradients(Weighting(lse, factors, grads, offset), needs_data, needs_constants)
+        found = attend.gradients(Weighting(lse, factors, grads, offset), needs_data, needs_constants)
+        return found._replace(rows=found.rows.to(rows.dtype))
 
     def _corrected(self, lse: Tensor, mixed: Tensor) -> tuple[Tensor | None, Tensor]:
         """Factors of the weights, and what these collect.

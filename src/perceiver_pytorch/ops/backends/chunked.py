@@ -273,7 +273,7 @@ class ChunkedAttend(StructuredAttend):
 
     def __init__(self, rows: Tensor, context: Context, eps: float, needs_constants: bool = False) -> None:
         super().__init__(rows, context, eps, needs_constants)
-        self.tokens = _Tokens(context, rows.dtype, eps)
+        self.tokens = _Tokens(context, self.rows.dtype, eps)
         self.large = has_large_scores(self.rows, context)
 
     def peaks(self) -> Tensor:

@@ -24,6 +24,7 @@ from perceiver_pytorch.ops.backends.instead import or_chunked
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.cost import Count, Size
 from perceiver_pytorch.ops.operator import Gradients
+from perceiver_pytorch.ops.precision import HALF
 from perceiver_pytorch.ops.structured import (
     TINY,
     Channels,
@@ -383,14 +384,14 @@ def _single_threaded(function: Callable[..., Result]) -> Callable[..., Result]:
 
 
 def _unsupported(rows: Rows, context: Context) -> str | None:
-    """Takes float32 rows on the CPU, and data of the dtypes above with 1 to `MAX_CHANNELS` channels."""
+    """Takes rows of float32 or less on the CPU, and data of the dtypes above with 1 to `MAX_CHANNELS` channels."""
     if not _INSTALLED:
         return "it needs numba (pip install 'perceiver-multi-modality-pytorch[fast]')"
     if _failures:
         return f"it failed before: {_failures[0]}"
     if rows.device.type != "cpu" or context.data.device.type != "cpu":
         return "it runs on the CPU only"
-    if rows.dtype != torch.float32:
+    if rows.dtype not in (torch.float32, *HALF):
         return f"it computes in float32, not {rows.dtype}"
     if context.data.dtype not in _SEEN_AS:
         return f"it does not read {context.data.dtype}"

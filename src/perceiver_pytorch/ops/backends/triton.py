@@ -23,6 +23,7 @@ from perceiver_pytorch.ops.backends.triton_tiles import Tiles, kept
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.cost import Count
 from perceiver_pytorch.ops.operator import Gradients
+from perceiver_pytorch.ops.precision import HALF
 from perceiver_pytorch.ops.structured import (
     LARGEST_SCORE,
     TINY,
@@ -56,9 +57,6 @@ PROGRAMS = 1024
 SHORT = 64
 """Tokens of a line below which another axis is taken into it."""
 
-
-HALF = (torch.float16, torch.bfloat16)
-"""Data whose products go through tensor cores."""
 
 _failures: list[str] = []
 _INSTALLED = importlib.util.find_spec("triton") is not None
@@ -147,16 +145,19 @@ def _block(largest: int, number: int) -> int:
     return max(16, min(largest, 1 << max(0, number - 1).bit_length()))
 
 
-def products(data: Tensor) -> str:
+def products(rows: torch.dtype, data: Tensor) -> str:
     """How the kernels multiply rows or weights by raw channels.
 
-    Tensor cores take TF32, which holds half-precision data as they are. "tf32x3" gives the other factor in two parts,
-    so that products are exact to about float32 where data are neither scaled nor shifted. There are such cores from
-    compute capability 8.0 on.
+    Tensor cores take TF32, which holds numbers of half precision as they are. "tf32x3" gives each factor in two parts,
+    so that products with half-precision data are exact to about float32 where these are neither scaled nor shifted.
+    Rows of half precision ask for no more than "tf32" gives, three bits above bfloat16, whatever the data are. There
+    are such cores from compute capability 8.0 on.
     """
-    if data.dtype not in HALF or (data.is_cuda and torch.cuda.get_device_capability(data.device) < (8, 0)):
+    if data.is_cuda and torch.cuda.get_device_capability(data.device) < (8, 0):
         return "ieee"
-    return "tf32x3"
+    if rows in HALF:
+        return "tf32"
+    return "tf32x3" if data.dtype in HALF else "ieee"
 
 
 class TritonAttend(StructuredAttend):
@@ -181,7 +182,7 @@ class TritonAttend(StructuredAttend):
         self.constants = self.lines.constants | {
             "MASKED": context.mask is not None,
             "BLOCK_R": rows_each,
-            "DOT": products(context.data),
+            "DOT": products(rows.dtype, context.data),
         }
 
     def launch(self, kernel: str, grid: tuple[int, int, int], *arguments: Any, **constants: Any) -> None:
@@ -305,7 +306,7 @@ def _constant_gradients(
 
 
 def _unsupported(rows: Rows, context: Context) -> str | None:
-    """Takes float32 rows on a GPU (on the CPU in Triton's interpreter), and data of the dtypes above."""
+    """Takes rows of float32 or less on a GPU (on the CPU in Triton's interpreter), and data of the dtypes above."""
     data = context.data
     if not _INSTALLED:
         return "it needs triton (pip install triton)"
@@ -315,7 +316,7 @@ def _unsupported(rows: Rows, context: Context) -> str | None:
         return f"rows are on {rows.device}, data on {data.device}"
     if rows.device.type != "cuda" and (rows.device.type != "cpu" or os.environ.get("TRITON_INTERPRET") != "1"):
         return "it runs on CUDA devices (on the CPU only in Triton's interpreter, TRITON_INTERPRET=1)"
-    if rows.dtype != torch.float32:
+    if rows.dtype not in (torch.float32, *HALF):
         return f"it computes in float32, not {rows.dtype}"
     if data.dtype not in _DTYPES:
         return f"it does not read {data.dtype}"

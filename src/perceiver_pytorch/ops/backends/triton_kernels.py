@@ -23,7 +23,7 @@ Arguments that the kernels share (all arrays float32 and contiguous but for ``da
         ``a (grad · normalised token - down)``.
     bounds: (batch, num_rows) of each row's scores; a program runs where one of its rows' is above ``largest``.
     SIZE: channels of a token in all.
-    DOT: how products over raw channels are computed, "ieee" or "tf32x3": see `triton.products`.
+    DOT: how products over raw channels are computed, "ieee", "tf32" or "tf32x3": see `triton.products`.
 """
 
 from typing import no_type_check  # as a decorator: Triton's language is not Python's, in which annotations are checked
