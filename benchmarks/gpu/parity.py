@@ -63,9 +63,10 @@ def checks(device: torch.device, tokens: int, most: int | None = None) -> Iterat
     for name, (specs, options) in catalogue if most is None else catalogue[:: -(-len(catalogue) // most)]:
         for backend in BACKENDS:
             yield _unless_failed(_small(name, specs, options, backend, device))
-    for dtype in (torch.float32, torch.bfloat16, torch.uint8):
-        for backend in BACKENDS:
-            yield _unless_failed(_long(tokens, dtype, backend, device))
+    for rows in (torch.float32, torch.bfloat16):
+        for data in (torch.float32, torch.bfloat16, torch.uint8):
+            for backend in BACKENDS:
+                yield _unless_failed(_long(tokens, rows, data, backend, device))
 
 
 def _unless_failed(check: Check) -> Check:
@@ -91,12 +92,16 @@ def _small(name: str, specs: Any, options: dict[str, Any], backend: str, device:
     return _closest(name, backend, errors.allowed(options.get("score_scale", 1.0)), errors.largest)
 
 
-def _long(tokens: int, dtype: torch.dtype, backend: str, device: torch.device) -> Check:
-    """`attend` over an image of so many tokens, many blocks and programs, by the dense formula in float64."""
+def _long(tokens: int, rows: torch.dtype, data: torch.dtype, backend: str, device: torch.device) -> Check:
+    """`attend` over an image of so many tokens, many blocks and programs, by the dense formula in float64.
+
+    Rows of half precision may be off by what bfloat16 rounds, since their gradients are of it.
+    """
     from perceiver_pytorch.ops import use_backend
 
-    name = f"{tokens:,} tokens, {str(dtype).removeprefix('torch.')}"
-    single, double = (_picture(tokens, dtype, wide, device) for wide in (torch.float32, torch.float64))
+    short = {dtype: str(dtype).removeprefix("torch.") for dtype in (rows, data)}
+    name = f"{tokens:,} tokens, {short[data]}" + (f", rows {short[rows]}" if rows != torch.float32 else "")
+    single, double = (_picture(tokens, rows, data, wide, device) for wide in (torch.float32, torch.float64))
     with use_backend("reference"):
         exact, plain = _results(*double), _results(*single)
     try:
@@ -104,7 +109,7 @@ def _long(tokens: int, dtype: torch.dtype, backend: str, device: torch.device) -
             ours = _results(*single)
     except ValueError as error:
         return Check(name, backend, refused=str(error).split(f"{backend}: ", 1)[-1])
-    epsilon = torch.finfo(torch.float32).eps
+    epsilon = torch.finfo(rows).eps
     errors = {}
     for key, value in exact.items():
         here, theirs = ((found[key].double() - value).norm().item() for found in (ours, plain))
@@ -112,8 +117,13 @@ def _long(tokens: int, dtype: torch.dtype, backend: str, device: torch.device) -
     return _closest(name, backend, errors, max(value.norm().item() for value in exact.values()))
 
 
-def _picture(tokens: int, dtype: torch.dtype, wide: torch.dtype, device: torch.device) -> tuple[Tensor, Any]:
-    """Rows (2, 32, channels) and an image of about so many tokens, the same for every ``wide`` dtype."""
+def _picture(
+    tokens: int, of_rows: torch.dtype, dtype: torch.dtype, wide: torch.dtype, device: torch.device
+) -> tuple[Tensor, Any]:
+    """Rows (2, 32, channels) and an image of about so many tokens, the same for every ``wide`` dtype.
+
+    Rows of half precision stay so where ``wide`` is float32, and are rounded as much in float64.
+    """
     from perceiver_pytorch.ops import Context
 
     generator = torch.Generator().manual_seed(0)
@@ -127,7 +137,8 @@ def _picture(tokens: int, dtype: torch.dtype, wide: torch.dtype, device: torch.d
     data = data.to(wide) if dtype == torch.float32 else data
     tables = tuple(normal(side, 13).float().to(wide).to(device) for _ in range(2))
     context = Context(data.to(device), tables, normal(2).float().to(wide).to(device))
-    rows = (normal(2, 32, context.num_channels) / context.num_channels**0.5).float().to(wide)
+    rows = (normal(2, 32, context.num_channels) / context.num_channels**0.5).to(of_rows)
+    rows = rows if wide == torch.float32 else rows.to(wide)
     return rows.to(device).requires_grad_(), context
 
 
