@@ -1,6 +1,7 @@
 """Saved models and language models as graphs: onnxruntime gives what PyTorch gives, for any sizes and masks."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -12,10 +13,12 @@ from export_helpers import unchecked
 from perceiver_pytorch.export import export
 from perceiver_pytorch.interop.array_perceiver_io import TokenPerceiverIO
 from perceiver_pytorch.runtime import Graph
+from perceiver_pytorch.training.language.run import LanguageRun
 from small_models import CLASSES, VOCABULARY, blended, build, multi_task, perceiver_io
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # exporters' own
 
+LANGUAGE_RUNS = Path(__file__).parents[1] / "training/language/runs_of_102f612"
 SMALL_TEXT = {"latent_dim": 16, "depth": 1}
 
 
@@ -44,6 +47,9 @@ FAMILIES = {
     "PerceiverLM": masked_lm,
     "TokenPerceiverIO": upstream_text,
 }
+
+
+AS_PROGRAMS = ["Perceiver", "PerceiverIO", "MultiTaskPerceiver", "BlendedPerceiver", "PerceiverAR", "PerceiverLM"]
 
 
 def exported(model, folder, **options):
@@ -104,13 +110,24 @@ def test_a_family_is_computed_by_onnxruntime_as_by_pytorch(name, tmp_path):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("name", ["Perceiver", "PerceiverIO", "PerceiverAR"])
+@pytest.mark.parametrize("name", AS_PROGRAMS)
 def test_a_program_of_pytorch_gives_the_same(name, tmp_path):
     model = FAMILIES[name]()
     graph = exported(model, tmp_path / "g", format="pt2")
     assert graph.facts["opset"] is None
     for rows, length in ((3, 9), (1, 1), (2, 17)):
         assert_the_same(model, graph, *drawn(graph, rows, length))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("objective", ["causal", "masked"])
+def test_a_run_of_a_language_model_is_exported_as_its_model(objective, tmp_path):
+    run = LanguageRun.open(LANGUAGE_RUNS / objective / "finished")
+    graph = exported(run.path, tmp_path / "g")
+    for rows, length in ((2, 9), (1, 1)):
+        assert_the_same(run.language_model(), graph, *drawn(graph, rows, length))
+    told = (tmp_path / "g" / "README.md").read_text()
+    assert f"{run.metrics()['bits_per_byte']:.4f}" in told
 
 
 @pytest.fixture(scope="module")
