@@ -97,7 +97,9 @@ ELSEWHERE = {
         ("--devices", "--nodes", "--accelerator", "--nproc-per-node"),
         "tests/training/run/test_launching.py and test_ranks.py: machines and GPUs that there are not",
     ),
-    "--strategy": "no advice: names the option itself",
+    **dict.fromkeys(
+        ("--strategy", "--precision", "--state-dict-type"), "training/run/test_ranks.py: what goes together"
+    ),
     "--allow-host": "tests/serve/test_guard.py: a name that is refused, and one that is allowed",
     "--port": "tests/serve/test_server.py: a port that is taken",
     "--max-mb": "no advice: says which limit it was",

@@ -46,7 +46,10 @@ ELSEWHERE = {
     "training.table.verdict_facts": "training/table/test_verdict_rules.py: what its rules are given and find",
     "__main__": "training/run/test_ranks.py: started by torchrun",
     **dict.fromkeys(
-        ("nn.processes", "training.table.part_of_batch", "training.gathering", "training.run.ranks_trainer"),
+        (
+            *("nn.processes", "training.table.part_of_batch", "training.gathering", "training.run.ranks_trainer"),
+            "training.run.sharded_strategy",
+        ),
         "training/run/test_ranks.py: whole trainings in several processes",
     ),
     "training.run.loaders": "training/run/test_job.py: what its task gives",

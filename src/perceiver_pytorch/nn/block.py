@@ -94,6 +94,11 @@ class AttentionBlock(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(output_dim) if feed_forward else None
         self.feed_forward = FEED_FORWARD[activation](output_dim, widening_factor, dropout).net if feed_forward else None
 
+    @property
+    def always_called(self) -> bool:
+        """As of `LatentBlock`: among latents it is."""
+        return self.norm_context is None
+
     def forward(
         self,
         x: Float[Tensor, "one_or_batch queries query_dim"],

@@ -140,6 +140,11 @@ class CausalLayer(nn.Module):
         self.attention = CausalAttention(dim, context_dim or dim, heads=heads, dim_head=dim_head, dropout=attn_dropout)
         self.feed_forward = PreNorm(dim, FEED_FORWARD[activation](dim, mult=widening_factor, dropout=ff_dropout))
 
+    @property
+    def always_called(self) -> bool:
+        """As of `LatentBlock`: among latents it is."""
+        return self.norm_context is None
+
     def forward(
         self,
         x: Float[Tensor, "batch latents dim"],

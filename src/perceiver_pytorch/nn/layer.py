@@ -22,7 +22,14 @@ from perceiver_pytorch.ops.streamed import AnyContext
 
 
 class LatentBlock(nn.ModuleList):
-    """Self-attention among the latents and a feed-forward, each with its residual."""
+    """Self-attention among the latents and a feed-forward, each with its residual.
+
+    Attributes:
+        always_called: every forward of a model calls it, whatever is in the batch; so ranks that share weights may each
+            gather those of this part when they come to it.
+    """
+
+    always_called = True
 
     def __init__(self, attention: nn.Module, feed_forward: nn.Module) -> None:
         super().__init__([attention, feed_forward])

@@ -20,6 +20,7 @@ from perceiver_pytorch.nn.processes import are_shared
 from perceiver_pytorch.nn.randomness import Share, current_share, sharing
 from perceiver_pytorch.ops.threads import one_thread
 from perceiver_pytorch.training.run.accelerator import own_cores
+from perceiver_pytorch.training.run.sharding import is_sharded, reached, with_weights
 
 LEAST_ROWS, LEAST_TOKENS = 4, 2048
 """Of a thread, at least: with fewer, most of the time goes into Python, which runs in one thread at a time."""
@@ -31,7 +32,8 @@ Compute = Callable[[slice], Outputs]
 def by_rows(compute: Compute, rows: int, tokens: int, model: nn.Module) -> Outputs:
     """``compute(slice(0, rows))``, computed on parts of the rows at once, on the CPU.
 
-    Random numbers are those of the whole batch, as far as they come from `perceiver_pytorch.nn.randomness`.
+    Random numbers are those of the whole batch, as far as they come from `perceiver_pytorch.nn.randomness`. Where ranks
+    share the weights there are no parts: all rows go through the model at once.
 
     Args:
         compute: from rows to tensors, whose first axis they are.
@@ -39,6 +41,8 @@ def by_rows(compute: Compute, rows: int, tokens: int, model: nn.Module) -> Outpu
         tokens: how many they have in all, about.
         model: what computes. Its parameters get the gradients of the results, where PyTorch records any.
     """
+    if is_sharded(model):  # its parts gather their weights one after another
+        return with_weights(model, lambda: compute(slice(0, rows)))
     parameters = list(model.parameters())
     threads = min(own_cores(), rows // LEAST_ROWS, tokens // LEAST_TOKENS)
     trained = [parameter for parameter in parameters if parameter.requires_grad]
@@ -93,15 +97,8 @@ class _Apart(torch.autograd.Function):
 def _reached(found: Sequence[Outputs], parameters: Sequence[Tensor]) -> list[Tensor]:
     """The parameters that results depend on. DistributedDataParallel waits for the gradients of all that it sees in a
     graph, and a modality may be missing from these rows."""
-    nodes = [output.grad_fn for outputs in found for output in outputs if output.grad_fn is not None]
-    seen, reached = set(nodes), set()
-    while nodes:
-        for node, _ in nodes.pop().next_functions:
-            if node is not None and node not in seen:
-                seen.add(node)
-                nodes.append(node)
-                reached.add(id(getattr(node, "variable", None)))
-    return [parameter for parameter in parameters if id(parameter) in reached]
+    known = {id(leaf) for leaf in reached([output for outputs in found for output in outputs])}
+    return [parameter for parameter in parameters if id(parameter) in known]
 
 
 def _total(gradients: Sequence[Tensor | None]) -> Tensor | None:

@@ -119,7 +119,9 @@ def test_what_is_not_given_and_what_a_preset_changes(name, objective):
 def test_what_may_change_about_a_run_that_goes_on():
     assert LanguageConfig() == language_preset("tiny")
     resumable = {setting.path for setting in all_settings(LanguageConfig) if setting.knob.resumable}
-    machines = {f"training.{name}" for name in ("accelerator", "devices", "logger", "nodes", "strategy")}
+    machines = {
+        f"training.{name}" for name in ("accelerator", "devices", "logger", "nodes", "state_dict_type", "strategy")
+    }
     assert resumable == {"data.file", "training.checkpoint_every", *machines}
 
 

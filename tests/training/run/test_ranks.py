@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.run.loop import Resumable
 from perceiver_pytorch.training.run.ranks import Place, check, is_first, joined
 from perceiver_pytorch.training.run.settings import TrainingSettings
+from perceiver_pytorch.training.run.sharding import gathered
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import FitConfig
 from perceiver_pytorch.training.table.task import TableTask
@@ -55,6 +56,8 @@ def configs(folder: Path) -> dict[str, FitConfig | LanguageConfig]:
         values |= {("training", "lr"): 0.0}
         values |= {("training", name): each for name, each in (("steps", 4), ("batch_size", 5), ("validate_every", 2))}
         found[objective] = overlaid(language_preset("tiny", objective), values)
+    for name, config in list(found.items()):
+        found[f"{name} fsdp"] = overlaid(config, {("training", "strategy"): "fsdp"})
     return found
 
 
@@ -69,7 +72,7 @@ GRADIENTS: list[dict[str, Tensor]] = []
 
 
 def note_gradients(module: Resumable, *_: Any, **__: Any) -> None:
-    GRADIENTS.append({name: w.grad.clone() for name, w in module.named_parameters() if w.grad is not None})
+    GRADIENTS.append({name: gathered(w.grad).clone() for name, w in module.named_parameters() if w.grad is not None})
 
 
 def train(config: Any, folder: Path) -> None:
@@ -102,10 +105,17 @@ def compare(folder: Path, name: str, one: str, several: str) -> None:
         assert {**now, "seconds": 0} == pytest.approx({**before, "seconds": 0}, rel=2e-5, nan_ok=True)
 
 
-QUICK, ALL = ("table", "causal"), ("table", "targets", "causal", "masked")
+QUICK, ALL = ("table", "causal", "table fsdp"), ("table", "targets", "causal", "masked")
+FSDP = tuple(f"{name} fsdp" for name in ALL)
 
 
-@pytest.mark.parametrize(("world", "names"), [(2, QUICK), pytest.param(4, ALL, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    ("world", "names"),
+    [
+        (2, QUICK),
+        *(pytest.param(world, names, marks=pytest.mark.nightly) for world, names in ((2, FSDP), (4, ALL), (4, FSDP))),
+    ],
+)
 def test_ranks_train_as_one_process_does(tmp_path: Path, world: int, names: tuple[str, ...]) -> None:
     write_data(tmp_path)
     in_ranks(world, str(Path(__file__)), str(tmp_path), str(world), *names)
@@ -153,9 +163,11 @@ def rank_of(process: subprocess.Popen[str], rank: int) -> int:
     raise AssertionError("no such rank")
 
 
-def stopped(folder: Path, run: str, stop: Callable[[subprocess.Popen[str]], None]) -> tuple[int, str]:
+def stopped(
+    folder: Path, run: str, stop: Callable[[subprocess.Popen[str]], None], options: Sequence[str] = ()
+) -> tuple[int, str]:
     """The exit code and the output of a run by two ranks that is stopped once it has saved."""
-    words = fitted(folder, run, "--devices=2")
+    words = fitted(folder, run, "--devices=2", *options)
     process = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while not (folder / run / "checkpoints" / "last.ckpt").exists():
         assert process.poll() is None, process.communicate()[0]
@@ -165,21 +177,32 @@ def stopped(folder: Path, run: str, stop: Callable[[subprocess.Popen[str]], None
     return process.returncode, output
 
 
+OPTIONS = {
+    "ddp": (),
+    "full": ("--strategy=fsdp",),
+    "sharded": ("--strategy=fsdp", "--state-dict-type=sharded"),
+}
+
+
 @pytest.mark.nightly
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_a_stopped_run_goes_on_to_the_same_bytes(given: Path) -> None:
-    done(given, fitted(given, "whole", "--devices=2"))
+@pytest.mark.parametrize("how", OPTIONS)
+def test_a_stopped_run_goes_on_to_the_same_bytes(given: Path, how: str) -> None:
+    options = OPTIONS[how]
+    done(given, fitted(given, f"{how}-whole", "--devices=2", *options))
     for rank in (0, 1):
-        run = f"killed-{rank}"
-        code, output = stopped(given, run, lambda process: os.kill(rank_of(process, rank), signal.SIGKILL))  # noqa: B023
+        run = f"{how}-killed-{rank}"
+        kill = lambda process: os.kill(rank_of(process, rank), signal.SIGKILL)  # noqa: B023, E731
+        code, output = stopped(given, run, kill, options)
         assert code == 2
         assert f"rank {rank} (process " in output
         assert f"was killed by signal 9, SIGKILL, so all have ended. Go on with: perceiver fit --resume {run}" in output
         done(given, command("fit", "--resume", run))
-        assert weights(given, run) == weights(given, "whole")
-    code, output = stopped(given, "asked", lambda process: process.send_signal(signal.SIGINT))
-    assert (code, output.splitlines()[-1]) == (130, "stopped, all is saved; go on with: perceiver fit --resume asked")
-    output = done(given, command("fit", "--resume", "asked", "--devices=1"))
+        assert weights(given, run) == weights(given, f"{how}-whole")
+    run = f"{how}-asked"
+    code, output = stopped(given, run, lambda process: process.send_signal(signal.SIGINT), options)
+    assert (code, output.splitlines()[-1]) == (130, f"stopped, all is saved; go on with: perceiver fit --resume {run}")
+    output = done(given, command("fit", "--resume", run, "--devices=1"))
     assert "saved by 2 ranks, going on with 1 rank: every step has the rows that it would have had" in output
 
 
@@ -222,7 +245,11 @@ def test_one_process_is_no_rank(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"devices": 3}, "--devices 3, but there are 2 processes on this machine"),
         ({"nodes": 3}, "--nodes 3, but there are 2 machines"),
         ({"batch_size": 3}, "--batch-size 3 are fewer rows than the 4 ranks"),
-        ({"strategy": "fsdp"}, "--strategy fsdp is not there yet"),
+        (
+            {"strategy": "fsdp", "precision": "16-mixed"},
+            "--strategy fsdp goes with --precision 32-true, bf16-mixed, bf16-true, 16-true, got 16-mixed",
+        ),
+        ({"state_dict_type": "sharded"}, "with --strategy ddp each has all of them: give --strategy fsdp"),
     ],
 )
 def test_ranks_that_do_not_fit_the_settings_are_refused(settings: dict[str, Any], message: str) -> None:

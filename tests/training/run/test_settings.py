@@ -51,9 +51,10 @@ def test_what_is_not_given():
         "devices": 1,
         "nodes": 1,
         "strategy": "ddp",
+        "state_dict_type": "full",
     }
     resumable = {setting.name for setting in all_settings(TrainingSettings) if setting.knob.resumable}
-    assert resumable == {"checkpoint_every", "logger", "accelerator", "devices", "nodes", "strategy"}
+    assert resumable == {"checkpoint_every", "logger", "accelerator", "devices", "nodes", "strategy", "state_dict_type"}
 
 
 @pytest.mark.parametrize("devices", [1, 4, "auto"])

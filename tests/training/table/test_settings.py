@@ -182,7 +182,10 @@ def test_what_may_change_about_a_run_that_goes_on():
         "data.table_mb": True,
         "training.checkpoint_every": True,
         "training.num_workers": True,
-        **{f"training.{name}": True for name in ("accelerator", "devices", "logger", "nodes", "strategy")},
+        **{
+            f"training.{name}": True
+            for name in ("accelerator", "devices", "logger", "nodes", "state_dict_type", "strategy")
+        },
         **{f"data.{name}": unless_skipped for name in ("allow_outside", "cache_mb", "cell_mb")},
     }
 

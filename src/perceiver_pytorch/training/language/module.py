@@ -12,6 +12,7 @@ from perceiver_pytorch.training.language.settings import LanguageTraining
 from perceiver_pytorch.training.rows import by_rows
 from perceiver_pytorch.training.run.loop import Resumable
 from perceiver_pytorch.training.run.optimizers import build_optimizer
+from perceiver_pytorch.training.run.sharding import with_weights
 
 
 class LanguageModule(Resumable):
@@ -36,7 +37,7 @@ class LanguageModule(Resumable):
 
     def forward(self, batch: Tensor) -> Tensor:
         """The loss of windows ``(batch, length)`` of a text."""
-        return self.objective.loss(self.model, batch)
+        return with_weights(self.model, lambda: self.objective.loss(self.model, batch))
 
     def rehearse(self, batch: tuple[Tensor, Tensor]) -> Any:
         return nats_of(self.model, self.objective, batch)

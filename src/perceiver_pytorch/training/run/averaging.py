@@ -10,6 +10,8 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
+from perceiver_pytorch.training.run.sharding import own_part, part_like
+
 AVERAGED = "averaged"
 """The key of a checkpoint under which it stands, by the names of the model's weights."""
 
@@ -32,7 +34,7 @@ class AveragedWeights(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         weights = averaged_weights(pl_module.model)
         if self.average:  # of the checkpoint
-            self.average = {name: self.average[name].to(weight.device) for name, weight in weights.items()}
+            self.average = {name: part_like(self.average[name], weight) for name, weight in weights.items()}
         else:
             self.average = {name: _wide(weight).clone() for name, weight in weights.items()}
         self._weights = list(weights.values())  # to look for them takes longer than to average them
@@ -41,7 +43,8 @@ class AveragedWeights(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
         step = trainer.global_step
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.average.values()), [_wide(weight) for weight in self._weights], 1 - decay)
+        averages, weights = map(own_part, self.average.values()), map(own_part, self._weights)
+        torch._foreach_lerp_(list(averages), [_wide(weight) for weight in weights], 1 - decay)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.swap()
@@ -58,7 +61,8 @@ class AveragedWeights(pl.Callback):
     @torch.no_grad()
     def swap(self) -> None:
         """Exchanges the module's weights and their average."""
-        for weight, average in zip(self._weights, self.average.values(), strict=False):  # of no step there are none
+        pairs = zip(self._weights, self.average.values(), strict=False)  # of no step there are none
+        for weight, average in ((own_part(weight), own_part(average)) for weight, average in pairs):
             own = _wide(weight).clone()
             weight.copy_(average)
             average.copy_(own)

@@ -27,6 +27,7 @@ from perceiver_pytorch.training.run.divergence import all_finite, diverged
 from perceiver_pytorch.training.run.durations import Every
 from perceiver_pytorch.training.run.planning import Plan
 from perceiver_pytorch.training.run.ranks import any_rank, is_first, world
+from perceiver_pytorch.training.run.shards import SHARDS, filled, joined_shards, remove_unnamed
 
 _KEY = "progress"
 
@@ -155,6 +156,7 @@ class Checkpoints(Checkpoint):
         self.save(trainer)
         if better and is_first():
             copy_whole(self.last, self.best)
+            remove_unnamed(self.best.parent)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -177,8 +179,17 @@ class Checkpoints(Checkpoint):
         self._saved_at = (time.monotonic(), trainer.global_step)
 
 
-def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+Join = Callable[[Mapping[str, Any], Path], dict[str, Any]]
+"""What a checkpoint and its place give, with tensors for those that its shards have."""
+
+
+def read_checkpoint(path: Path, map_location: Any = "cpu", join: Join = joined_shards) -> dict[str, Any]:
     """A checkpoint's content; nothing of it is run.
+
+    Args:
+        path: of the file.
+        map_location: the device of its tensors.
+        join: reads those that stand in shards.
 
     Raises:
         DamagedFileError: if it is damaged, or another program's.
@@ -187,6 +198,8 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         checkpoint = read_tensors(path, map_location)
         if is_zipfile(path) and (part := ZipFile(path).testzip()) is not None:
             raise ValueError(f"{part} has another checksum than when it was written")
+        if SHARDS in checkpoint:
+            checkpoint = join(checkpoint, path)
         Progress.of(checkpoint)
         _whole_number(checkpoint, "order_epoch")
         _whole_number(checkpoint, "batch_in_epoch")
@@ -252,12 +265,17 @@ def recover(last: Path, best: Path) -> Progress | None:
     if not last.is_file():
         best.unlink(missing_ok=True)
         return None
-    checkpoint = read_checkpoint(last)
+    checkpoint = read_checkpoint(last, join=_unread)
     progress = Progress.of(checkpoint)
     between = bool(checkpoint.get("batch_in_epoch")) and not progress.complete
     if progress.best_epoch == progress.epoch > 0 and not between:
         copy_whole(last, best)
     return progress
+
+
+def _unread(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The checkpoint with nothing but the shapes of what its shards have."""
+    return filled(checkpoint, lambda number, shape: torch.empty(shape, device="meta"))
 
 
 def load_state(path: Path, module: Any) -> Progress | None:

@@ -83,16 +83,24 @@ def diverged(module: Any, what: str, step: int, batch: Any = None) -> DivergedEr
 
 
 def all_finite(module: "nn.Module") -> bool:
-    """Whether all weights of a module are finite."""
+    """Whether all weights of a module are finite; where ranks share them, all of them ask."""
     import torch
 
-    found = [weight.detach().isfinite().all() for weight in module.parameters() if weight.is_floating_point()]
-    return not found or bool(torch.stack(found).all())
+    from perceiver_pytorch.training.run.sharding import in_any_rank, own_part
+
+    weights = [weight for weight in module.parameters() if weight.is_floating_point()]
+    found = [own_part(weight.detach()).isfinite().all() for weight in weights]
+    return not in_any_rank(bool(found) and not bool(torch.stack(found).all()), weights)
 
 
 def gradients_finite(norm: "Tensor", parameters: "list[Tensor]") -> bool:
     """Whether gradients are finite; a ``norm`` of theirs that is, proves it, and one that overflows proves nothing."""
-    return math.isfinite(float(norm)) or all(bool(p.grad.isfinite().all()) for p in parameters if p.grad is not None)
+    from perceiver_pytorch.training.run.sharding import in_any_rank, own_part
+
+    if math.isfinite(float(norm)):
+        return True
+    gradients = [own_part(p.grad) for p in parameters if p.grad is not None]
+    return not in_any_rank(not all(bool(each.isfinite().all()) for each in gradients), parameters)
 
 
 def largest_activation(module: Any, batch: Any) -> str:

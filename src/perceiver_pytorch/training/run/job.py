@@ -4,7 +4,7 @@ Tables and language both are run by `run_job`; what differs between them is a `T
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -211,7 +211,7 @@ def run_job(
     """
     check(task.training, place())
     reporter = (reporter or Reporter()) if is_first() else SILENT
-    with run.writing() if is_first() else nullcontext(), handling(interrupt), on_own_cores():
+    with run.writing() if is_first() else nullcontext(), handling(interrupt), _threads(task.training):
         worth_resuming = resume
         remedy = f"Then continue with: {run.resume_command}"
         try:
@@ -251,6 +251,11 @@ def run_job(
             if is_out_of_memory(error) and not isinstance(error, DecodingMemoryError):
                 raise MemoryError(f"{OUT_OF_MEMORY} ({str(error).strip().splitlines()[0]})") from error
             raise
+
+
+def _threads(settings: TrainingSettings) -> AbstractContextManager[None]:
+    """Rows are shared among threads, but where ranks share weights: there an operation has all threads."""
+    return nullcontext() if place() is not None and settings.strategy == "fsdp" else on_own_cores()
 
 
 def _leave_nothing(run: RunFolder, error: Exception, *, resume: bool) -> None:

@@ -36,6 +36,7 @@ from perceiver_pytorch.training.run.ranks import from_first, is_first, rank, wor
 from perceiver_pytorch.training.run.ranks_trainer import trainer_options
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.run.settings import TrainingSettings
+from perceiver_pytorch.training.run.sharding import Sharded, gathered
 from perceiver_pytorch.training.run.time_limit import TimeLimit
 
 INTERRUPTED = "interrupted"
@@ -97,6 +98,18 @@ class Resumable(pl.LightningModule):
         self.train_loss.persistent(True)  # a run that is stopped within a round goes on with that round's mean
         self._batch: Any = None
         self._step_loss = torch.zeros(())
+        self._sharded: Sharded | None = None
+
+    def configure_model(self) -> None:
+        """Spreads the weights over ranks, where the strategy has a mesh for that; Lightning calls it."""
+        if self.device_mesh is not None and self._sharded is None:
+            self._sharded = Sharded(self.model, self.device_mesh["data_parallel"])
+
+    def bring_together(self) -> None:
+        """Gives the first rank an ordinary model with all weights, where ranks share them. All of them call it."""
+        if self._sharded is not None:
+            self.model = self._sharded.whole()
+            self._sharded = self._device_mesh = None
 
     def scheduled(self, optimizer: Optimizer) -> dict[str, Any]:
         """The optimiser with the schedule of its learning rate, as Lightning takes them."""
@@ -142,6 +155,7 @@ class Resumable(pl.LightningModule):
             norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
         else:
             norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = gathered(norm)
         batch, self._batch = self._batch, None
         if not math.isfinite(loss := float(self._step_loss)):
             raise diverged(self, f"the loss is {loss}", self.global_step + 1, batch)
@@ -250,8 +264,10 @@ def run_loop(
     except TrainingStopped as stop:
         for averaged in averaging:
             averaged.swap()
+        module.bring_together()
         return Ended(str(stop), replace(checkpoints.progress, step=trainer.global_step))
     except DivergedError as error:
+        module.bring_together()
         if is_first():
             run.write_divergence(error.divergence)
         raise
@@ -262,6 +278,7 @@ def run_loop(
             raise
         with of_this_run(last):
             raise
+    module.bring_together()
     return Ended(None, replace(checkpoints.progress, step=trainer.global_step))
 
 

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 _PATIENCE = timedelta(hours=24)  # the others wait for a rank that decodes or saves; one that ended is noticed at once
 _GATHERING = timedelta(minutes=5)
+_SHARDED_PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-true", "32", "bf16")
 _GONE = ("connection closed", "connection reset", "broken pipe", "socket closed", "recv timeout", "no route to host")
 
 
@@ -276,8 +277,16 @@ def check(settings: TrainingSettings, found: Place | None) -> None:
     ):
         if asked not in (1, there):
             raise ValueError(f"--{name} {asked}, but there are {there} {what}; leave it out, or give {there}")
-    if settings.strategy == "fsdp":
-        raise ValueError("--strategy fsdp is not there yet; ddp trains the same model")
+    if settings.strategy == "fsdp" and settings.precision not in _SHARDED_PRECISIONS:
+        raise ValueError(
+            f"--strategy fsdp goes with --precision {', '.join(_SHARDED_PRECISIONS[:4])}, got {settings.precision}: "
+            "Lightning has no others for shared weights; --strategy ddp takes all"
+        )
+    if settings.strategy != "fsdp" and settings.state_dict_type == "sharded":
+        raise ValueError(
+            "--state-dict-type sharded saves what each rank has of shared weights; with --strategy "
+            f"{settings.strategy} each has all of them: give --strategy fsdp, or leave it out"
+        )
     if settings.batch_size is not None and settings.batch_size < found.world:
         raise ValueError(
             f"--batch-size {settings.batch_size} are fewer rows than the {found.world} ranks that share them; give "
@@ -293,6 +302,8 @@ def _start(found: Place, settings: TrainingSettings) -> None:
     if settings.accelerator != "cpu" and torch.cuda.is_available():
         torch.cuda.set_device(found.local_rank)
         backend = "cpu:gloo,cuda:nccl"
+    elif settings.strategy == "fsdp":
+        _check_shards_on_cpu()
     try:
         if _Joined.store is None:  # a second one at the same port would wait for the first
             _Joined.store, _, _ = next(distributed.rendezvous("env://", found.rank, found.world, timeout=_GATHERING))
@@ -306,6 +317,16 @@ def _start(found: Place, settings: TrainingSettings) -> None:
     store = distributed.PrefixStore(f"run {_Joined.times}", _Joined.store)
     distributed.init_process_group(backend, store=store, rank=found.rank, world_size=found.world, timeout=_PATIENCE)
     _Joined.place, _Joined.together = found, True
+
+
+def _check_shards_on_cpu() -> None:
+    import torch
+    from torch.distributed.fsdp import FSDPModule
+
+    if not hasattr(FSDPModule, "set_force_sum_reduction_for_comms"):  # it takes means of gradients, which gloo does not
+        raise ValueError(
+            f"--strategy fsdp on a CPU needs a newer PyTorch than {torch.__version__}; --strategy ddp trains the same"
+        )
 
 
 def _adopt_slurm() -> None:

@@ -10,7 +10,6 @@ from perceiver_pytorch.training.run.settings import TrainingSettings
 def trainer_options(settings: TrainingSettings, plugins: Sequence[Any] = ()) -> dict[str, Any]:
     """Arguments of a Trainer that works together with those of the other ranks, if there are any at this moment."""
     from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
-    from lightning.pytorch.strategies import DDPStrategy
 
     common = {"accelerator": settings.accelerator, "precision": settings.precision}
     here = place()
@@ -20,8 +19,19 @@ def trainer_options(settings: TrainingSettings, plugins: Sequence[Any] = ()) -> 
         **common,
         "devices": here.local_world,
         "num_nodes": here.nodes,
-        # A step may use other weights in each rank: a modality may be missing from all of its rows.
-        "strategy": DDPStrategy(find_unused_parameters=True),
+        "strategy": _strategy(settings),
         "plugins": [TorchElasticEnvironment(), *plugins],
         "use_distributed_sampler": False,
+        "inference_mode": settings.strategy != "fsdp",  # what is gathered there could not be trained with
     }
+
+
+def _strategy(settings: TrainingSettings) -> Any:
+    from lightning.pytorch.strategies import DDPStrategy
+
+    if settings.strategy == "fsdp":
+        from perceiver_pytorch.training.run.sharded_strategy import ShardedStrategy
+
+        return ShardedStrategy(sharded_checkpoints=settings.state_dict_type == "sharded")
+    # A step may use other weights in each rank: a modality may be missing from all of its rows.
+    return DDPStrategy(find_unused_parameters=True)

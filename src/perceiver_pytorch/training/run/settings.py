@@ -11,6 +11,7 @@ _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-
 """What Lightning takes; the last four are its older names."""
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 STRATEGIES = ("ddp", "fsdp")
+STATE_DICT_TYPES = ("full", "sharded")
 
 
 def _check_devices(name: str, value: int | str) -> None:
@@ -118,4 +119,12 @@ class TrainingSettings(Settings):
         option="--strategy",
         resumable=True,
         before="ddp",
+    )
+    state_dict_type: str = knob(
+        "full",
+        "what a checkpoint of fsdp is: full, one file as of any run; sharded, a file of each process beside it",
+        choices=STATE_DICT_TYPES,
+        option="--state-dict-type",
+        resumable=True,
+        before="full",
     )

@@ -14,6 +14,7 @@ from perceiver_pytorch.training.gathering import Rows, drawing_for_the_batch, ro
 from perceiver_pytorch.training.rows import by_rows
 from perceiver_pytorch.training.run.loop import Resumable
 from perceiver_pytorch.training.run.optimizers import build_optimizer
+from perceiver_pytorch.training.run.sharding import with_weights
 from perceiver_pytorch.training.start.freezing import merge_lora
 from perceiver_pytorch.training.table.augment import augmented, mixed
 from perceiver_pytorch.training.table.build import num_tokens, run_model, tokens_of
@@ -71,7 +72,7 @@ class TableModule(Resumable):
         return dict(zip(names, by_rows(compute, len(batch.rows), num_tokens(batch), self.model), strict=True))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        return run_model(self.model, batch, self.targets)
+        return with_weights(self.model, lambda: run_model(self.model, batch, self.targets))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         with rows_of_a_step(int((batch.rows >= 0).sum()), self.device) as rows:
