@@ -1,7 +1,7 @@
 """Batches of samples as tensors."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from perceiver_pytorch.data.dataset import Sample
 from perceiver_pytorch.data.input_spec import InputSpec
 from perceiver_pytorch.data.kinds.base import ModalitySpec
-from perceiver_pytorch.data.stacking import common_places, stack
+from perceiver_pytorch.data.stacking import Long, common_places, stack
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +22,17 @@ class Batch:
     targets: dict[str, Tensor]
     rows: Tensor
     coordinates: dict[str, tuple[Tensor | None, ...]] = field(default_factory=dict)
+    pieces: dict[str, dict[int, Long]] = field(default_factory=dict)
+
+    def there(self, name: str) -> Tensor:
+        """bool ``(batch,)``: which rows have a real token of a modality."""
+        values = self.inputs[name]
+        if name not in self.masks:
+            return torch.ones(len(values), dtype=torch.bool, device=values.device)
+        found = self.masks[name].flatten(1).any(1)
+        if long := self.pieces.get(name):
+            found[list(long)] = True
+        return found
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
         """The batch on another device."""
@@ -29,6 +40,11 @@ class Batch:
 
     def of_rows(self, rows: slice) -> "Batch":
         """Some of its rows, as long as the batch's longest."""
+        start, stop, _ = rows.indices(len(self.rows))
+        pieces = {
+            name: {place - start: each for place, each in long.items() if start <= place < stop}
+            for name, long in self.pieces.items()
+        }
         return Batch(
             {name: tensor[rows] for name, tensor in self.inputs.items()},
             {name: tensor[rows] for name, tensor in self.masks.items()},
@@ -38,6 +54,7 @@ class Batch:
                 name: tuple(axis if axis is None or axis.dim() == 1 else axis[rows] for axis in axes)
                 for name, axes in self.coordinates.items()
             },
+            {name: long for name, long in pieces.items() if long},
         )
 
     def lengthened(self, lengths: Mapping[str, Sequence[int]], spec: InputSpec) -> "Batch":
@@ -63,7 +80,7 @@ class Batch:
             places = tuple(_lengthened(axis, modality, i, wanted[i]) for i, axis in enumerate(own))
             if any(axis is not None for axis in places):
                 coordinates[name] = places
-        return Batch(inputs, masks, self.targets, self.rows, coordinates)
+        return replace(self, inputs=inputs, masks=masks, coordinates=coordinates)
 
     def pin_memory(self) -> "Batch":
         """The batch in page-locked memory; the data loader calls this by its name."""
@@ -77,7 +94,7 @@ class Batch:
             name: tuple(None if axis is None else move(axis) for axis in axes)
             for name, axes in self.coordinates.items()
         }
-        return Batch(inputs, masks, targets, self.rows, coordinates)
+        return Batch(inputs, masks, targets, self.rows, coordinates, self.pieces)
 
 
 def _lengthened(axis: Tensor | None, modality: ModalitySpec, number: int, length: int) -> Tensor | None:
@@ -103,7 +120,7 @@ def collate(samples: Sequence[Sample], spec: InputSpec) -> Batch:
         for name, axes in arrays.coordinates.items()
     }
     inputs, masks, targets = _tensors(arrays.inputs), _tensors(arrays.masks), _tensors(arrays.targets)
-    return Batch(inputs, masks, targets, torch.from_numpy(arrays.rows), coordinates)
+    return Batch(inputs, masks, targets, torch.from_numpy(arrays.rows), coordinates, arrays.pieces)
 
 
 def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:

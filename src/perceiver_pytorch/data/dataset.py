@@ -49,6 +49,11 @@ class Sample:
     emptied: tuple[str, ...] = ()
 
     @property
+    def in_pieces(self) -> list[str]:
+        """The modalities that are too long for memory."""
+        return [name for name, encoded in self.inputs.items() if encoded is not None and encoded.pieces is not None]
+
+    @property
     def unusual(self) -> list[tuple[str, Oddity]]:
         """What about its cells is unlike the train rows, each with the modality's name."""
         there = ((name, encoded) for name, encoded in self.inputs.items() if encoded is not None)

@@ -22,7 +22,10 @@ from perceiver_pytorch.data.targets.target_columns import check_unique, fit_targ
 
 _VERSION = 2
 _MOST_VALUES = 1 << 28
-"""Of one modality in one row; an hour of sound has about half as many."""
+"""Of one modality in one row, or in one piece of it; an hour of sound has about half as many."""
+
+_LONGEST = 1 << 31
+"""Places of an axis; a day of raw samples has about as many."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +146,13 @@ class InputSpec:
         targets = _specs(given["targets"], dict(sorted(target_types().items())), "input spec.targets")
         modalities = _specs(_said_by_each(given["modalities"]), specs(), "input spec.modalities")
         for modality in modalities:
-            if (size := math.prod(modality.shape)) > _MOST_VALUES:
+            size = math.prod(modality.held_axes) * (1 if modality.vocab_size else modality.channels)
+            if size > _MOST_VALUES:
                 raise DataError(f"{modality.name} must have at most {_MOST_VALUES:,} values a row, got {size:,}")
+            if max(modality.axes) > _LONGEST:
+                raise DataError(
+                    f"an axis of {modality.name} must have at most {_LONGEST:,} places, got {modality.axes}"
+                )
         spellings = Spellings.from_dict(given["spellings"], "input spec.spellings") if "spellings" in given else None
         return cls(tuple(targets), tuple(modalities), _checked_kinds(given["kinds"]), spellings)
 

@@ -9,10 +9,11 @@ from perceiver_pytorch import _checks
 from perceiver_pytorch._settings import combined, knob
 from perceiver_pytorch.data.kinds import kinds
 from perceiver_pytorch.data.kinds.clock import ClockSettings
+from perceiver_pytorch.data.kinds.long_cells import LongCellSettings
 from perceiver_pytorch.data.spelling.spellings import SpellingSettings
 
 KindSettings: Any = combined(
-    "KindSettings", *(kind.settings for kind in kinds().values()), ClockSettings, SpellingSettings
+    "KindSettings", *(kind.settings for kind in kinds().values()), ClockSettings, LongCellSettings, SpellingSettings
 )
 """The options of every kind, each declared in the file of its kind, and how cells are written."""
 

@@ -1,7 +1,7 @@
 """Samples to arrays of a batch: one per modality, and masks only where something is missing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from perceiver_pytorch.data.dataset import Sample
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.input_spec import InputSpec
 from perceiver_pytorch.data.kinds.base import Encoded, ModalitySpec
+from perceiver_pytorch.data.kinds.long_cells import RowPieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +23,8 @@ class Stacked:
         targets: {target: int64 (batch,) classes, -1 where unknown; float32 (batch, labels) of 0 and 1 or (batch,)
             standardised numbers, NaN where unknown}.
         rows: int64 (batch,), row numbers in the table.
+        pieces: {modality: {place in the batch: what is read in pieces}}; the values of such a row are missing from
+            ``inputs``, and its mask is False.
         coordinates: {modality: per axis None, or where the tokens are}, float32 (length,) for the whole batch, (batch,
             length), or (batch, length, count), for modalities that are not equally spaced from -1 to 1 in this batch.
     """
@@ -31,6 +34,15 @@ class Stacked:
     targets: dict[str, np.ndarray]
     rows: np.ndarray
     coordinates: dict[str, tuple[np.ndarray | None, ...]]
+    pieces: dict[str, dict[int, "Long"]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Long:
+    """A modality of a row that is read in pieces, and where its tokens are, as in `Stacked`."""
+
+    pieces: RowPieces
+    coordinates: tuple[np.ndarray | None, ...]
 
 
 def stack(samples: Sequence[Sample], spec: InputSpec) -> Stacked:
@@ -46,7 +58,11 @@ def stack(samples: Sequence[Sample], spec: InputSpec) -> Stacked:
     batch = Stacked({}, {}, {}, np.array([sample.row for sample in samples], dtype=np.int64), {})
     for modality in spec.modalities:
         name = modality.name
-        encoded = [sample.inputs[name] for sample in samples]
+        every = [sample.inputs[name] for sample in samples]
+        long = {place: each.pieces for place, each in enumerate(every) if each is not None and each.pieces is not None}
+        encoded = [None if place in long else each for place, each in enumerate(every)]
+        if long:
+            batch.pieces[name] = {place: _long(pieces, modality) for place, pieces in long.items()}
         lengths = _lengths(encoded, modality)
         batch.inputs[name], mask = _padded(encoded, modality, lengths)
         if not mask.all():
@@ -58,6 +74,11 @@ def stack(samples: Sequence[Sample], spec: InputSpec) -> Stacked:
         values = np.stack([sample.targets[target.name] for sample in samples])
         batch.targets[target.name] = values.astype(target.dtype)
     return batch
+
+
+def _long(pieces: RowPieces, modality: ModalitySpec) -> Long:
+    lengths = pieces.shape[: len(modality.axes)]
+    return Long(pieces, tuple(common_places(modality, axis, length) for axis, length in enumerate(lengths)))
 
 
 def evenly_spaced(length: int) -> np.ndarray:

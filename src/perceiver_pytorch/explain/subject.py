@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from perceiver_pytorch import _checks
 from perceiver_pytorch.data import Batch, InputSpec, Sample, Target, collate
 from perceiver_pytorch.data.calibration import Calibration
+from perceiver_pytorch.data.errors import DataError
 
 Change = Callable[[str, Tensor], Tensor]
 """From a modality's name and the vectors ``(batch, tokens, channels)`` of its ids to those that are read instead."""
@@ -61,7 +62,16 @@ class Subject:
         return self.spec.targets[names.index(_checks.choice("target", name, names))]
 
     def batch(self, sample: Sample) -> Batch:
-        """One row, on the model's device."""
+        """One row, on the model's device.
+
+        Raises:
+            DataError: it is too long for memory.
+        """
+        if long := sample.in_pieces:
+            raise DataError(
+                f"row {sample.row}, column {long[0]!r}: is read in pieces, and maps are drawn of rows in memory; "
+                "a run with data.stream_seconds=null reads them whole"
+            )
         return collate([sample], self.spec).to(self.device)
 
     @property

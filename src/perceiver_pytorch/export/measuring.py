@@ -74,6 +74,7 @@ def _predictions(run: Run, bundle: Bundle, dataset: TableDataset, progress: Any)
     count = min(MOST_ROWS, len(dataset))
     for start in range(0, count, _BATCH):
         samples, _ = dataset.samples(range(start, min(start + _BATCH, count)))
+        samples = [sample for sample in samples if not sample.in_pieces]
         if not samples:
             continue
         batch = collate(samples, spec)

@@ -128,7 +128,7 @@ def table_inputs(spec: InputSpec) -> tuple[GraphInput, ...]:
 
 
 def _inputs(modality: ModalitySpec) -> list[GraphInput]:
-    name, axes = model_name(modality.name), modality.axes
+    name, axes = model_name(modality.name), modality.held_axes
     most = (MOST_ROWS, *axes)
     least = (
         1,

@@ -16,6 +16,8 @@ from perceiver_pytorch.models.multi_modality_with_text_perceiver import MultiMod
 from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
 from perceiver_pytorch.models.saving import SavedModel
 from perceiver_pytorch.nn.heads import Head, head_config, head_from_config
+from perceiver_pytorch.nn.heads.in_pieces import MeanAndMax
+from perceiver_pytorch.nn.heads.pooled import mean_and_max
 
 __all__ = ["BlendedPerceiver"]
 
@@ -149,6 +151,7 @@ class BlendedPerceiver(SavedModel):
         """
         answer = self.trunk.answers_of(tokens if for_trunk is None else for_trunk)
         trunk = torch.cat(list(answer.values()), dim=-1) if isinstance(answer, dict) else answer
+        pooled: dict[str, MeanAndMax] = {}
         answers, there = [trunk], [torch.ones(trunk.shape[0], dtype=torch.bool, device=trunk.device)]
         for head, reading in zip(self.heads, self.readings, strict=True):
             if not any(name in tokens for name in reading.modalities):
@@ -156,8 +159,12 @@ class BlendedPerceiver(SavedModel):
                 there.append(torch.zeros_like(there[0]))
                 continue
             read = [self._read(tokens, *pair) for pair in zip(reading.modalities, reading.lengths, strict=True)]
-            answers.append(head([one.data for one in read], [one.mask for one in read]))
-            there.append(torch.stack([_has(one) for one in read]).any(0))
+            for name, one in zip(reading.modalities, read, strict=True):
+                if name not in pooled and (one.rows or one.stream is not None):
+                    pooled[name] = self._pooled(name, one)
+            data = [pooled.get(name, one.data) for name, one in zip(reading.modalities, read, strict=True)]
+            answers.append(head(data, [one.mask for one in read]))
+            there.append(torch.stack([one.there for one in read]).any(0))
         return Parts(torch.stack(answers), torch.stack(there))
 
     def blended(self, parts: Parts) -> Float[Tensor, "batch size"]:
@@ -204,6 +211,20 @@ class BlendedPerceiver(SavedModel):
         data = one.new_zeros(one.shape[0], length or 1, channels, dtype=torch.get_default_dtype())
         return Tokens(data, torch.zeros(data.shape[:-1], dtype=torch.bool, device=data.device))
 
+    def _pooled(self, name: str, tokens: Tokens) -> MeanAndMax:
+        """Of a modality of which some comes in pieces, once for all heads."""
+        reader, made = self.reader, self.reader.parameters_of(name)
+
+        def pooled(one: Tokens) -> MeanAndMax:
+            return MeanAndMax.of_pieces(lambda: ((each.data, each.mask) for each in reader.pieces(name, one)), made)
+
+        if tokens.stream is not None:
+            return pooled(tokens)
+        found = MeanAndMax(*mean_and_max(tokens.data, tokens.mask))
+        for row, one in tokens.rows.items():
+            found = found.with_row(row, pooled(one))
+        return found
+
     def _recorded(self, index: int) -> dict[str, Any]:
         reading = self.readings[index]
         head = self.heads[index]
@@ -237,10 +258,3 @@ def _first_shares(readings: Sequence[Reading], joint: int | None) -> list[float]
 def _reading(head: Mapping[str, Any], known: tuple[str, ...]) -> Reading:
     pairs = [(_checks.choice("a modality of a head", name, known), length) for name, length in head["reads"]]
     return Reading(tuple(name for name, _ in pairs), tuple(length for _, length in pairs))
-
-
-def _has(tokens: Tokens) -> Tensor:
-    """bool ``(batch,)``: which rows have a real token."""
-    if tokens.mask is None:
-        return torch.ones(tokens.data.shape[0], dtype=torch.bool, device=tokens.data.device)
-    return tokens.mask.flatten(1).any(1)

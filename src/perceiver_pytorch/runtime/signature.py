@@ -75,7 +75,15 @@ def arrays_of(stacked: Stacked, spec: InputSpec, inputs: Sequence[GraphInput]) -
 
     Axes are filled up with masked tokens to what the graph takes at least. A modality that no row has is one masked
     token, or as many as the graph wants.
+
+    Raises:
+        DataError: a row is read in pieces.
     """
+    for name, long in stacked.pieces.items():
+        raise DataError(
+            f"row {stacked.rows[min(long)]}, column {name!r}: is too long for memory, and an exported model reads no "
+            "pieces; predict it with the run itself"
+        )
     wanted = {entry.modality: entry for entry in inputs if entry.part == MASK}
     found = {}
     for entry in inputs:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from perceiver_pytorch.data.media.mel import log_mel, mel_filters
+from perceiver_pytorch.data.media.mel import below_peak, log_mel, log_mel_in_pieces, mel_filters
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,16 @@ def test_corners_of_the_bands():
     centres = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + 4000 / 700), 42)[1:-1] / 2595) - 1)
     for band in np.flatnonzero(empty):
         assert np.abs(np.arange(17) * 250 - centres[band]).argmin() == narrow[band].argmax()
+
+
+@pytest.mark.parametrize(("window", "step"), [(200, 80), (64, 64), (50, 90)])
+@pytest.mark.parametrize("sizes", [[1000], [1, 400, 599], [250] * 4, [30, 20, 950]])
+def test_energies_in_pieces_are_those_of_the_sound(sizes, window, step):
+    sound = np.random.default_rng(0).normal(0, 0.1, (1000, 2)).astype(np.float32)
+    whole = log_mel(sound, 8000, 16, window, step)
+    pieces = list(log_mel_in_pieces(np.split(sound, np.cumsum(sizes)[:-1]), 8000, 16, window, step))
+    np.testing.assert_allclose(np.concatenate(pieces), whole, rtol=0, atol=1e-5)
+    peak = float(whole.max())
+    np.testing.assert_allclose(
+        np.concatenate([below_peak(piece, peak) for piece in pieces]), below_peak(whole), rtol=0, atol=1e-5
+    )

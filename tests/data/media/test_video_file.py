@@ -264,7 +264,9 @@ def timed(frames, rate, taken=0, beginning=0, sought=None, seekable=True, **stre
         sought.append(place)
 
     container = SimpleNamespace(start_time=beginning, decode=lambda _: iter(frames), seek=seek)
-    return [time for _, time in video_file._timed(container, Stream(**stream), rate, [0] * taken)]
+    reading = video_file.Frames(b"", rate, 100, None)
+    reading.count = taken
+    return [time for _, time in reading._timed(container, Stream(**stream))]
 
 
 def test_times_of_frames():

@@ -3,7 +3,7 @@
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,11 +29,12 @@ from perceiver_pytorch.data.kinds.base import (
     check_positive,
 )
 from perceiver_pytorch.data.kinds.clock import clock_grid, clock_note, clock_resolution
+from perceiver_pytorch.data.kinds.long_cells import IN_PIECES, RowPieces, once
 from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, stem_note
 from perceiver_pytorch.data.map_pieces import blocks
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.audio_file import AudioFacts, NoSoundError
-from perceiver_pytorch.data.media.mel import below_peak, log_mel
+from perceiver_pytorch.data.media.mel import below_peak, log_mel, log_mel_in_pieces
 from perceiver_pytorch.data.oddities import Oddity
 from perceiver_pytorch.data.train_rows import TrainRows
 
@@ -45,6 +46,8 @@ _LEAST_SHARE = 0.25  # of the bands' mean deviation, for the deviation of each
 _QUIET = 0.05  # share of a row's energies that silence lies above
 _NUM_CLIPS = 512  # clips decoded for mean and standard deviation (all headers are read)
 
+_MOST_SAMPLES = 1 << 40  # of a sound whose header does not say how long it is
+_TOLD = {"cut": "longer", "incomplete": "incomplete"}  # changes of a sound, and the facts that they are told by
 _SILENT = 1e-3  # of full scale, the peak of a sound in which nothing is heard: -60 dB
 
 
@@ -62,7 +65,9 @@ class AudioSettings(Settings):
     mel_bands: int = knob(64, "bands of a log-mel token", above=0)
     mel_window: float = knob(0.025, "seconds of sound in a log-mel token", above=0)
     mel_step: float = knob(0.010, "seconds from one log-mel token to the next", above=0)
-    max_audio_seconds: float = knob(10.0, "longer sounds lose their end", above=0)
+    max_audio_seconds: float | None = knob(
+        10.0, "longer sounds lose their end; null: all are read to their end", above=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +126,7 @@ class AudioSpec(ColumnSpec):
         stem: what reads it before the model; with one, log-mel energies are a grid of time and bands.
         means, stds: of each band's energies below the clip's peak (`below_peak`); empty of samples, and of runs up to
             version 1.6, whose energies are absolute and standardised by `mean` and `std`.
+        stream_samples: longer clips are read in pieces of so many samples, a multiple of `patch`; 0: none is.
     """
 
     name: str
@@ -137,18 +143,24 @@ class AudioSpec(ColumnSpec):
     stem: str = "none"
     means: tuple[float, ...] = ()
     stds: tuple[float, ...] = ()
+    stream_samples: int = 0
 
     kind: ClassVar[str] = "audio"
     hidden_by: ClassVar[str] = BLANK
     changes: ClassVar[Mapping[str, str]] = {
         "cut": CUT,
         "incomplete": "lack their end: their files were cut off, and have fewer samples than they say",
+        "pieces": IN_PIECES,
     }
+    harmless: ClassVar[frozenset[str]] = frozenset(["pieces"])
 
     def __post_init__(self) -> None:
         check_positive(self, "sample_rate", "num_samples", "patch", "std", *(["mel_window"] if self.mel_bands else []))
         if self.num_samples % self.patch:
             raise ValueError(f"num_samples must be a multiple of the patch {self.patch}, got {self.num_samples}")
+        _checks.within("stream_samples", self.stream_samples, least=0)
+        if self.stream_samples % self.patch:
+            raise ValueError(f"stream_samples must be a multiple of the patch {self.patch}, got {self.stream_samples}")
         _checks.choice("sides", self.sides, (1, 2))
         _checks.choice("stem", self.stem, STEMS)
         if len(self.means) != len(self.stds) or (self.means and len(self.means) != self.mel_bands):
@@ -162,24 +174,27 @@ class AudioSpec(ColumnSpec):
         name: str,
         headers: Iterable[AudioFacts],
         clips: Iterable[bytes | Path],
-        options: AudioSettings,
+        options: Any,
         track_of: str = "",
         cell_bytes: int = CELL_BYTES,
     ) -> "AudioSpec":
-        """Learn rate and length from the headers (at least one), and from the clips means and deviations."""
+        """Learn rate and length from the headers (at least one), and from the clips means and deviations, with
+        `AudioSettings` and `stream_seconds`."""
         facts = list(headers)
         (common, _), *_ = Counter(fact.sample_rate for fact in facts).most_common(1)
         rate = options.sample_rate or min(common, _MAX_RATE)
-        seconds = min(max(fact.seconds for fact in facts), options.max_audio_seconds)
+        seconds = min(max(fact.seconds for fact in facts), options.max_audio_seconds or math.inf)
         mel = options.audio_features == "logmel"
         patch = max(1, round(options.mel_step * rate)) if mel else options.audio_patch
         # The small number keeps the rounding of seconds from adding a sample.
         num_patches = max(1, math.ceil((seconds * rate - 1e-6) / patch))
+        piece = None if options.stream_seconds is None else max(1, math.ceil(options.stream_seconds * rate / patch))
         spec = cls(
             name,
             rate,
             num_patches * patch,
             patch,
+            stream_samples=0 if piece is None or piece >= num_patches else piece * patch,
             sides=options.audio_channels,
             mel_bands=options.mel_bands if mel else 0,
             mel_window=max(2, round(options.mel_window * rate)) if mel else 0,
@@ -204,12 +219,17 @@ class AudioSpec(ColumnSpec):
         return (steps, self.mel_bands) if self.gridded else (steps,)
 
     @property
+    def held_axes(self) -> tuple[int, ...]:
+        steps, *bands = self.axes
+        return (min(steps, self.stream_samples // self.patch or steps), *bands)
+
+    @property
     def channels(self) -> int:
         return self.sides * (1 if self.gridded else self.mel_bands or self.patch)
 
     @property
     def stem_config(self) -> dict[str, Any] | None:
-        return stem_config(self.stem, self.axes, self.channels)
+        return stem_config(self.stem, self.held_axes, self.channels)
 
     @property
     def seconds(self) -> float:
@@ -239,7 +259,10 @@ class AudioSpec(ColumnSpec):
         if source is None:
             return None
         try:
-            sound = decoding.audio(source, self.sample_rate, self.num_samples, self.sides, where.cell_bytes)
+            most = self.stream_samples or self.num_samples
+            sound = decoding.audio(source, self.sample_rate, most, self.sides, where.cell_bytes)
+            if sound.longer and self.stream_samples:
+                return self._encoded_in_pieces(source, where, row[column])
         except NoSoundError as error:
             if self.track_of:
                 return None
@@ -251,16 +274,50 @@ class AudioSpec(ColumnSpec):
         unusual = (Oddity("silent", f"{self.name} is silent"),) if silent else ()
         return Encoded(self.standardised(self.features(sound.samples)), changes=changes, unusual=unusual)
 
+    def _encoded_in_pieces(self, source: bytes | Path, where: Where, cell: Any) -> Encoded:
+        """A long sound, which is decoded once to see how long and how loud it is."""
+        pieces = self.in_pieces(source, where, cell)
+        changes = *(name for name in ("cut", "incomplete") if pieces.facts[_TOLD[name]]), "pieces"
+        unusual = (Oddity("silent", f"{self.name} is silent"),) if pieces.facts["loudest"] < _SILENT else ()
+        return Encoded(next(iter(pieces.read())), changes=changes, unusual=unusual, pieces=pieces)
+
+    def in_pieces(self, source: bytes | Path, where: Where, cell: Any = None) -> "SoundPieces":
+        """The pieces of a sound; errors as of `decoding.audio`."""
+        key = "sound", self.sample_rate, self.num_samples, self.sides, self.mel_bands, self.mel_window, self.patch
+        facts = once(source, key, lambda: self._looked_through(source, where.cell_bytes))
+        length = -(-facts["count"] // self.patch)
+        shape = (length, self.mel_bands, self.channels) if self.gridded else (length, self.channels)
+        return SoundPieces(self, source, where, cell, shape, facts)
+
+    def _looked_through(self, source: bytes | Path, most: int) -> dict[str, Any]:
+        """What is known at the end of a sound, and as ``peak`` the largest of its energies."""
+        parts = self.parts_of(source, most)
+        if not self.mel_bands:
+            for _ in parts:
+                pass
+            return parts.facts
+        energies = log_mel_in_pieces(parts, self.sample_rate, self.mel_bands, self.mel_window, self.patch)
+        peak = max(float(each.max()) for each in energies)
+        return {**parts.facts, "peak": peak}
+
+    def parts_of(self, source: bytes | Path, most: int) -> decoding.InPieces:
+        """The samples of a sound, part after part."""
+        size = self.stream_samples or self.num_samples
+        return decoding.samples(source, self.sample_rate, self.num_samples, self.sides, size, most)
+
     def features(self, sound: "np.ndarray") -> "np.ndarray":
         """Samples (samples, sides) as tokens (tokens, channels), of a patch sample by sample, side by side."""
         if self.mel_bands:
             energies = log_mel(sound, self.sample_rate, self.mel_bands, self.mel_window, self.patch)
-            energies = below_peak(energies) if self.means else energies
-            return energies.swapaxes(1, 2) if self.gridded else energies.reshape(len(energies), self.channels)
+            return self.tokens(below_peak(energies) if self.means else energies)
         missing = -len(sound) % self.patch
         # What fills the last patch is zero once it is standardised.
         filled = np.pad(sound, ((0, missing), (0, 0)), constant_values=self.mean) if missing else sound
         return filled.reshape(-1, self.channels)
+
+    def tokens(self, energies: "np.ndarray") -> "np.ndarray":
+        """Energies (tokens, sides, bands) as the model has them."""
+        return energies.swapaxes(1, 2) if self.gridded else energies.reshape(len(energies), self.channels)
 
     def standardised(self, features: "np.ndarray") -> "np.ndarray":
         """Features at mean 0 and deviation 1, over all values or in every band."""
@@ -274,7 +331,8 @@ class AudioSpec(ColumnSpec):
         bands = f"{self.mel_bands} log-mel bands every {self.patch} samples"
         tokens = bands if self.mel_bands else f"{self.patch} samples a token"
         stem = stem_note(self.stem_config, self.axes)
-        return f"{self.seconds:.2f} s at {self.sample_rate} Hz, {sides}, {tokens}{stem}{clock_note(self)}"
+        pieces = f", over {self.stream_samples / self.sample_rate:g} s in pieces" if self.stream_samples else ""
+        return f"{self.seconds:.2f} s{pieces} at {self.sample_rate} Hz, {sides}, {tokens}{stem}{clock_note(self)}"
 
     def augmented(self, values: "Tensor", mask: "Tensor | None", settings: AudioAugmentation) -> "Tensor":
         """Warp, stretch, shift, equaliser, noise and SpecAugment of energies; shift, gain and noise of samples."""
@@ -387,6 +445,42 @@ class AudioSpec(ColumnSpec):
         return {**common, "audio_features": "logmel", "mel_bands": self.mel_bands, **seconds}
 
 
+@dataclass(frozen=True, eq=False)
+class SoundPieces(RowPieces):
+    """A sound in pieces.
+
+    Attributes:
+        spec: of its column.
+        source: the file's bytes, or its path.
+        where, cell: for messages.
+        facts: what is known of all of it: of `AudioSpec.in_pieces`.
+    """
+
+    spec: AudioSpec
+    source: bytes | Path
+    where: Where
+    cell: Any
+    shape: tuple[int, ...]
+    facts: Mapping[str, Any]
+
+    def read(self) -> "Iterator[np.ndarray]":
+        (column,) = self.spec.columns
+        try:
+            for features in self.features():
+                yield self.spec.standardised(features)
+        except ValueError as error:
+            raise self.where.error(column, str(error), self.cell) from error
+
+    def features(self) -> "Iterator[np.ndarray]":
+        """What `AudioSpec.features` gives of all of it, in pieces."""
+        spec, parts = self.spec, self.spec.parts_of(self.source, self.where.cell_bytes)
+        if not spec.mel_bands:
+            yield from map(spec.features, parts)
+            return
+        for energies in log_mel_in_pieces(parts, spec.sample_rate, spec.mel_bands, spec.mel_window, spec.patch):
+            yield spec.tokens(below_peak(energies, self.facts["peak"]) if spec.means else energies)
+
+
 class AudioKind(Kind):
     """Files of sounds, or paths of them."""
 
@@ -406,11 +500,17 @@ class AudioKind(Kind):
 def learn_sound(name: str, rows: TrainRows, track_of: str = "") -> AudioSpec:
     """What the train rows say about a column of sounds, or about the sound tracks of a column of videos."""
     column = track_of or name
+    options = rows.options(column)
 
     def look(value: Any, where: Where) -> AudioFacts | None:
         source = media_source(value, column, where)
+        if source is None:
+            return None
         try:
-            return None if source is None else decoding.audio_facts(source, where.cell_bytes)
+            facts = decoding.audio_facts(source, where.cell_bytes)
+            if math.isinf(facts.seconds) and options.max_audio_seconds is None:
+                return replace(facts, seconds=_seconds(source, facts.sample_rate, where.cell_bytes))
+            return facts
         except NoSoundError:
             if track_of:  # a silent film
                 return None
@@ -419,7 +519,24 @@ def learn_sound(name: str, rows: TrainRows, track_of: str = "") -> AudioSpec:
     without = "video" if track_of else "ignore"
     headers = rows.look(column, look, what="file with sound", without=without)
     clips = rows.files(column, _NUM_CLIPS)
-    return AudioSpec.fit(name, headers, clips, rows.options(column), track_of, rows.cell_bytes)
+    return AudioSpec.fit(name, headers, clips, options, track_of, rows.cell_bytes)
+
+
+def _seconds(source: bytes | Path, rate: int, most: int) -> float:
+    """How long a sound is whose header does not say it: all of it is decoded."""
+    return sum(map(len, decoding.samples(source, rate, _MOST_SAMPLES, 1, 1 << 20, most))) / rate
+
+
+def _read(spec: AudioSpec, source: bytes | Path, cell_bytes: int) -> "Iterator[np.ndarray]":
+    """The features of a sound, or its samples, those of a long one in pieces."""
+    most = spec.stream_samples or spec.num_samples
+    sound = decoding.audio(source, spec.sample_rate, most, spec.sides, cell_bytes)
+    if not (sound.longer and spec.stream_samples):
+        yield spec.features(sound.samples) if spec.mel_bands else sound.samples
+    elif not spec.mel_bands:
+        yield from spec.parts_of(source, cell_bytes)
+    else:
+        yield from spec.in_pieces(source, Where("", Path(), 0, cell_bytes=cell_bytes)).features()
 
 
 def _moments(
@@ -431,9 +548,9 @@ def _moments(
     count, total, squares = 0, np.zeros(bands), np.zeros(bands)
     for clip in clips:
         with contextlib.suppress(ValueError):  # a broken clip is reported when its row is decoded
-            sound = decoding.audio(clip, spec.sample_rate, spec.num_samples, spec.sides, cell_bytes).samples
-            values = (plain.features(sound) if spec.mel_bands else sound).astype(np.float64).reshape(-1, bands)
-            count, total, squares = count + len(values), total + values.sum(0), squares + (values**2).sum(0)
+            for found in _read(plain, clip, cell_bytes):
+                values = found.astype(np.float64).reshape(-1, bands)
+                count, total, squares = count + len(values), total + values.sum(0), squares + (values**2).sum(0)
     if not count:
         return (0.0,) * bands, (1.0,) * bands
     means = total / count

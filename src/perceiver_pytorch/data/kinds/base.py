@@ -17,6 +17,7 @@ from perceiver_pytorch.data import map_drawing
 from perceiver_pytorch.data.cells import Where
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.fields import Field as Field
+from perceiver_pytorch.data.kinds.long_cells import RowPieces
 from perceiver_pytorch.data.kinds.stems import strides_of
 from perceiver_pytorch.data.losses import Change
 from perceiver_pytorch.data.map_pieces import blocks
@@ -49,6 +50,7 @@ class Encoded:
         changes: what was done to the cells to make them fit: keys of the spec's `changes`, or a `Change`, which names
             the column and the cell, too.
         unusual: what about the cells is unlike the train rows.
+        pieces: all of it, of a cell that is too long for memory; ``values`` are its beginning then.
     """
 
     values: "np.ndarray"
@@ -56,6 +58,7 @@ class Encoded:
     coordinates: "tuple[np.ndarray | None, ...] | None" = None
     changes: "tuple[str | Change, ...]" = ()
     unusual: tuple[Oddity, ...] = ()
+    pieces: RowPieces | None = None
 
     @property
     def nbytes(self) -> int:
@@ -120,6 +123,12 @@ class ModalitySpec:
     def axes(self) -> tuple[int, ...]:
         """Lengths of the token axes, at most."""
         raise NotImplementedError
+
+    @property
+    def held_axes(self) -> tuple[int, ...]:
+        """Lengths of the axes, at most, of what is in memory at a time; less than `axes` where cells may have
+        `Encoded.pieces`."""
+        return self.axes
 
     @property
     def channels(self) -> int:

@@ -1,8 +1,9 @@
 """Video columns: frames at one rate, fitted into a box and cut into patches."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from perceiver_pytorch import _checks
@@ -37,6 +38,7 @@ from perceiver_pytorch.data.kinds.image import (
     shows_nothing,
     whole,
 )
+from perceiver_pytorch.data.kinds.long_cells import IN_PIECES, RowPieces, once
 from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, stem_note
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.fitting import Box
@@ -50,6 +52,7 @@ _NUM_VIDEOS = 512  # videos whose first frame is looked at for size and length
 _RATES, _FRAMES = (12.5, 25 / 3, 6.25, 5.0), 48
 """Frames per second to choose from: the first that gives a video of usual length no more frames than that, else the
 last. Lips take 12.5; all are even parts of the usual 25."""
+_MOST_FRAMES = 1 << 26  # of a video whose header does not say how long it is
 _NUM_TRACKS = 8  # videos looked at for sound
 
 
@@ -69,7 +72,9 @@ class VideoSettings(Settings):
         None, "side of a video token in pixels; null: 1 with a stem, else by max_video_tokens", above=0
     )
     max_video_tokens: int = knob(4096, "tokens per video without a stem that video_patch is chosen by", above=0)
-    max_video_seconds: float = knob(10.0, "longer videos lose their end", above=0)
+    max_video_seconds: float | None = knob(
+        10.0, "longer videos lose their end; null: all are read to their end", above=0
+    )
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ class VideoSpec(ColumnSpec):
         by_last_frame: a video ends when its last frame does; False (runs up to version 1.5): at the latest end of any
             frame.
         stem: what reads it before the model.
+        stream_frames: longer videos are read in pieces of so many frames; 0: all are read whole.
     """
 
     name: str
@@ -99,34 +105,44 @@ class VideoSpec(ColumnSpec):
     clock: float = 0.0
     by_last_frame: bool = False
     stem: str = "none"
+    stream_frames: int = 0
 
     kind: ClassVar[str] = "video"
     dtype: ClassVar[str] = "uint8"
     hidden_by: ClassVar[str] = BLANK
-    changes: ClassVar[Mapping[str, str]] = {**BOX_CHANGES, "cut": CUT}
-    harmless: ClassVar[frozenset[str]] = frozenset(BOX_CHANGES)
+    changes: ClassVar[Mapping[str, str]] = {**BOX_CHANGES, "cut": CUT, "pieces": IN_PIECES}
+    harmless: ClassVar[frozenset[str]] = frozenset([*BOX_CHANGES, "pieces"])
 
     def __post_init__(self) -> None:
         check_positive(self, "rate", "num_frames", "height", "width", "patch")
         check_box(3, self.filling)
         _checks.choice("stem", self.stem, STEMS)
+        _checks.within("stream_frames", self.stream_frames, least=0)
 
     @classmethod
     def fit(cls, name: str, samples: Iterable[VideoFacts], options: Any) -> "VideoSpec":
         """Learn size, length and patch from the headers (at least one), with `VideoSettings` and `image_fit`."""
         facts = list(samples)
         height, width = box([(fact.height, fact.width) for fact in facts], options.video_size, options.max_video_size)
-        seconds = sorted(min(fact.seconds, options.max_video_seconds) for fact in facts)
+        seconds = sorted(min(fact.seconds, options.max_video_seconds or math.inf) for fact in facts)
         usual = seconds[len(seconds) // 2]
         rate = options.video_rate or next((rate for rate in _RATES if rate * usual <= _FRAMES), _RATES[-1])
         num_frames = max(1, math.ceil(seconds[-1] * rate - 1e-6))
-        most, stem = max(1, options.max_video_tokens // num_frames), options.video_stem
+        piece = num_frames if options.stream_seconds is None else max(1, round(options.stream_seconds * rate))
+        streamed, held = (piece if piece < num_frames else 0), min(piece, num_frames)
+        most, stem = max(1, options.max_video_tokens // held), options.video_stem
         patch = options.video_patch or patch_for(height, width, most, stem)
-        return cls(name, rate, num_frames, height, width, patch, options.image_fit, by_last_frame=True, stem=stem)
+        spec = cls(name, rate, num_frames, height, width, patch, options.image_fit, by_last_frame=True, stem=stem)
+        return replace(spec, stream_frames=streamed)
 
     @property
     def axes(self) -> tuple[int, ...]:
         return (self.num_frames, -(-self.height // self.patch), -(-self.width // self.patch))
+
+    @property
+    def held_axes(self) -> tuple[int, ...]:
+        frames, *sides = self.axes
+        return (min(frames, self.stream_frames or frames), *sides)
 
     @property
     def channels(self) -> int:
@@ -134,7 +150,7 @@ class VideoSpec(ColumnSpec):
 
     @property
     def stem_config(self) -> dict[str, Any] | None:
-        return stem_config(self.stem, self.axes, self.channels)
+        return stem_config(self.stem, self.held_axes, self.channels)
 
     @property
     def seconds(self) -> float:
@@ -160,18 +176,31 @@ class VideoSpec(ColumnSpec):
             return None
         try:
             box = Box(self.height, self.width, self.filling)
-            clip = decoding.video(source, self.rate, self.num_frames, box, where.cell_bytes, self.by_last_frame)
+            frames = self.held_axes[0]
+            clip = decoding.video(source, self.rate, frames, box, where.cell_bytes, self.by_last_frame)
+            pieces = self._in_pieces(source, where, row[self.name]) if clip.longer and self.stream_frames else None
         except ValueError as error:
             raise where.error(self.name, str(error), row[self.name]) from error
         after = clip.frames.shape[1:3]
         changes = box_changes((clip.height, clip.width), after, (self.height, self.width), self.filling)
-        changes += ("cut",) if clip.longer else ()
+        changes += ("cut",) if (clip.longer if pieces is None else pieces.longer) else ()
+        if pieces is not None:
+            return Encoded(patches(clip.frames, self.patch), changes=(*changes, "pieces"), pieces=pieces)
         return Encoded(patches(clip.frames, self.patch), changes=changes, unusual=shows_nothing(self.name, clip.frames))
+
+    def _in_pieces(self, source: bytes | Path, where: Where, cell: Any) -> "FilmPieces":
+        """The pieces of a film, which is decoded once to see how long it is."""
+        asked = self.rate, self.num_frames
+        facts = once(source, asked, lambda: decoding.video_through(source, *asked, where.cell_bytes))
+        height, width = Box(self.height, self.width, self.filling)(*facts["size"])
+        shape = (facts["count"], -(-height // self.patch), -(-width // self.patch), self.channels)
+        return FilmPieces(self, source, where, cell, shape, facts["longer"])
 
     def note(self) -> str:
         size = f"{self.height}x{self.width} RGB, {self.patch}x{self.patch} patches"
         stem = stem_note(self.stem_config, self.axes)
-        return f"{self.num_frames} frames, {self.rate:g} a second, {size}{stem}{clock_note(self)}"
+        pieces = f", over {self.stream_frames} in pieces" if self.stream_frames else ""
+        return f"{self.num_frames} frames{pieces}, {self.rate:g} a second, {size}{stem}{clock_note(self)}"
 
     def augmented(self, values: "Tensor", mask: "Tensor | None", settings: PictureAugmentation) -> "Tensor":
         return changed_pictures(values, mask, self.patch, settings)
@@ -207,6 +236,34 @@ class VideoSpec(ColumnSpec):
         return {"video_patch": self.patch, "video_stem": self.stem}
 
 
+@dataclass(frozen=True, eq=False)
+class FilmPieces(RowPieces):
+    """A film in pieces.
+
+    Attributes:
+        spec: of its column.
+        source: the file's bytes, or its path.
+        where, cell: for messages.
+        longer: whether it goes on.
+    """
+
+    spec: VideoSpec
+    source: bytes | Path
+    where: Where
+    cell: Any
+    shape: tuple[int, ...]
+    longer: bool
+
+    def read(self) -> "Iterator[np.ndarray]":
+        spec, box = self.spec, Box(self.spec.height, self.spec.width, self.spec.filling)
+        size, most = spec.stream_frames, self.where.cell_bytes
+        try:
+            for frames in decoding.frames(self.source, spec.rate, spec.num_frames, box, size, most):
+                yield patches(frames, spec.patch)
+        except ValueError as error:
+            raise self.where.error(spec.name, str(error), self.cell) from error
+
+
 class VideoKind(Kind):
     """Files of videos, or paths of them: their pictures."""
 
@@ -223,7 +280,12 @@ class VideoKind(Kind):
 
         def look(value: Any, where: Where) -> VideoFacts | None:
             source = media_source(value, name, where)
-            return None if source is None else decoding.video_facts(source, where.cell_bytes)
+            if source is None:
+                return None
+            facts = decoding.video_facts(source, where.cell_bytes)
+            if math.isinf(facts.seconds) and rows.options(name).max_video_seconds is None:
+                return replace(facts, seconds=_seconds(source, where.cell_bytes))
+            return facts
 
         return [VideoSpec.fit(name, rows.look(name, look, most=_NUM_VIDEOS), rows.options(name))]
 
@@ -237,3 +299,9 @@ class VideoKind(Kind):
             except ValueError:  # no sound track; or a bad cell, which is told when it is decoded
                 continue
         return None
+
+
+def _seconds(source: bytes | Path, most: int) -> float:
+    """How long a video is whose header does not say it: all of it is decoded."""
+    rate = _RATES[-1]
+    return decoding.video_through(source, rate, _MOST_FRAMES, most)["count"] / rate

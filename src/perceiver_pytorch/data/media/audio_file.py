@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -79,24 +80,64 @@ def read_audio(
         NoSoundError: it has no sound track.
         ValueError: it is damaged or empty, has samples that are not finite, or takes more memory.
     """
-    seconds = max_samples / sample_rate
-    file = _libsndfile(source)
-    if file is None:
-        sound, rate, longer, incomplete = _read_av(source, seconds, channels, most)
-    else:
-        sound, rate, longer, incomplete = _read_sndfile(file, seconds, channels, most)
-    if not len(sound):
-        raise ValueError("the sound has no samples")
-    if not np.isfinite(sound).all():
-        raise ValueError("the sound has samples that are not finite numbers")
-    if rate != sample_rate:
+    decoded = Decoded.of(source, max_samples / sample_rate, channels, most)
+    parts = list(decoded)
+    sound = np.concatenate(parts) if parts else np.zeros((0, channels), np.float32)
+    decoded.check(len(sound))
+    if decoded.rate != sample_rate:
         try:
-            sound = need("soxr", "resample sound").resample(sound, rate, sample_rate)
+            sound = need("soxr", "resample sound").resample(sound, decoded.rate, sample_rate)
         except Exception as error:  # soxr's own
-            raise ValueError(f"the sound cannot be resampled from {rate} to {sample_rate} Hz ({error})") from error
+            raise _not_resampled(decoded.rate, sample_rate, error) from error
         if not len(sound):
             raise ValueError(f"the sound is shorter than one sample at {sample_rate} Hz")
-    return Sound(sound[:max_samples], longer, incomplete)
+    return Sound(sound[:max_samples], decoded.longer, decoded.incomplete)
+
+
+class Samples:
+    """What `read_audio` gives, part after part, of which one is in memory; arguments and errors as there.
+
+    Attributes:
+        count: samples that were given.
+        loudest: the largest of them, as an absolute value.
+        decoded: what is decoded; at the end it knows whether the sound is longer or incomplete.
+    """
+
+    def __init__(
+        self, source: bytes | Path, sample_rate: int, max_samples: int, channels: int = 1, most: int = CELL_BYTES
+    ) -> None:
+        self.sample_rate, self.max_samples, self.channels = sample_rate, max_samples, channels
+        self.decoded = Decoded.of(source, max_samples / sample_rate, channels, most, at_once=False)
+        self.count, self.loudest = 0, 0.0
+
+    def __iter__(self) -> "Iterator[np.ndarray]":
+        for part in self._resampled():
+            part = part[: self.max_samples - self.count]
+            if len(part):
+                self.count += len(part)
+                self.loudest = max(self.loudest, float(np.abs(part).max()))
+                yield part
+
+    def _resampled(self) -> "Iterator[np.ndarray]":
+        stream, read = None, 0
+        for part in self.decoded:
+            if stream is None and self.decoded.rate != self.sample_rate:
+                stream = self._resampler(self.decoded.rate)
+            read += len(part)
+            yield part if stream is None else stream.resample_chunk(np.ascontiguousarray(part))
+        self.decoded.check(read)
+        if stream is not None:
+            yield stream.resample_chunk(np.zeros((0, self.channels), np.float32), last=True)
+
+    def _resampler(self, rate: int) -> Any:
+        try:
+            return need("soxr", "resample sound").ResampleStream(rate, self.sample_rate, self.channels)
+        except Exception as error:
+            raise _not_resampled(rate, self.sample_rate, error) from error
+
+
+def _not_resampled(rate: int, wanted: int, error: Exception) -> ValueError:
+    return ValueError(f"the sound cannot be resampled from {rate} to {wanted} Hz ({error})")
 
 
 def _libsndfile(source: bytes | Path) -> Any:
@@ -120,25 +161,76 @@ def _beginning(source: bytes | Path, size: int = 16) -> bytes:
         return file.read(size)
 
 
-def _read_sndfile(file: Any, seconds: float, channels: int, most: int) -> "tuple[np.ndarray, int, bool, bool]":
-    """The sound's beginning, its rate, whether it is longer than `seconds`, and whether it was cut off before them."""
-    with file:
-        rate = _checked_rate(file.samplerate)
-        wanted = min(file.frames, math.ceil((seconds + _MARGIN) * rate))
-        _claim(wanted, rate, channels, most)
-        sound = np.empty((wanted, channels), np.float32)
-        length, block = 0, max(1, _VALUES // file.channels)
-        try:
+class Decoded:
+    """A sound's beginning as its file has it, part after part.
+
+    Args:
+        seconds: that are wanted of it.
+        channels: that are wanted.
+        most: bytes that decoding may take.
+        at_once: all of it is to be in memory together.
+
+    Attributes:
+        rate: in Hz, once the first part is there.
+        longer: at the end, whether it is longer than `seconds`.
+        incomplete: at the end, whether it was cut off before them.
+    """
+
+    def __init__(self, seconds: float, channels: int, most: int, at_once: bool) -> None:
+        self.seconds, self.channels, self.most, self.at_once = seconds, channels, most, at_once
+        self.rate, self.longer, self.incomplete = 0, False, False
+
+    @staticmethod
+    def of(source: bytes | Path, seconds: float, channels: int, most: int, at_once: bool = True) -> "Decoded":
+        """A file's."""
+        file = _libsndfile(source)
+        if file is None:
+            return _OfAv(source, seconds, channels, most, at_once)
+        return _OfSndfile(file, seconds, channels, most, at_once)
+
+    def __iter__(self) -> "Iterator[np.ndarray]":
+        for part in self._parts():
+            if not np.isfinite(part).all():
+                raise ValueError("the sound has samples that are not finite numbers")
+            yield part
+
+    def check(self, length: int) -> None:
+        """Raises a `ValueError` for a sound that had no samples."""
+        if not length:
+            raise ValueError("the sound has no samples")
+
+    def _parts(self) -> "Iterator[np.ndarray]":
+        raise NotImplementedError
+
+    def _claim(self, length: int) -> None:
+        """Twice, since it is also resampled."""
+        if self.at_once:
+            told = f"{length / self.rate:.0f} s at {self.rate} Hz"
+            claim("the sound", told, 8 * length * self.channels, self.most)
+
+
+class _OfSndfile(Decoded):
+    def __init__(self, file: Any, seconds: float, channels: int, most: int, at_once: bool) -> None:
+        self.file = file
+        super().__init__(seconds, channels, most, at_once)
+
+    def _parts(self) -> "Iterator[np.ndarray]":
+        with self.file as file:
+            self.rate = _checked_rate(file.samplerate)
+            wanted = min(file.frames, math.ceil((self.seconds + _MARGIN) * self.rate))
+            self._claim(wanted)
+            length, block = 0, max(1, _VALUES // file.channels)
             while length < wanted:
-                part = file.read(min(wanted - length, block), dtype="float32", always_2d=True)
+                try:
+                    part = file.read(min(wanted - length, block), dtype="float32", always_2d=True)
+                except Exception as error:
+                    raise ValueError(f"the sound cannot be decoded ({error})") from error
                 if not len(part):
                     break
-                sound[length : length + len(part)] = _mixed(part, channels)
                 length += len(part)
-        except Exception as error:
-            raise ValueError(f"the sound cannot be decoded ({error})") from error
-        longer = file.frames / rate > seconds
-        return sound[:length], rate, longer, length < wanted or (_is_cut_off(file) and not longer)
+                yield _mixed(part, self.channels)
+            self.longer = file.frames / self.rate > self.seconds
+            self.incomplete = length < wanted or (_is_cut_off(file) and not self.longer)
 
 
 def _is_cut_off(file: Any) -> bool:
@@ -148,29 +240,40 @@ def _is_cut_off(file: Any) -> bool:
     return claimed < _UNKNOWN and 2 * file.frames * (claimed - there) > there  # by more than half a sample
 
 
-def _read_av(source: bytes | Path, seconds: float, channels: int, most: int) -> "tuple[np.ndarray, int, bool, bool]":
-    """The same; what a codec adds before and behind a sound to fill its frames does not make it longer."""
-    av = need("av", "decode sound")
-    parts: "list[np.ndarray]" = []
-    with av_file.opened(source, "sound", most) as container:
-        stream = _stream(container, most)
-        rate, length = _checked_rate(stream.rate), 0
-        margin = max(_FRAMES, math.ceil(_MARGIN * rate))
-        enough, claimed = math.ceil(seconds * rate) + margin, _claimed(container, stream, source) * rate
-        resampler = av.AudioResampler(format="flt", rate=rate)  # PyAV reads what it should not of more than 8 planes
-        for frame in container.decode(stream):
-            if not parts:
-                lead = _lead(container, frame, seconds)
-                parts.append(np.zeros((round(lead * rate), channels), np.float32))
-            for part in resampler.resample(frame):
-                samples = part.to_ndarray().reshape(part.samples, -1)
-                parts.append(_mixed(np.asfortranarray(samples), channels))  # the sum of a sample goes by channel
-                length += len(parts[-1])
-            _claim(length, rate, channels, most)
-            if length > enough:
-                break
-    sound = np.concatenate(parts) if parts else np.zeros((0, channels), np.float32)
-    return sound[:enough], rate, length > enough, length < min(claimed, seconds * rate) - margin
+class _OfAv(Decoded):
+    """What a codec adds before and behind a sound to fill its frames does not make it longer."""
+
+    def __init__(self, source: bytes | Path, seconds: float, channels: int, most: int, at_once: bool) -> None:
+        self.source = source
+        super().__init__(seconds, channels, most, at_once)
+
+    def _parts(self) -> "Iterator[np.ndarray]":
+        av = need("av", "decode sound")
+        with av_file.opened(self.source, "sound", self.most) as container:
+            stream = _stream(container, self.most)
+            rate = self.rate = _checked_rate(stream.rate)
+            length, given = 0, 0  # without and with the silence before it
+            margin = max(_FRAMES, math.ceil(_MARGIN * rate))
+            enough = math.ceil(self.seconds * rate) + margin
+            claimed = _claimed(container, stream, self.source) * rate
+            resampler = av.AudioResampler(
+                format="flt", rate=rate
+            )  # PyAV reads what it should not of more than 8 planes
+            for frame in container.decode(stream):
+                lead = 0 if given else round(_lead(container, frame, self.seconds) * rate)
+                parts = [np.zeros((lead, self.channels), np.float32)]
+                for part in resampler.resample(frame):
+                    samples = part.to_ndarray().reshape(part.samples, -1)
+                    # The sum of a sample goes by channel.
+                    parts.append(_mixed(np.asfortranarray(samples), self.channels))
+                whole = np.concatenate(parts)[: max(0, enough - given)]
+                length, given = length + sum(map(len, parts[1:])), given + len(whole)
+                self._claim(length)
+                yield whole
+                if length > enough:
+                    break
+            self.longer = length > enough
+            self.incomplete = length < min(claimed, self.seconds * rate) - margin
 
 
 def _claimed(container: Any, stream: Any, source: bytes | Path) -> float:
@@ -191,11 +294,6 @@ def _lead(container: Any, frame: Any, at_most: float) -> float:
     if frame.time is None:
         return 0.0
     return min(max(0.0, frame.time - av_file.start(container)), at_most)
-
-
-def _claim(length: int, rate: int, channels: int, most: int) -> None:
-    """Twice, since it is also resampled."""
-    claim("the sound", f"{length / rate:.0f} s at {rate} Hz", 8 * length * channels, most)
 
 
 def _stream(container: Any, most: int) -> Any:

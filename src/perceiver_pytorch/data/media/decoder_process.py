@@ -21,6 +21,7 @@ from perceiver_pytorch.data.media import messages
 from perceiver_pytorch.data.media.audio_file import AudioFacts, NoSoundError, read_audio
 from perceiver_pytorch.data.media.fitting import Box
 from perceiver_pytorch.data.media.image_file import ImageFacts, read_image, to_array
+from perceiver_pytorch.data.media.in_pieces import FramesReading, GoneError, OpenFiles, SamplesReading
 from perceiver_pytorch.data.media.limits import FileLimits
 from perceiver_pytorch.data.media.video_file import VideoFacts, read_video
 
@@ -52,6 +53,25 @@ def _video(
     return {"height": clip.height, "width": clip.width, "longer": clip.longer}, clip.frames
 
 
+_OPEN = OpenFiles()
+
+
+def _piece_of(reading: type[FramesReading] | type[SamplesReading]) -> Callable[..., Answer]:
+    def piece(source: bytes | Path, most: int, number: int, start: int, count: int, **arguments: Any) -> Answer:
+        there = isinstance(source, Path) or bool(source)
+        return _OPEN.piece(number, start, count, (lambda: reading(source, most, **arguments)) if there else None)
+
+    return piece
+
+
+def _through(source: bytes | Path, most: int, **arguments: Any) -> Answer:
+    """All of a video is decoded, and what is known at its end told."""
+    reading = FramesReading(source, most, **arguments)
+    while len(reading.take(64)):  # none of them are left, so that it knows how it ended
+        pass
+    return reading.facts(), np.zeros(0, np.uint8)
+
+
 def _looks(facts: Any) -> Callable[..., Answer]:
     return lambda source, most: (asdict(facts.look(source, most)), np.zeros(0, np.uint8))
 
@@ -60,8 +80,11 @@ _TASKS: dict[str, Callable[..., Answer]] = {
     "image": _image,
     "image facts": _looks(ImageFacts),
     "audio": _audio,
+    "audio piece": _piece_of(SamplesReading),
     "audio facts": _looks(AudioFacts),
     "video": _video,
+    "video piece": _piece_of(FramesReading),
+    "video through": _through,
     "video facts": _looks(VideoFacts),
 }
 
@@ -95,12 +118,14 @@ def _answer(head: Mapping[str, Any], data: bytearray) -> tuple[dict[str, Any], b
             pillow: Any = need("PIL.Image", "decode images")
             pillow.MAX_IMAGE_PIXELS = None  # `claim` knows what a cell may take
         with _limited(head["what"], most, most + head["result"] + _SLACK, head["seconds"]):
-            if head.get("limits") is not None:
+            if head.get("limits") is not None and source != b"":  # a piece of an open file
                 FileLimits(**head["limits"]).check(head["task"].split()[0], source, most)
             facts, array = _TASKS[head["task"]](source, most, **head["arguments"])
         return {"facts": facts, "dtype": str(array.dtype), "shape": array.shape}, array.tobytes()
     except (ValueError, ImportError, MemoryError) as error:
-        kind = next(kind for kind in (NoSoundError, ValueError, ImportError, MemoryError) if isinstance(error, kind))
+        kind = next(
+            kind for kind in (NoSoundError, GoneError, ValueError, ImportError, MemoryError) if isinstance(error, kind)
+        )
         return {"error": kind.__name__, "message": f"{error}{_said()}"}, b""
     except Exception as error:  # what no reader foresaw is the file's fault all the same
         reason = f"{head['what']} cannot be decoded ({type(error).__name__}: {error})"

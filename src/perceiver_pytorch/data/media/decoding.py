@@ -8,13 +8,14 @@ together with others. Each process of a `DataLoader` has its own.
 
 import atexit
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from multiprocessing.spawn import get_executable
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +27,7 @@ from perceiver_pytorch.data.media import decoder_process, messages
 from perceiver_pytorch.data.media.audio_file import AudioFacts, NoSoundError, Sound
 from perceiver_pytorch.data.media.fitting import Box
 from perceiver_pytorch.data.media.image_file import WHITE, ImageFacts
+from perceiver_pytorch.data.media.in_pieces import GoneError
 from perceiver_pytorch.data.media.limits import limits_now
 from perceiver_pytorch.data.media.video_file import Clip, VideoFacts
 
@@ -33,7 +35,7 @@ _SECONDS = 120.0  # of work on a file, without what its length adds
 _TIMES = 20.0  # seconds of work on a second of a sound or video
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 _ERRORS: dict[str, type[Exception]] = {
-    kind.__name__: kind for kind in (NoSoundError, ValueError, ImportError, MemoryError)
+    kind.__name__: kind for kind in (NoSoundError, GoneError, ValueError, ImportError, MemoryError)
 }
 _WHAT = {"image": "the image", "audio": "the sound", "video": "the video"}
 _DTYPES = {"uint8": "uint8", "float32": "float32"}
@@ -91,6 +93,75 @@ def video(
 def video_facts(source: bytes | Path, most: int = CELL_BYTES) -> VideoFacts:
     """What is to be known of a video; errors as of `image`."""
     return VideoFacts(**_decode("video facts", source, most)[0])
+
+
+def frames(
+    source: bytes | Path, rate: float, max_frames: int, box: Box, size: int, most: int = CELL_BYTES
+) -> "InPieces":
+    """What `read_video` gives, in pieces of ``size`` frames, the last one of fewer; errors as of `image`."""
+    arguments = {"rate": rate, "max_frames": max_frames, "box": vars(box)}
+    return InPieces("video piece", source, arguments, size, 3 * box.height * box.width, rate, most)
+
+
+def samples(
+    source: bytes | Path, sample_rate: int, max_samples: int, channels: int, size: int, most: int = CELL_BYTES
+) -> "InPieces":
+    """What `read_audio` gives, in pieces of ``size`` samples, the last one of fewer; errors as of `audio`."""
+    arguments = {"sample_rate": sample_rate, "max_samples": max_samples, "channels": channels}
+    return InPieces("audio piece", source, arguments, size, 4 * channels, sample_rate, most)
+
+
+def video_through(source: bytes | Path, rate: float, max_frames: int, most: int = CELL_BYTES) -> dict[str, Any]:
+    """Decodes a video to its end: how many frames `frames` gives (``count``), their upright ``size``, and whether it is
+    ``longer``; errors as of `image`."""
+    arguments = {"rate": rate, "max_frames": max_frames, "box": None}
+    return _decode("video through", source, most, arguments, 0, max_frames / rate)[0]
+
+
+class InPieces:
+    """A file piece by piece, from its beginning to its end, once.
+
+    Args:
+        task: of `decoder_process`.
+        source: the file's bytes, or its path. Bytes are sent once, and again where the process that had them is gone.
+        arguments: of the task.
+        size: frames or samples of a piece.
+        each: bytes of one of them.
+        rate: how many of them a second has.
+        most: bytes that decoding may take.
+
+    Attributes:
+        facts: at the end, what is known: how many there were (``count``), whether the file is ``longer``, and of sounds
+            how loud the ``loudest`` sample is and whether the file is ``incomplete``.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        source: bytes | Path,
+        arguments: Mapping[str, Any],
+        size: int,
+        each: int,
+        rate: float,
+        most: int,
+    ) -> None:
+        self.task, self.source, self.arguments, self.size = task, source, arguments, size
+        self.each, self.rate, self.most = each, rate, most
+        self.facts: dict[str, Any] = {}
+
+    def __iter__(self) -> "Iterator[np.ndarray]":
+        number, start = next(_READINGS), 0
+        while not self.facts:
+            asked = {**self.arguments, "number": number, "start": start, "count": self.size}
+            wanted = asked, self.size * self.each, (start + self.size) / self.rate
+            try:
+                sent = self.source if start == 0 or isinstance(self.source, Path) else b""
+                self.facts, piece = _decode(self.task, sent, self.most, *wanted)
+            except GoneError:
+                self.facts, piece = _decode(self.task, self.source, self.most, *wanted)
+            if len(piece):
+                yield piece
+            start += self.size
 
 
 def close() -> None:
@@ -181,6 +252,7 @@ class _Decoder:
                 self._words = said.read(1 << 16)
 
 
+_READINGS = itertools.count()  # a number for each file that is read in pieces
 _DECODERS: dict[int, _Decoder] = {}  # by process: one that was forked cannot share its parent's pipes
 atexit.register(close)
 

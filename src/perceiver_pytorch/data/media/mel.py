@@ -1,6 +1,7 @@
 """Log-mel energies of a sound."""
 
 import math
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from perceiver_pytorch._lazy import numpy as np
@@ -42,7 +43,22 @@ def log_mel(sound: "np.ndarray", rate: int, bands: int, window: int, step: int) 
     return energies
 
 
-def below_peak(energies: "np.ndarray") -> "np.ndarray":
+def log_mel_in_pieces(
+    parts: "Iterable[np.ndarray]", rate: int, bands: int, window: int, step: int
+) -> "Iterator[np.ndarray]":
+    """`log_mel` of a sound that comes in parts, in pieces: each has the samples that its rows depend on."""
+    needed, rest = max(window, step), None
+    for part in parts:
+        held = part if rest is None else np.concatenate([rest, part])
+        rows = max(0, (len(held) - needed) // step + 1)
+        if rows:
+            yield log_mel(held[: (rows - 1) * step + needed], rate, bands, window, step)[:rows]
+        rest = held[rows * step :].copy()
+    if rest is not None and len(rest):
+        yield log_mel(rest, rate, bands, window, step)
+
+
+def below_peak(energies: "np.ndarray", peak: float | None = None) -> "np.ndarray":
     """Log-mel energies relative to the sound's largest, 0 to -`RANGE`: what is softer is silence.
 
     An absolute floor would let digital silence and the loudness of a recording rule the values. A silent sound has no
@@ -50,11 +66,12 @@ def below_peak(energies: "np.ndarray") -> "np.ndarray":
 
     Args:
         energies: of `log_mel`.
+        peak: the largest of the sound, where these are only some of its energies.
 
     Returns:
         float32 of the same shape.
     """
-    peak = max(float(energies.max()), math.log(_FLOOR) + RANGE)
+    peak = max(float(energies.max()) if peak is None else peak, math.log(_FLOOR) + RANGE)
     return np.maximum(energies - np.float32(peak), np.float32(-RANGE))
 
 

@@ -76,46 +76,83 @@ def read_video(
     Raises:
         ValueError: it is damaged, has no pictures, or takes more memory.
     """
-    with av_file.opened(source, "video", most) as container:
-        stream = _stream(container, most)
-        frames: "list[np.ndarray]" = []
-        size = (0, 0)
-        shown, end, last = None, 0.0, math.inf if not by_last_frame else _last_moment(container, stream)
-        for frame, time in _timed(container, stream, rate, frames):
-            while shown is not None and len(frames) < max_frames and len(frames) / rate < time - _EPSILON:
-                frames.append(_pixels(shown, stream, fit, most))
-            if time >= max_frames / rate - _EPSILON:
-                return Clip(np.stack(frames), *size, True)
-            size = size if frames else _size(frame, stream, most)
-            ends = time + _duration(frame, stream)
-            shown, end = frame, max(end, ends) if not by_last_frame else min(ends, last) if last > time else ends
-        while shown is not None and len(frames) < max_frames and (len(frames) / rate < end - _EPSILON or not frames):
-            frames.append(_pixels(shown, stream, fit, most))
-    if not frames:
-        raise ValueError("the video has no frames")
-    return Clip(np.stack(frames), *size, len(frames) / rate < end - _EPSILON)
+    frames = Frames(source, rate, max_frames, fit, most, by_last_frame)
+    pixels = np.stack(list(frames))
+    return Clip(pixels, *frames.size, frames.longer)
 
 
-def _timed(container: Any, stream: Any, rate: float, taken: list[Any]) -> Iterator[tuple[Any, float]]:
-    """Decoded frames with their time from the video's beginning; long stretches that nobody wants are skipped."""
-    beginning = av_file.start(container)
-    frames, seekable, last, count = container.decode(stream), 1 / rate >= _SEEK, 0.0, 0
-    sought = -1  # the wanted frame that was last sought: once is enough, its key frame may lie far before it
-    while True:
-        frame = next(frames, None)
-        if frame is None:
-            return
-        time = frame.time - beginning if frame.time is not None else last + _duration(frame, stream) * (count > 0)
-        last, count = time, count + 1
-        yield frame, max(0.0, time)
-        wanted = len(taken) / rate
-        if seekable and stream.time_base and wanted - time > _SEEK and len(taken) > sought:
-            sought = len(taken)
-            try:
-                container.seek(round((wanted + beginning) / stream.time_base), stream=stream)
-                frames = container.decode(stream)
-            except (OSError, ValueError):  # a file without an index: decoded throughout
-                seekable = False
+class Frames:
+    """The frames of a video that are wanted, one after another: arguments and errors as of `read_video`.
+
+    Args:
+        fit: None: their pixels are of no interest, and each is an empty array.
+
+    Attributes:
+        count: how many were given.
+        size: upright height and width that they had.
+        longer: at the end, whether the video goes on.
+    """
+
+    def __init__(
+        self,
+        source: bytes | Path,
+        rate: float,
+        max_frames: int,
+        fit: Fit | None,
+        most: int = CELL_BYTES,
+        by_last_frame: bool = True,
+    ) -> None:
+        self.source, self.rate, self.max_frames, self.fit = source, rate, max_frames, fit
+        self.most, self.by_last_frame = most, by_last_frame
+        self.count, self.size, self.longer = 0, (0, 0), False
+
+    def __iter__(self) -> "Iterator[np.ndarray]":
+        with av_file.opened(self.source, "video", self.most) as container:
+            stream = _stream(container, self.most)
+            shown, end, last = None, 0.0, math.inf if not self.by_last_frame else _last_moment(container, stream)
+            for frame, time in self._timed(container, stream):
+                while shown is not None and self._wants_one_before(time):
+                    yield self._taken(shown, stream)
+                if time >= self.max_frames / self.rate - _EPSILON:
+                    self.longer = True
+                    return
+                self.size = self.size if self.count else _size(frame, stream, self.most)
+                ends = time + _duration(frame, stream)
+                shown = frame
+                end = max(end, ends) if not self.by_last_frame else min(ends, last) if last > time else ends
+            while shown is not None and (self._wants_one_before(end) or not self.count):
+                yield self._taken(shown, stream)
+        if not self.count:
+            raise ValueError("the video has no frames")
+        self.longer = self.count / self.rate < end - _EPSILON
+
+    def _wants_one_before(self, time: float) -> bool:
+        return self.count < self.max_frames and self.count / self.rate < time - _EPSILON
+
+    def _taken(self, frame: Any, stream: Any) -> "np.ndarray":
+        self.count += 1
+        return np.zeros(0, np.uint8) if self.fit is None else _pixels(frame, stream, self.fit, self.most)
+
+    def _timed(self, container: Any, stream: Any) -> Iterator[tuple[Any, float]]:
+        """Decoded frames with their time from the video's beginning; long stretches that nobody wants are skipped."""
+        beginning = av_file.start(container)
+        frames, seekable, last, count = container.decode(stream), 1 / self.rate >= _SEEK, 0.0, 0
+        sought = -1  # the wanted frame that was last sought: once is enough, its key frame may lie far before it
+        while True:
+            frame = next(frames, None)
+            if frame is None:
+                return
+            time = frame.time - beginning if frame.time is not None else last + _duration(frame, stream) * (count > 0)
+            last, count = time, count + 1
+            yield frame, max(0.0, time)
+            wanted = self.count / self.rate
+            if seekable and stream.time_base and wanted - time > _SEEK and self.count > sought:
+                sought = self.count
+                try:
+                    container.seek(round((wanted + beginning) / stream.time_base), stream=stream)
+                    frames = container.decode(stream)
+                except (OSError, ValueError):  # a file without an index: decoded throughout
+                    seekable = False
 
 
 def _pixels(frame: Any, stream: Any, fit: Fit, most: int) -> "np.ndarray":

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
+from perceiver_pytorch.nn.heads.in_pieces import MeanAndMax
+
 
 class Head(nn.Module, ABC):
     """Answers from the tokens of one modality, or of a few that belong together, without the latents.
@@ -31,13 +33,14 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def forward(
         self,
-        tokens: Sequence[Shaped[Tensor, "batch *axes channels"]],
+        tokens: Sequence[Shaped[Tensor, "batch *axes channels"] | MeanAndMax],
         masks: Sequence[Bool[Tensor, "batch *axes"] | None],
     ) -> Float[Tensor, "batch size"]:
         """The answer for each row; a row without any token gets some finite one.
 
         Args:
-            tokens: of each modality that it reads; what masked ones hold does not matter.
+            tokens: of each modality that it reads; what masked ones hold does not matter. Of a modality whose rows
+                differ in length they may come as their `MeanAndMax`.
             masks: which of them are real; None: all.
         """
 

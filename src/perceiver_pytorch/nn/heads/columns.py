@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.nn.heads.base import Head
+from perceiver_pytorch.nn.heads.in_pieces import MeanAndMax
 from perceiver_pytorch.nn.heads.pooled import mean_and_max
 from perceiver_pytorch.nn.init import normal
 from perceiver_pytorch.nn.randomness import dropped, integers
@@ -77,7 +78,7 @@ class ColumnsHead(Head):
 
     def forward(
         self,
-        tokens: Sequence[Shaped[Tensor, "batch *_"]],  # axes and channels of each modality
+        tokens: Sequence[Shaped[Tensor, "batch *_"] | MeanAndMax],  # axes and channels of each modality
         masks: Sequence[Bool[Tensor, "batch *_"] | None],
     ) -> Float[Tensor, "batch size"]:
         read = zip(tokens, masks, self.lengths, strict=True)
@@ -136,9 +137,9 @@ class MemberLinear(nn.Module):
         return (scaled @ self.weight) * (1 + self.after[pick]) + self.bias[pick]
 
 
-def _inputs(data: Tensor, mask: Tensor | None, length: int | None) -> Tensor:
+def _inputs(data: Tensor | MeanAndMax, mask: Tensor | None, length: int | None) -> Tensor:
     """``(batch, inputs)`` of a modality: its tokens one after another, 0 wherever the mask is False, or their mean and
     maximum."""
-    if length is None:
+    if length is None or isinstance(data, MeanAndMax):
         return torch.cat(mean_and_max(data, mask), dim=-1)
     return (data if mask is None else data.masked_fill(~mask.unsqueeze(-1), 0.0)).flatten(1)

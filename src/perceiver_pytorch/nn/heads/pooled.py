@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch import _checks
 from perceiver_pytorch.nn.heads.base import Head
+from perceiver_pytorch.nn.heads.in_pieces import MeanAndMax
 from perceiver_pytorch.nn.randomness import Dropout
 
 
@@ -44,7 +45,7 @@ class PooledHead(Head):
 
     def forward(
         self,
-        tokens: Sequence[Shaped[Tensor, "batch *axes channels"]],
+        tokens: Sequence[Shaped[Tensor, "batch *axes channels"] | MeanAndMax],
         masks: Sequence[Bool[Tensor, "batch *axes"] | None],
     ) -> Float[Tensor, "batch size"]:
         (data,), (mask,) = tokens, masks
@@ -60,9 +61,11 @@ class PooledHead(Head):
 
 
 def mean_and_max(
-    data: Shaped[Tensor, "batch *axes channels"], mask: Bool[Tensor, "batch *axes"] | None
+    data: Shaped[Tensor, "batch *axes channels"] | MeanAndMax, mask: Bool[Tensor, "batch *axes"] | None
 ) -> tuple[Float[Tensor, "batch channels"], Float[Tensor, "batch channels"]]:
     """Of every row's real tokens; zeros for a row without any."""
+    if isinstance(data, MeanAndMax):
+        return data.mean, data.greatest
     data = data.flatten(1, -2)
     data = data if data.is_floating_point() else data.float()
     if mask is None:

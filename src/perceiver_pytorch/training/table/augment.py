@@ -50,9 +50,9 @@ def mixed(batch: Batch, config: AugmentConfig) -> tuple[Batch, Mixture | None]:
     """The batch with pairs of rows mixed (mixup, Zhang et al. 2018, arXiv 1710.09412), and which.
 
     Values are mixed where both rows have a token; ids, masks and coordinates stay those of the row with the larger
-    share. The loss is that of both rows' targets, by their shares.
+    share. The loss is that of both rows' targets, by their shares. A batch with rows in pieces stays as it is.
     """
-    if not config.enabled or config.mixup <= 0 or len(batch.rows) < 2:
+    if not config.enabled or config.mixup <= 0 or len(batch.rows) < 2 or batch.pieces:
         return batch, None
     share = float(torch.distributions.Beta(config.mixup, config.mixup).sample())
     share = max(share, 1 - share)

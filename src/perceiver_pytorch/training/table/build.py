@@ -2,13 +2,16 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch.data import Batch, InputSpec, ModalitySpec, Target
+from perceiver_pytorch.data.kinds.long_cells import RowPieces
+from perceiver_pytorch.data.stacking import Long
 from perceiver_pytorch.models.base import PerceiverBase
 from perceiver_pytorch.models.blended import BlendedPerceiver
 from perceiver_pytorch.models.inputs import Tokens
@@ -19,6 +22,7 @@ from perceiver_pytorch.models.multi_modality_with_text_perceiver import (
 )
 from perceiver_pytorch.models.multi_task_perceiver import MultiTaskPerceiver
 from perceiver_pytorch.models.split_rules import width_for
+from perceiver_pytorch.models.streamed_input import MixedInput, StreamedInput
 from perceiver_pytorch.nn.heads import HEADS, head_config
 from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.nn.stems import stem_from_config
@@ -162,7 +166,7 @@ def check_fits(spec: InputSpec, model: Any) -> None:
 
 def run_model(model: nn.Module, batch: Batch, targets: Sequence[Target]) -> dict[str, Tensor]:
     """{target: ``(batch, size)``}, the outputs of a run's model on a batch."""
-    outputs = model(model_inputs(batch.inputs), model_inputs(batch.masks), coordinates=model_inputs(batch.coordinates))
+    outputs = model(*_inputs_and_masks(batch), coordinates=model_inputs(batch.coordinates))
     return by_target(outputs, targets)
 
 
@@ -173,10 +177,38 @@ def by_target(outputs: Tensor | dict[str, Tensor], targets: Sequence[Target]) ->
 
 def tokens_of(model: Any, batch: Batch) -> dict[str, Tokens]:
     """The tokens of a batch, in the order of its modalities, whatever the names that the model has for them."""
-    tokens = model.tokens(
-        model_inputs(batch.inputs), model_inputs(batch.masks), coordinates=model_inputs(batch.coordinates)
-    )
+    tokens = model.tokens(*_inputs_and_masks(batch), coordinates=model_inputs(batch.coordinates))
     return {name: tokens[name] for name in map(model_name, batch.inputs)}
+
+
+def _inputs_and_masks(batch: Batch) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a model reads of a batch: of rows that are too long for memory their pieces."""
+    inputs: dict[str, Any] = dict(batch.inputs)
+    for name, long in batch.pieces.items():
+        inputs[name] = in_pieces(inputs[name], long)
+    return model_inputs(inputs), model_inputs(batch.masks)
+
+
+def in_pieces(values: Tensor, long: Mapping[int, Long]) -> MixedInput:
+    """A modality of which some rows are read in pieces.
+
+    Args:
+        values: those of the others, for device.
+        long: by place in the batch.
+    """
+
+    def read(pieces: RowPieces) -> Iterator[Tensor]:
+        for piece in pieces.read():
+            yield torch.from_numpy(piece).to(values.device).unsqueeze(0)
+
+    return MixedInput(
+        values,
+        {row: StreamedInput(partial(read, each.pieces), (1, *each.pieces.shape)) for row, each in long.items()},
+        {
+            row: tuple(None if axis is None else torch.from_numpy(axis) for axis in each.coordinates)
+            for row, each in long.items()
+        },
+    )
 
 
 def model_inputs(values: Mapping[str, T]) -> dict[str, T]:

@@ -28,6 +28,8 @@ def with_maps(
                 return found
             began = now()
             sample = dataset[int(np.searchsorted(dataset.rows, int(predictions.rows[place])))]
+            if sample.in_pieces:
+                continue
             maps = maps_of_row(subject, sample, target=closer.target, ways=["integrated"], steps=STEPS)
             where = Where(dataset.table.source, dataset.table.root, sample.row, dataset.allow_outside)
             parts = drawn(subject, sample, maps["integrated"], dataset.table.row(sample.row), where)

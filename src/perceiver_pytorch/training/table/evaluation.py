@@ -128,8 +128,7 @@ class _Seen:
         for name, values in batch.targets.items():
             self.encoded[name].append(values)
         for name, parts in self.present.items():
-            there = batch.masks.get(name)
-            parts.append(torch.ones(len(batch.rows), dtype=torch.bool) if there is None else there.flatten(1).any(1))
+            parts.append(batch.there(name))
 
     def joined(self) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         truth = {name: torch.cat(parts) for name, parts in self.encoded.items()}

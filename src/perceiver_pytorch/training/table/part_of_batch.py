@@ -15,7 +15,7 @@ def of_whole_batch(batch: Batch, spec: InputSpec) -> tuple[Batch, frozenset[str]
         return batch, frozenset()
     names = [modality.name for modality in spec.modalities]
     axes = [len(modality.axes) for modality in spec.modalities]
-    there = [int(bool(batch.masks[name].any())) if name in batch.masks else 1 for name in names]
+    there = [int(bool(batch.masks[name].any())) if name in batch.masks else 1 for name in names]  # in memory
     lengths = [batch.inputs[name].shape[1 : 1 + count] for name, count in zip(names, axes, strict=True)]
     found = iter(largest([*there, *(length for each in lengths for length in each)]))
     known = frozenset([name for name in names if next(found)])

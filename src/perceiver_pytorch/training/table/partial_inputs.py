@@ -92,7 +92,8 @@ def without(batch: Batch, left_out: Collection[str]) -> Batch:
     for name in left_out:
         device = batch.inputs[name].device
         masks[name] = torch.zeros(shapes[name], dtype=torch.bool, device=device)
-    return dataclasses.replace(batch, masks=masks)
+    pieces = {name: long for name, long in batch.pieces.items() if name not in left_out}
+    return dataclasses.replace(batch, masks=masks, pieces=pieces)
 
 
 class Drawn(Sampler[list[int]]):

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from perceiver_pytorch.training.run.durations import Deadline, now
 from perceiver_pytorch.training.table import evaluation
 from perceiver_pytorch.training.table.build import by_target, gives_tokens, model_name, run_model, tokens_of
 from perceiver_pytorch.training.table.partial_inputs import Drawn
+
+T = TypeVar("T")
 
 REPEATS = 8
 """How often a column is permuted, each time on rows drawn anew."""
@@ -192,10 +194,7 @@ class _Permuting:
         self.model, self.batch, self.targets, self.choice = model, batch, dataset.spec.targets, choice
         self.tokens = tokens_of(model, batch) if gives_tokens(model) else None
         self.calibration = calibration_of(model, self.targets)
-        self.present = {
-            name: batch.masks[name].flatten(1).any(1).cpu() if name in batch.masks else torch.ones(len(x)).bool()
-            for name, x in batch.inputs.items()
-        }
+        self.present = {name: batch.there(name).cpu() for name in batch.inputs}
         began = now()
         self.whole = self._predictions(None, None, None)
         self.seconds = now() - began
@@ -241,14 +240,20 @@ class _Permuting:
             masks[name] = _permuted(masks[name], place, order)
         if name in coordinates:
             coordinates[name] = tuple(_own(axis, order) for axis in coordinates[name])
-        return dataclasses.replace(self.batch, inputs=inputs, masks=masks, coordinates=coordinates)
+        pieces = {**self.batch.pieces, name: _permuted_pieces(self.batch.pieces.get(name, {}), order)}
+        return dataclasses.replace(self.batch, inputs=inputs, masks=masks, coordinates=coordinates, pieces=pieces)
 
 
 def _permuted_tokens(tokens: Tokens, place: int | None, order: Tensor | None) -> Tokens:
     assert isinstance(tokens.data, Tensor)
     mask = None if tokens.mask is None else _permuted(tokens.mask, place, order)
     places = tokens.coordinates and tuple(_own(axis, order) for axis in tokens.coordinates)
-    return Tokens(_permuted(tokens.data, place, order), mask, places)
+    return Tokens(_permuted(tokens.data, place, order), mask, places, rows=_permuted_pieces(tokens.rows, order))
+
+
+def _permuted_pieces(rows: Mapping[int, T], order: Tensor | None) -> dict[int, T]:
+    """What rows have in pieces, which only columns with a modality of their own have."""
+    return {} if order is None else {row: rows[old] for row, old in enumerate(order.tolist()) if old in rows}
 
 
 def _permuted(values: Tensor, place: int | None, order: Tensor | None) -> Tensor:

@@ -1,0 +1,66 @@
+"""Cells that are too long for memory: films and sounds that a model reads piece by piece."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypeVar
+
+from perceiver_pytorch._lazy import numpy as np
+from perceiver_pytorch._settings import Settings, knob
+
+T = TypeVar("T")
+
+IN_PIECES = "are read in pieces, all of them again for each layer of the model: they are longer than stream_seconds"
+"""What is told of long cells, as after "12 of 80 rows: cells of 'film' "."""
+_MOST_KNOWN = 10_000  # files
+
+
+@dataclass(frozen=True, kw_only=True)
+class LongCellSettings(Settings):
+    """When cells of any kind are read in pieces."""
+
+    stream_seconds: float | None = knob(
+        60.0,
+        "sounds and videos that are longer are read in pieces of this length, one of which is in memory at a time; "
+        "null: all are read whole",
+        above=0,
+        before=None,
+    )
+
+
+class RowPieces(ABC):
+    """One modality of one row, in pieces along its first axis. It can be handed to other processes.
+
+    Attributes:
+        shape: of all of it, ``(length, *axes, channels)``.
+    """
+
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def read(self) -> "Iterator[np.ndarray]":
+        """The pieces from the first to the last, ``(any length, *axes, channels)``; the same ones with every call.
+
+        Raises:
+            DataError: the file cannot be read any more.
+        """
+
+
+_KNOWN: dict[Hashable, Any] = {}
+
+
+def once(source: bytes | Path, what: Hashable, look: Callable[[], T]) -> T:
+    """What is known of a whole file, looked at once: rows that are not kept decoded are asked for again and again."""
+    if isinstance(source, Path):
+        status = source.stat()
+        file: Hashable = (str(source), status.st_size, status.st_mtime_ns)
+    else:
+        file = blake2b(source, digest_size=16).digest()
+    key = (file, what)
+    if key not in _KNOWN:
+        while len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.pop(next(iter(_KNOWN)))
+        _KNOWN[key] = look()
+    return _KNOWN[key]
