@@ -11,6 +11,7 @@ import jaxtyping
 import pytest
 import torch
 
+pytest_plugins = ["s3"]
 OPS = ["context", "cross_attend", "structured", "backends.chunked", "backends.reference"]  # not what others compile
 CHECKED = [f"perceiver_pytorch.ops.{name}" for name in OPS] + [
     "perceiver_pytorch.nn",

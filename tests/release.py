@@ -77,18 +77,30 @@ def running_release(dtype: torch.dtype) -> Iterator[None]:
 
 
 def install(requirement: str, folder: Path) -> None:
-    """Installs under a temporary name and renames: workers that start together do not meet a half-written folder."""
-    if (folder / PACKAGE).is_dir():
+    """Installs one package, without what it needs, into a folder of its own."""
+    install_packages([requirement], folder, PACKAGE, "--no-deps")
+
+
+def install_packages(requirements: list[str], folder: Path, package: str, *options: str) -> None:
+    """Installs under a temporary name and renames: workers that start together do not meet a half-written folder.
+
+    Args:
+        requirements: what pip is told to install.
+        folder: where.
+        package: which is there afterwards.
+        options: of pip.
+    """
+    if (folder / package).is_dir():
         return
     folder.parent.mkdir(exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(partial)]
-        subprocess.run([*pip, requirement], check=True)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", *options, "--target", str(partial)]
+        subprocess.run([*pip, *requirements], check=True)
         partial.chmod(0o755)
         os.rename(partial, folder)
     except OSError:
-        if not (folder / PACKAGE).is_dir():  # else another worker was first
+        if not (folder / package).is_dir():  # else another worker was first
             raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)

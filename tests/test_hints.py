@@ -101,6 +101,10 @@ ELSEWHERE = {
         ("--strategy", "--precision", "--state-dict-type"), "training/run/test_ranks.py: what goes together"
     ),
     "--allow-host": "tests/serve/test_guard.py: a name that is refused, and one that is allowed",
+    **dict.fromkeys(
+        ("--allow-outside", "--allow-web"), "tests/data/remote: cells that lead out of a folder, and to the web"
+    ),
+    "--where": "no advice: names the option itself",
     "--port": "tests/serve/test_server.py: a port that is taken",
     "--max-mb": "no advice: says which limit it was",
     "--host": "no advice: names the option itself",

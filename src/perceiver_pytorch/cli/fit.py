@@ -18,8 +18,8 @@ from perceiver_pytorch.training.table.settings import PRESETS, FitConfig, preset
     FitConfig,
     order="table target target_kind label_separator task_weight class_weights modality_dropout augment from_ freeze "
     "lora run preset_name config column split val_fraction most_rows on_error steps epochs batch_size lr optimizer "
-    "seed set_ allow_outside encoding delimiter skip_lines header quoting stream table_mb cell_mb checkpoint_every "
-    "workers devices nodes accelerator strategy precision time_limit resume",
+    "seed set_ allow_outside allow_web where encoding delimiter skip_lines header quoting stream table_mb cell_mb "
+    "checkpoint_every workers devices nodes accelerator strategy precision time_limit resume",
 )
 def fit(
     given: Given,

@@ -105,8 +105,8 @@ def with_settings(
 
 
 READING = (
-    *("--on-error", "--allow-outside", "--encoding", "--skip-lines", "--header/--no-header", "--quoting"),
-    *("--table-mb", "--cell-mb", "--workers"),
+    *("--on-error", "--allow-outside", "--allow-web", "--where", "--encoding", "--skip-lines"),
+    *("--header/--no-header", "--quoting", "--table-mb", "--cell-mb", "--workers"),
 )
 """How a table is read that a model is used on."""
 

@@ -1,7 +1,6 @@
 """How much memory a table may take: counted before it is taken."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from perceiver_pytorch._memory import free_memory
 from perceiver_pytorch.data.errors import DataError
@@ -28,7 +27,7 @@ class Budget:
         """What was asked for; None: a quarter of the free memory."""
         return cls(free_memory() // _SHARE, False) if megabytes is None else cls(megabytes << 20, True)
 
-    def check(self, path: Path | str, size: int, remedy: str = AS_SHARDS) -> None:
+    def check(self, path: object, size: int, remedy: str = AS_SHARDS) -> None:
         """Raises a `DataError` if rows of `size` bytes are too many, or a part of them already is.
 
         Args:

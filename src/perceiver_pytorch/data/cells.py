@@ -2,24 +2,24 @@
 
 import errno
 import os
-import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from perceiver_pytorch._files import check_regular
 from perceiver_pytorch.data.cell_memory import CELL_BYTES
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.inline_files import inline_file, inline_media
+from perceiver_pytorch.data.remote.addresses import Root
 from perceiver_pytorch.data.sniff import without_query
 from perceiver_pytorch.data.values import is_missing
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # other cells would fail as well
 _LONG = 4096  # characters
+T = TypeVar("T")
 UPLOADS_ONLY = "must be the file itself (an upload, base64 or a data URI); paths and addresses are not read"
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # a single letter would be a drive of Windows
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,19 @@ class Where:
         source: the table's path or name, for messages.
         root: the folder that relative paths in cells start at.
         row: the row number, from 0.
-        allow_outside: let a path in a cell lead out of `root` (absolute, `..`, or through a link).
+        allow_outside: let a path in a cell lead out of `root` (absolute, `..`, or through a link), or an address.
+        hosts: of the web, whose files a cell may lead to.
         cell_bytes: memory that decoding the cell may take.
         uploads_only: no file is opened: a cell holds its file, or is refused.
     """
 
     source: str
-    root: Path
+    root: Root
     row: int
     allow_outside: bool = False
     cell_bytes: int = CELL_BYTES
     uploads_only: bool = False
+    hosts: tuple[str, ...] = ()
 
     def error(self, column: str, reason: str, cell: Any = None) -> DataError:
         """A `DataError` that says the table, the row, the column and the reason, and the file that a cell leads to."""
@@ -94,6 +96,7 @@ def media_source(value: Any, column: str, where: Where) -> bytes | Path | None:
     Raises:
         DataError: there is no such file, it is none that can be read, or it lies outside `where.root`; or the cell
             cannot hold a file.
+        RemoteError: the place where it lies cannot be reached, or refuses whoever asks.
     """
     try:
         cell = media_cell(value)
@@ -103,8 +106,11 @@ def media_source(value: Any, column: str, where: Where) -> bytes | Path | None:
         return cell
     if where.uploads_only:
         raise where.error(column, UPLOADS_ONLY)
-    if _ADDRESS.match(cell):
-        raise where.error(column, f"{cell[:200]!r} is an address; download the files first and give their paths")
+    if not isinstance(where.root, Path) or "://" in cell:
+        from perceiver_pytorch.data.remote import cells as remote
+
+        if remote.is_elsewhere(cell, where.root):
+            return _from_elsewhere(remote.cell_bytes, cell, column, where)
     path = _resolve(cell, column, where)
     try:
         check_regular(path)
@@ -117,9 +123,21 @@ def media_source(value: Any, column: str, where: Where) -> bytes | Path | None:
     return path
 
 
+def table_source(name: str, column: str, where: Where) -> Path | None:
+    """The file of a table that a column's cells are read from, as a file here; arguments and errors as above."""
+    if isinstance(where.root, Path) and "://" not in name:
+        found = media_source(name, column, where)
+        return found if isinstance(found, Path) else None
+    from perceiver_pytorch.data.remote.cells import cell_file
+
+    return _from_elsewhere(cell_file, name, column, where)
+
+
 def of_the_cell(error: Exception) -> bool:
-    """Whether an error says something about the file that a cell leads to, and not about the computer."""
-    return not isinstance(error, ChildProcessError) and getattr(error, "errno", None) not in _EXHAUSTED
+    """Whether an error says something about the file that a cell leads to, and not about the computer or a network."""
+    if isinstance(error, ChildProcessError) or not getattr(error, "of_the_file", True):
+        return False
+    return getattr(error, "errno", None) not in _EXHAUSTED
 
 
 def reason_of(error: Exception) -> str:
@@ -137,7 +155,24 @@ def file_path(root: Path, cell: str) -> Path:
     return next((root / name for name in others if os.path.lexists(root / name)), root / plain)
 
 
+def _from_elsewhere(get: Callable[..., T], cell: str, column: str, where: Where) -> T:
+    """What ``get`` makes of the address of a cell."""
+    from perceiver_pytorch.data.remote.cells import address_of
+    from perceiver_pytorch.data.remote.errors import RemoteError
+
+    try:
+        address = address_of(cell, where.root, allow_outside=where.allow_outside)
+        return get(address, where.hosts, where.cell_bytes)
+    except (OSError, ValueError) as error:
+        if not of_the_cell(error):
+            raise
+        raise where.error(
+            column, *([error.reason, cell] if isinstance(error, RemoteError) else [str(error)])
+        ) from error
+
+
 def _resolve(cell: str, column: str, where: Where) -> Path:
+    assert isinstance(where.root, Path)
     path = file_path(where.root, cell)
     if where.allow_outside:
         return path

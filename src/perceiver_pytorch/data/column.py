@@ -104,7 +104,9 @@ class Column:
         found = []
         for value in self.sample[:_NUM_ARRAYS] if self._form != "strings" else self._texts[:_NUM_ARRAYS]:
             try:
-                array, _ = timed_cell(value, self.name, Where(self.table.source, self.table.root, 0))
+                array, _ = timed_cell(
+                    value, self.name, Where(self.table.source, self.table.root, 0, hosts=self.table.hosts)
+                )
             except DataError:
                 continue
             if array is not None and array.size:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -224,11 +225,13 @@ def _settles(cells: list[Any], answers: list[str]) -> bool:
 
 def unopened(table: Table, kind_of: Mapping[str, str], rows: np.ndarray) -> list[str]:
     """Columns of text that are paths of text files, which are not opened; as far as some of the given rows tell."""
-    chosen = spread(rows, _NUM_FILES)
+    chosen, root = spread(rows, _NUM_FILES), table.root
+    if not isinstance(root, Path):  # each look would ask a store
+        return []
 
     def leads_to_texts(name: str) -> bool:
         cells = [cell for cell in table.take(name, chosen) if isinstance(cell, str) and cell]
-        paths = [file_path(table.root, cell) for cell in cells if cell.lower().endswith(_TEXT_SUFFIXES)]
+        paths = [file_path(root, cell) for cell in cells if cell.lower().endswith(_TEXT_SUFFIXES)]
         return bool(cells) and len(paths) == len(cells) and any(map(os.path.isfile, paths))
 
     return [name for name in _plain(kind_of) if leads_to_texts(name)]

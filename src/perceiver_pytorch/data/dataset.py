@@ -189,7 +189,7 @@ class TableDataset:
 
     def error(self, bad: BadRow) -> DataError:
         """What a bad row raises."""
-        where = self._where(bad.row)
+        where = self.where(bad.row)
         column = "" if bad.column is None else f", column {bad.column!r}"
         message = f"{where.source}: row {bad.row}{column}: {bad.reason}"
         remedy = "; --on-error skip leaves such rows out" if self.on_error == "raise" else ""
@@ -329,7 +329,7 @@ class TableDataset:
         return fits
 
     def _sample(self, row: int, cells: Mapping[str, Any]) -> Sample:
-        where = self._where(row)
+        where = self.where(row)
         targets = {target.name: self._target(target, cells.get(target.name), where) for target in self.spec.targets}
         if self.require_target and not any(target.known(targets[target.name][None])[0] for target in self.spec.targets):
             reason = "the target is missing" if len(targets) == 1 else f"all targets are missing ({', '.join(targets)})"
@@ -338,8 +338,10 @@ class TableDataset:
         emptied = [m.name for m in self.spec.modalities if inputs[m.name] is None and m.shared and _holds(m, cells)]
         return Sample(inputs, targets, row, tuple(emptied))
 
-    def _where(self, row: int) -> Where:
-        return Where(self.table.place(row), self.table.root, row, self.allow_outside, self.cell_bytes)
+    def where(self, row: int) -> Where:
+        """The place of a row, for messages and for files that its cells lead to."""
+        table = self.table
+        return Where(table.place(row), table.root, row, self.allow_outside, self.cell_bytes, hosts=table.hosts)
 
     def _encode(self, modality: ModalitySpec, cells: Mapping[str, Any], where: Where) -> Encoded | None:
         if not modality.shared:

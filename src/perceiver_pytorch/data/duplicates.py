@@ -87,7 +87,7 @@ def row_keys(table: Table, columns: Iterable[str], files: Iterable[str] = ()) ->
     """
     keys, files = np.zeros(len(table), dtype=np.uint64), set(files)
     for name in columns:
-        codes = _codes(table.rows.column(name), table.root if name in files else None)
+        codes = _codes(table.rows.column(name), table.root if name in files and isinstance(table.root, Path) else None)
         keys = _mixed(keys * np.uint64(31) + codes + np.uint64(1))
     return keys
 

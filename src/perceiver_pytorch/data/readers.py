@@ -31,6 +31,8 @@ def load_table(source: str | Path, options: ReadOptions | None = None) -> TableL
             - a folder of media files, `class/name.jpg` or `train/class/name.jpg`; or of Parquet or tar files; or
               written by `datasets`' `save_to_disk`
             - several Parquet or tar files, by `*` or a range: `data/*.parquet`, `shard-{000..009}.tar`
+            - the address of any of these files and folders elsewhere: `s3://bucket/films.csv`, `gs://bucket/shards/`,
+              `https://host/films.csv`
             - `hf:NAME` or `hf:NAME:CONFIG`, a data set of the Hugging Face hub
             - a name of `builtin_names()`
             - what a source of another package claims
@@ -48,8 +50,28 @@ def load_table(source: str | Path, options: ReadOptions | None = None) -> TableL
     claiming = next((one for one in sources() if one.claims(place)), None)
     if claiming is None:
         raise DataError(_why_not(place))
-    table = claiming.load(place, options or ReadOptions())
-    return checked_table(table) if isinstance(table, Table) else table
+    options = options or ReadOptions()
+    return chosen_rows(claiming.load(place, options), options)
+
+
+def chosen_rows(table: TableLike, options: ReadOptions) -> TableLike:
+    """The rows of a table that the options ask for; a `Table` is checked.
+
+    Raises:
+        DataError: as `load_table` and `checked_table` do.
+    """
+    where = options.where
+    if not isinstance(table, Table):
+        if where is not None and getattr(table, "where", None) is None:
+            raise DataError(f"{table.source}: --where chooses rows of Parquet files and of tables that are read whole")
+        return table
+    table = checked_table(replace(table, hosts=options.hosts))
+    if where is None:
+        return table
+    rows = where.rows(table.rows, table.source)
+    if not len(rows):
+        raise where.holds_nowhere(table.source)
+    return replace(table, rows=rows)
 
 
 def _why_not(place: Place) -> str:

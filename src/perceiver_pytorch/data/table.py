@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.errors import DataError, listed, near_column, need
+from perceiver_pytorch.data.remote.addresses import Root
 
 if TYPE_CHECKING:
     import pyarrow
@@ -28,7 +28,9 @@ class TableLike(Protocol):
     @property
     def source(self) -> str: ...
     @property
-    def root(self) -> Path: ...
+    def root(self) -> Root: ...
+    @property
+    def hosts(self) -> tuple[str, ...]: ...
     @property
     def notes(self) -> tuple[str, ...]: ...
     @property
@@ -51,19 +53,21 @@ class Table:
 
     Attributes:
         source: the path or built-in name it was loaded from, for messages.
-        root: the folder that relative file paths in cells start at.
+        root: the folder that relative file paths in cells start at, here or elsewhere.
         rows: the cells, a `pyarrow.Table`.
         notes: what is to be known about how it was read.
         decimal: what stands before the decimals of its numbers, where the file it was read from lets one suppose it.
         as_written: columns whose numbers were left as texts, since it is not known yet how they are written.
+        hosts: of the web, whose files its cells may lead to.
     """
 
     source: str
-    root: Path
+    root: Root
     rows: "pyarrow.Table"
     notes: tuple[str, ...] = ()
     decimal: str | None = None
     as_written: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.rows.num_rows

@@ -14,6 +14,8 @@ from perceiver_pytorch._files import open_regular
 from perceiver_pytorch.data.cells import file_path
 from perceiver_pytorch.data.errors import need
 from perceiver_pytorch.data.input_spec import InputSpec
+from perceiver_pytorch.data.remote.addresses import Root, is_address
+from perceiver_pytorch.data.remote.files import local, size_and_ends
 from perceiver_pytorch.data.sources.sharded import ShardedTable
 from perceiver_pytorch.data.splits import Splits
 from perceiver_pytorch.data.table import Table, TableLike
@@ -31,6 +33,7 @@ def fingerprint(table: TableLike, splits: Splits, spec: InputSpec) -> dict[str, 
     - of a table in memory: every value of the columns that are read (of cells of bytes their length and ends), and of
       the files that cells lead to the sizes, and the ends of 10,000
     - of a table in shards: names, sizes and ends of the shards
+    - of both, where they lie elsewhere: the same, but nothing of the files that cells lead to
     - of both: which rows are in which split
     """
     found: dict[str, Any] = {"version": _VERSION, "rows": len(table), "splits": {}}
@@ -47,7 +50,7 @@ def fingerprint(table: TableLike, splits: Splits, spec: InputSpec) -> dict[str, 
     leading = dict.fromkeys(name for modality in spec.modalities for name in modality.file_columns)
     found["files"] = {name: _files(table, name) for name in leading if name in there}
     further = {name for modality in spec.modalities for name in modality.files}
-    found["files"] |= {name: _whole(table.root / name) for name in sorted(further)}
+    found["files"] |= {name: _whole(table.root, name) for name in sorted(further)}
     return found
 
 
@@ -132,12 +135,15 @@ def _pieces(part: Any) -> Iterator[bytes]:
 def _files(table: Table, name: str) -> str:
     """Sizes of the files that a column's cells lead to, and the ends of some of them, as opening all takes long.
 
-    A cell that is no path counts as one that leads nowhere.
+    A cell that is no path counts as one that leads nowhere. So does one that leads elsewhere: asking takes long.
     """
+    root = table.root
+    if not isinstance(root, Path):
+        return _hex(b"")
     digest, every = blake2b(digest_size=16), -(-len(table) // _OPENED)
     for row, cell in enumerate(_paths(table.rows.column(name))):
-        if cell is not None:
-            path = file_path(table.root, cell)
+        if cell is not None and not is_address(cell):
+            path = file_path(root, cell)
             size = file_size(path)
             digest.update(b"%d " % size)
             digest.update(file_ends(path, _END) if size > 0 and row % every == 0 else b"")
@@ -172,10 +178,10 @@ def file_size(path: Path) -> int:
     return found.st_size if stat.S_ISREG(found.st_mode) else -1
 
 
-def _whole(path: Path) -> str:
+def _whole(root: Root, name: str) -> str:
     digest = blake2b(digest_size=16)
     try:
-        with open_regular(path) as file:
+        with open_regular(local(root / name)) as file:
             while data := file.read(1 << 20):
                 digest.update(data)
     except OSError:  # told when the series are read
@@ -183,8 +189,11 @@ def _whole(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _shard(path: Path) -> list[Any]:
+def _shard(path: Root) -> list[Any]:
     """A shard's size, and a digest of its ends."""
+    if not isinstance(path, Path):
+        size, ends = size_and_ends(path, _SHARD_END)
+        return [size, _hex(ends)]
     return [file_size(path), _hex(file_ends(path, _SHARD_END))]
 
 
@@ -199,5 +208,5 @@ def file_ends(path: Path, count: int) -> bytes:
         return b""
 
 
-def _name(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+def _name(path: Root, root: Root) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)  # type: ignore[arg-type]

@@ -146,7 +146,9 @@ class TrainRows:
 
     def where(self, row: int) -> Where:
         """A row's place, for messages and for files that its cells lead to."""
-        return Where(self.table.source, self.table.root, row, self.allow_outside, self.cell_bytes)
+        return Where(
+            self.table.source, self.table.root, row, self.allow_outside, self.cell_bytes, hosts=self.table.hosts
+        )
 
 
 def spread(rows: "np.ndarray", count: int) -> "np.ndarray":

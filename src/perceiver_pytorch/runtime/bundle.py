@@ -189,7 +189,7 @@ class Bundle(Exported, Predictor):
         Args:
             table, split, output, worth, workers, root, reporter: as there.
             **reading: ``on_error``, ``allow_outside``, ``encoding``, ``skip_lines``, ``header``, ``quoting``,
-                ``table_mb`` and ``cell_mb``, as there.
+                ``table_mb``, ``cell_mb``, ``allow_web`` and ``where``, as there.
 
         Raises:
             ImportError: without PyTorch and torchmetrics, which count and compare.

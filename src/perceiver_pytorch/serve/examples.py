@@ -71,7 +71,7 @@ class Examples:
         names = [name for name in (*fields, *targets) if name in table.column_names]
         found = []
         for number, cells in table.iterate(chosen, names):
-            where = Where(table.source, table.root, number)
+            where = Where(table.source, table.root, number, hosts=table.hosts)
             row = {name: _sent(cells[name], field, where) for name, field in fields.items() if name in cells}
             truth = {name: _json(cells[name]) for name in targets if name in cells}
             found.append({"row": row, "truth": truth})

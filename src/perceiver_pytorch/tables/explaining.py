@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from perceiver_pytorch.data import InputSpec, Where
+from perceiver_pytorch.data import InputSpec
 from perceiver_pytorch.explain.apart import Apart
 from perceiver_pytorch.explain.maps import WAYS
 from perceiver_pytorch.explain.rows import Explanation, explain_row
@@ -52,7 +52,7 @@ def explain(
     with reporter.step("explaining") as progress:
         for place in range(len(dataset)):
             sample = dataset[place]
-            where = Where(dataset.table.source, dataset.table.root, sample.row, dataset.allow_outside)
+            where = dataset.where(sample.row)
             cells = dataset.table.row(sample.row)
             found += [explained(sample, cells, where, target=name) for name in names]
             if progress is not None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from perceiver_pytorch.data import DataError, ReadOptions, Table, TableLike, load_table
 from perceiver_pytorch.data.errors import need
-from perceiver_pytorch.data.readers import checked_table
+from perceiver_pytorch.data.readers import chosen_rows
 from perceiver_pytorch.data.sources.hub import dataset_table
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def open_table(table: Any, options: ReadOptions, root: str | Path | None = None)
             "table must be a path, a pandas, polars or pyarrow table, a datasets.Dataset, a list of dicts or a dict of "
             f"columns, got {_described(table)}"
         )
-    return checked_table(form.table(table, Path.cwd() if root is None else Path(root).resolve())), form
+    return chosen_rows(form.table(table, Path.cwd() if root is None else Path(root).resolve()), options), form
 
 
 def _described(table: Any) -> str:

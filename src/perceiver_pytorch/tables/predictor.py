@@ -3,7 +3,7 @@
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,8 @@ class Predictor(ABC):
         quoting: str | None = None,
         table_mb: int | None = None,
         cell_mb: int | None = None,
+        allow_web: Sequence[str] | None = None,
+        where: str | None = None,
         workers: int | None = None,
         root: str | Path | None = None,
         reporter: Reporter = QUIET,
@@ -98,8 +100,8 @@ class Predictor(ABC):
             output: CSV or Parquet file to write the predictions to as well.
             summary: JSON file to write what was lost or doubtful to.
             on_error: for a bad row: raise, or skip: then a column ``error`` says what is wrong with it.
-            allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb, workers, root, reporter: as in
-                `Run.evaluate`.
+            allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb, allow_web, where,
+                workers, root, reporter: as in `Run.evaluate`.
 
         Returns:
             A row per predicted row, in the form of ``table``; an Arrow table where that was a path. ``row`` is the
@@ -117,7 +119,9 @@ class Predictor(ABC):
         self.load()
         for text in () if coverage is None else self._coverage_warnings(coverage):
             reporter.warn(text)
-        reading = Reading(on_error, allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb)
+        reading = Reading(
+            on_error, allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb, allow_web, where
+        )
         warnings: list[str] = []
         keeping = reporter.keeping(warnings)
         chosen, dataset = self._rows(table, split, "all", reading, root, workers, keeping, require_target=False)

@@ -132,13 +132,18 @@ class Reading:
     quoting: str | None = None
     table_mb: int | None = None
     cell_mb: int | None = None
+    allow_web: Sequence[str] | None = None
+    where: str | None = None
 
     def adapt(self, data: DataConfig) -> DataConfig:
-        """A run's data settings for that table; how the train table was written says little about it."""
+        """A run's data settings for that table; how the train table was written, and which of its
+        rows were used, says little about it."""
         return dataclasses.replace(
             data,
             on_error=self.on_error or data.on_error,
             allow_outside=data.allow_outside or self.allow_outside,
+            allow_web=[*data.allow_web, *(self.allow_web or ())],
+            where=self.where,
             cell_mb=data.cell_mb if self.cell_mb is None else self.cell_mb,
             encoding=self.encoding,
             delimiter=None,

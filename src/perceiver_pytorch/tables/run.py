@@ -130,6 +130,8 @@ class Run(Predictor):
         quoting: str | None = None,
         table_mb: int | None = None,
         cell_mb: int | None = None,
+        allow_web: Sequence[str] | None = None,
+        where: str | None = None,
         workers: int | None = None,
         root: str | Path | None = None,
         reporter: Reporter = QUIET,
@@ -149,6 +151,8 @@ class Run(Predictor):
             header, quoting: of a CSV or TSV file, as in `fit`; None: as in training.
             table_mb: memory that the table's rows may take, in MB. None: as in training.
             cell_mb: memory that decoding one cell may take, in MB. None: as in training.
+            allow_web: hosts of the web whose files may be read, besides those of training.
+            where: rows to read, as ``"age >= 18 and country = 'DE'"``; None: all, whatever it was in training.
             workers: processes that decode; 0: this one. None: as many as are worth it.
             root: of a table in memory, the folder that relative paths in cells start at; None: the current one.
             reporter: how to tell what happens.
@@ -164,7 +168,9 @@ class Run(Predictor):
             self,
             self.model,
             table,
-            Reading(on_error, allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb),
+            Reading(
+                on_error, allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb, allow_web, where
+            ),
             choice=self.config.training.choice,
             split=split,
             output=output,
@@ -276,6 +282,8 @@ class Run(Predictor):
         quoting: str | None = None,
         table_mb: int | None = None,
         cell_mb: int | None = None,
+        allow_web: Sequence[str] | None = None,
+        where: str | None = None,
         root: str | Path | None = None,
         reporter: Reporter = QUIET,
     ) -> "list[Explanation]":
@@ -292,8 +300,8 @@ class Run(Predictor):
             pieces: that a modality is hidden in, one by one, about.
             layers, heads, latents: whose attention is told apart, besides: numbers from 0, or ``"all"``. Where one of
                 them is given, None stands for every layer, and for the mean of heads and of latents.
-            on_error, allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb, root, reporter: as in
-                `evaluate`.
+            on_error, allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb, allow_web, where,
+                root, reporter: as in `evaluate`.
 
         Returns:
             An `Explanation` for each row and target: ``maps``, for each way {modality: array on the input's own grid};
@@ -307,7 +315,9 @@ class Run(Predictor):
         from perceiver_pytorch.explain.page import write_explanations
         from perceiver_pytorch.tables.explaining import explain
 
-        reading = Reading(on_error, allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb)
+        reading = Reading(
+            on_error, allow_outside, encoding, skip_lines, header, quoting, table_mb, cell_mb, allow_web, where
+        )
         source, found = explain(
             self.model,
             self.spec,

@@ -120,8 +120,10 @@ def test_equal_cells_are_written_once(cache):
 
 def test_the_sets_are_kept_at_home_by_default(monkeypatch, tmp_path):
     monkeypatch.delenv("PERCEIVER_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert store._cache() == tmp_path / ".cache" / "perceiver_pytorch"
+    assert store.cache_folder() == tmp_path / ".cache" / "perceiver_pytorch"
 
 
 def test_questions_of_easy_vqa_are_those_of_its_images(tmp_path, monkeypatch):

@@ -68,10 +68,12 @@ def test_wrong_options_are_named(given, message):
 
 def test_what_is_not_said_is_found_out():
     assert vars(ReadOptions()) == {
-        **dict.fromkeys(("encoding", "delimiter", "quoting", "stream", "table_mb", "as_written", "decimal")),
+        **dict.fromkeys(("encoding", "delimiter", "quoting", "stream", "table_mb", "as_written", "decimal", "where")),
         "skip_lines": 0,
         "header": True,
         "skip_bad": False,
+        "unread": frozenset(),
+        "hosts": (),
     }
     assert ReadOptions(table_mb=1).budget.limit == 1 << 20
     assert ReadOptions(delimiter="|", encoding="cp1252").delimiter == "|"

@@ -10,6 +10,7 @@ from perceiver_pytorch.data.builtin.digits import digits_table
 from perceiver_pytorch.data.builtin.easy_vqa import easy_vqa_table
 from perceiver_pytorch.data.builtin.shapes import shapes_table
 from perceiver_pytorch.data.errors import DataError, need
+from perceiver_pytorch.data.remote.cache import cache_folder
 
 if TYPE_CHECKING:
     import pyarrow
@@ -31,8 +32,8 @@ def builtin_names() -> list[str]:
 def builtin_table(name: str) -> Path:
     """The Parquet file of a built-in set, built if it is not in the cache yet.
 
-    The cache is the folder `$PERCEIVER_CACHE`, by default `~/.cache/perceiver_pytorch`. The bytes depend on the set's
-    version and the installed libraries only.
+    The cache is the folder `$PERCEIVER_CACHE`, by default `~/.cache/perceiver_pytorch` on Linux. The bytes depend on
+    the set's version and the installed libraries only.
 
     Raises:
         DataError: no such set.
@@ -42,15 +43,10 @@ def builtin_table(name: str) -> Path:
         names = builtin_names()
         raise DataError(f"no built-in set {name!r}{did_you_mean(name, names)}; there are {', '.join(names)}")
     version, build = _SETS[name]
-    path = _cache() / f"{name}-{version}.parquet"
+    path = cache_folder() / f"{name}-{version}.parquet"
     if not path.is_file():
         _write(build(), path)
     return path
-
-
-def _cache() -> Path:
-    chosen = os.environ.get("PERCEIVER_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "perceiver_pytorch"
 
 
 def _write(table: "pyarrow.Table", path: Path) -> None:

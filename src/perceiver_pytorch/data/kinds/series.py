@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from perceiver_pytorch import _checks
@@ -11,7 +10,7 @@ from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data import drawing, map_drawing
 from perceiver_pytorch.data.arrays import time_cell, timed_cell
-from perceiver_pytorch.data.cells import Where, media_source
+from perceiver_pytorch.data.cells import Where, table_source
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.fields import Field
@@ -134,8 +133,8 @@ class SeriesSource:
     def _long(self, row: Mapping[str, Any], where: Where) -> "tuple[np.ndarray | None, np.ndarray | None]":
         if is_missing(row[self.column]):
             return None, None
-        path = media_source(self.file, self.column, where)
-        assert isinstance(path, Path)
+        path = table_source(self.file, self.column, where)
+        assert path is not None
         try:
             table = load_long_table(path, self.key, self.time, self.values)
         except DataError as error:

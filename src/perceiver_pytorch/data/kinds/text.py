@@ -206,7 +206,9 @@ def _is_words(name: str, rows: TrainRows, units: str) -> bool:
 
 def _tokenizer_file(name: str, path: Path, rows: TrainRows) -> str:
     """What the file holds, looked for here and in the table's folder."""
-    found = next((place for place in (path, rows.table.root / path) if place.exists()), None)
+    root = rows.table.root
+    places = [path, *([root / path] if isinstance(root, Path) else [])]
+    found = next((place for place in places if place.exists()), None)
     try:
         if found is None:
             raise FileNotFoundError("no such file, here or in the table's folder")

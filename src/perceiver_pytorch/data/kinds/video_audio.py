@@ -31,7 +31,7 @@ class VideoAudioKind(Kind):
 
 def _have_sound(column: Column) -> bool:
     """Whether the videos looked at have sound tracks, as far as they can be read; False where none can."""
-    where, found = Where(column.table.source, column.table.root, 0), []
+    where, found = Where(column.table.source, column.table.root, 0, hosts=column.table.hosts), []
     for place in spread(np.arange(len(column.sample)), _LOOKED_AT):
         try:
             source = media_source(column.sample[place], column.name, where)

@@ -13,11 +13,19 @@ from perceiver_pytorch.data.sources.folders import MediaFolder
 from perceiver_pytorch.data.sources.hub import Hub, SavedDataset
 from perceiver_pytorch.data.sources.json_objects import JsonObjects
 from perceiver_pytorch.data.sources.parquet import ParquetFiles
+from perceiver_pytorch.data.sources.remote import RemoteTables
 from perceiver_pytorch.data.sources.tars import TarFiles
+
+
+def _readers() -> "tuple[Source, ...]":
+    """All sources, for one that leaves files to others."""
+    return sources()
+
 
 BUILT_IN: tuple[Source, ...] = (
     BuiltInSets(),
     Hub(),
+    RemoteTables(_readers),
     SavedDataset(),
     DelimitedText(),
     JsonObjects(),

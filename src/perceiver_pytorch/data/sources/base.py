@@ -9,12 +9,13 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar
 
 from perceiver_pytorch._files import FileRefusedError, check_regular
 from perceiver_pytorch.data.budget import Budget
 from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.predicate import Predicate
 from perceiver_pytorch.data.table import TableLike
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -48,6 +49,12 @@ class ReadOptions:
     table finds out how it is written. None: the reader does without, and reads decimal commas between semicolons."""
     decimal: str | None = None
     """What stands before the decimals of numbers, where it is known and columns are left as text."""
+    where: Predicate | None = None
+    """Which rows to read; None: all."""
+    unread: frozenset[str] = frozenset()
+    """Columns whose cells nobody needs: those of Parquet files that stay where they are are not read."""
+    hosts: tuple[str, ...] = ()
+    """Of the web, whose files may be read."""
 
     def __post_init__(self) -> None:
         if self.encoding is not None:
@@ -156,7 +163,7 @@ def check_file(path: Path) -> int:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def table_suffix(path: Path) -> str:
+def table_suffix(path: PurePath) -> str:
     """What a table file's name says of its format, in lower case; without .gz behind that of a text."""
     suffix = path.suffix.lower()
     inner = path.with_suffix("").suffix.lower() if suffix == ".gz" else ""
@@ -165,15 +172,24 @@ def table_suffix(path: Path) -> str:
 
 def _expanded(pattern: str) -> list[Path]:
     """The files of a pattern with `*`, `?`, `{000..009}` or `{a,b}`, in order."""
-    parts = re.split(r"\{([^{}]*)\}", pattern)
-    choices = [[part] if i % 2 == 0 else _range(part, pattern) for i, part in enumerate(parts)]
     paths: list[Path] = []
-    for name in ("".join(chosen) for chosen in product(*choices)):
+    for name in expanded(pattern):
         found = sorted(glob.glob(name)) if glob.has_magic(name) else [name] if Path(name).is_file() else []
         if not found:
             raise DataError(f"{pattern}: there is no file {name}")
         paths += [Path(path).resolve() for path in found]
     return paths
+
+
+def expanded(pattern: str) -> list[str]:
+    """The names that a pattern with `{000..009}` or `{a,b}` stands for; `*` and `?` stay.
+
+    Raises:
+        DataError: a range runs backwards.
+    """
+    parts = re.split(r"\{([^{}]*)\}", pattern)
+    choices = [[part] if i % 2 == 0 else _range(part, pattern) for i, part in enumerate(parts)]
+    return ["".join(chosen) for chosen in product(*choices)]
 
 
 def _range(text: str, pattern: str) -> list[str]:

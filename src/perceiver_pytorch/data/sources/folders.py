@@ -2,10 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from perceiver_pytorch.data.errors import DataError, need
+from perceiver_pytorch.data.remote.addresses import Root
 from perceiver_pytorch.data.sniff import sniff_path
 from perceiver_pytorch.data.sources.base import TABLES, Place, ReadOptions, Source, table_suffix
 from perceiver_pytorch.data.splits import SPLIT_NAMES
@@ -24,18 +25,23 @@ class MediaFolder(Source):
         return any(sniff_path(path, query=False) in _MEDIA for path in _files(place.root))
 
     def load(self, place: Place, options: ReadOptions) -> Table:
-        return folder_table(place.name, place.root)
+        return folder_table(place.name, place.root, _files(place.root))
 
 
-def folder_table(source: str, root: Path) -> Table:
+def folder_table(source: str, root: Root, files: Iterable[str]) -> Table:
     """A row for every file, with its path in a column named by what it is.
 
     Files that differ by their suffix alone and are of different kinds (`a/1.jpg`, `a/1.wav`) share a row. The folder
     that a file lies in, the topmost but for train, val and test, is its `label`; a topmost one of these its `split`.
+
+    Args:
+        source: what was asked for.
+        root: the folder.
+        files: their paths, relative to it.
     """
     kinds: dict[str, str] = {}
     others: Counter[str] = Counter()
-    for path in _files(root):
+    for path in files:
         kind = sniff_path(path, query=False)
         if kind in _MEDIA:
             kinds[path] = str(kind)

@@ -4,10 +4,11 @@ A few bytes of a file may say "this value a million times", of a value as long a
 """
 
 from collections.abc import Collection, Iterator
-from pathlib import Path
 from typing import Any
 
 from perceiver_pytorch.data.errors import need
+from perceiver_pytorch.data.remote.addresses import Root
+from perceiver_pytorch.data.remote.files import opened
 
 ROW_BYTES = 32
 """Of the number of a row, in the lists of rows that splits are made of."""
@@ -31,7 +32,7 @@ def largest_size(file: Any, group: int, names: Collection[str] | None) -> int:
     return size
 
 
-def unpacked_size(file: Any, path: Path, group: int, names: Collection[str] | None, limit: int) -> int:
+def unpacked_size(file: Any, path: Root, group: int, names: Collection[str] | None, limit: int) -> int:
     """Bytes that they do take, or more than `limit` if they are more.
 
     Args:
@@ -48,7 +49,9 @@ def unpacked_size(file: Any, path: Path, group: int, names: Collection[str] | No
     if not repeated or size > limit:
         return size
     parquet = need("pyarrow.parquet", "read tables")
-    with parquet.ParquetFile(path, metadata=file.metadata, read_dictionary=[*filter(None, repeated.values())]) as texts:
+    with parquet.ParquetFile(
+        opened(path), metadata=file.metadata, read_dictionary=[*filter(None, repeated.values())]
+    ) as texts:
         for i, once in repeated.items():
             chunk = file.metadata.row_group(group).column(i)
             rows = _ROWS if once else min(_ROWS, max(1, limit // chunk.total_uncompressed_size))

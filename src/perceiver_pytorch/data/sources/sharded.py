@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from perceiver_pytorch.data.errors import DataError, listed, near_column, need
+from perceiver_pytorch.data.predicate import Predicate
+from perceiver_pytorch.data.remote.addresses import Root
 from perceiver_pytorch.data.splits import SPLIT_NAMES
 from perceiver_pytorch.data.table import Spelled, Table
 from perceiver_pytorch.data.values import is_missing
@@ -23,7 +24,7 @@ SPLIT = "split"
 class Shard(Protocol):
     """One file of rows."""
 
-    path: Path
+    path: Root
     num_rows: int
     column_names: tuple[str, ...]
     nbytes: int
@@ -48,19 +49,25 @@ class ShardedTable:
             if there are several and no column is called `split`.
         notes: what is to be known about how it was read.
         metadata: what the files say of their columns, as an Arrow schema has it.
+        hosts: of the web, whose files cells may lead to.
+        where: what holds for its rows; those of the shards for which it does not are left out.
     """
 
     def __init__(
         self,
         source: str,
-        root: Path,
+        root: Root,
         shards: Sequence[Shard],
         notes: Sequence[str] = (),
         metadata: Mapping[bytes, bytes] | None = None,
+        hosts: tuple[str, ...] = (),
+        where: Predicate | None = None,
     ):
         self.source = source
         self.metadata = metadata
         self.root = root
+        self.hosts = hosts
+        self.where = where
         self.shards = tuple(shards)
         self.notes = tuple(notes)
         self.starts = np.cumsum([0, *(shard.num_rows for shard in shards)], dtype=np.int64)
@@ -178,7 +185,7 @@ class ShardedTable:
             )
         except (arrow.ArrowException, TypeError) as error:
             raise DataError(f"{self.source}: a column has cells of different types ({error})") from error
-        return Table(self.source, self.root, made, self.notes)
+        return Table(self.source, self.root, made, self.notes, hosts=self.hosts)
 
     def _first_of_each(self, rows: np.ndarray, target: str) -> list[int]:
         first: dict[Any, int] = {}
@@ -217,9 +224,9 @@ class ShardedTable:
                 row[name] = value
 
 
-def split_of(path: Path, root: Path) -> str | None:
+def split_of(path: Root, root: Root) -> str | None:
     """train, val or test, if the first word of a shard's name, or a folder above it, says so."""
-    folders = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()
+    folders = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()  # type: ignore[arg-type]
     for part in (path.stem, *folders):
         word = part.lower().replace("_", "-").split("-")[0]
         if word in SPLIT_NAMES:

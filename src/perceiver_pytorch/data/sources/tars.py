@@ -14,6 +14,8 @@ import numpy as np
 
 from perceiver_pytorch._files import FileRefusedError, open_regular
 from perceiver_pytorch.data.errors import DataError
+from perceiver_pytorch.data.remote.addresses import Root
+from perceiver_pytorch.data.remote.files import local
 from perceiver_pytorch.data.sources.base import Place, ReadOptions, Source
 from perceiver_pytorch.data.sources.sharded import ShardedTable
 
@@ -39,7 +41,7 @@ class TarFiles(Source):
     def load(self, place: Place, options: ReadOptions) -> ShardedTable:
         if PACKED.search(place.name):
             raise DataError(f"{place.name}: {UNPACK}")
-        return tar_table(place.name, place.root, place.files(".tar"))
+        return tar_table(place.name, place.root, place.files(".tar"), options.hosts)
 
 
 class TarShard:
@@ -51,14 +53,14 @@ class TarShard:
         DataError: it is no tar file, or compressed, or cut off.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Root) -> None:
         self.path = path
         self.extensions: list[str] = []
         self.skipped = 0
         starts, kinds, offsets, sizes = array("q", [0]), array("i"), array("q"), array("q")
         numbers: dict[str, int] = {}
         key = None
-        for name, offset, size in _members(path):
+        for name, offset, size in _members(local(path)):
             stem, extension = _parted(name)
             if extension in _UNPICKLED:
                 self.skipped += 1
@@ -102,7 +104,7 @@ class TarShard:
 
     def _opened(self) -> BinaryIO:
         try:
-            return open_regular(self.path)
+            return open_regular(local(self.path))
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read ({error.strerror})") from error
 
@@ -136,7 +138,7 @@ class TarShard:
         return data
 
 
-def tar_table(source: str, root: Path, paths: Sequence[Path]) -> ShardedTable:
+def tar_table(source: str, root: Root, paths: Sequence[Root], hosts: tuple[str, ...] = ()) -> ShardedTable:
     """The rows of tar files, one after the other.
 
     Raises:
@@ -145,7 +147,7 @@ def tar_table(source: str, root: Path, paths: Sequence[Path]) -> ShardedTable:
     shards = [TarShard(path) for path in paths]
     skipped = sum(shard.skipped for shard in shards)
     note = f"{skipped} members are pickled Python objects, which are never read: they could run code"
-    return ShardedTable(source, root, shards, [note] if skipped else [])
+    return ShardedTable(source, root, shards, [note] if skipped else [], hosts=hosts)
 
 
 def _members(path: Path) -> Iterator[tuple[str, int, int]]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import nn
 
-from perceiver_pytorch.data import Predictions, TableDataset, Where
+from perceiver_pytorch.data import Predictions, TableDataset
 from perceiver_pytorch.data.kinds.base import Part
 from perceiver_pytorch.explain.maps import maps_of_row
 from perceiver_pytorch.explain.rows import drawn
@@ -31,7 +31,7 @@ def with_maps(
             if sample.in_pieces:
                 continue
             maps = maps_of_row(subject, sample, target=closer.target, ways=["integrated"], steps=STEPS)
-            where = Where(dataset.table.source, dataset.table.root, sample.row, dataset.allow_outside)
+            where = dataset.where(sample.row)
             parts = drawn(subject, sample, maps["integrated"], dataset.table.row(sample.row), where)
             closer.maps[place] = _for_cards([part for each in parts.values() for part in each])
             longest = max(longest, now() - began)

@@ -8,6 +8,7 @@ import numpy as np
 
 from perceiver_pytorch._processes import worded_deaths
 from perceiver_pytorch.data import BadRow, InputSpec, ReadOptions, ShardedTable, TableDataset, TableLike
+from perceiver_pytorch.data.predicate import Predicate
 from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.settings import DataConfig
@@ -40,6 +41,9 @@ def read_options(data: DataConfig, spec: InputSpec | None = None) -> ReadOptions
         table_mb=data.table_mb,
         as_written=as_written,
         decimal=data.decimal,
+        where=None if data.where is None else Predicate.of(data.where),
+        unread=frozenset(name for name, kind in data.columns.items() if kind == "ignore"),
+        hosts=tuple(data.allow_web),
     )
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ from perceiver_pytorch.data import (
 from perceiver_pytorch.data.duplicates import duplicate_warnings
 from perceiver_pytorch.data.errors import DataError, listed
 from perceiver_pytorch.data.losses import told
+from perceiver_pytorch.data.remote.addresses import is_address
+from perceiver_pytorch.data.sources.base import TABLES, table_suffix
 from perceiver_pytorch.data.spelling.learn import Asked, learn_spellings
 from perceiver_pytorch.data.spelling.spellings import Spellings
 from perceiver_pytorch.interop.published_perceiver import PublishedPerceiver
@@ -189,9 +191,14 @@ def _load(config: FitConfig, run: TableRun, begun: InputSpec | None, *, resume: 
 def _with_target(config: FitConfig, table: TableLike, *, in_memory: bool) -> FitConfig:
     """The configuration with the target that a folder or shards have by themselves."""
     usual = [name for name in ("label", "cls", "class") if name in table.column_names]
-    if in_memory or Path(config.data.table).is_file() or not usual:
+    if in_memory or _is_text(config.data.table) or not usual:
         raise ValueError(f"which column is to be predicted? Columns: {listed(table.column_names)}")
     return dataclasses.replace(config, data=dataclasses.replace(config.data, target=usual[0]))
+
+
+def _is_text(name: str) -> bool:
+    """Whether a table is a file of rows, here or elsewhere: a column `label` of one may be anything."""
+    return Path(name).is_file() or (is_address(name) and table_suffix(PurePosixPath(name)) in TABLES)
 
 
 def divided(table: TableLike, config: FitConfig) -> Splits:

@@ -9,6 +9,7 @@ from perceiver_pytorch.data import SpecOptions
 from perceiver_pytorch.data.choice import PLAIN, SCORES, SUITED, Choice
 from perceiver_pytorch.data.kinds import kind_names, kinds
 from perceiver_pytorch.data.parts import PARTS
+from perceiver_pytorch.data.predicate import Predicate
 from perceiver_pytorch.models.split_rules import RULES
 from perceiver_pytorch.nn.sizes import Sizes
 from perceiver_pytorch.training.run.settings import TrainingSettings
@@ -31,6 +32,11 @@ def _check_most_rows(name: str, value: dict[str, int]) -> None:
     for split, count in value.items():
         _checks.choice(f"a split of {name}", split, PARTS)
         _checks.positive_int(f"{name}[{split!r}]", count)
+
+
+def _check_where(name: str, value: str | None) -> None:
+    if value is not None:
+        Predicate.of(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +126,20 @@ class TableSettings(Settings):
         "let file paths in cells leave the table's folder",
         option="--allow-outside",
         resumable=NO_ROW_IS_SKIPPED,
+    )
+    allow_web: list[str] = knob(
+        [],
+        "host of the web whose files may be read, of the table or of cells; * allows every public one",
+        option="--allow-web",
+        metavar="HOST",
+        resumable=NO_ROW_IS_SKIPPED,
+    )
+    where: str | None = knob(
+        None,
+        "rows to use: comparisons of columns with values, as \"age >= 18 and country in ('DE', 'FR')\"; null: all",
+        option="--where",
+        metavar="CONDITION",
+        check=_check_where,
     )
     cache_mb: int = knob(2048, "decoded samples to keep in memory, in MB", least=0, resumable=NO_ROW_IS_SKIPPED)
     cell_mb: int = knob(
