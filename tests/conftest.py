@@ -30,6 +30,15 @@ def seed() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def compiled_at_once() -> Iterator[None]:
+    """What a test computes does not depend on which loops were compiled by then."""
+    from perceiver_pytorch.ops.backends.compiling import waiting
+
+    with waiting():
+        yield
+
+
 @pytest.fixture
 def user_view() -> Iterator[None]:
     """Annotations unchecked within the test, as for a user: for tests of our own error messages."""

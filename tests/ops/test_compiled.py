@@ -1,11 +1,11 @@
 """What is particular to the compiled backend: dtypes and strides that are read as they are, parts, threads."""
 
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,9 +17,10 @@ from ops.errors import gradients
 from ops.problems import Problem, Spec, pixels
 from ops.test_backends import specs
 from perceiver_pytorch.ops import Context, attend, cross_attend, threads, use_backend
-from perceiver_pytorch.ops.backends import compiled, grid, reference
+from perceiver_pytorch.ops.backends import compiled, grid, loop_files, reference
 
 pytest.importorskip("numba")
+from perceiver_pytorch.ops.backends import kernels
 
 
 def results(context: Context, rows: Tensor) -> list[Tensor]:
@@ -136,42 +137,86 @@ def test_what_failed_before_is_refused_with_the_reason(monkeypatch: pytest.Monke
         attend(rows, context)
 
 
-LOOP = """
+def loop(number: int = 1) -> Any:
+    """A small loop as a process has it that has just begun, with what the disk has of it."""
+
+    def plus(x):  # type: ignore[no-untyped-def]
+        return x + number
+
+    return kernels._loop(plus)
+
+
+def hits(function: Any) -> int:
+    """How often what the disk has was used."""
+    return sum(function.stats.cache_hits.values())
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in which compiled loops are kept."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    return tmp_path / "perceiver_pytorch"
+
+
+def test_loops_are_compiled_where_what_was_kept_is_damaged(kept: Path) -> None:
+    assert (loop()(2), loop()(2.5)) == (3, 3.5)
+    again = loop()
+    assert (again(2), hits(again)) == (3, 1)
+    for file, content in zip(sorted(kept.iterdir()), (b"damaged", None), strict=True):
+        file.write_bytes(content or file.read_bytes()[:-1] + b"?")
+    for expected in (0, 2):
+        again = loop()
+        assert (again(2), again(2.5), hits(again)) == (3, 3.5, expected)
+
+
+def test_another_version_or_processor_finds_nothing_of_this_one(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = loop()
+    assert first(2) == 3
+    monkeypatch.setattr(kernels, "_STAMP", (*kernels._STAMP[:1], "0.0.0", *kernels._STAMP[2:]))
+    newer = loop()
+    assert (newer(2), hits(newer), len(list(kept.iterdir()))) == (3, 0, 2)
+    codegen = type(first.targetctx.codegen())
+    monkeypatch.setattr(codegen, "magic_tuple", lambda self: ("x86_64", "another", "+avx2"))
+    elsewhere = loop()
+    assert (elsewhere(2), hits(elsewhere), len(list(kept.iterdir()))) == (3, 0, 3)
+
+
+def test_loops_need_no_place_to_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_files, "folders", lambda: iter(()))
+    assert (loop()(2), loop()(3)) == (3, 4)
+
+
+MANY = """
+import sys
+import numpy as np
 from perceiver_pytorch.ops.backends.kernels import _loop
 
 @_loop
 def plus(x):
     return x + 1
 
-print(plus(2), sum(plus.stats.cache_hits.values()))
+kinds = [np.int8, np.int16, np.int32, np.int64, np.float32, np.float64, np.uint8, np.uint16][:: int(sys.argv[1])]
+print(*[float(plus(kind(2))) for kind in kinds], sum(plus.stats.cache_hits.values()))
 """
 
 
-def test_loops_are_compiled_where_what_was_kept_is_damaged(tmp_path: Path) -> None:
-    def run() -> str:
-        env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept")}
-        done = subprocess.run([sys.executable, tmp_path / "loop.py"], capture_output=True, text=True, env=env)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+def test_two_processes_may_compile_at_once(kept: Path, tmp_path: Path) -> None:
+    """The same loops, in opposite orders; a third one finds all of them."""
+    (tmp_path / "loop.py").write_text(MANY)
 
-    (tmp_path / "loop.py").write_text(LOOP)
-    assert run() == "3 0"
-    assert run() == "3 1"
-    for file in (tmp_path / "kept").rglob("*.nb?"):
-        file.write_bytes(b"damaged")
-    assert run() == "3 0"
+    def start(order: int) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, str(tmp_path / "loop.py"), str(order)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
 
-
-def test_loops_need_no_place_to_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    from perceiver_pytorch.ops.backends import kernels
-
-    def nowhere(function: object) -> None:
-        raise RuntimeError("cannot cache function: no locator available for file")
-
-    monkeypatch.setattr(kernels, "_Kept", nowhere)
-    loop = kernels._loop(lambda x: x + 1)
-    assert loop(2) == 3
-    assert type(loop._cache).__name__ == "NullCache"
+    for process in (start(1), start(-1)):
+        out, error = process.communicate(timeout=120)
+        assert (process.returncode, error) == (0, "")
+        assert out.split()[:-1] == ["3.0"] * 8
+    out, error = start(1).communicate(timeout=120)
+    assert (out.split(), error) == (["3.0"] * 8 + ["8"], "")
+    assert len(list(kept.iterdir())) == 8
 
 
 def test_layers_share_what_a_context_is_turned_into() -> None:

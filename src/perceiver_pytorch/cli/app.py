@@ -47,6 +47,10 @@ COMMANDS = {
     "generate": ("language", "Continue a text with a trained causal model."),
     "fill": ("language", "Fill the gaps of a text with a trained masked model, the most certain bytes first."),
     "convert": ("convert", "Write a checkpoint of another library in this package's format."),
+    "warm-up": (
+        "warm_up",
+        "Compile beforehand the loops that models of pictures, films and sounds run on this processor.",
+    ),
 }
 """{command: (its module, the first line of its help)}."""
 
@@ -75,7 +79,7 @@ def loaded(name: str) -> Any:
     """A command with its options."""
     from perceiver_pytorch.cli.options import GroupedCommand
 
-    function = getattr(importlib.import_module(f"perceiver_pytorch.cli.{COMMANDS[name][0]}"), name)
+    function = getattr(importlib.import_module(f"perceiver_pytorch.cli.{COMMANDS[name][0]}"), name.replace("-", "_"))
     single = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
     single.command(name, cls=GroupedCommand)(worded(function))
     return typer.main.get_command(single)

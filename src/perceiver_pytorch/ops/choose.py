@@ -10,7 +10,7 @@ from perceiver_pytorch._execution import execution
 from perceiver_pytorch._plugins import plugins
 from perceiver_pytorch.ops import cost, projected
 from perceiver_pytorch.ops.backend import Backend, Rows
-from perceiver_pytorch.ops.backends import BACKENDS
+from perceiver_pytorch.ops.backends import BACKENDS, compiling
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.cost import Counts
 
@@ -64,6 +64,9 @@ def use_backend(name: str) -> Iterator[None]:
     all threads. Where PyTorch has to see every operation (`torch.func`, export, gradients of gradients), a formula of
     PyTorch's own operations takes a backend's place.
 
+    A backend that is asked for by name compiles its loops at their first call; ``"auto"`` leaves that to a thread, and
+    computes by ``"chunked"`` until they are there.
+
     Raises:
         ValueError: if there is no such backend.
     """
@@ -72,7 +75,8 @@ def use_backend(name: str) -> Iterator[None]:
     before = _selection["backend"]
     _selection["backend"] = name
     try:
-        yield
+        with contextlib.nullcontext() if name == "auto" else compiling.waiting():
+            yield
     finally:
         _selection["backend"] = before
 

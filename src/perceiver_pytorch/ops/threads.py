@@ -118,8 +118,13 @@ def run(loop: Callable[..., Any], *arguments: Any, num_parts: int) -> None:
             lets go of Python's lock meanwhile.
         num_parts: how many there are; there is no use for more threads.
     """
-    counter = np.zeros(1, np.int64)
-    _together(lambda: loop(counter, *arguments), min(_num_threads(), num_parts))
+    numbers = counter()
+    _together(lambda: loop(numbers, *arguments), min(_num_threads(), num_parts))
+
+
+def counter() -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """What gives the threads of a loop the numbers of its parts."""
+    return np.zeros(1, np.int64)
 
 
 def in_order(function: Callable[[T], R], items: Iterable[T]) -> list[R]:

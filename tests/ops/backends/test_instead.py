@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from perceiver_pytorch.ops.backends.instead import or_chunked
+from perceiver_pytorch.ops.backends.instead import NotCompiledError, or_chunked
 
 CODE = """
 import warnings
@@ -16,6 +16,7 @@ import torch
 from perceiver_pytorch import Perceiver
 
 torch.manual_seed(0)
+torch.use_deterministic_algorithms(True)  # calls wait until their loops are compiled
 model = Perceiver(num_freq_bands=4, max_freq=10.0, depth=1, num_latents=32, latent_dim=32, num_classes=3)
 image = torch.rand(1, 128, 128, 3)
 with warnings.catch_warnings(record=True) as told:
@@ -72,6 +73,20 @@ def test_an_error_of_memory_is_no_reason_to_give_up() -> None:
     attend = or_chunked("compiled", "cpu", failures, too_large, lambda rows: pytest.fail("it was used"))
     with pytest.raises(RuntimeError, match="allocate"):
         attend(torch.zeros(1))
+    assert failures == []
+
+
+def test_another_one_is_used_while_a_loop_is_being_compiled() -> None:
+    waits = [True, False]
+    failures: list[str] = []
+
+    def compiled(rows: torch.Tensor) -> str:
+        if waits.pop(0):
+            raise NotCompiledError("forward")
+        return "compiled"
+
+    attend = or_chunked("compiled", "cpu", failures, compiled, lambda rows: "chunked")
+    assert [attend(torch.zeros(1)), attend(torch.zeros(1))] == ["chunked", "compiled"]
     assert failures == []
 
 

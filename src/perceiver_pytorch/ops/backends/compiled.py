@@ -1,7 +1,7 @@
 """The structured backend compiled for the CPU: one pass over the tokens, all cores, nothing of their size in memory.
 
-The loops are in `kernels`, in Numba, compiled on first use and kept on disk. Here is what surrounds them: what they
-read, and what becomes of their sums.
+The loops are in `kernels`, in Numba, compiled on first use (`compiling`) and kept on disk. Here is what surrounds them:
+what they read, and what becomes of their sums.
 """
 
 import functools
@@ -18,6 +18,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from perceiver_pytorch.ops import threads
 from perceiver_pytorch.ops.backend import Backend, Rows
+from perceiver_pytorch.ops.backends import compiling
 from perceiver_pytorch.ops.backends.chunked import ChunkedAttend
 from perceiver_pytorch.ops.backends.grid import Grid, features_as_channels
 from perceiver_pytorch.ops.backends.instead import or_chunked
@@ -49,6 +50,7 @@ NO_TOKEN = -1e29
 
 Result = TypeVar("Result")
 
+NEEDED = "it needs numba (pip install 'perceiver-multi-modality-pytorch[fast]')"
 _INSTALLED = importlib.util.find_spec("numba") is not None
 _failures: list[str] = []
 
@@ -74,7 +76,8 @@ class _Fixed:
         near: (1 or batch, padded, P) features of the inner axis; far: (1 or batch, ΣL_a, Q) those of the others and the
             code.
         num_data, num_channels: channels of the data, and with those of the inner axis where they are channels.
-        arguments: what every loop gets first, see `kernels`; num_parts: into how many parts its work is divided.
+        arguments: what every loop gets first, see `kernels`; kind: the same for all arguments of the same types.
+        num_parts: into how many parts its work is divided.
     """
 
     def __init__(self, context: Context, num_rows: int, by_position: bool) -> None:
@@ -115,6 +118,7 @@ class _Fixed:
             (0,) * self.num_channels,
             (0,) if by_position else (),
         )
+        self.kind = data.dtype, self.num_data, self.num_channels, by_position
         self.num_parts = data.shape[0] * grid.parts
 
     @classmethod
@@ -126,11 +130,18 @@ class _Fixed:
         return context.derived[key]
 
     def run(self, loop: str, eps: float, clamped: bool, *arrays: Any) -> None:
+        """Calls a loop.
+
+        Raises:
+            NotCompiledError: while it is being compiled.
+        """
+        grid, data, *others = self.arguments
+        arguments = grid, (*data, eps), *others, (0,) if clamped else (), *arrays
+        markers = [len(array) for array in arrays if isinstance(array, tuple)]
+        compiling.ensure((loop, *self.kind, clamped, *markers), loop, (threads.counter(), *arguments))
         from perceiver_pytorch.ops.backends import kernels
 
-        grid, data, *others = self.arguments
-        marker = (0,) if clamped else ()
-        threads.run(getattr(kernels, loop), grid, (*data, eps), *others, marker, *arrays, num_parts=self.num_parts)
+        threads.run(getattr(kernels, loop), *arguments, num_parts=self.num_parts)
 
     def zeros(self, batch: int, num_rows: int) -> "_Sums":
         """Sums for rows."""
@@ -275,11 +286,9 @@ class _Sums:
 
     def joined(self) -> tuple[Tensor, ...]:
         """The same summed over all parts; to be called once."""
-        from perceiver_pytorch.ops.backends import kernels
-
         for values in (self.data, self.inner, self.outer):
-            if values.shape[1] > 1 and values.numel():
-                kernels.join(values.numpy())
+            for part in values[:, 1:].unbind(1):
+                values[:, 0] += part
         return self.data[:, 0], self.inner[:, 0], self.outer[:, 0]
 
 
@@ -383,10 +392,20 @@ def _single_threaded(function: Callable[..., Result]) -> Callable[..., Result]:
     return wrapped
 
 
+def is_installed() -> bool:
+    """Whether there is a compiler."""
+    return _INSTALLED
+
+
+def failures() -> list[str]:
+    """Why loops could not be compiled in this process."""
+    return [*_failures]
+
+
 def _unsupported(rows: Rows, context: Context) -> str | None:
     """Takes rows of float32 or less on the CPU, and data of the dtypes above with 1 to `MAX_CHANNELS` channels."""
     if not _INSTALLED:
-        return "it needs numba (pip install 'perceiver-multi-modality-pytorch[fast]')"
+        return NEEDED
     if _failures:
         return f"it failed before: {_failures[0]}"
     if rows.device.type != "cpu" or context.data.device.type != "cpu":

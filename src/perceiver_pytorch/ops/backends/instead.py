@@ -1,4 +1,4 @@
-"""What happens where a backend that compiles its loops is installed and does not work: another one takes over."""
+"""What happens where a backend that compiles its loops does not work, or not yet: another one takes over."""
 
 import functools
 import warnings
@@ -11,10 +11,16 @@ from torch import Tensor
 Result = TypeVar("Result")
 
 
+class NotCompiledError(Exception):
+    """A loop is being compiled: this call goes another way."""
+
+
 def or_chunked(
     name: str, device: str, failures: list[str], function: Callable[..., Result], instead: Callable[..., Result]
 ) -> Callable[..., Result]:
     """``function``, or for good ``instead`` once a compiler could not compile or start a loop; a warning says so, once.
+
+    While a loop is still being compiled (`NotCompiledError`), single calls go by ``instead``, too.
 
     Args:
         name: of the backend, for the warning.
@@ -30,6 +36,8 @@ def or_chunked(
         if not failures:
             try:
                 return function(rows, *arguments)
+            except NotCompiledError:
+                return instead(rows, *arguments)
             except (MemoryError, torch.OutOfMemoryError):
                 raise
             except Exception as error:  # those of compilers and drivers have no class in common

@@ -13,6 +13,7 @@ import torch
 from perceiver_pytorch._files import DiskFullError, is_disk_full
 from perceiver_pytorch._processes import DecodingMemoryError, worded_deaths
 from perceiver_pytorch._settings import Settings
+from perceiver_pytorch.ops.backends.compiling import waiting
 from perceiver_pytorch.training.run.accelerator import on_own_cores
 from perceiver_pytorch.training.run.checkpoints import Progress, load_state
 from perceiver_pytorch.training.run.divergence import DivergedError, Divergence
@@ -188,7 +189,8 @@ def run_job(
     """Trains for a task, keeps the best model, measures it, and describes the result.
 
     The configuration is written first, so a run that is killed at any moment can be resumed. Where an error comes
-    before the first checkpoint, there is nothing to resume, and the folder is left empty.
+    before the first checkpoint, there is nothing to resume, and the folder is left empty. Calls wait until their loops
+    are compiled: what a run comes to does not depend on how fast that goes.
 
     Where several ranks train together, each calls it; the first one alone measures and writes, and the others are done
     when training is: they get no metrics.
@@ -211,7 +213,7 @@ def run_job(
     """
     check(task.training, place())
     reporter = (reporter or Reporter()) if is_first() else SILENT
-    with run.writing() if is_first() else nullcontext(), handling(interrupt), _threads(task.training):
+    with run.writing() if is_first() else nullcontext(), handling(interrupt), _threads(task.training), waiting():
         worth_resuming = resume
         remedy = f"Then continue with: {run.resume_command}"
         try:
