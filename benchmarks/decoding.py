@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.memory import peak
 from perceiver_pytorch import FourierQueries, InputModality, Output, PerceiverIO
-from perceiver_pytorch.ops.backends.compiling import waiting
+from perceiver_pytorch._waiting import waiting
 
 GRIDS = ((1, 224, 224), (4, 224, 224), (16, 224, 224))
 

@@ -18,8 +18,8 @@ def measure(case: Case, repeats: int, budget: float) -> dict[str, Any]:
     Returns:
         pairs: (latent, token) pairs of the whole batch; forward, both: seconds of each call.
     """
+    from perceiver_pytorch._waiting import waiting
     from perceiver_pytorch.ops import attend
-    from perceiver_pytorch.ops.backends.compiling import waiting
 
     context, rows = problem(case)
 

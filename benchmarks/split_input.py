@@ -36,7 +36,7 @@ def work(rank: int, world: int, tokens: int, store: str) -> dict[str, Any]:
 
     from benchmarks.memory import peak
     from perceiver_pytorch import InputModality, MultiModalityPerceiver
-    from perceiver_pytorch.ops.backends.compiling import waiting
+    from perceiver_pytorch._waiting import waiting
     from perceiver_pytorch.parallel import split_input
     from perceiver_pytorch.parallel.input import stretch
 

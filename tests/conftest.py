@@ -33,7 +33,7 @@ def seed() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def compiled_at_once() -> Iterator[None]:
     """What a test computes does not depend on which loops were compiled by then."""
-    from perceiver_pytorch.ops.backends.compiling import waiting
+    from perceiver_pytorch._waiting import waiting
 
     with waiting():
         yield

@@ -11,13 +11,27 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ stands beside the package, not in it
 
-from benchmarks import choice, compare, designs, epochs, kernel, peers, published, report, runner, split_input, worker
+from benchmarks import (
+    choice,
+    compare,
+    designs,
+    epochs,
+    kernel,
+    one_row,
+    peers,
+    published,
+    report,
+    runner,
+    split_input,
+    worker,
+)
 from benchmarks.cases import FORWARD, GROUPS, PUBLISHED_GROUPS, TRAIN, Case, all_cases
 from benchmarks.contestants import MODULES, SAME_NUMBERS, contestant
 from benchmarks.contestants.dense import input_array
 from benchmarks.contestants.libraries import bare
 
 from perceiver_pytorch.interop.published_sizes import PUBLISHED
+from perceiver_pytorch.tables import fit
 
 LIMITS = runner.Limits(threads=1, memory=10**10, seconds=60)
 QUICK = {case.name: case for case in all_cases(quick=True)}
@@ -255,6 +269,15 @@ def test_a_design_is_measured_on_a_table(tmp_path: Path, monkeypatch: pytest.Mon
     found = designs.measured(tmp_path, "small", "paper, 4 times as wide", 0)
     assert 0 <= found["score"] <= 1
     assert found["seconds"] > 0
+
+
+def test_the_time_of_one_row_is_divided_into_its_parts(tmp_path: Path) -> None:
+    rows = [{"a": i % 5, "y": "uv"[i % 2]} for i in range(60)]
+    run = fit(rows, "y", run=tmp_path / "r", epochs=1, depth=1, latent_dim=16, num_latents=4, verbose=False)
+    totals, parts = one_row.measured(lambda: run.predict(rows[:1]), 3)
+    assert [len(seconds) for seconds in (totals, *parts.values())] == [3] * (1 + len(one_row.PARTS))
+    assert sum(map(sum, parts.values())) < sum(totals)
+    assert one_row.told([0.002, 0.004, 0.003]) == "2.0 (3.0)"
 
 
 def test_the_time_of_training_is_divided_into_its_parts(tmp_path: Path) -> None:

@@ -266,6 +266,34 @@ def test_by_default_a_bad_row_stops_and_a_gigabyte_is_kept(tmp_path):
     assert data.losses.rows == 20
 
 
+@pytest.mark.parametrize(("rows", "times"), [(16, 1), (20, 2)])
+def test_few_rows_are_decoded_once(tmp_path, monkeypatch, rows, times):
+    """Those that tell how much memory all would take are not decoded again."""
+    data = numbers(tmp_path)
+    data.rows = data.rows[:rows]
+    decoded = []
+    decode = TableDataset._sample
+
+    def counted(self, row, cells):
+        decoded.append(row)
+        return decode(self, row, cells)
+
+    monkeypatch.setattr(TableDataset, "_sample", counted)
+    assert data.fits()
+    assert data.prepare() == []
+    assert sorted(data._samples) == list(range(rows))
+    assert len(decoded) == rows + (0 if times == 1 else 16)
+    assert (len(data._judged), data.losses.rows) == (0, rows)
+
+
+def test_what_does_not_fit_is_let_go(tmp_path):
+    data = numbers(tmp_path, cache_bytes=99)
+    data.rows = data.rows[:3]
+    assert not data.fits()
+    assert data._judged == {}
+    assert [data[i].row for i in range(3)] == [0, 1, 2]
+
+
 def test_a_sample_is_kept_if_all_of_it_fits(tmp_path):
     each = 600 + 12  # Python's objects around the row and its array; three of float32
     for room, kept in ((each - 1, 0), (each, 1), (2 * each - 1, 1), (2 * each, 2)):

@@ -8,6 +8,9 @@ import pytest
 
 from perceiver_pytorch import tables
 from perceiver_pytorch.data import DataError
+from perceiver_pytorch.data.calibration import Calibration
+from perceiver_pytorch.data.unusual import Unusual
+from perceiver_pytorch.tables.rows import Reading
 from perceiver_pytorch.training.run.reporter import Reporter
 
 ROWS = [{"size": 0.5, "place": "here", "note": "a remark"}, {"size": None, "place": "there", "note": None}]
@@ -107,3 +110,18 @@ def test_what_rows_lost_is_told_and_written(run: tables.Run, tmp_path: Path) -> 
     result = run.evaluate([row | {"label": "dark"} for row in rows], reporter=Reporter(told.append, told.append))
     assert told.count(line) == 2
     assert (result["losses"], result["warnings"][-1]) == ([loss], line)
+
+
+@pytest.mark.filterwarnings(LACKS)
+def test_further_calls_read_nothing_again(run: tables.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a model learned of its outputs, and how tables are read: they would take longer than one row."""
+    opened = tables.Run.open(run.path)
+    opened.load()
+    rows = [{"note": "dark", "size": 1.0, "place": "here"}]
+    expected = opened.predict(rows, on_error="skip")
+    for part in (Calibration, Unusual):
+        monkeypatch.setattr(part, "from_json", lambda *given: pytest.fail("it was read again"))
+    monkeypatch.setattr(Reading, "adapt", lambda *given: pytest.fail("settings were made again"))
+    assert opened.predict(rows, on_error="skip") == expected
+    monkeypatch.undo()
+    assert opened.predict(rows, on_error="raise") == [{k: v for k, v in expected[0].items() if k != "error"}]

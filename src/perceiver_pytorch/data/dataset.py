@@ -155,6 +155,7 @@ class TableDataset:
         for column in self._columns:
             table.require(column)
         self._samples: dict[int, Sample] = {}
+        self._judged: dict[int, Sample | DataError] = {}
         self._decoded: dict[Hashable, Encoded | None] = {}
         self._free_bytes = cache_bytes
 
@@ -197,15 +198,20 @@ class TableDataset:
 
     def fits(self) -> bool:
         """Whether all samples can be kept in memory, judged by some of them."""
-        return len(self) * self._usual_row.nbytes <= self._free_bytes
+        fits = len(self) * self._usual_row.nbytes <= self._free_bytes
+        if not fits:
+            self._judged.clear()
+        return fits
 
     @cached_property
     def _usual_row(self) -> UsualRow:
         """The mean of some rows that can be read."""
         places = np.unique(np.linspace(0, len(self) - 1, _MEASURED).astype(np.int64))
         sizes, times = [], [time.monotonic()]
-        for _, outcome in self._read(self.rows[places]):
+        for row, outcome in self._read(self.rows[places]):
             times.append(time.monotonic())
+            if len(self) <= _MEASURED:
+                self._judged[row] = outcome
             if isinstance(outcome, Sample):
                 sizes.append(_OBJECT_BYTES + sum(_cost(encoded) for encoded in outcome.inputs.values()))
         seconds = float(np.median(np.diff(times)))  # the first row also loads libraries
@@ -229,7 +235,7 @@ class TableDataset:
         """
         bad: list[BadRow] = []
         workers, told = self._preparing_workers(), -_REPORT_EVERY
-        with closing(self._read_in_workers(workers) if workers else self._read(self.rows)) as outcomes:
+        with closing(self._read_in_workers(workers) if workers else self._read_all()) as outcomes:
             for done, (row, outcome) in enumerate(outcomes):
                 if progress and (now := time.monotonic()) - told >= _REPORT_EVERY:
                     progress(done, len(self.rows))
@@ -253,8 +259,10 @@ class TableDataset:
 
     def _preparing_workers(self) -> int:
         """Processes that are worth starting to decode all rows."""
+        if len(self) <= _MEASURED:
+            return 0
         workers = usual_workers() if self.workers is None else self.workers
-        if workers < (2 if self.workers is None else 1) or len(self) <= _MEASURED:
+        if workers < (2 if self.workers is None else 1):
             return 0
         return workers if len(self) * self._usual_row.seconds > _WORTH_WORKERS else 0
 
@@ -287,6 +295,11 @@ class TableDataset:
             else:
                 found.append((row, BadRow(row, outcome.column, outcome.reason), []))
         return found
+
+    def _read_all(self) -> Outcomes:
+        """What `_read` gives for all rows; few rows were all decoded to judge them."""
+        judged, self._judged = self._judged, {}
+        yield from judged.items() if judged.keys() == {*self.rows.tolist()} else self._read(self.rows)
 
     def _read(self, rows: np.ndarray) -> Outcomes:
         """Each row's number and its sample, or why it has none."""

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from perceiver_pytorch._execution import execution
 from perceiver_pytorch._plugins import plugins
+from perceiver_pytorch._waiting import waiting
 from perceiver_pytorch.ops import cost, projected
 from perceiver_pytorch.ops.backend import Backend, Rows
-from perceiver_pytorch.ops.backends import BACKENDS, compiling
+from perceiver_pytorch.ops.backends import BACKENDS
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.cost import Counts
 
@@ -75,7 +76,7 @@ def use_backend(name: str) -> Iterator[None]:
     before = _selection["backend"]
     _selection["backend"] = name
     try:
-        with contextlib.nullcontext() if name == "auto" else compiling.waiting():
+        with contextlib.nullcontext() if name == "auto" else waiting():
             yield
     finally:
         _selection["backend"] = before

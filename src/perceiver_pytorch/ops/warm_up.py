@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from perceiver_pytorch.ops.backends import compiled, compiling, loop_files
+from perceiver_pytorch._waiting import waiting
+from perceiver_pytorch.ops.backends import compiled, loop_files
 from perceiver_pytorch.ops.context import Context
 
 COMMON = (
@@ -38,7 +39,7 @@ def warm_up(progress: Callable[[int, int], None] | None = None) -> Path | None:
     if not compiled.is_installed():
         raise ValueError(f"there is nothing to compile: {compiled.NEEDED}")
     problems = [*_problems()]
-    with compiling.waiting(), warnings.catch_warnings():
+    with waiting(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what it would say is raised below
         for done, (rows, context) in enumerate(problems):
             if progress is not None:

@@ -4,6 +4,7 @@ import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,18 @@ class Predictor(ABC):
             )
         return self.calibration.coverage_warnings(coverage)
 
+    def _adapted(self, reading: Reading) -> DataConfig:
+        """How a table is read; of the last call again, which most calls have in common."""
+        last = self._last_reading
+        if not last or last[-1][0] != reading:
+            last.append((reading, reading.adapt(self.data)))
+            del last[:-1]
+        return last[-1][1]
+
+    @cached_property
+    def _last_reading(self) -> list[tuple[Reading, DataConfig]]:
+        return []
+
     def _rows(
         self,
         table: Any,
@@ -161,7 +174,7 @@ class Predictor(ABC):
         require_target: bool,
     ) -> tuple[ChosenRows, TableDataset]:
         """The rows of a table that are asked for, and the data set of them."""
-        data = reading.adapt(self.data)
+        data = self._adapted(reading)
         chosen = ChosenRows.load(table, data, split, usual, root, reporter, self.spec)
         return chosen, chosen.dataset(self.spec, data, workers, reporter, require_target=require_target)
 

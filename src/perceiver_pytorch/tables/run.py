@@ -14,7 +14,7 @@ from perceiver_pytorch.data import InputSpec, TableDataset
 from perceiver_pytorch.data.calibration import Calibration, calibration_of
 from perceiver_pytorch.data.prediction_columns import with_reasons
 from perceiver_pytorch.data.targets.scores import metric_lines
-from perceiver_pytorch.data.unusual import unusual_of
+from perceiver_pytorch.data.unusual import Unusual, unusual_of
 from perceiver_pytorch.models.card import Section
 from perceiver_pytorch.tables.card import CardFacts, loading, run_card
 from perceiver_pytorch.tables.evaluating import evaluate
@@ -230,20 +230,25 @@ class Run(Predictor):
 
     def load(self) -> None:
         """Reads the weights, so that they are there when the first row comes."""
-        _ = self.model
+        _ = self.model, self.calibration, self._unusual
 
-    @property
+    @cached_property
     def calibration(self) -> Calibration | None:
         return calibration_of(self.model, self.spec.targets)
+
+    @cached_property
+    def _unusual(self) -> Unusual | None:
+        """How rows unlike the train rows are told."""
+        return unusual_of(self.model)
 
     def columns(
         self, dataset: TableDataset, progress: Progress | None = None, coverage: float | None = None
     ) -> dict[str, Any]:
-        found = evaluation.predict(self.model, dataset, progress=progress)
-        columns, unusual = found.columns(coverage), unusual_of(self.model)
-        if unusual is None:
+        found = evaluation.predict(self.model, dataset, progress=progress, calibration=self.calibration)
+        columns = found.columns(coverage)
+        if self._unusual is None:
             return columns
-        return with_reasons(columns, found.unusual(unusual, dataset.oddities))
+        return with_reasons(columns, found.unusual(self._unusual, dataset.oddities))
 
     def _judged(self, metrics: Mapping[str, Any], in_memory: bool) -> dict[str, Any]:
         """What is said of a measurement."""

@@ -43,6 +43,8 @@ def by_rows(compute: Compute, rows: int, tokens: int, model: nn.Module) -> Outpu
     """
     if is_sharded(model):  # its parts gather their weights one after another
         return with_weights(model, lambda: compute(slice(0, rows)))
+    if rows < 2 * LEAST_ROWS or tokens < 2 * LEAST_TOKENS:  # to ask for cores would take longer than to do without
+        return compute(slice(0, rows))
     parameters = list(model.parameters())
     threads = min(own_cores(), rows // LEAST_ROWS, tokens // LEAST_TOKENS)
     trained = [parameter for parameter in parameters if parameter.requires_grad]

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from perceiver_pytorch import _waiting
+from perceiver_pytorch._waiting import waiting
 from perceiver_pytorch.ops import Context, attend, use_backend
 from perceiver_pytorch.ops.backends import chunked, compiled, compiling
 from perceiver_pytorch.ops.backends.compiling import _Compiler
@@ -22,6 +24,7 @@ pytest.importorskip("numba")
 def compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Compiler]:
     """What a process begins with, where nobody waits, and the disk seems to have no loops."""
     monkeypatch.setattr(compiling, "DELAY", 0.05)
+    monkeypatch.setattr(_waiting, "_blocks", [0])  # within which all other tests are
     monkeypatch.setattr(compiling.loop_files, "are_there_any", lambda: False)
     monkeypatch.setattr(compiling, "_compiler", _Compiler())
     yield compiling._compiler
@@ -68,7 +71,7 @@ def test_a_forward_by_chunked_goes_with_a_backward_by_loops(compiler: _Compiler)
     with use_backend("chunked"):
         expected = gradient(rows, context)
     mixed, _ = attend(rows, context)
-    with compiling.waiting():
+    with waiting():
         found = torch.autograd.grad(mixed.square().sum(), rows)[0]
     assert {key[0] for key in compiler.ready} == {"backward"}
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
@@ -84,7 +87,7 @@ def test_who_asks_for_it_waits(compiler: _Compiler, how: str) -> None:
         finally:
             torch.use_deterministic_algorithms(False)
     else:
-        with use_backend("compiled") if how == "by name" else compiling.waiting():
+        with use_backend("compiled") if how == "by name" else waiting():
             found = attend(rows, context)[0]
     assert compiler._thread is None
     assert [key[0] for key in compiler.ready] == ["forward"]

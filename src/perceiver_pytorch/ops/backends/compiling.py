@@ -10,12 +10,13 @@ import atexit
 import contextlib
 import os
 import threading
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from perceiver_pytorch._waiting import must_wait
 from perceiver_pytorch.ops.backends import loop_files
 from perceiver_pytorch.ops.backends.instead import NotCompiledError
 
@@ -29,7 +30,6 @@ class _Compiler:
 
     def __init__(self) -> None:
         self.ready: set[Hashable] = set()
-        self.num_waiting = 0
         self.failure = ""
         self._forget_thread()
 
@@ -40,17 +40,12 @@ class _Compiler:
         self._thread: threading.Thread | None = None
         self._is_busy = False
 
-    def count_waiting(self, more: int) -> None:
-        """So many more blocks want to wait."""
-        with self._lock:
-            self.num_waiting += more
-
     def prepare(self, key: Hashable, name: str, arguments: Sequence[Any]) -> None:
         """See `ensure`, for a loop that is not ready."""
         if self.failure:
             raise RuntimeError(self.failure)
         job = name, tuple(_like(argument) for argument in arguments)
-        if self.num_waiting or torch.are_deterministic_algorithms_enabled() or self._can_load(*job):
+        if must_wait() or torch.are_deterministic_algorithms_enabled() or self._can_load(*job):
             self._compile(key, *job)
             return
         with self._lock:
@@ -138,16 +133,6 @@ def ensure(key: Hashable, name: str, arguments: Sequence[Any]) -> None:
     """
     if key not in _compiler.ready:
         _compiler.prepare(key, name, arguments)
-
-
-@contextlib.contextmanager
-def waiting() -> Iterator[None]:
-    """Within the block, in all threads, a call waits until its loop is compiled."""
-    _compiler.count_waiting(1)
-    try:
-        yield
-    finally:
-        _compiler.count_waiting(-1)
 
 
 def _like(argument: Any) -> Any:

@@ -13,7 +13,7 @@ import torch
 from perceiver_pytorch._files import DiskFullError, is_disk_full
 from perceiver_pytorch._processes import DecodingMemoryError, worded_deaths
 from perceiver_pytorch._settings import Settings
-from perceiver_pytorch.ops.backends.compiling import waiting
+from perceiver_pytorch._waiting import waiting
 from perceiver_pytorch.training.run.accelerator import on_own_cores
 from perceiver_pytorch.training.run.checkpoints import Progress, load_state
 from perceiver_pytorch.training.run.divergence import DivergedError, Divergence

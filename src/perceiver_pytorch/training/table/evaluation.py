@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from perceiver_pytorch._processes import worded_deaths
 from perceiver_pytorch.data import Batch, BatchLoader, DataError, Predictions, TableDataset, Target, in_order
-from perceiver_pytorch.data.calibration import calibration_of
+from perceiver_pytorch.data.calibration import Calibration, calibration_of
 from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.data.targets.report_parts import interval_text
 from perceiver_pytorch.data.targets.scores import by_target, score, score_name
@@ -31,14 +31,18 @@ def predict(
     batch_size: int = 256,
     left_out: Collection[str] = (),
     progress: Progress | None = None,
+    calibration: Calibration | None = None,
 ) -> Predictions:
     """Runs the model over a data set in order, on the device of its weights; outputs are calibrated, if they can be.
 
     Args:
         left_out: names of modalities to treat as missing in every row.
         progress: called with (rows done, rows in all).
+        calibration: the model's, where it has been read; reading it takes longer than one row.
     """
-    (predictions,) = predict_without(model, dataset, [left_out], batch_size=batch_size, progress=progress)
+    (predictions,) = predict_without(
+        model, dataset, [left_out], batch_size=batch_size, progress=progress, calibration=calibration
+    )
     return predictions
 
 
@@ -54,6 +58,7 @@ def predict_without(
     progress: Progress | None = None,
     deadline: Deadline | None = None,
     raw: bool = False,
+    calibration: Calibration | None = None,
 ) -> list[Predictions]:
     """`predict` once for each collection of modalities to leave out; rows are decoded, and modalities read, once.
 
@@ -93,8 +98,8 @@ def predict_without(
     if raw:
         return found
     _check_finite(joined, rows_seen)
-    calibration = calibration_of(model, targets)
-    return [each.calibrated(calibration) for each in found]
+    known = calibration or calibration_of(model, targets)
+    return [each.calibrated(known) for each in found]
 
 
 class _Outputs:
