@@ -151,11 +151,11 @@ class Predictor(ABC):
 
     def _adapted(self, reading: Reading) -> DataConfig:
         """How a table is read; of the last call again, which most calls have in common."""
-        last = self._last_reading
-        if not last or last[-1][0] != reading:
-            last.append((reading, reading.adapt(self.data)))
-            del last[:-1]
-        return last[-1][1]
+        found = next((data for known, data in self._last_reading if known == reading), None)
+        if found is None:
+            found = reading.adapt(self.data)
+            self._last_reading[:] = [(reading, found)]
+        return found
 
     @cached_property
     def _last_reading(self) -> list[tuple[Reading, DataConfig]]:
