@@ -79,7 +79,7 @@ class Batch:
             own = coordinates.pop(name, (None,) * len(wanted))
             places = tuple(_lengthened(axis, modality, i, wanted[i]) for i, axis in enumerate(own))
             if any(axis is not None for axis in places):
-                coordinates[name] = places
+                coordinates[name] = tuple(None if axis is None else axis.to(mask.device) for axis in places)
         return replace(self, inputs=inputs, masks=masks, coordinates=coordinates)
 
     def pin_memory(self) -> "Batch":

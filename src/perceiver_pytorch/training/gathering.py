@@ -30,6 +30,11 @@ class Rows:
         """How many all of them have."""
         return sum(self.counts)
 
+    @property
+    def start(self) -> int:
+        """How many the ranks before this one have."""
+        return sum(self.counts[: rank()])
+
     @classmethod
     def of(cls, count: int) -> "Rows":
         """Asks all ranks; this one has ``count``."""
@@ -48,6 +53,19 @@ class Rows:
             return tensor
         return _Gathered.apply(tensor[: self.counts[rank()]], self.counts)
 
+    def partners(self, tensor: Tensor, of_all: Tensor) -> Tensor:
+        """For each row of this rank's ``tensor`` the row of any rank that stands in its place in ``of_all``.
+
+        Args:
+            tensor: its first axis are this rank's rows; the others are as long in all ranks.
+            of_all: int64 ``(total,)``, the same in all ranks.
+        """
+        count = self.counts[rank()]
+        own = (
+            of_all[self.start : self.start + count] if count else of_all[: len(tensor)]
+        )  # a row that counts for nothing
+        return self.gathered(tensor)[own.to(tensor.device)]
+
 
 def largest(numbers: Sequence[int]) -> list[int]:
     """Of each number the largest that a rank has."""
@@ -60,10 +78,19 @@ def largest(numbers: Sequence[int]) -> list[int]:
     return found.tolist()
 
 
+def of_first(tensor: Tensor) -> Tensor:
+    """The first rank's tensor in the place of this one's, which has its shape and is on the CPU."""
+    if world() > 1:
+        from torch import distributed
+
+        distributed.broadcast(tensor, 0)
+    return tensor
+
+
 class _Gathered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, counts: Sequence[int]) -> Tensor:
-        ctx.start, ctx.count = sum(counts[: rank()]), len(tensor)
+        ctx.start, ctx.count = Rows(counts).start, len(tensor)
         parts = _padded(tensor, max(counts))
         return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
@@ -104,7 +131,7 @@ def rows_of_a_step(count: int, device: torch.device) -> Iterator[Rows]:
             yield rows
             return
         here, total = max(1, count), max(1, rows.total)
-        start = min(sum(rows.counts[: rank()]), total - here)
+        start = min(rows.start, total - here)
         with sharing(Share(start, start + here, total)):
             yield rows
 

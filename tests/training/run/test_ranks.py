@@ -43,7 +43,8 @@ def configs(folder: Path) -> dict[str, FitConfig | LanguageConfig]:
     several = tiny_config(
         folder / "targets.csv", ["side", "tags", "weight"], batch_size=5, class_weights="balanced", lr=0.0
     )
-    found: dict[str, FitConfig | LanguageConfig] = {"table": table, "targets": several}
+    mixup = overlaid(table, {("augment", "mixup"): 0.5})
+    found: dict[str, FitConfig | LanguageConfig] = {"table": table, "mixup": mixup, "targets": several}
     for objective, latents in (("causal", 4), ("masked", 4)):
         sizes = {"num_latents": latents, "latent_dim": 8, "embedding_dim": 8, "depth": 1, "heads": 2, "cross_heads": 2}
         values: dict[tuple[str, ...], Any] = {("model", name): size for name, size in sizes.items()}
@@ -105,7 +106,7 @@ def compare(folder: Path, name: str, one: str, several: str) -> None:
         assert {**now, "seconds": 0} == pytest.approx({**before, "seconds": 0}, rel=2e-5, nan_ok=True)
 
 
-QUICK, ALL = ("table", "causal", "table fsdp"), ("table", "targets", "causal", "masked")
+QUICK, ALL = ("mixup", "causal", "table fsdp"), ("table", "mixup", "targets", "causal", "masked")
 FSDP = tuple(f"{name} fsdp" for name in ALL)
 
 

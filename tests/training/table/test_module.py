@@ -157,7 +157,7 @@ def test_a_mixture_has_its_share_of_both_losses(spec_and_batch, monkeypatch):
     logging(trained, monkeypatch)
     monkeypatch.setattr(trained, "_loss", lambda *_: torch.tensor(next(losses)))
     mixture = Mixture(torch.arange(ROWS).flip(0), 0.75)
-    monkeypatch.setattr("perceiver_pytorch.training.table.module.mixed", lambda batch, config: (batch, mixture))
+    monkeypatch.setattr("perceiver_pytorch.training.table.module.mixed", lambda batch, config, rows: (batch, mixture))
     assert trained.training_step(batch, 0).item() == 0.75 * 1.0 + 0.25 * 3.0
 
 

@@ -16,7 +16,7 @@ from perceiver_pytorch.training.run.loop import Resumable
 from perceiver_pytorch.training.run.optimizers import build_optimizer
 from perceiver_pytorch.training.run.sharding import with_weights
 from perceiver_pytorch.training.start.freezing import merge_lora
-from perceiver_pytorch.training.table.augment import augmented, mixed
+from perceiver_pytorch.training.table.augment import augmented, mixed, mixes
 from perceiver_pytorch.training.table.build import num_tokens, run_model, tokens_of
 from perceiver_pytorch.training.table.losses import losses_of_heads, target_loss, weighted_mean
 from perceiver_pytorch.training.table.part_of_batch import of_whole_batch
@@ -82,16 +82,16 @@ class TableModule(Resumable):
 
     def _step(self, batch: Batch, rows: Rows) -> tuple[Tensor, Tensor]:
         """The losses of the rows of all ranks, of which this one has a batch."""
-        batch, known = of_whole_batch(batch, self.spec)
+        batch, known = of_whole_batch(batch, self.spec, needed=mixes(self.augment))
         with drawing_for_the_batch():
             seen = augmented(batch, self.spec.modalities, self.augment, known)
-        seen, mixture = mixed(seen, self.augment)
-        targets = [(1.0, batch.targets)]
+        seen, mixture = mixed(seen, self.augment, rows)
+        true = {name: rows.gathered(values) for name, values in batch.targets.items()}
+        targets = [(1.0, true)]
         if mixture is not None:
-            others = {name: values[mixture.partner] for name, values in batch.targets.items()}
-            targets = [(mixture.share, batch.targets), (1 - mixture.share, others)]
-        gathered = [(share, {name: rows.gathered(each) for name, each in true.items()}) for share, true in targets]
-        return self._losses(self._answers(seen, rows), gathered)
+            others = {name: values[mixture.partner] for name, values in true.items()}
+            targets = [(mixture.share, true), (1 - mixture.share, others)]
+        return self._losses(self._answers(seen, rows), targets)
 
     def _losses(self, parts: Parts, targets: Sequence[tuple[float, dict[str, Tensor]]]) -> tuple[Tensor, Tensor]:
         """The loss of the model, of which a part is hidden, and that of its heads by their weights: the mean of those

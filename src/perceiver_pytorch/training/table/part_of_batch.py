@@ -3,15 +3,21 @@
 from perceiver_pytorch.data import Batch, InputSpec
 from perceiver_pytorch.nn.randomness import current_share
 from perceiver_pytorch.training.gathering import largest
+from perceiver_pytorch.training.run.ranks import world
 
 
-def of_whole_batch(batch: Batch, spec: InputSpec) -> tuple[Batch, frozenset[str]]:
+def of_whole_batch(batch: Batch, spec: InputSpec, *, needed: bool = False) -> tuple[Batch, frozenset[str]]:
     """The batch with axes as long as the longest of all ranks, so that random numbers are drawn for as many tokens, and
     the modalities that any rank has.
 
     A batch that is no part of another stays as it is.
+
+    Args:
+        batch: of this rank.
+        spec: of its rows.
+        needed: whether axes have to be as long also where ranks draw random numbers of their own.
     """
-    if current_share() is None:
+    if current_share() is None and not (needed and world() > 1):
         return batch, frozenset()
     names = [modality.name for modality in spec.modalities]
     axes = [len(modality.axes) for modality in spec.modalities]

@@ -109,11 +109,6 @@ class TableTask:
         return self.config.training
 
     def prepare(self, run: TableRun, *, resume: bool, reporter: Reporter) -> None:
-        if world() > 1 and self.config.augment.enabled and self.config.augment.mixup > 0:
-            raise ValueError(
-                "augment.mixup mixes the rows of a step with one another, and ranks see their own alone: set it to 0, "
-                "or leave out --devices and --nodes"
-            )
         self.folder = run
         data = self.read(run, resume=resume, reporter=reporter)
         training = settled(self.training, self._rounds(data.datasets))
