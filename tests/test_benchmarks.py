@@ -17,6 +17,7 @@ from benchmarks import (
     designs,
     epochs,
     kernel,
+    long_films,
     one_row,
     peers,
     published,
@@ -304,3 +305,11 @@ def test_what_crosses_the_network_is_what_the_docs_say() -> None:
     rows = [split_input.measured(2, tokens) for tokens in (1000, 2000)]
     assert [row["bytes"] for row in rows] == [split_input.expected_bytes()] * 2
     assert "| 2,000 | 2 | 67,072 |" in split_input.page(rows)
+
+
+@pytest.mark.nightly
+def test_a_long_film_takes_the_memory_of_a_short_one() -> None:
+    short, long = (long_films.measured(seconds) for seconds in (70, 700))
+    assert long["frames"] == 1400
+    assert long["memory_mb"] < short["memory_mb"] + 40  # what a stem makes of all of its frames takes more
+    assert "| 700 | 1,400 |" in long_films.page([long])

@@ -312,7 +312,7 @@ def test_the_first_columns_of_the_kinds_that_it_knows_are_read():
 
 
 def test_rates_are_those_of_the_checkpoint_unless_others_are_asked_for():
-    assert adopt_rates(SpecOptions(), of_task("optical-flow")) == SpecOptions()
+    assert adopt_rates(SpecOptions(), of_task("optical-flow")) == SpecOptions(stream_seconds=None)
     found = adopt_rates(SpecOptions(), of_task("multimodal-autoencoding"))
     assert (found.sample_rate, found.audio_patch, found.video_rate, found.video_patch) == (25 * 32, 4, 25.0, 4)
     assert found.audio_features == "raw"

@@ -1,13 +1,14 @@
 import dataclasses
 from types import SimpleNamespace
 
-from perceiver_pytorch.data import ShardedTable
+from perceiver_pytorch.data import AudioSpec, ShardedTable, VideoSpec
 from perceiver_pytorch.data.loading import Waiting
 from perceiver_pytorch.data.losses import Change, Losses
 from perceiver_pytorch.data.spelling.spellings import Spelling, Spellings
 from perceiver_pytorch.training.run.planning import Plan
 from perceiver_pytorch.training.table.notes import (
     change_notes,
+    long_cell_notes,
     loss_lines,
     reading_notes,
     result_notes,
@@ -97,3 +98,16 @@ def test_numbers_and_dates_of_another_spelling_are_told():
     assert "note" not in note
     assert written_notes(SimpleNamespace(spellings=None)) == []
     assert written_notes(SimpleNamespace(spellings=Spellings(columns=columns[1:2]))) == []
+
+
+def test_how_often_long_cells_are_decoded_is_told_up_front():
+    film = VideoSpec("film", 5.0, 36000, 32, 32, 1, stem="convolution", stream_frames=300)
+    sound = AudioSpec("sound", 8000, 8000, 100, mel_bands=8, mel_window=200, stream_samples=4000)
+    spec = SimpleNamespace(modalities=[film, sound, AudioSpec("short", 8000, 8000, 100)])
+    config = SimpleNamespace(model=SimpleNamespace(depth=2), training=SimpleNamespace(head_weight=1.0))
+    assert long_cell_notes(spec, config) == [
+        "cells of 'film' of 60 to 7,200.0 s are decoded piece by piece: 3 times for an answer, 6 times for a training "
+        "step; --set data.max_video_seconds=60 reads their beginning alone",
+        "cells of 'sound' of 0.5 to 1.0 s are decoded piece by piece: twice for an answer, 4 times for a training "
+        "step; --set data.max_audio_seconds=0.5 reads their beginning alone",
+    ]

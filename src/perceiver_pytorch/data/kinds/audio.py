@@ -20,7 +20,6 @@ from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import (
     BLANK,
-    CUT,
     ColumnSpec,
     Encoded,
     Kind,
@@ -29,7 +28,7 @@ from perceiver_pytorch.data.kinds.base import (
     check_positive,
 )
 from perceiver_pytorch.data.kinds.clock import clock_grid, clock_note, clock_resolution
-from perceiver_pytorch.data.kinds.long_cells import IN_PIECES, RowPieces, once
+from perceiver_pytorch.data.kinds.long_cells import CUT, IN_PIECES, RowPieces, once
 from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, stem_note
 from perceiver_pytorch.data.map_pieces import blocks
 from perceiver_pytorch.data.media import decoding
@@ -240,6 +239,9 @@ class AudioSpec(ColumnSpec):
         if self.stem == "none":
             return {"audio_stem": "convolution"}
         return {"max_audio_seconds": self.num_samples / self.sample_rate / 2}
+
+    def in_memory(self) -> dict[str, float]:
+        return {"max_audio_seconds": self.stream_samples / self.sample_rate} if self.stream_samples else {}
 
     @property
     def resolution(self) -> float:

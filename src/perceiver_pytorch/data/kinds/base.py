@@ -298,6 +298,10 @@ class ModalitySpec:
         """Options of the kind by which a cell would have clearly fewer tokens; empty where there are none."""
         return {}
 
+    def in_memory(self) -> dict[str, float]:
+        """Options of the kind by which no cell is read in pieces, since they all end before; empty where none is."""
+        return {}
+
     def layout(self) -> dict[str, Any]:
         """What is needed to put a cell together again from its tokens: a published model cuts it in its own way."""
         return {}

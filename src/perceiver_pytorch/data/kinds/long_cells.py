@@ -14,6 +14,10 @@ T = TypeVar("T")
 
 IN_PIECES = "are read in pieces, all of them again for each layer of the model: they are longer than stream_seconds"
 """What is told of long cells, as after "12 of 80 rows: cells of 'film' "."""
+CUT = (
+    "lost their end: they are longer than the model reads (data.max_video_seconds and max_audio_seconds; null: all are "
+    "read to their end, long ones in pieces)"
+)
 _MOST_KNOWN = 10_000  # files
 
 

@@ -15,7 +15,6 @@ from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import (
     BLANK,
-    CUT,
     ColumnSpec,
     Encoded,
     Kind,
@@ -38,7 +37,7 @@ from perceiver_pytorch.data.kinds.image import (
     shows_nothing,
     whole,
 )
-from perceiver_pytorch.data.kinds.long_cells import IN_PIECES, RowPieces, once
+from perceiver_pytorch.data.kinds.long_cells import CUT, IN_PIECES, RowPieces, once
 from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, stem_note
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.fitting import Box
@@ -161,6 +160,9 @@ class VideoSpec(ColumnSpec):
         if self.stem == "none":
             return {"video_stem": "convolution"}
         return {"max_video_seconds": self.num_frames / self.rate / 2}
+
+    def in_memory(self) -> dict[str, float]:
+        return {"max_video_seconds": self.stream_frames / self.rate} if self.stream_frames else {}
 
     @property
     def resolution(self) -> float:

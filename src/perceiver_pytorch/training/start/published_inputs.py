@@ -89,7 +89,7 @@ def columns_read(model: PublishedPerceiver, spec: InputSpec, place: str) -> dict
 
 def adopt_rates(options: SpecOptions, model: PublishedPerceiver) -> SpecOptions:
     """The options with the rates and patches of a multi-modal checkpoint, and the bytes of one that reads text, unless
-    they say something else than by default; of other models as they are.
+    they say something else than by default. Published models read no pieces.
     """
     default, config = SpecOptions(), model.config
     theirs: dict[str, Any] = {}
@@ -103,6 +103,7 @@ def adopt_rates(options: SpecOptions, model: PublishedPerceiver) -> SpecOptions:
             "video_rate": float(FRAMES_PER_SECOND),
             "video_patch": VIDEO_PATCH,
         }
+    theirs["stream_seconds"] = None
     free = {name: value for name, value in theirs.items() if getattr(options, name) == getattr(default, name)}
     return dataclasses.replace(options, **free)
 

@@ -4,6 +4,7 @@ from perceiver_pytorch.data import InputSpec, ShardedTable, TableDataset, TableL
 from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.loading import Waiting
 from perceiver_pytorch.training.run.planning import Plan
+from perceiver_pytorch.training.table.settings import FitConfig
 
 _SHOWN = 5  # columns that a sentence names
 
@@ -21,6 +22,28 @@ def reading_notes(table: TableLike, datasets: dict[str, TableDataset]) -> list[s
     if late:
         notes.append(f"The {', '.join(late)} rows are decoded when they are needed, so bad rows are found only then.")
     return notes
+
+
+def long_cell_notes(spec: InputSpec, config: FitConfig) -> list[str]:
+    """What it costs to read cells that are too long for memory, a sentence per modality that has any."""
+    depth = config.model.depth or 1
+    notes = []
+    for modality in spec.modalities:
+        if modality.held_axes == modality.axes:
+            continue
+        held = modality.seconds * modality.held_axes[0] / modality.axes[0]
+        readings = depth + bool(config.training.head_weight and modality.stem_config)
+        only = "".join(f" --set data.{name}={value:g}" for name, value in modality.in_memory().items())
+        notes.append(
+            f"cells of {modality.name!r} of {held:,.3g} to {modality.seconds:,.1f} s are decoded piece by piece: "
+            f"{_times(readings)} for an answer, {_times(2 * readings)} for a training step;{only} reads their "
+            "beginning alone"
+        )
+    return notes
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
 def written_notes(spec: InputSpec) -> list[str]:

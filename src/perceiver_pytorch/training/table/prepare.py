@@ -40,7 +40,13 @@ from perceiver_pytorch.training.start.published_inputs import adopt_rates
 from perceiver_pytorch.training.table.column_warnings import warn_about_columns
 from perceiver_pytorch.training.table.coverage import coverage_warnings
 from perceiver_pytorch.training.table.datasets import bad_rows, decode_where_it_fits, make_dataset, read_options
-from perceiver_pytorch.training.table.notes import change_notes, loss_lines, reading_notes, written_notes
+from perceiver_pytorch.training.table.notes import (
+    change_notes,
+    long_cell_notes,
+    loss_lines,
+    reading_notes,
+    written_notes,
+)
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import DataConfig, FitConfig
 from perceiver_pytorch.training.table.sizes import chosen_sizes
@@ -122,7 +128,7 @@ def prepare_table(
         _check_table(run, taken, config)
     for line in duplicate_warnings(table, splits, spec) if compare and not begun else ():
         reporter.warn(line)
-    for line in [*_describe(spec, splits), *chosen]:
+    for line in [*_describe(spec, splits), *chosen, *long_cell_notes(spec, config)]:
         reporter.say(line)
     datasets = _datasets(table, splits, spec, config)
     for name, dataset in datasets.items() if decode else ():
