@@ -65,6 +65,8 @@ def chosen_rows(table: TableLike, options: ReadOptions) -> TableLike:
         if where is not None and getattr(table, "where", None) is None:
             raise DataError(f"{table.source}: --where chooses rows of Parquet files and of tables that are read whole")
         return table
+    if where is not None and not len(table):  # its source has chosen
+        raise where.holds_nowhere(table.source)
     table = checked_table(replace(table, hosts=options.hosts))
     if where is None:
         return table

@@ -209,4 +209,4 @@ def file_ends(path: Path, count: int) -> bytes:
 
 
 def _name(path: Root, root: Root) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)  # type: ignore[arg-type]
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name  # type: ignore[arg-type]

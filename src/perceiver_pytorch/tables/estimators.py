@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from perceiver_pytorch._settings import with_keywords
-from perceiver_pytorch.data import Table
+from perceiver_pytorch.data import ReadOptions, Table
 from perceiver_pytorch.data.errors import need
 from perceiver_pytorch.data.losses import told
 from perceiver_pytorch.data.readers import checked_table
@@ -125,7 +125,7 @@ class _PerceiverEstimator(BaseEstimator):
         form = next((form for form in _FRAMES if form.fits(X)), None)
         if form is not None:
             validate_data(self, X, reset=reset, skip_check_array=True)
-            return form.table(X, Path()).rows, {}
+            return form.table(X, Path(), ReadOptions(stream=False)).rows, {}
         X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
         columns = {f"x{i}": _numbers(X[:, i]) for i in range(X.shape[1])}
         kinds = {name: "number" for name, cells in columns.items() if cells.dtype.kind == "f"}

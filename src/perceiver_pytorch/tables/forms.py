@@ -15,6 +15,7 @@ from perceiver_pytorch.data import DataError, ReadOptions, Table, TableLike, loa
 from perceiver_pytorch.data.errors import need
 from perceiver_pytorch.data.readers import chosen_rows
 from perceiver_pytorch.data.sources.hub import dataset_table
+from perceiver_pytorch.data.sources.spooled import GROUP_ROWS, spooled_table, write_batches
 
 if TYPE_CHECKING:
     import pyarrow
@@ -36,7 +37,7 @@ class Form:
         """Whether a value has this form."""
         return any(_is(given, self.package, name) for name in self.classes)
 
-    def table(self, given: Any, root: Path) -> Table:
+    def table(self, given: Any, root: Path, options: ReadOptions) -> TableLike:
         """A value as a table; relative paths in its cells start at ``root``."""
         return Table(self.name, root, self.rows(given))
 
@@ -69,12 +70,10 @@ class PandasForm(Form):
 
 
 class PolarsForm(Form):
-    """A LazyFrame is read, too; its predictions are a DataFrame."""
-
-    name, package, classes = "a polars DataFrame", "polars", ("DataFrame", "LazyFrame")
+    name, package, classes = "a polars DataFrame", "polars", ("DataFrame",)
 
     def rows(self, given: Any) -> "pyarrow.Table":
-        return given.lazy().collect().to_arrow()
+        return given.to_arrow()
 
     def write(self, predictions: "pyarrow.Table", given: Any, places: np.ndarray) -> Any:
         import polars
@@ -82,12 +81,38 @@ class PolarsForm(Form):
         return polars.from_arrow(predictions)
 
 
+class LazyForm(PolarsForm):
+    """It is computed a portion at a time and left on the disk, if it is large; its predictions are a DataFrame."""
+
+    name, classes = "a polars LazyFrame", ("LazyFrame",)
+
+    def table(self, given: Any, root: Path, options: ReadOptions) -> TableLike:
+        return spooled_table(self.name, root, lambda path: given.sink_parquet(path, row_group_size=GROUP_ROWS), options)
+
+
+class ArrowDatasetForm(Form):
+    """Files of any number and format, as `pyarrow.dataset.dataset` finds them, with the columns that folders are named
+    for. The rows of large ones stay on the disk; their predictions are a table."""
+
+    name, package, classes = "an Arrow dataset", "pyarrow", ("Dataset", "RecordBatchReader", "Scanner")
+
+    def table(self, given: Any, root: Path, options: ReadOptions) -> TableLike:
+        if hasattr(given, "scanner"):  # else its rows are chosen already
+            where = None if options.where is None else options.where.expression(given.schema, self.name)
+            given = given.scanner(filter=where, batch_size=GROUP_ROWS, use_threads=False)
+        reader = given.to_reader() if hasattr(given, "to_reader") else given
+        return spooled_table(self.name, root, lambda path: write_batches(path, reader.schema, reader), options)
+
+    def write(self, predictions: "pyarrow.Table", given: Any, places: np.ndarray) -> Any:
+        return predictions
+
+
 class DatasetForm(Form):
     """Of the library datasets; the parts of a DatasetDict are train, validation and test rows."""
 
     name, package, classes = "a datasets.Dataset", "datasets", ("Dataset", "DatasetDict")
 
-    def table(self, given: Any, root: Path) -> Table:
+    def table(self, given: Any, root: Path, options: ReadOptions) -> TableLike:
         return dataset_table(self.name, root, given)
 
     def write(self, predictions: "pyarrow.Table", given: Any, places: np.ndarray) -> Any:
@@ -146,7 +171,10 @@ class ColumnsForm(Form):
         return predictions.to_pydict()
 
 
-FORMS: tuple[Form, ...] = (PandasForm(), PolarsForm(), DatasetForm(), ArrowForm(), RowsForm(), ColumnsForm())
+FORMS: tuple[Form, ...] = (
+    *(PandasForm(), PolarsForm(), LazyForm(), DatasetForm(), ArrowDatasetForm(), ArrowForm()),
+    *(RowsForm(), ColumnsForm()),
+)
 """In the order in which they are asked."""
 
 ROOT_OF_A_PATH = "root is for tables in memory; paths in a file's cells start at the folder of the file"
@@ -171,10 +199,10 @@ def open_table(table: Any, options: ReadOptions, root: str | Path | None = None)
     form = next((form for form in FORMS if form.fits(table)), None)
     if form is None:
         raise TypeError(
-            "table must be a path, a pandas, polars or pyarrow table, a datasets.Dataset, a list of dicts or a dict of "
-            f"columns, got {_described(table)}"
+            "table must be a path, a pandas, polars or pyarrow table, an Arrow dataset, a datasets.Dataset, a list of "
+            f"dicts or a dict of columns, got {_described(table)}"
         )
-    return chosen_rows(form.table(table, Path.cwd() if root is None else Path(root).resolve()), options), form
+    return chosen_rows(form.table(table, Path.cwd() if root is None else Path(root).resolve(), options), options), form
 
 
 def _described(table: Any) -> str:

@@ -45,8 +45,9 @@ def fit(
     together and get the same run.
 
     Args:
-        table: a path, ``hf:NAME`` or the name of a built-in set, as ``perceiver fit`` takes it; a pandas, polars or
-            pyarrow table, a `datasets.Dataset`, a list of dicts, or a dict of columns.
+        table: a path, an address, ``hf:NAME`` or the name of a built-in set, as ``perceiver fit`` takes it; a pandas,
+            polars or pyarrow table, a polars LazyFrame or an Arrow dataset, which may be larger than memory, a
+            `datasets.Dataset`, a list of dicts, or a dict of columns.
         target: the column to predict, or several. None: that of a built-in set, or the class of files in folders.
         run: folder to write. None: ``runs/NAME`` after the path, or ``runs/table`` for a table in memory, with a number
             behind it where there is one.

@@ -12,6 +12,7 @@ from perceiver_pytorch.data import (
     Table,
     load_table,
 )
+from perceiver_pytorch.data.predicate import Predicate
 from perceiver_pytorch.data.sources import parquet
 
 STREAM = ReadOptions(stream=True)
@@ -122,3 +123,24 @@ def test_texts_that_are_none_are_found_when_the_file_is_read(tmp_path):
     pyarrow.parquet.write_table(pyarrow.table({"t": texts, "y": [1, 2]}), tmp_path / "t.parquet")
     with pytest.raises(DataError, match=r"t\.parquet: cannot be read as parquet: .*UTF8"):
         load_table(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_row_groups_without_rows_that_are_wanted_are_not_read(tmp_path, monkeypatch, stream):
+    rows = pyarrow.table({"number": range(100), "word": ["a", "b"] * 50})
+    pyarrow.parquet.write_table(rows, tmp_path / "t.parquet", row_group_size=10)
+    read = []
+    for name in ("read_row_group", "read_row_groups"):
+        true = getattr(pyarrow.parquet.ParquetFile, name)
+
+        def noted(file, groups, *given, _true=true, **options):
+            read.append(groups)
+            return _true(file, groups, *given, **options)
+
+        monkeypatch.setattr(pyarrow.parquet.ParquetFile, name, noted)
+    where = Predicate.of("number >= 75 and number < 88 and word = 'b'")
+    table = load_table(tmp_path / "t.parquet", ReadOptions(stream=stream, where=where))
+    assert table.column("number") == [75, 77, 79, 81, 83, 85, 87]
+    assert {group for each in read for group in ([each] if isinstance(each, int) else each)} == {7, 8}
+    with pytest.raises(DataError, match="has no row for which --where 'number > 99' holds"):
+        load_table(tmp_path / "t.parquet", ReadOptions(stream=stream, where=Predicate.of("number > 99")))

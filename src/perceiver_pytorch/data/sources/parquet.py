@@ -135,7 +135,7 @@ class ParquetShard:
         """The numbers of the rows that a predicate holds for; of the others' row groups only the summary is read."""
         expression = where.expression(schema, str(self.path))
         found = []
-        for group in groups_with(self.path, self._metadata, expression):
+        for group in groups_with(self.path, expression):
             rows = self._kept.get(self, group, where.columns)
             numbered = rows.append_column(_NUMBER, arrow_array(np.arange(len(rows), dtype=np.int64)))
             found.append(where.rows(numbered, str(self.path)).column(_NUMBER).to_numpy() + self._starts[group])
@@ -196,11 +196,12 @@ class ParquetShard:
             raise DataError(f"{self.path}: cannot be read as parquet: {error}") from error
 
 
-def groups_with(path: Root, metadata: Any, expression: Any) -> list[int]:
+def groups_with(path: Root, expression: Any) -> list[int]:
     """The row groups of a Parquet file that may have rows of which an expression of Arrow's holds, by its summary."""
     dataset = need("pyarrow.dataset", "read tables")
     if isinstance(path, Path):
-        fragment = dataset.ParquetFileFormat().make_fragment(str(path))
+        here = need("pyarrow.fs", "read tables").LocalFileSystem()
+        fragment = dataset.ParquetFileFormat().make_fragment(str(path), here)
         return [group.id for group in fragment.subset(filter=expression).row_groups]
     with opened(path) as file:
         fragment = dataset.ParquetFileFormat().make_fragment(file)
@@ -257,7 +258,7 @@ def _groups(file: Any, path: Root, where: Predicate | None) -> Sequence[int]:
     """The row groups that have to be read."""
     if where is None:
         return range(file.num_row_groups)
-    return groups_with(path, file.metadata, where.expression(file.schema_arrow, str(path)))
+    return groups_with(path, where.expression(file.schema_arrow, str(path)))
 
 
 def _whole(file: Any, groups: Sequence[int], path: Root, options: ReadOptions) -> Any:
