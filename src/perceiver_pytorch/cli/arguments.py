@@ -76,8 +76,8 @@ def in_ranks(
     try:
         with joined(training):
             return int(work())
-    except ToldByFirstError:
-        return 2
+    except ToldByFirstError:  # whoever started the ranks waits for the first one, which may have a result to write
+        return 0 if parent else 2
     except RankGoneError:
         if not parent:
             raise

@@ -208,6 +208,16 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(given: Path, how: str) -> None:
 
 
 @pytest.mark.nightly
+@pytest.mark.parametrize("how", ["ddp", "full"])
+def test_ranks_whose_training_diverges_say_so_once(given: Path, how: str) -> None:
+    words = fitted(given, f"{how}-diverged", "--devices=2", "--lr=1e9", *OPTIONS[how])
+    found = subprocess.run(words, cwd=given, capture_output=True, text=True, timeout=240)
+    assert found.returncode == 2
+    (error,) = [line for line in found.stderr.splitlines() if line.startswith("error: ")]
+    assert error.startswith("error: training diverged: the loss is nan in step 2")
+
+
+@pytest.mark.nightly
 def test_torchrun_starts_ranks(given: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
     words = fitted(given, "module")[1:]
