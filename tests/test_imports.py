@@ -37,7 +37,7 @@ LAYERS = {
 SHARED = {
     f"perceiver_pytorch.{name}"
     for name in (
-        *("_checks", "_deprecated", "_execution", "_files", "_lazy", "_memory", "_waiting"),
+        *("_checks", "_deprecated", "_execution", "_files", "_lazy", "_memory"),
         *("_plugins", "_processes", "_saved_files", "_settings", "_waiting"),
     )
 }

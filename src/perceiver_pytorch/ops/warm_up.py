@@ -50,7 +50,7 @@ def warm_up(progress: Callable[[int, int], None] | None = None) -> Path | None:
         raise ValueError(f"the loops cannot be compiled here: {compiled.failures()[0]}")
     if progress is not None:
         progress(len(problems), len(problems))
-    return next((folder for folder in loop_files.folders() if any(folder.glob(f"*{loop_files.ENDING}"))), None)
+    return loop_files.place()
 
 
 def _problems() -> Iterator[tuple[Tensor, Context]]:

@@ -25,7 +25,7 @@ def compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Compiler]:
     """What a process begins with, where nobody waits, and the disk seems to have no loops."""
     monkeypatch.setattr(compiling, "DELAY", 0.05)
     monkeypatch.setattr(_waiting, "_blocks", [0])  # within which all other tests are
-    monkeypatch.setattr(compiling.loop_files, "are_there_any", lambda: False)
+    monkeypatch.setattr(compiling.loop_files, "place", lambda: None)
     monkeypatch.setattr(compiling, "_compiler", _Compiler())
     yield compiling._compiler
     compiling._compiler.end()
@@ -100,7 +100,7 @@ def test_what_is_on_the_disk_is_loaded_at_once(compiler: _Compiler, monkeypatch:
 
     rows, context = problem()
     monkeypatch.setattr(kernels, "is_kept", lambda loop, types: True)
-    monkeypatch.setattr(compiling.loop_files, "are_there_any", lambda: True)
+    monkeypatch.setattr(compiling.loop_files, "place", lambda: Path("here"))
     attend(rows, context)
     assert compiler._thread is None
     assert [key[0] for key in compiler.ready] == ["forward"]

@@ -56,7 +56,7 @@ class _Compiler:
 
     def _can_load(self, name: str, arguments: tuple[Any, ...]) -> bool:
         """Whether a loop is on the disk; False while the thread has Numba's lock, for which nobody should wait."""
-        if self._is_busy or not loop_files.are_there_any():
+        if self._is_busy or loop_files.place() is None:
             return False
         from perceiver_pytorch.ops.backends import kernels
 

@@ -22,14 +22,18 @@ def folders() -> Iterator[Path]:
 
     That is Numba's own setting, else the package, the user's cache, and a folder for temporary files.
     """
+    own = _of_numba()
+    places = (_of_package(), _of_user(), _temporary()) if own is None else (own,)
+    yield from (folder for folder in places if folder is not None)
+
+
+def _of_numba() -> Path | None:
     chosen = os.environ.get("NUMBA_CACHE_DIR")
-    if chosen:
-        yield Path(chosen) / "perceiver_pytorch"
-        return
-    yield Path(__file__).parent / "__pycache__"
-    for folder in (_of_user(), _temporary()):
-        if folder is not None and (not os.path.lexists(folder) or _is_safe(folder)):
-            yield folder
+    return Path(chosen) / "perceiver_pytorch" if chosen else None
+
+
+def _of_package() -> Path:
+    return Path(__file__).parent / "__pycache__"
 
 
 def _of_user() -> Path | None:
@@ -47,9 +51,12 @@ def _temporary() -> Path | None:
 
 
 def _is_safe(folder: Path) -> bool:
-    """Whether nobody but this user and the administrator can have put a file there: it would be run."""
-    if not hasattr(os, "getuid"):
-        return folder.is_dir()
+    """Whether nobody but this user and the administrator can have put a file there: it would be run.
+
+    The package is trusted as its code is, and Numba's folder as somebody chose it.
+    """
+    if folder in (_of_numba(), _of_package()) or not hasattr(os, "getuid"):
+        return True
     with contextlib.suppress(OSError):
         found = os.lstat(folder)
         mine = found.st_uid in (os.getuid(), 0) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
@@ -57,14 +64,15 @@ def _is_safe(folder: Path) -> bool:
     return False
 
 
-def are_there_any() -> bool:
-    """Whether any loop is kept, of whatever version."""
-    return any(next(folder.glob(f"*{ENDING}"), None) is not None for folder in folders())
+def place() -> Path | None:
+    """The first folder that has any loop, of whatever version."""
+    safe = filter(_is_safe, folders())
+    return next((folder for folder in safe if next(folder.glob(f"*{ENDING}"), None) is not None), None)
 
 
 def read(name: str) -> bytes | None:
     """What was kept under a name; None if that is nothing, or damaged."""
-    for folder in folders():
+    for folder in filter(_is_safe, folders()):
         with contextlib.suppress(OSError):
             content = (folder / (name + ENDING)).read_bytes()
             if hashlib.sha256(content[_DIGEST:]).digest() == content[:_DIGEST]:
@@ -77,6 +85,8 @@ def write(name: str, content: bytes) -> Path | None:
     for folder in folders():
         with contextlib.suppress(OSError):
             folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            if not _is_safe(folder):
+                continue
             return _write(folder / (name + ENDING), hashlib.sha256(content).digest() + content)
     return None
 
