@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from perceiver_pytorch.nn.processes import moments, moments_of_parts
 from perceiver_pytorch.nn.stems.token_norm import TokenNorm
 
 
@@ -56,3 +57,16 @@ def test_a_saved_norm_keeps_its_statistics():
     other.load_state_dict(norm.state_dict())
     data = torch.randn(2, 5, 2)
     assert torch.equal(other(data), norm(data))
+
+
+@pytest.mark.parametrize("sizes", [[50], [1, 20, 0, 29]])
+def test_statistics_of_pieces_are_those_of_the_whole(sizes: list[int]) -> None:
+    tokens = torch.randn(50, 3) * 4 + 100
+    expected, found = moments(tokens), moments_of_parts(tokens.split(sizes), torch.zeros(3))
+    assert expected is not None
+    torch.testing.assert_close(found, expected)  # of one dtype: ranks sum up one kind beside the other
+    norms = [TokenNorm(3).train() for _ in range(2)]
+    norms[0](tokens)
+    norms[1].learn(tokens.split(sizes))
+    torch.testing.assert_close(norms[1].state_dict(), norms[0].state_dict())
+    assert moments_of_parts([], torch.zeros(3)) is None

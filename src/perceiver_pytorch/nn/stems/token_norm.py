@@ -66,7 +66,7 @@ class TokenNorm(nn.Module):
 
     def learn(self, tokens: Iterable[Tensor]) -> None:
         """Takes the statistics of tokens ``(any number, channels)`` that come in pieces."""
-        self._take(moments_of_parts((part.detach().double() for part in tokens), self.mean.double()))
+        self._take(moments_of_parts((part.detach().float() for part in tokens), self.mean.float()))
 
     def _take(self, found: tuple[Tensor, Tensor] | None) -> None:
         if found is not None:

@@ -185,7 +185,8 @@ def _inputs_and_masks(batch: Batch) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What a model reads of a batch: of rows that are too long for memory their pieces."""
     inputs: dict[str, Any] = dict(batch.inputs)
     for name, long in batch.pieces.items():
-        inputs[name] = in_pieces(inputs[name], long)
+        if long:
+            inputs[name] = in_pieces(inputs[name], long)
     return model_inputs(inputs), model_inputs(batch.masks)
 
 
