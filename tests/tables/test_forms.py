@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 import pyarrow.dataset
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
 from perceiver_pytorch.data import DataError, ReadOptions
-from perceiver_pytorch.tables.forms import FORMS, columns_rows, open_table
+from perceiver_pytorch.tables.forms import FORMS, _no_readahead, columns_rows, open_table
 from test_imports import modules_after
 
 pandas = pytest.importorskip("pandas")
@@ -151,3 +152,20 @@ def test_no_library_of_data_frames_is_imported_for_other_tables() -> None:
     code = "from perceiver_pytorch.tables.forms import *; open_table({'a': ['x', 'y']}, ReadOptions())"
     assert modules_after(code) & {"polars", "datasets"} == set()
     assert "polars" in sys.modules
+
+
+def test_a_large_dataset_is_not_in_memory_at_once(tmp_path: Path) -> None:
+    schema = pyarrow.schema({"number": pyarrow.int64(), "filler": pyarrow.binary()})
+    with pyarrow.parquet.ParquetWriter(
+        tmp_path / "t.parquet", schema, compression="none", use_dictionary=False
+    ) as file:
+        for start in range(0, 6000, 100):
+            filler = [np.random.default_rng(row).bytes(10_000) for row in range(start, start + 100)]
+            file.write_batch(pyarrow.record_batch([range(start, start + 100), filler], schema=schema))
+    before, pool = pyarrow.total_allocated_bytes(), pyarrow.default_memory_pool()
+    data = pyarrow.dataset.dataset(tmp_path / "t.parquet")
+    scanner = data.scanner(filter=None, batch_size=2048, use_threads=False, **_no_readahead(data))
+    most = 0
+    for _ in scanner.to_reader():
+        most = max(most, pool.bytes_allocated() - before)
+    assert most < 30 << 20  # of 60 MB

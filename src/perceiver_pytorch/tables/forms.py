@@ -99,12 +99,21 @@ class ArrowDatasetForm(Form):
     def table(self, given: Any, root: Path, options: ReadOptions) -> TableLike:
         if hasattr(given, "scanner"):  # else its rows are chosen already
             where = None if options.where is None else options.where.expression(given.schema, self.name)
-            given = given.scanner(filter=where, batch_size=GROUP_ROWS, use_threads=False)
+            given = given.scanner(filter=where, batch_size=GROUP_ROWS, use_threads=False, **_no_readahead(given))
         reader = given.to_reader() if hasattr(given, "to_reader") else given
         return spooled_table(self.name, root, lambda path: write_batches(path, reader.schema, reader), options)
 
     def write(self, predictions: "pyarrow.Table", given: Any, places: np.ndarray) -> Any:
         return predictions
+
+
+def _no_readahead(given: Any) -> dict[str, Any]:
+    """What has Arrow read no more than the portion that is asked for; else a Parquet file is in memory at once."""
+    options: dict[str, Any] = {"batch_readahead": 1, "fragment_readahead": 1}
+    if getattr(getattr(given, "format", None), "default_extname", "") == "parquet":
+        parquet = need("pyarrow.dataset", "read tables").ParquetFragmentScanOptions
+        options["fragment_scan_options"] = parquet(pre_buffer=False, use_buffered_stream=True)
+    return options
 
 
 class DatasetForm(Form):
