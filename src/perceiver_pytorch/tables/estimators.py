@@ -125,7 +125,9 @@ class _PerceiverEstimator(BaseEstimator):
         form = next((form for form in _FRAMES if form.fits(X)), None)
         if form is not None:
             validate_data(self, X, reset=reset, skip_check_array=True)
-            return form.table(X, Path(), ReadOptions(stream=False)).rows, {}
+            table = form.table(X, Path(), ReadOptions(stream=False))
+            assert isinstance(table, Table)  # rows that are not to stay on the disk are in memory
+            return table.rows, {}
         X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
         columns = {f"x{i}": _numbers(X[:, i]) for i in range(X.shape[1])}
         kinds = {name: "number" for name, cells in columns.items() if cells.dtype.kind == "f"}
