@@ -73,18 +73,19 @@ def travelled(monkeypatch):
     return sizes
 
 
-@pytest.mark.parametrize(
-    ("name", "data"),
-    [
-        ("table.csv", CSV),
-        ("table.csv.gz", gzip.compress(CSV)),
-        ("table.tsv", b"a\tb\n1\tx\n"),
-        ("table.jsonl", b'{"a": 1}\n{"a": 2}\n'),
-        ("table.json", b'[{"a": 1, "b": {"c": 2}}]'),
-        ("table.parquet", parquet(ROWS.slice(0, 10))),
-    ],
-)
-def test_a_file_is_read_as_the_same_file_here(s3, tmp_path, name, data):
+FILES = {
+    "table.csv": CSV,
+    "table.csv.gz": gzip.compress(CSV),
+    "table.tsv": b"a\tb\n1\tx\n",
+    "table.jsonl": b'{"a": 1}\n{"a": 2}\n',
+    "table.json": b'[{"a": 1, "b": {"c": 2}}]',
+    "table.parquet": parquet(ROWS.slice(0, 10)),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_read_as_the_same_file_here(s3, tmp_path, name):
+    data = FILES[name]
     (tmp_path / name).write_bytes(data)
     here, there = load_table(tmp_path / name), load_table(s3.put(f"same/{name}", data))
     assert isinstance(there, Table)
