@@ -10,6 +10,8 @@ from torch import Tensor
 
 from ops.problems import Problem, Spec, dense_attention, dense_tokens
 from perceiver_pytorch.ops import attend, cross_attend, use_backend
+from perceiver_pytorch.ops.backends.chunked import BACKEND as CHUNKED
+from perceiver_pytorch.ops.choose import registered
 
 IMAGE, SERIES, WIDE = Spec(), Spec((7,), channels=1), Spec((5,), channels=70, features=None, code=0)
 PROBLEMS = {
@@ -110,8 +112,10 @@ def test_queries_of_half_precision_become_rows_of_half_precision_on_a_gpu(monkey
         lambda backend, rows, *rest: seen.append(rows.dtype) or backend.attend(rows, *rest),
     )
     with use_backend("chunked"):
+        assert torch.equal(cross_attend(**half.arguments()).float(), expected)  # it gains nothing by such rows
+    with registered(replace(CHUNKED, name="by_tensor_cores", reads_half=True)), use_backend("by_tensor_cores"):
         found = cross_attend(**half.arguments())
-    assert seen == [torch.bfloat16] * 2
+    assert seen == [torch.float32] * 2 + [torch.bfloat16] * 2
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.02 * expected.abs().max().item())
 

@@ -26,8 +26,9 @@ def test_devices_without_autocast_are_left_alone(monkeypatch: pytest.MonkeyPatch
 
 def test_rows_are_of_half_precision_where_tensor_cores_read_them() -> None:
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    assert rows_of(torch.bfloat16, cuda) == torch.bfloat16
+    assert rows_of(torch.float16, cuda) == torch.float32  # which could not hold them all
     for dtype in HALF:
-        assert rows_of(dtype, cuda) == dtype
         assert rows_of(dtype, cpu) == torch.float32
     for device in (cuda, cpu):
         assert rows_of(torch.float32, device) == torch.float32

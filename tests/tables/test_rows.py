@@ -78,6 +78,10 @@ def test_how_the_train_table_was_written_says_nothing_of_another() -> None:
     data = DataConfig(encoding="latin-1", delimiter=";", on_error="skip")
     assert Reading(allow_outside=True).adapt(data) == DataConfig(on_error="skip", allow_outside=True)
     assert Reading(on_error="raise", encoding="utf-16").adapt(data) == DataConfig(encoding="utf-16")
+    hosts = ["a.example.org"]
+    reading = Reading(allow_web=hosts)
+    hosts.clear()
+    assert reading.adapt(data).allow_web == ["a.example.org"]
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ class Backend:
             differentiable operations of PyTorch.
         counts: what it does for a context, and how long that takes, see `perceiver_pytorch.ops.cost.Counts`: by it a
             backend is chosen on a CPU. Elsewhere the first in the list that takes a problem is.
+        reads_half: whether rows in bfloat16 are read faster; else they come in float32 or more.
 
     Raises:
         ValueError: if the name is not an identifier.
@@ -48,6 +49,7 @@ class Backend:
     forward: Forward
     backward: Backward | None
     counts: Counts
+    reads_half: bool = False
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():

@@ -78,8 +78,8 @@ def cross_attend(
 
     The same as concatenating every ``context.dense()``, LayerNorm with ``norm_weight`` and ``norm_bias``, projecting to
     keys and values, and scaled dot-product attention (Perceiver, section 3.1; release 1.4.0). Computed in float32 or
-    wider, whatever the dtype of the queries. A bias of the keys would add the same to all scores of a query, which a
-    softmax does not see: there is no argument for it.
+    wider, whatever the dtype of the queries; on a GPU rows may be rounded to bfloat16 where queries are of it. A bias
+    of the keys would add the same to all scores of a query, which a softmax does not see: there is no argument for it.
 
     Args:
         queries: ``(batch, latents, heads * dim_head)`` projected queries.
@@ -191,13 +191,18 @@ def _by_ways(
     eps: float,
     dtype: torch.dtype,
 ) -> Part:
-    """The same by the ways that are planned; ``dtype`` is that of rows."""
+    """The same by the ways that are planned; ``dtype`` is that of rows for backends that gain by it."""
     planned = list(zip(contexts, ways, strict=True))
     parts = [attend_projected(query, context, key, value, scale, eps) for context, way in planned if way is None]
     by_rows = [(context, way) for context, way in planned if way is not None]
     if by_rows:
         rows = (query @ key if scale is None else query @ key * scale).flatten(1, 2)
-        mixed, lse = join([_attend(backend, rows.to(dtype), context, eps) for context, backend in by_rows])
+        mixed, lse = join(
+            [
+                _attend(backend, rows.to(dtype) if backend.reads_half else rows, context, eps)
+                for context, backend in by_rows
+            ]
+        )
         mixed = mixed if scale is None else mixed * scale
         parts.append((mixed.unflatten(1, query.shape[1:3]) @ value.mT, lse.unflatten(1, query.shape[1:3])))
     return join(parts)

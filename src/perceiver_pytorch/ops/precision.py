@@ -25,10 +25,11 @@ def computed_in(dtype: torch.dtype) -> torch.dtype:
 def rows_of(queries: torch.dtype, device: torch.device) -> torch.dtype:
     """The dtype of the rows that queries are folded into.
 
-    Half precision serves the tensor cores of a GPU alone: elsewhere nothing is faster with it. Rounding a row moves a
-    score by about a thousandth of what scores differ by, as rounding the keys does in attention of half precision.
+    bfloat16 serves the tensor cores of a GPU alone: elsewhere nothing is faster with it. Rounding a row moves a score
+    by about a thousandth of what scores differ by, as rounding the keys does in attention of half precision. float16
+    could not hold the gradients of rows, nor all rows.
     """
-    return queries if queries in HALF and device.type == "cuda" else computed_in(queries)
+    return queries if queries == torch.bfloat16 and device.type == "cuda" else computed_in(queries)
 
 
 def in_full(values: Tensor) -> Tensor:

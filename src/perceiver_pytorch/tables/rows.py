@@ -135,6 +135,10 @@ class Reading:
     allow_web: Sequence[str] | None = None
     where: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.allow_web is not None:  # what a caller does to the list later is no matter of this reading
+            object.__setattr__(self, "allow_web", tuple(self.allow_web))
+
     def adapt(self, data: DataConfig) -> DataConfig:
         """A run's data settings for that table; how the train table was written, and which of its
         rows were used, says little about it."""

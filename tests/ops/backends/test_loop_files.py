@@ -97,3 +97,21 @@ def test_what_is_damaged_is_not_read(places: dict[str, Path], damaged: bytes) ->
     assert loop_files.read("forward-1") is None
     loop_files.write("forward-1", b"code")
     assert loop_files.read("forward-1") == b"code"
+
+
+def test_a_folder_that_may_not_be_entered_is_passed_over(
+    places: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Path.glob
+
+    def glob(self: Path, pattern: str) -> object:
+        if self.parent == places["package"]:
+            raise PermissionError(13, "Permission denied", str(self))
+        return original(self, pattern)
+
+    monkeypatch.setattr(Path, "glob", glob)
+    assert loop_files.place() is None
+    folder = places["cache"] / "loops"
+    folder.mkdir()
+    (folder / "forward-1.loop").write_bytes(b"any")
+    assert loop_files.place() == folder

@@ -2,8 +2,14 @@
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
+from perceiver_pytorch._waiting import must_wait
+from perceiver_pytorch.training.run import rehearsal
+from perceiver_pytorch.training.run.folder import RunFolder
+from perceiver_pytorch.training.run.loaders import Loaders
 from perceiver_pytorch.training.run.rehearsal import saved_bytes
+from perceiver_pytorch.training.run.settings import TrainingSettings
 
 
 def test_what_a_backward_pass_needs_is_counted_once_and_without_the_weights():
@@ -19,3 +25,12 @@ def test_it_grows_with_the_rows():
     few, more = (saved_bytes(lambda rows=rows: layer(torch.randn(rows, 8)), set()) for rows in (10, 20))
     weights = sum(p.nbytes for p in layer.parameters() if p.dim() > 1)
     assert more - few > 0.9 * (few - weights)
+
+
+def test_steps_are_measured_with_loops_compiled_as_in_training(monkeypatch, tmp_path):
+    found = []
+    monkeypatch.setattr(rehearsal, "run_loop", lambda *given, **more: found.append(must_wait()))
+    loaders = Loaders(train=DataLoader([1]), val=DataLoader([1]), steps=1)
+    rehearsal.rehearse(nn.Linear(1, 1), loaders, RunFolder.create(tmp_path / "r"), TrainingSettings())
+    assert found == [True]
+    assert not must_wait()

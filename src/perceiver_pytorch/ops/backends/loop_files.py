@@ -66,8 +66,11 @@ def _is_safe(folder: Path) -> bool:
 
 def place() -> Path | None:
     """The first folder that has any loop, of whatever version."""
-    safe = filter(_is_safe, folders())
-    return next((folder for folder in safe if next(folder.glob(f"*{ENDING}"), None) is not None), None)
+    for folder in filter(_is_safe, folders()):
+        with contextlib.suppress(OSError):  # it may not be entered
+            if next(folder.glob(f"*{ENDING}"), None) is not None:
+                return folder
+    return None
 
 
 def read(name: str) -> bytes | None:

@@ -338,4 +338,5 @@ BACKEND = Backend(
     or_chunked("Triton", "cuda", _failures, TritonAttend.forward, ChunkedAttend.forward),
     or_chunked("Triton", "cuda", _failures, TritonAttend.backward, ChunkedAttend.backward),
     _counts,
+    reads_half=True,
 )

@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
+from perceiver_pytorch._waiting import waiting
 from perceiver_pytorch.training.run.callbacks import TrainingStopped
 from perceiver_pytorch.training.run.durations import now
 from perceiver_pytorch.training.run.folder import RunFolder
@@ -104,7 +105,7 @@ def rehearse(
     before = clock.memory.used()
     quiet = Reporter(lambda text: None, lambda text: None)
     some = replace(loaders, callbacks=[*loaders.callbacks, clock])
-    with run.writing():
+    with run.writing(), waiting():  # as training does, for loops to be compiled
         run_loop(module, some, run, settings, resume=False, deadline=None, reporter=quiet)
     after = clock.memory.used()
     if not clock.seconds:  # a run of one or two steps
