@@ -25,6 +25,7 @@ from perceiver_pytorch.nn.module_dict import NamedModules
 from perceiver_pytorch.nn.stems import Reach, Stem, stem_config
 from perceiver_pytorch.nn.stems.base import Cells
 from perceiver_pytorch.ops import Context
+from perceiver_pytorch.ops.precision import full_precision
 from perceiver_pytorch.ops.streamed import AnyContext, StreamedContext
 
 
@@ -290,7 +291,8 @@ class ModalityReader(SavedModel):
                 for piece in each.stream.pieces(each.mask, None, placed=False, reach=reach):
                     yield scaled(modality, self._read(modality, piece.data)), piece.mask, piece.first, piece.count
 
-        stem.learn(cells)
+        with full_precision(self._device()):  # statistics are not to be rounded, nor weights kept without gradient
+            stem.learn(cells)
 
     def pieces(self, name: str, tokens: Tokens) -> Iterator[Tokens]:
         """The tokens of a modality that come in pieces, a piece at a time, after its stem.

@@ -11,6 +11,7 @@ from data_helpers import POSITIVE, check_bounds, shades, video, wav
 from perceiver_pytorch.data import AudioSpec, DataError, SpecOptions, VideoSpec, Where
 from perceiver_pytorch.data.kinds import long_cells
 from perceiver_pytorch.data.kinds.long_cells import LongCellSettings, once
+from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.audio_file import AudioFacts
 from perceiver_pytorch.data.media.video_file import VideoFacts
 
@@ -124,6 +125,42 @@ def test_a_file_is_looked_through_once_until_it_changes(tmp_path, monkeypatch):
     once(b"1", "peak", lambda: looks.append(1))
     once(b"1", "peak", lambda: looks.append(1))
     assert (len(looks), len(long_cells._KNOWN)) == (4, 2)
+
+
+def test_a_file_that_is_gone_is_a_bad_cell(tmp_path, monkeypatch):
+    film = VideoSpec("x", 10, 100, 16, 24, 4, by_last_frame=True, stream_frames=7)
+    (tmp_path / "film.mp4").write_bytes(video(shades(23), 10))
+    real = decoding.video
+
+    def last_look(source, *rest):
+        clip = real(source, *rest)
+        source.unlink()
+        return clip
+
+    monkeypatch.setattr(decoding, "video", last_look)
+    with pytest.raises(DataError, match=r"row 17, column 'x': the file cannot be read any more .*'film.mp4'"):
+        film.encode({"x": "film.mp4"}, dataclasses.replace(WHERE, root=tmp_path))
+
+
+def test_several_threads_may_make_room(monkeypatch):
+    monkeypatch.setattr(long_cells, "_KNOWN", {})
+    monkeypatch.setattr(long_cells, "_MOST_KNOWN", 1)
+
+    def meanwhile():
+        long_cells._KNOWN.clear()
+        return once(b"2", "length", lambda: 2)
+
+    assert once(b"1", "length", meanwhile) == 2
+    assert len(long_cells._KNOWN) == 1
+
+
+def test_a_film_of_two_shapes():
+    first = video(shades(10, 32, 48), 25, kind="mpegts")
+    second = video(shades(10, 48, 32), 25, kind="mpegts", times=[0.4 + i / 25 for i in range(10)])
+    spec = VideoSpec("x", 25, 100, 16, 16, 4, by_last_frame=True, stream_frames=7)
+    expected, found = whole(spec).encode({"x": first + second}, WHERE), spec.encode({"x": first + second}, WHERE)
+    assert found.pieces.shape == expected.values.shape == (20, 3, 4, 48)
+    np.testing.assert_array_equal(np.concatenate(list(found.pieces.read())), expected.values)
 
 
 def test_options():

@@ -32,3 +32,26 @@ def test_pieces_are_the_whole(sizes: list[int], is_masked: bool) -> None:
     to = [torch.randn(3, 4, dtype=torch.float64) for _ in range(2)]
     gradients = [torch.autograd.grad(each, [weight], to) for each in (expected, (found.mean, found.greatest))]
     torch.testing.assert_close(gradients[1], gradients[0])
+
+
+def test_autocast_changes_nothing() -> None:
+    """The backward pass, which has none, finds the greatest values again."""
+    data, weight = torch.randn(2, 6, 3), torch.randn(3, 3, requires_grad=True)
+
+    def pieces():  # type: ignore[no-untyped-def]
+        return ((part @ weight, None) for part in data.split(2, 1))
+
+    expected = MeanAndMax.of_pieces(pieces, [weight])
+    (gradient,) = torch.autograd.grad(expected.greatest.sum(), weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = MeanAndMax.of_pieces(pieces, [weight])
+    assert torch.equal(found.greatest, expected.greatest)
+    assert torch.equal(torch.autograd.grad(found.greatest.sum(), weight)[0], gradient)
+
+
+def test_half_precision_is_summed_up_in_full() -> None:
+    """More tokens than float16 can count, and more than it can add."""
+    ones = torch.ones(1, 7000, 1, dtype=torch.float16)
+    found = MeanAndMax.of_pieces(lambda: ((ones, None) for _ in range(10)), [])
+    assert found.mean.dtype == found.greatest.dtype == torch.float16
+    assert found.mean.item() == found.greatest.item() == 1

@@ -103,6 +103,17 @@ def test_the_first_train_batch_gives_the_same_statistics(dataset, batches):
     torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-5)
 
 
+def test_statistics_are_read_in_full_precision(dataset, batches):
+    found = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        model = with_heads(build_model(dataset.spec, tiny_config("unused").model), dataset.spec).train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            tokens_of(model, batches[0])
+        found.append(dict(model.named_buffers()))
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=0)
+
+
 def test_rows_in_threads(model, batches, dataset, monkeypatch):
     monkeypatch.setattr("perceiver_pytorch.training.rows.own_cores", lambda: 3)
     monkeypatch.setattr("perceiver_pytorch.training.rows.LEAST_ROWS", 2)

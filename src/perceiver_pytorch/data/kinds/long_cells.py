@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -56,15 +57,25 @@ _KNOWN: dict[Hashable, Any] = {}
 
 
 def once(source: bytes | Path, what: Hashable, look: Callable[[], T]) -> T:
-    """What is known of a whole file, looked at once: rows that are not kept decoded are asked for again and again."""
+    """What is known of a whole file, looked at once: rows that are not kept decoded are asked for again and again.
+
+    Raises:
+        ValueError: the file is gone.
+    """
     if isinstance(source, Path):
-        status = source.stat()
+        try:
+            status = source.stat()
+        except OSError as error:
+            raise ValueError(f"the file cannot be read any more ({error.strerror})") from error
         file: Hashable = (str(source), status.st_size, status.st_mtime_ns)
     else:
         file = blake2b(source, digest_size=16).digest()
     key = (file, what)
-    if key not in _KNOWN:
-        while len(_KNOWN) >= _MOST_KNOWN:
-            _KNOWN.pop(next(iter(_KNOWN)))
-        _KNOWN[key] = look()
-    return _KNOWN[key]
+    if key in _KNOWN:
+        with suppress(KeyError):  # another thread needed its place
+            return _KNOWN[key]
+    found = look()
+    for oldest in [*_KNOWN][: max(0, len(_KNOWN) - _MOST_KNOWN + 1)]:
+        _KNOWN.pop(oldest, None)
+    _KNOWN[key] = found
+    return found

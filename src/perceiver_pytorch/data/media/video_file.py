@@ -61,8 +61,9 @@ def read_video(
 ) -> Clip:
     """Decode a video's pictures at times 0, 1 / rate, 2 / rate .. from its beginning.
 
-    At each time the picture that is on display is taken, whatever the video's own rate and however it varies. Memory
-    holds the wanted frames, at their new size, and one more.
+    At each time the picture that is on display is taken, whatever the video's own rate and however it varies. Where
+    pictures change their shape midway, all get the size that the first one is fitted to. Memory holds the wanted
+    frames, at their new size, and one more.
 
     Args:
         source: the file's bytes, or its path.
@@ -89,7 +90,7 @@ class Frames:
 
     Attributes:
         count: how many were given.
-        size: upright height and width that they had.
+        size: upright height and width that the first one had.
         longer: at the end, whether the video goes on.
     """
 
@@ -131,7 +132,8 @@ class Frames:
 
     def _taken(self, frame: Any, stream: Any) -> "np.ndarray":
         self.count += 1
-        return np.zeros(0, np.uint8) if self.fit is None else _pixels(frame, stream, self.fit, self.most)
+        _size(frame, stream, self.most)  # or an error: it may be larger than the first one
+        return np.zeros(0, np.uint8) if self.fit is None else _pixels(frame, *self.fit(*self.size))
 
     def _timed(self, container: Any, stream: Any) -> Iterator[tuple[Any, float]]:
         """Decoded frames with their time from the video's beginning; long stretches that nobody wants are skipped."""
@@ -155,9 +157,8 @@ class Frames:
                     seekable = False
 
 
-def _pixels(frame: Any, stream: Any, fit: Fit, most: int) -> "np.ndarray":
+def _pixels(frame: Any, height: int, width: int) -> "np.ndarray":
     """A frame upright as uint8 (height, width, 3) at its new size."""
-    height, width = fit(*_size(frame, stream, most))
     quarters = _quarters(frame)
     if quarters % 2:
         height, width = width, height

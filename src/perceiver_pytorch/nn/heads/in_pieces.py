@@ -1,6 +1,7 @@
 """Mean and maximum of tokens that come in pieces, of which one at a time is in memory, in the backward pass too."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from perceiver_pytorch.ops.precision import full_precision, in_full
 from perceiver_pytorch.ops.streamed import Gradients
 
 Pieces = Callable[[], Iterator[tuple[Tensor, Tensor | None]]]
@@ -24,7 +26,7 @@ class MeanAndMax:
 
     @classmethod
     def of_pieces(cls, pieces: Pieces, parameters: Sequence[Tensor]) -> "MeanAndMax":
-        """Of all pieces together.
+        """Of all pieces together, which are made without autocast, as they are for layers, and summed up in float32.
 
         Args:
             pieces: gives them, at least one.
@@ -41,21 +43,23 @@ class MeanAndMax:
 class _Pooled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, pieces: Pieces, *parameters: Tensor) -> tuple[Tensor, Tensor]:
-        total = count = greatest = ties = None
-        for data, mask in pieces():
-            values, there = _flat(data, mask)
-            most = values.masked_fill(~there, -torch.inf).amax(1)
-            if total is None or count is None or greatest is None or ties is None:
-                total, greatest = torch.zeros_like(most), torch.full_like(most, -torch.inf)
-                count, ties = torch.zeros_like(most), torch.zeros_like(most)
-            total, count = total + values.masked_fill(~there, 0.0).sum(1), count + there.sum(1)
-            new = torch.maximum(greatest, most)
-            again = ((values == new.unsqueeze(1)) & there).sum(1)
-            ties, greatest = torch.where(greatest == new, ties, 0) + again, new
+        total = count = greatest = ties = dtype = None
+        with _as_for_layers(parameters):
+            for data, mask in pieces():
+                values, there = _flat(data, mask)
+                most = values.masked_fill(~there, -torch.inf).amax(1)
+                if total is None or count is None or greatest is None or ties is None:
+                    dtype = data.dtype if data.is_floating_point() else most.dtype
+                    total, greatest = torch.zeros_like(most), torch.full_like(most, -torch.inf)
+                    count, ties = torch.zeros_like(most), torch.zeros_like(most)
+                total, count = total + values.masked_fill(~there, 0.0).sum(1), count + there.sum(1)
+                new = torch.maximum(greatest, most)
+                again = ((values == new.unsqueeze(1)) & there).sum(1)
+                ties, greatest = torch.where(greatest == new, ties, 0) + again, new
         assert total is not None and count is not None and greatest is not None and ties is not None  # noqa: PT018
         ctx.save_for_backward(*parameters, count, greatest, ties)
         ctx.pieces = pieces
-        return total / count.clamp_min(1), greatest.masked_fill(count == 0, 0.0)
+        return (total / count.clamp_min(1)).to(dtype), greatest.masked_fill(count == 0, 0.0).to(dtype)
 
     @staticmethod
     @once_differentiable
@@ -64,7 +68,7 @@ class _Pooled(torch.autograd.Function):
         gradients = Gradients(parameters, ctx.needs_input_grad[1:])
         to_each = (to_mean / count.clamp_min(1)).unsqueeze(1)
         to_most = (to_greatest / ties.clamp_min(1)).unsqueeze(1)  # equal ones share it, as in `Tensor.amax`
-        with torch.enable_grad():
+        with torch.enable_grad(), _as_for_layers(parameters):
             for data, mask in ctx.pieces():
                 values, there = _flat(data, mask)
                 given = to_each + torch.where(values.detach() == greatest.unsqueeze(1), to_most, 0.0)
@@ -72,10 +76,14 @@ class _Pooled(torch.autograd.Function):
         return None, *gradients.found
 
 
+def _as_for_layers(parameters: Sequence[Tensor]) -> AbstractContextManager[object]:
+    """Switches autocast off, in both passes: the backward pass has to find the very same values again."""
+    return full_precision(parameters[0].device) if parameters else nullcontext()
+
+
 def _flat(data: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Tokens ``(batch, count, channels)`` as floats, and which are real, ``(batch, count, 1)``."""
-    values = data.flatten(1, -2)
-    values = values if values.is_floating_point() else values.float()
+    """Tokens ``(batch, count, channels)`` in float32 or more, and which are real, ``(batch, count, 1)``."""
+    values = in_full(data.flatten(1, -2))
     if mask is None:
         return values, torch.ones((), dtype=torch.bool, device=data.device).expand(*values.shape[:2], 1)
     return values, mask.flatten(1).unsqueeze(-1)
