@@ -14,7 +14,7 @@ from perceiver_pytorch._files import open_regular
 from perceiver_pytorch.data.cells import file_path
 from perceiver_pytorch.data.errors import need
 from perceiver_pytorch.data.input_spec import InputSpec
-from perceiver_pytorch.data.remote.addresses import Root, is_address
+from perceiver_pytorch.data.remote.addresses import Address, Root, is_address
 from perceiver_pytorch.data.remote.files import local, size_and_ends
 from perceiver_pytorch.data.sources.sharded import ShardedTable
 from perceiver_pytorch.data.splits import Splits
@@ -41,7 +41,7 @@ def fingerprint(table: TableLike, splits: Splits, spec: InputSpec) -> dict[str, 
         rows = getattr(splits, field.name)
         found["splits"][field.name] = {"rows": len(rows), "digest": _hex(np.ascontiguousarray(rows, dtype="<i8"))}
     if isinstance(table, ShardedTable):
-        found["shards"] = [[_name(shard.path, table.root), *_shard(shard.path)] for shard in table.shards]
+        found["shards"] = _shards(table)
         return found
     assert isinstance(table, Table)
     there = frozenset(table.column_names)
@@ -50,14 +50,14 @@ def fingerprint(table: TableLike, splits: Splits, spec: InputSpec) -> dict[str, 
     leading = dict.fromkeys(name for modality in spec.modalities for name in modality.file_columns)
     found["files"] = {name: _files(table, name) for name in leading if name in there}
     further = {name for modality in spec.modalities for name in modality.files}
-    found["files"] |= {name: _whole(table.root, name) for name in sorted(further)}
+    found["files"] |= {name: _whole(table, name) for name in sorted(further)}
     return found
 
 
 def digest(table: TableLike) -> str:
     """What the whole of a table holds, whatever of it is read: its columns, and the files that their cells lead to."""
     if isinstance(table, ShardedTable):
-        return _hex(repr([[_name(shard.path, table.root), *_shard(shard.path)] for shard in table.shards]).encode())
+        return _hex(repr(_shards(table)).encode())
     assert isinstance(table, Table)
     names = sorted(table.column_names)
     return _hex(repr([[name, _column(table, name), _files(table, name)] for name in names]).encode())
@@ -178,10 +178,10 @@ def file_size(path: Path) -> int:
     return found.st_size if stat.S_ISREG(found.st_mode) else -1
 
 
-def _whole(root: Root, name: str) -> str:
+def _whole(table: Table, name: str) -> str:
     digest = blake2b(digest_size=16)
     try:
-        with open_regular(local(root / name)) as file:
+        with open_regular(local(table.root / name, table.hosts)) as file:
             while data := file.read(1 << 20):
                 digest.update(data)
     except OSError:  # told when the series are read
@@ -189,8 +189,20 @@ def _whole(root: Root, name: str) -> str:
     return digest.hexdigest()
 
 
-def _shard(path: Root) -> list[Any]:
+def _shards(table: ShardedTable) -> list[list[Any]]:
+    found = []
+    for shard in table.shards:
+        path, root = shard.path, table.root
+        cached = isinstance(path, Path) and isinstance(root, Address)  # by a name of the cache's
+        name = Address.of(table.source).name if cached else _name(path, root)
+        found.append([name, *_shard(path, table.hosts)])
+    return found
+
+
+def _shard(path: Root, hosts: tuple[str, ...] = ()) -> list[Any]:
     """A shard's size, and a digest of its ends."""
+    if isinstance(path, Address) and path.is_web:
+        path = local(path, hosts)
     if not isinstance(path, Path):
         size, ends = size_and_ends(path, _SHARD_END)
         return [size, _hex(ends)]

@@ -1,9 +1,11 @@
 """Which errors pass, how often is asked again, and what is told; `errors.py` is tested by what is told."""
 
+import http.client
 import pickle
 
 import pytest
 
+from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.remote.addresses import Address
 from perceiver_pytorch.data.remote.errors import RemoteError, told
 from perceiver_pytorch.data.remote.retries import TRIES, number_from, retried
@@ -58,6 +60,20 @@ def test_other_errors_are_told_at_once(error, words, of_the_file):
     assert str(raised.value).startswith("s3://bucket/a.csv: ")
     assert raised.value.of_the_file == of_the_file
     assert len(left) == 1
+
+
+class AzureError(Exception):
+    """As packages for stores have them."""
+
+
+def test_errors_of_other_packages_are_told_and_our_own_pass():
+    with pytest.raises(RemoteError, match=r"cannot be read \(odd\)"):
+        retried(FILE, failing([AzureError("odd")])[0], lambda wait: None)
+    call, _ = failing([AzureError("status code: 503"), http.client.IncompleteRead(b"")])
+    assert retried(FILE, call, lambda wait: None) == "done"
+    for error in (DataError("own"), ImportError("own"), MemoryError("own")):
+        with pytest.raises(type(error), match="own"):
+            retried(FILE, failing([error])[0], lambda wait: pytest.fail("waited"))
 
 
 def test_credentials_of_google_are_named():

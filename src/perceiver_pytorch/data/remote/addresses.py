@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urlsplit
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # a single letter would be a drive of Windows
+_UNSENT = re.compile(r"[^\x21-\x7e]+")  # what an address of the web cannot hold as it is
 
 WEB = ("https", "http")
 """What is fetched from hosts that somebody has to allow."""
@@ -46,8 +47,8 @@ class Address:
         protocol, rest, query = match[1].lower(), text[match.end() :], ""
         if protocol in WEB:
             parts = urlsplit(text)
-            query = f"?{parts.query}" if parts.query else ""
-            rest = parts.netloc + parts.path
+            query = f"?{_sent(parts.query)}" if parts.query else ""
+            rest = parts.netloc + _sent(parts.path)
         host, _, key = rest.partition("/")
         if not host:
             raise ValueError(f"{text[:200]!r} names no bucket or host")
@@ -104,6 +105,11 @@ class Address:
 
 Root = Path | Address
 """The folder of a table, or a file in it: here or elsewhere."""
+
+
+def _sent(text: str) -> str:
+    """A part of an address of the web, with spaces and letters beyond ASCII quoted."""
+    return _UNSENT.sub(lambda found: quote(found[0]), text)
 
 
 def _normal(key: str) -> str:

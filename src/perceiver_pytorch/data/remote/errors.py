@@ -62,6 +62,8 @@ def told(address: Address, error: Exception) -> RemoteError:
     if isinstance(error, PermissionError) or _DENIED.search(text) or "credential" in type(error).__name__.lower():
         keys = _KEYS.get(address.protocol, "")
         return RemoteError.at(address, f"may not be read ({text}). {keys}".strip(), of_the_file=False)
+    if isinstance(error, http.client.InvalidURL):
+        return RemoteError.at(address, f"is no address that can be asked for ({text})", of_the_file=True)
     passing = isinstance(
         error, ConnectionError | TimeoutError | asyncio.TimeoutError | http.client.HTTPException
     ) or _WAIT.search(text)

@@ -16,7 +16,7 @@ from perceiver_pytorch.data.remote.stores import State, state_of, store_of
 
 _PART = 8 << 20  # bytes that travel together
 _NO_LIMIT = 1 << 62
-_STATES: dict[tuple[int, Address], State] = {}  # of cells' files, which a process asks for once
+_STATES: dict[tuple[int, Address, frozenset[str]], State] = {}  # of files that a process asks for once
 
 Check = Callable[[int], None]
 """Raises an error if a file of so many bytes is too large."""
@@ -42,13 +42,19 @@ def fetched(
     Raises:
         RemoteError: there is no such file, it may not be read or cannot be reached, or it is too large.
     """
+    asked = (os.getpid(), address, frozenset(hosts) if address.is_web else frozenset())  # hosts: also of redirects
+    state = _STATES.get(asked) if once else None
     if address.is_web:
-        return retried(address, lambda: _from_web(address, hosts, check, most))
-    state = _STATES.get((os.getpid(), address)) if once else None
+        held = None if state is None else _held(address, state)
+        if held is None:
+            held, _STATES[asked] = retried(address, lambda: _from_web(address, hosts, check, most))
+        elif check is not None and state is not None:
+            check(max(0, state.size))
+        return held
     if state is None:
         state = state_of(address)
         if once:
-            _STATES[os.getpid(), address] = state
+            _STATES[asked] = state
     if check is not None:
         check(state.size)
     size = state.size
@@ -71,9 +77,13 @@ def read(address: Address, hosts: Collection[str], check: Check, most: int) -> b
     raise RemoteError.at(address, "is removed from the cache as soon as it is there; give that more room")
 
 
-def local(path: Root) -> Path:
-    """A file of a table as a file here; one that lies here is that."""
-    return path if isinstance(path, Path) else fetched(path, once=True)
+def local(path: Root, hosts: Collection[str] = ()) -> Path:
+    """A file of a table as a file here; one that lies here is that.
+
+    Args:
+        hosts: of the web that may be asked.
+    """
+    return path if isinstance(path, Path) else fetched(path, hosts, once=True)
 
 
 def opened(path: Root) -> Any:
@@ -141,7 +151,17 @@ def _absent(partial: Path) -> None:
     raise FileNotFoundError(partial)
 
 
-def _from_web(address: Address, hosts: Collection[str], check: Check | None, most: int) -> Path:
+def _held(address: Address, state: State) -> Path | None:
+    """The file in the cache, if it is there."""
+    try:
+        return _kept(address, state, _absent)
+    except RemoteError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
+def _from_web(address: Address, hosts: Collection[str], check: Check | None, most: int) -> tuple[Path, State]:
     with web.asked(address, hosts) as reply:
         if check is not None:
             check(max(0, reply.state.size))
@@ -150,7 +170,7 @@ def _from_web(address: Address, hosts: Collection[str], check: Check | None, mos
             with partial.open("wb") as file:
                 reply.copy_to(file, address, min(most, Cache.here().limit))
 
-        return _kept(address, reply.state, write)
+        return _kept(address, reply.state, write), reply.state
 
 
 def _kept(address: Address, state: State, write: Callable[[Path], None]) -> Path:

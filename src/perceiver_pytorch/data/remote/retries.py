@@ -33,9 +33,9 @@ def retried(address: Address, call: Callable[[], T], sleep: Callable[[float], No
     for attempt in range(1, tries + 1):
         try:
             return call()
-        except DataError:
+        except (DataError, ImportError, MemoryError):
             raise
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # packages for stores have classes of their own
             found = told(address, error)
             if not found.transient:
                 raise found from error

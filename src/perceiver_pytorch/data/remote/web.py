@@ -1,6 +1,8 @@
 """Files of the web, from hosts that somebody has allowed: whoever writes a table is not whoever reads it."""
 
+import http.client
 import ipaddress
+import re
 import socket
 import urllib.error
 import urllib.request
@@ -17,6 +19,7 @@ from perceiver_pytorch.data.remote.stores import State
 _REPLY = 30  # seconds without a byte
 _HOPS = 5  # redirects
 _PART = 1 << 20
+_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]+")  # urllib decodes %31, and would ask another host than was looked up
 _NEW = uuid4().hex  # stands for the version of files whose host says none: each process fetches them anew
 ANY = "*"
 """Stands for every host but those of this machine and its network."""
@@ -32,12 +35,15 @@ def check_allowed(address: Address, hosts: Collection[str]) -> None:
     named = {host.lower() for host in hosts}
     if "@" in address.host:
         raise RemoteError.at(address, "an address must not hold a user or a password", of_the_file=True)
+    if not _HOST.fullmatch(address.host):
+        reason = f"the host {name[:200]!r} has other signs than letters, digits and ._-:[]; write the name that it has"
+        raise RemoteError.at(address, f"{reason} in the net, such as xn--bcher-kva.example", of_the_file=True)
     if not {name, bare} & named:
         if ANY not in named:
             raise RemoteError.at(
                 address, f"the host {bare} is not allowed; --allow-web {bare} lets it be read", of_the_file=True
             )
-        if _is_inside(bare):
+        if _is_inside(address, bare):
             reason = f"the host {bare} belongs to this network; --allow-web {bare} lets it be read"
             raise RemoteError.at(address, reason, of_the_file=True)
     if address.protocol == "http" and bare not in ("localhost", "127.0.0.1", "[::1]"):
@@ -63,7 +69,7 @@ class Reply:
             RemoteError: it has more, or ends early.
         """
         done = 0
-        while part := self.body.read(_PART):
+        while part := self._part(address):
             done += len(part)
             if done > most:
                 raise RemoteError.at(address, f"has more than the {most:,} bytes that it may", of_the_file=True)
@@ -71,6 +77,12 @@ class Reply:
         if self.state.size >= 0 and done != self.state.size:
             reason = f"ended after {done:,} of {self.state.size:,} bytes"
             raise RemoteError.at(address, reason, transient=True)
+
+    def _part(self, address: Address) -> bytes:
+        try:
+            return self.body.read(_PART)
+        except (OSError, http.client.HTTPException) as error:
+            raise RemoteError.at(address, f"the connection was lost ({error!r})", transient=True) from error
 
 
 @contextmanager
@@ -97,8 +109,14 @@ def asked(address: Address, hosts: Collection[str]) -> Iterator[Reply]:
             raise _refused(address, error) from error
     except urllib.error.URLError as error:
         reason = error.reason if isinstance(error.reason, Exception) else error
-        passes = not isinstance(reason, socket.gaierror) and "CERTIFICATE" not in str(reason).upper()
-        raise RemoteError.at(address, f"cannot be reached ({reason})", transient=passes) from error
+        raise RemoteError.at(address, f"cannot be reached ({reason})", transient=_passes(reason)) from error
+
+
+def _passes(reason: Exception) -> bool:
+    """Whether a host that cannot be reached now may be if one asks again."""
+    if isinstance(reason, UnicodeError) or "CERTIFICATE" in str(reason).upper():
+        return False
+    return not isinstance(reason, socket.gaierror) or reason.errno == socket.EAI_AGAIN
 
 
 def _refused(address: Address, error: urllib.error.HTTPError) -> RemoteError:
@@ -129,7 +147,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         try:
             check_allowed(target, self.hosts)
         except RemoteError as error:
-            raise RemoteError(f"{req.full_url}: leads elsewhere: {error}", of_the_file=True) from None
+            text = f"{req.full_url}: leads elsewhere: {error}"
+            raise RemoteError(text, transient=error.transient, of_the_file=error.of_the_file) from None
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -149,10 +168,16 @@ def _opener(hosts: Collection[str]) -> Any:
     return opener
 
 
-def _is_inside(host: str) -> bool:
-    """Whether a host is this machine, or one of its network."""
+def _is_inside(address: Address, host: str) -> bool:
+    """Whether a host is this machine, or one of its network.
+
+    Raises:
+        RemoteError: nobody knows the host.
+    """
     try:
         found = {info[4][0] for info in socket.getaddrinfo(host.strip("[]"), None)}
-    except OSError:  # told when it is asked
-        return False
+    except (OSError, UnicodeError) as error:  # UnicodeError: a part of the name is empty or too long
+        reason = f"the host {host} cannot be found ({error}); --allow-web {host} asks for it all the same"
+        passes = _passes(error)
+        raise RemoteError.at(address, reason, transient=passes, of_the_file=not passes) from error
     return any(not ipaddress.ip_address(str(place).partition("%")[0]).is_global for place in found)

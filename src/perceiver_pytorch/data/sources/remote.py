@@ -15,6 +15,7 @@ from perceiver_pytorch.data.remote.stores import files_below, state_of
 from perceiver_pytorch.data.sources.base import TABLES, Place, ReadOptions, Source, expanded, table_suffix
 from perceiver_pytorch.data.sources.folders import folder_table
 from perceiver_pytorch.data.sources.parquet import parquet_files
+from perceiver_pytorch.data.sources.sharded import ShardedTable
 from perceiver_pytorch.data.sources.tars import PACKED, UNPACK, tar_table
 from perceiver_pytorch.data.table import Table, TableLike
 
@@ -61,8 +62,6 @@ class RemoteTables(Source):
         named = is_file or bool(_MAGIC.search(source) or "{" in source)
         if parquet and (not named or len(parquet) == len(files)):
             return self._parquet(source, root, parquet, options)
-        if is_file and files[0].is_web:
-            return self._text(source, root, files[0], options)
         if tars and (not named or len(tars) == len(files)):
             return tar_table(source, root, tars, options.hosts)
         if is_file:
@@ -100,9 +99,11 @@ class RemoteTables(Source):
             raise DataError(
                 renamed(str(error)), row=error.row, column=error.column, reason=renamed(error.reason)
             ) from error
+        notes = tuple(map(renamed, table.notes))
         if isinstance(table, Table):
-            return replace(table, source=source, root=root, notes=tuple(map(renamed, table.notes)))
-        return table
+            return replace(table, source=source, root=root, notes=notes)
+        assert isinstance(table, ShardedTable)
+        return table.moved(source, root, notes)
 
 
 def _folder(source: str, root: Address, files: list[Address]) -> TableLike:

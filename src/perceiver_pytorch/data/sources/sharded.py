@@ -144,6 +144,12 @@ class ShardedTable:
         table.__dict__.pop("_known", None)
         return table
 
+    def moved(self, source: str, root: Root, notes: Sequence[str]) -> "ShardedTable":
+        """The table as one of another place, where its file was fetched from: relative paths in cells start there."""
+        table = ShardedTable.__new__(ShardedTable)
+        table.__dict__ = {**self.__dict__, "source": source, "root": root, "notes": tuple(notes)}
+        return table
+
     def spelled(self, spellings: Spelled) -> "ShardedTable":
         """The table with its texts read as they are meant."""
         table = ShardedTable.__new__(ShardedTable)

@@ -49,18 +49,23 @@ class TarShard:
 
     Columns are the members' extensions, and the fields of `.json` members.
 
+    Args:
+        path: where it lies.
+        hosts: of the web that may be asked for it.
+
     Raises:
         DataError: it is no tar file, or compressed, or cut off.
     """
 
-    def __init__(self, path: Root) -> None:
+    def __init__(self, path: Root, hosts: tuple[str, ...] = ()) -> None:
         self.path = path
+        self._hosts = hosts
         self.extensions: list[str] = []
         self.skipped = 0
         starts, kinds, offsets, sizes = array("q", [0]), array("i"), array("q"), array("q")
         numbers: dict[str, int] = {}
         key = None
-        for name, offset, size in _members(local(path)):
+        for name, offset, size in _members(local(path, hosts)):
             stem, extension = _parted(name)
             if extension in _UNPICKLED:
                 self.skipped += 1
@@ -104,7 +109,7 @@ class TarShard:
 
     def _opened(self) -> BinaryIO:
         try:
-            return open_regular(local(self.path))
+            return open_regular(local(self.path, self._hosts))
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read ({error.strerror})") from error
 
@@ -144,7 +149,7 @@ def tar_table(source: str, root: Root, paths: Sequence[Root], hosts: tuple[str, 
     Raises:
         DataError: one is no tar file, or they have no rows.
     """
-    shards = [TarShard(path) for path in paths]
+    shards = [TarShard(path, hosts) for path in paths]
     skipped = sum(shard.skipped for shard in shards)
     note = f"{skipped} members are pickled Python objects, which are never read: they could run code"
     return ShardedTable(source, root, shards, [note] if skipped else [], hosts=hosts)
