@@ -9,6 +9,7 @@ import operator
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from perceiver_pytorch.data.errors import DataError, listed, near_column, need
@@ -35,8 +36,10 @@ _COMPARISONS: dict[str, Any] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_OPPOSITES = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _WORDS = frozenset({"and", "or", "not", "in", "is", "null", "true", "false"})
 _DEEPEST = 50  # parentheses in one another
+_MOST = 300  # comparisons: Arrow nests them in one another, and a few thousand overflow the stack
 _EXAMPLE = "write it as: age >= 18 and country in ('DE', 'FR'), with texts in single quotes"
 
 
@@ -154,8 +157,7 @@ class _Reader:
             while self._take(","):
                 values.append(self._value())
             self._need(")")
-            one_of = ("or", [("==", column, value) for value in values])
-            return ("not", one_of) if refused else one_of
+            return ("not", ("in", column, values)) if refused else ("in", column, values)
         kind, word, place = self._word()
         sign = _OTHER_SIGNS.get(word, word)
         if refused or kind != "sign" or sign not in _COMPARISONS:
@@ -173,6 +175,8 @@ class _Reader:
             raise self._error(place)
         self._next += 1
         self.columns.append(name)
+        if len(self.columns) > _MOST:
+            raise ValueError(f"where has more than {_MOST} comparisons; of one column with many values, write: in (..)")
         return name
 
     def _value(self) -> Any:
@@ -205,22 +209,51 @@ class _Reader:
         return ValueError(f"where {self.text[:200]!r} {where}; {_EXAMPLE}")
 
 
-def _expression(tree: Any, schema: "pyarrow.Schema", source: str) -> Any:
+def _expression(tree: Any, schema: "pyarrow.Schema", source: str, negated: bool = False) -> Any:
+    """A tree as an expression of Arrow's, or its negation.
+
+    Negations are taken down to comparisons, each of which holds for no cell that is missing. Arrow's own would hold for
+    NaN, and would keep it from skipping row groups.
+    """
     compute = need("pyarrow.compute", "read tables")
     sign = tree[0]
+    if sign == "not":
+        return _expression(tree[1], schema, source, not negated)
     if sign in ("and", "or"):
-        parts: Sequence[Any] = [_expression(part, schema, source) for part in tree[1]]
+        parts: Sequence[Any] = [_expression(part, schema, source, negated) for part in tree[1]]
         whole = parts[0]
         for part in parts[1:]:
-            whole = whole & part if sign == "and" else whole | part
+            whole = whole & part if (sign == "and") != negated else whole | part
         return whole
-    if sign == "not":
-        return ~_expression(tree[1], schema, source)
     column = compute.field(tree[1])
+    missing = column.is_null(nan_is_null=True)
     if sign == "null":
-        return ~column.is_null(nan_is_null=True) if tree[2] else column.is_null(nan_is_null=True)
+        return ~missing if tree[2] != negated else missing
     type_ = schema.field(tree[1]).type
-    return _COMPARISONS[sign](column, compute.scalar(_scalar(tree[2], type_, tree[1], source)))
+    if sign == "in":
+        found = _one_of(column, [_scalar(value, type_, tree[1], source) for value in tree[2]], type_)
+        return ~found & ~missing if negated else found
+    sign = _OPPOSITES[sign] if negated else sign
+    found = _COMPARISONS[sign](column, compute.scalar(_scalar(tree[2], type_, tree[1], source)))
+    return found & ~missing if sign == "!=" else found
+
+
+def _one_of(column: Any, scalars: Sequence[Any], type_: "pyarrow.DataType") -> Any:
+    """Whether a column holds one of some values, as if it was compared with each."""
+    arrow, types = need("pyarrow", "read tables"), need("pyarrow.types", "read tables")
+    type_ = type_.value_type if types.is_dictionary(type_) else type_
+    values = [scalar.as_py() for scalar in scalars]
+    if types.is_temporal(type_):  # Python's have no nanoseconds
+        return column.isin(arrow.concat_arrays([arrow.array([scalar], type_) for scalar in scalars]))
+    if types.is_floating(type_) and type_ != arrow.float64():
+        column, type_ = column.cast(arrow.float64()), arrow.float64()
+    if types.is_integer(type_):  # others are equal to none
+        bits = type_.bit_width - types.is_signed_integer(type_)
+        least = -(1 << bits) if types.is_signed_integer(type_) else 0
+        values = [int(value) for value in values if least <= value < 1 << bits and value == int(value)]
+    elif types.is_decimal(type_):
+        values = [scalar.as_py() for scalar in scalars if scalar.type == type_]
+    return column.isin(arrow.array(values, type_))
 
 
 def _scalar(value: Any, type_: "pyarrow.DataType", column: str, source: str) -> Any:
@@ -238,10 +271,25 @@ def _scalar(value: Any, type_: "pyarrow.DataType", column: str, source: str) -> 
     try:
         if not fits[type(value)]:
             raise ValueError
-        plain = numeric and not types.is_decimal(type_)  # Arrow compares whole numbers with others
-        return arrow.scalar(value) if plain else arrow.scalar(value).cast(type_)
-    except (arrow.ArrowException, ValueError) as error:
+        if types.is_decimal(type_):
+            return _decimal(Decimal(str(value)), type_)
+        if numeric:  # Arrow compares whole numbers with others, but of 2^63 and more
+            if types.is_floating(type_):
+                value = float(value)
+            wide = type_ == arrow.uint64() and isinstance(value, int) and value >= 0
+            return arrow.scalar(value, type_ if wide else None)
+        return arrow.scalar(value).cast(type_)
+    except (arrow.ArrowException, ValueError, OverflowError) as error:
         hint = "; texts stand in single quotes" if fits[str] and not isinstance(value, str) else ""
         raise DataError(
             f"{source}: --where compares column {column!r}, which holds {type_}, with {value!r}{hint}", column=column
         ) from error
+
+
+def _decimal(value: Decimal, type_: "pyarrow.DataType") -> Any:
+    """A number of a column's type, or of its own where that has too few digits for it."""
+    arrow = need("pyarrow", "read tables")
+    try:
+        return arrow.scalar(value, type_)
+    except arrow.ArrowInvalid:
+        return arrow.scalar(value)
