@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_helpers import wav
+from perceiver_pytorch.data import AudioSpec
 from serve_helpers import Adding, ask, form
 
 
@@ -50,6 +52,22 @@ def test_a_request_that_is_too_large_is_refused_before_it_is_read(serving):
     body, headers = form(note=b"x" * 200_000)
     assert ask(f"{address}/predict", body, headers=headers).status == 413
     assert ask(f"{address}/predict", {"rows": [{"note": "y"}]}).status == 200
+
+
+def test_a_cell_that_is_read_in_pieces_is_refused(serving):
+    """They would be decoded later, without limits, and hold up everyone."""
+
+    class Listening(Adding):
+        modalities = (*Adding.modalities, AudioSpec("sound", 8000, 8000, 100, stream_samples=2000))
+
+    address = serving(Listening())
+    short, long = ({"x": 1, "sound": base(wav(np.ones(count)))} for count in (1900, 2100))
+    assert ask(f"{address}/predict", {"rows": [short]}).status == 200
+    answer = ask(f"{address}/predict", {"rows": [short, long]})
+    assert answer.status == 422
+    assert answer.body["error"].startswith(
+        "row 1, column 'sound': is too long for memory, and a server reads no pieces"
+    )
 
 
 def test_a_large_request_of_unknown_length_is_refused_on_the_way(serving):

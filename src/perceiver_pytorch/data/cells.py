@@ -46,12 +46,17 @@ class Where:
 
     def error(self, column: str, reason: str, cell: Any = None) -> DataError:
         """A `DataError` that says the table, the row, the column and the reason, and the file that a cell leads to."""
-        if isinstance(cell, Mapping):
-            cell = cell.get("path") if is_missing(cell.get("bytes")) else None
-        if isinstance(cell, str) and inline_media(cell) is None:
-            reason = f"{reason}, file {cell[:200]!r}"
+        if (file := file_named(cell)) is not None:
+            reason = f"{reason}, file {file[:200]!r}"
         message = f"{self.source}: row {self.row}, column {column!r}: {reason}"
         return DataError(message, row=self.row, column=column, reason=reason)
+
+
+def file_named(cell: Any) -> str | None:
+    """The path or address in a cell; None where it holds its file, or something else."""
+    if isinstance(cell, Mapping):
+        cell = cell.get("path") if is_missing(cell.get("bytes")) else None
+    return cell if isinstance(cell, str) and inline_media(cell) is None else None
 
 
 def media_cell(value: Any) -> bytes | str | None:

@@ -46,6 +46,11 @@ class ReadRow:
         """The modalities that it has."""
         return [name for name, given in self.inputs.items() if given is not None]
 
+    @property
+    def in_pieces(self) -> list[str]:
+        """The modalities that are too long for memory."""
+        return [name for name in self.present if self.inputs[name].pieces is not None]
+
     def without(self, names: Collection[str]) -> "ReadRow":
         """The row with some modalities missing."""
         kept = {name: None if name in names else given for name, given in self.inputs.items()}

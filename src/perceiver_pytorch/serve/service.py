@@ -138,11 +138,17 @@ class Service:
         """
         try:
             with limited_files(self._files):
-                return self.served.read(cells, self._where(number))
+                row = self.served.read(cells, self._where(number))
         except DataError as error:
             raise bad_cell(number, error.column or "?", error.reason) from error
         except MemoryError as error:
             raise come_back(f"row {number} takes more memory than there is now") from error
+        for name in row.in_pieces:
+            column = next(", ".join(each.columns) for each in self.served.modalities if each.name == name)
+            raise bad_cell(
+                number, column, "is too long for memory, and a server reads no pieces; `perceiver predict` does"
+            )
+        return row
 
     async def _maps(self, row: ReadRow) -> dict[str, list[Map]]:
         """{target: the maps of a row}."""

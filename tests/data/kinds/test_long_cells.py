@@ -1,5 +1,6 @@
 """Cells that are longer than `stream_seconds` are read in pieces, which together are what is read of them whole."""
 
+import base64
 import dataclasses
 import pickle
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_helpers import POSITIVE, check_bounds, shades, video, wav
-from perceiver_pytorch.data import AudioSpec, DataError, SpecOptions, VideoSpec, Where
+from data_helpers import POSITIVE, check_bounds, shades, table_of, video, wav
+from perceiver_pytorch.data import AudioSpec, DataError, InputSpec, SpecOptions, VideoSpec, Where
 from perceiver_pytorch.data.kinds import long_cells
+from perceiver_pytorch.data.kinds import video as video_kind
 from perceiver_pytorch.data.kinds.long_cells import LongCellSettings, once
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.audio_file import AudioFacts
@@ -77,6 +79,41 @@ def test_what_is_longer_than_the_train_rows_is_cut_and_told():
     sound = AudioSpec("x", 8000, 4000, 100, **ENERGIES, stream_samples=2000).encode({"x": wav(SOUND)}, WHERE)
     assert sound.pieces.shape[0] == 40
     assert "cut" in sound.changes
+
+
+def test_what_is_longer_than_all_train_rows_is_told_without_advice():
+    film = VideoSpec("x", 10, 12, 16, 24, 4, by_last_frame=True, to_end=True)
+    sound = AudioSpec("x", 8000, 4000, 100, **ENERGIES, to_end=True)
+    for spec, cell in ((film, video(shades(23), 10)), (sound, wav(SOUND))):
+        (change,) = {"cut", "beyond"} & {*spec.encode({"x": cell}, WHERE).changes}
+        assert "null" not in spec.changes[change]
+
+
+def test_all_train_films_are_looked_at_where_they_are_read_to_their_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(video_kind, "_NUM_VIDEOS", 2)
+    table = table_of(tmp_path, film=[video(shades(count), 10) for count in (3, 9, 4, 5)], y=list("abab"))
+    found = []
+    for most in (None, 10.0):
+        options = SpecOptions(max_video_seconds=most, video_rate=10)
+        spec = InputSpec.fit(table, {"film": "video"}, target="y", rows=np.arange(4), options=options)
+        found.append((spec.modalities[0].num_frames, spec.modalities[0].to_end))
+    assert found == [(9, True), (5, False)]
+
+
+def test_a_file_in_memory_counts():
+    film, data = VideoSpec("x", 10, 100, 16, 24, 4, by_last_frame=True, stream_frames=7), video(shades(23), 10)
+    found = film.encode({"x": base64.b64encode(data).decode()}, WHERE)
+    assert found.nbytes == found.values.nbytes + len(data)
+    assert found.pieces.file is None
+    sound = AudioSpec("x", 8000, 8000, 100, **ENERGIES, stream_samples=2300).encode({"x": wav(SOUND)}, WHERE)
+    assert sound.nbytes == sound.values.nbytes + len(wav(SOUND))
+
+
+def test_a_file_on_disk_does_not_count(tmp_path):
+    film = VideoSpec("x", 10, 100, 16, 24, 4, by_last_frame=True, stream_frames=7)
+    (tmp_path / "film.mp4").write_bytes(video(shades(23), 10))
+    found = film.encode({"x": "film.mp4"}, dataclasses.replace(WHERE, root=tmp_path))
+    assert found.nbytes == found.values.nbytes
 
 
 def test_a_silent_sound_is_unusual():

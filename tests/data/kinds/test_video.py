@@ -79,7 +79,7 @@ def test_numbers_of_a_spec():
         ("x",),
     )
     assert SPEC.note() == "10 frames, 5 a second, 10x6 RGB, 4x4 patches"
-    assert (SPEC.grid(0), SPEC.by_last_frame, set(SPEC.changes) - SPEC.harmless) == (None, False, {"cut"})
+    assert (SPEC.grid(0), SPEC.by_last_frame, set(SPEC.changes) - SPEC.harmless) == (None, False, {"cut", "beyond"})
     timed = VideoSpec("x", 5.0, 10, 10, 6, 4, clock=4.0)
     np.testing.assert_allclose(timed.grid(0), 2 * np.arange(10) / 20 - 1, atol=1e-6)
     assert (timed.grid(1), timed.resolution) == (None, 20.0)

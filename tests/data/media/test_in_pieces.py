@@ -102,3 +102,17 @@ def test_a_reading_knows_where_it_is(film):
     reading.skip(17, 4)
     assert reading.position == 17
     assert len(reading.take(100)) == 6
+
+
+def test_a_reading_that_is_left_is_closed(film):
+    """With the next request; others stay open."""
+    kept, left = (iter(decoding.frames(film, 10, 1000, BOX, 5)) for _ in range(2))
+    next(kept)
+    before = next(decoding._READINGS)
+    next(left)
+    left.close()
+    box = {"rate": 10, "max_frames": 1000, "box": vars(BOX)}
+    with pytest.raises(GoneError):
+        decoding._decode("video piece", b"", 1 << 28, {**box, "number": before + 1, "start": 5, "count": 5}, 1 << 20)
+    assert not decoding._LEFT
+    assert len(list(kept)) == 4

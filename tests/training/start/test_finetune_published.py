@@ -280,7 +280,7 @@ def of_task(task, **preprocessing):
 
 
 def test_the_first_columns_of_the_kinds_that_it_knows_are_read():
-    words, tokens = TextSpec("words", 64), SimpleNamespace(name="tokens", kind="text", tokenizer="{}")
+    words, tokens = TextSpec("words", 64), SimpleNamespace(name="tokens", kind="text", tokenizer="{}", in_memory=dict)
     picture, other = ImageSpec("picture", 6, 4, 3, 2), ImageSpec("other", 6, 4, 3, 2)
     film, sound = VideoSpec("film", 25.0, 3, 8, 8, 4), AudioSpec("sound", 800, 96, 4, mean=0.1, std=0.5, sides=2)
     mel = AudioSpec("mel", 800, 400, 40, mel_bands=5, mel_window=80)
@@ -309,6 +309,12 @@ def test_the_first_columns_of_the_kinds_that_it_knows_are_read():
     assert list(columns_read(of_task("multimodal-autoencoding"), spec_of(sound), "there")) == ["audio"]
     with pytest.raises(ValueError, match=r"no column of videos, images or sounds as samples \(data.audio_fea"):
         columns_read(of_task("multimodal-autoencoding"), spec_of(mel), "there")
+
+
+def test_cells_in_pieces_are_refused():
+    long = VideoSpec("film", 25.0, 300, 8, 8, 4, stream_frames=50)
+    with pytest.raises(ValueError, match=r"long ones of film are; use --set data.stream_seconds=null"):
+        columns_read(of_task("multimodal-autoencoding"), spec_of(long), "there")
 
 
 def test_rates_are_those_of_the_checkpoint_unless_others_are_asked_for():

@@ -15,7 +15,7 @@ from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data import drawing, map_drawing
 from perceiver_pytorch.data.cell_memory import CELL_BYTES
-from perceiver_pytorch.data.cells import Where, media_source
+from perceiver_pytorch.data.cells import Where, file_named, media_source
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import (
@@ -28,7 +28,7 @@ from perceiver_pytorch.data.kinds.base import (
     check_positive,
 )
 from perceiver_pytorch.data.kinds.clock import clock_grid, clock_note, clock_resolution
-from perceiver_pytorch.data.kinds.long_cells import CUT, IN_PIECES, RowPieces, once
+from perceiver_pytorch.data.kinds.long_cells import BEYOND, CUT, IN_PIECES, RowPieces, once
 from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, stem_note
 from perceiver_pytorch.data.map_pieces import blocks
 from perceiver_pytorch.data.media import decoding
@@ -46,7 +46,6 @@ _QUIET = 0.05  # share of a row's energies that silence lies above
 _NUM_CLIPS = 512  # clips decoded for mean and standard deviation (all headers are read)
 
 _MOST_SAMPLES = 1 << 40  # of a sound whose header does not say how long it is
-_TOLD = {"cut": "longer", "incomplete": "incomplete"}  # changes of a sound, and the facts that they are told by
 _SILENT = 1e-3  # of full scale, the peak of a sound in which nothing is heard: -60 dB
 
 
@@ -126,6 +125,7 @@ class AudioSpec(ColumnSpec):
         means, stds: of each band's energies below the clip's peak (`below_peak`); empty of samples, and of runs up to
             version 1.6, whose energies are absolute and standardised by `mean` and `std`.
         stream_samples: longer clips are read in pieces of so many samples, a multiple of `patch`; 0: none is.
+        to_end: the train clips are read to their end.
     """
 
     name: str
@@ -143,11 +143,13 @@ class AudioSpec(ColumnSpec):
     means: tuple[float, ...] = ()
     stds: tuple[float, ...] = ()
     stream_samples: int = 0
+    to_end: bool = False
 
     kind: ClassVar[str] = "audio"
     hidden_by: ClassVar[str] = BLANK
     changes: ClassVar[Mapping[str, str]] = {
         "cut": CUT,
+        "beyond": BEYOND,
         "incomplete": "lack their end: their files were cut off, and have fewer samples than they say",
         "pieces": IN_PIECES,
     }
@@ -199,6 +201,7 @@ class AudioSpec(ColumnSpec):
             mel_window=max(2, round(options.mel_window * rate)) if mel else 0,
             track_of=track_of,
             stem=options.audio_stem,
+            to_end=options.max_audio_seconds is None,
         )
         means, stds = _moments(spec, clips, cell_bytes)
         return replace(spec, means=means, stds=stds) if mel else replace(spec, mean=means[0], std=stds[0])
@@ -271,15 +274,20 @@ class AudioSpec(ColumnSpec):
             raise where.error(column, str(error), row[column]) from error
         except ValueError as error:
             raise where.error(column, str(error), row[column]) from error
-        changes = tuple(name for name, told in (("cut", sound.longer), ("incomplete", sound.incomplete)) if told)
+        changes = self._changes(sound.longer, sound.incomplete)
         silent = float(np.abs(sound.samples).max(initial=0.0)) < _SILENT
         unusual = (Oddity("silent", f"{self.name} is silent"),) if silent else ()
         return Encoded(self.standardised(self.features(sound.samples)), changes=changes, unusual=unusual)
 
+    def _changes(self, longer: bool, incomplete: bool) -> tuple[str, ...]:
+        """What is told of a sound."""
+        cut = "beyond" if self.to_end else "cut"
+        return tuple(name for name, told in ((cut, longer), ("incomplete", incomplete)) if told)
+
     def _encoded_in_pieces(self, source: bytes | Path, where: Where, cell: Any) -> Encoded:
         """A long sound, which is decoded once to see how long and how loud it is."""
         pieces = self.in_pieces(source, where, cell)
-        changes = *(name for name in ("cut", "incomplete") if pieces.facts[_TOLD[name]]), "pieces"
+        changes = *self._changes(pieces.facts["longer"], pieces.facts["incomplete"]), "pieces"
         unusual = (Oddity("silent", f"{self.name} is silent"),) if pieces.facts["loudest"] < _SILENT else ()
         return Encoded(next(iter(pieces.read())), changes=changes, unusual=unusual, pieces=pieces)
 
@@ -289,7 +297,7 @@ class AudioSpec(ColumnSpec):
         facts = once(source, key, lambda: self._looked_through(source, where.cell_bytes))
         length = -(-facts["count"] // self.patch)
         shape = (length, self.mel_bands, self.channels) if self.gridded else (length, self.channels)
-        return SoundPieces(self, source, where, cell, shape, facts)
+        return SoundPieces(self, source, where, file_named(cell), shape, facts)
 
     def _looked_through(self, source: bytes | Path, most: int) -> dict[str, Any]:
         """What is known at the end of a sound, and as ``peak`` the largest of its energies."""
@@ -454,14 +462,14 @@ class SoundPieces(RowPieces):
     Attributes:
         spec: of its column.
         source: the file's bytes, or its path.
-        where, cell: for messages.
+        where, file: for messages.
         facts: what is known of all of it: of `AudioSpec.in_pieces`.
     """
 
     spec: AudioSpec
     source: bytes | Path
     where: Where
-    cell: Any
+    file: str | None
     shape: tuple[int, ...]
     facts: Mapping[str, Any]
 
@@ -471,7 +479,7 @@ class SoundPieces(RowPieces):
             for features in self.features():
                 yield self.spec.standardised(features)
         except ValueError as error:
-            raise self.where.error(column, str(error), self.cell) from error
+            raise self.where.error(column, str(error), self.file) from error
 
     def features(self) -> "Iterator[np.ndarray]":
         """What `AudioSpec.features` gives of all of it, in pieces."""

@@ -62,9 +62,9 @@ class Encoded:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        arrays = [self.values, self.mask, *(self.coordinates or ())]
-        return sum(array.nbytes for array in arrays if array is not None)
+        """Bytes of all arrays, and of the file that pieces are read from where it is in memory."""
+        held = [self.values, self.mask, *(self.coordinates or ()), self.pieces]
+        return sum(each.nbytes for each in held if each is not None)
 
 
 @dataclass(frozen=True)

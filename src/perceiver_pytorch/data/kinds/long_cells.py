@@ -19,6 +19,7 @@ CUT = (
     "lost their end: they are longer than the model reads (data.max_video_seconds and max_audio_seconds; null: all are "
     "read to their end, long ones in pieces)"
 )
+BEYOND = "lost their end: they are longer than the longest train cell, where the model's time axis ends"
 _MOST_KNOWN = 10_000  # files
 
 
@@ -40,9 +41,16 @@ class RowPieces(ABC):
 
     Attributes:
         shape: of all of it, ``(length, *axes, channels)``.
+        source: the file's bytes, or its path.
     """
 
     shape: tuple[int, ...]
+    source: bytes | Path
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are in memory all the time: those of the file where its source is no path."""
+        return len(self.source) if isinstance(self.source, bytes) else 0
 
     @abstractmethod
     def read(self) -> "Iterator[np.ndarray]":

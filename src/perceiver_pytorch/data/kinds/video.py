@@ -10,7 +10,7 @@ from perceiver_pytorch import _checks
 from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch._settings import Settings, knob
 from perceiver_pytorch.data import drawing, map_drawing
-from perceiver_pytorch.data.cells import Where, media_source
+from perceiver_pytorch.data.cells import Where, file_named, media_source
 from perceiver_pytorch.data.column import Column
 from perceiver_pytorch.data.fields import Field
 from perceiver_pytorch.data.kinds.base import (
@@ -37,7 +37,7 @@ from perceiver_pytorch.data.kinds.image import (
     shows_nothing,
     whole,
 )
-from perceiver_pytorch.data.kinds.long_cells import CUT, IN_PIECES, RowPieces, once
+from perceiver_pytorch.data.kinds.long_cells import BEYOND, CUT, IN_PIECES, RowPieces, once
 from perceiver_pytorch.data.kinds.stems import STEMS, stem_config, stem_knob, stem_note
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.fitting import Box
@@ -47,7 +47,7 @@ from perceiver_pytorch.data.train_rows import TrainRows, spread
 if TYPE_CHECKING:
     from torch import Tensor
 
-_NUM_VIDEOS = 512  # videos whose first frame is looked at for size and length
+_NUM_VIDEOS = 512  # videos whose first frame is looked at for size and length; all where they are read to their end
 _RATES, _FRAMES = (12.5, 25 / 3, 6.25, 5.0), 48
 """Frames per second to choose from: the first that gives a video of usual length no more frames than that, else the
 last. Lips take 12.5; all are even parts of the usual 25."""
@@ -92,6 +92,7 @@ class VideoSpec(ColumnSpec):
             frame.
         stem: what reads it before the model.
         stream_frames: longer videos are read in pieces of so many frames; 0: all are read whole.
+        to_end: the train videos are read to their end.
     """
 
     name: str
@@ -105,11 +106,12 @@ class VideoSpec(ColumnSpec):
     by_last_frame: bool = False
     stem: str = "none"
     stream_frames: int = 0
+    to_end: bool = False
 
     kind: ClassVar[str] = "video"
     dtype: ClassVar[str] = "uint8"
     hidden_by: ClassVar[str] = BLANK
-    changes: ClassVar[Mapping[str, str]] = {**BOX_CHANGES, "cut": CUT, "pieces": IN_PIECES}
+    changes: ClassVar[Mapping[str, str]] = {**BOX_CHANGES, "cut": CUT, "beyond": BEYOND, "pieces": IN_PIECES}
     harmless: ClassVar[frozenset[str]] = frozenset([*BOX_CHANGES, "pieces"])
 
     def __post_init__(self) -> None:
@@ -132,7 +134,7 @@ class VideoSpec(ColumnSpec):
         most, stem = max(1, options.max_video_tokens // held), options.video_stem
         patch = options.video_patch or patch_for(height, width, most, stem)
         spec = cls(name, rate, num_frames, height, width, patch, options.image_fit, by_last_frame=True, stem=stem)
-        return replace(spec, stream_frames=streamed)
+        return replace(spec, stream_frames=streamed, to_end=options.max_video_seconds is None)
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -185,7 +187,8 @@ class VideoSpec(ColumnSpec):
             raise where.error(self.name, str(error), row[self.name]) from error
         after = clip.frames.shape[1:3]
         changes = box_changes((clip.height, clip.width), after, (self.height, self.width), self.filling)
-        changes += ("cut",) if (clip.longer if pieces is None else pieces.longer) else ()
+        cut = ("beyond" if self.to_end else "cut",)
+        changes += cut if (clip.longer if pieces is None else pieces.longer) else ()
         if pieces is not None:
             return Encoded(patches(clip.frames, self.patch), changes=(*changes, "pieces"), pieces=pieces)
         return Encoded(patches(clip.frames, self.patch), changes=changes, unusual=shows_nothing(self.name, clip.frames))
@@ -196,7 +199,7 @@ class VideoSpec(ColumnSpec):
         facts = once(source, asked, lambda: decoding.video_through(source, *asked, where.cell_bytes))
         height, width = Box(self.height, self.width, self.filling)(*facts["size"])
         shape = (facts["count"], -(-height // self.patch), -(-width // self.patch), self.channels)
-        return FilmPieces(self, source, where, cell, shape, facts["longer"])
+        return FilmPieces(self, source, where, file_named(cell), shape, facts["longer"])
 
     def note(self) -> str:
         size = f"{self.height}x{self.width} RGB, {self.patch}x{self.patch} patches"
@@ -245,14 +248,14 @@ class FilmPieces(RowPieces):
     Attributes:
         spec: of its column.
         source: the file's bytes, or its path.
-        where, cell: for messages.
+        where, file: for messages.
         longer: whether it goes on.
     """
 
     spec: VideoSpec
     source: bytes | Path
     where: Where
-    cell: Any
+    file: str | None
     shape: tuple[int, ...]
     longer: bool
 
@@ -263,7 +266,7 @@ class FilmPieces(RowPieces):
             for frames in decoding.frames(self.source, spec.rate, spec.num_frames, box, size, most):
                 yield patches(frames, spec.patch)
         except ValueError as error:
-            raise self.where.error(spec.name, str(error), self.cell) from error
+            raise self.where.error(spec.name, str(error), self.file) from error
 
 
 class VideoKind(Kind):
@@ -279,17 +282,19 @@ class VideoKind(Kind):
 
     def learn(self, columns: Sequence[str], rows: TrainRows) -> list[ModalitySpec]:
         (name,) = columns
+        options = rows.options(name)
+        most = None if options.max_video_seconds is None else _NUM_VIDEOS
 
         def look(value: Any, where: Where) -> VideoFacts | None:
             source = media_source(value, name, where)
             if source is None:
                 return None
             facts = decoding.video_facts(source, where.cell_bytes)
-            if math.isinf(facts.seconds) and rows.options(name).max_video_seconds is None:
+            if math.isinf(facts.seconds) and options.max_video_seconds is None:
                 return replace(facts, seconds=_seconds(source, where.cell_bytes))
             return facts
 
-        return [VideoSpec.fit(name, rows.look(name, look, most=_NUM_VIDEOS), rows.options(name))]
+        return [VideoSpec.fit(name, rows.look(name, look, most=most), options)]
 
     def left_unread(self, column: str, rows: TrainRows) -> str | None:
         for row, cells in rows.table.iterate(spread(rows.rows, _NUM_TRACKS), [column]):

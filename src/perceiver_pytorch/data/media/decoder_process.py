@@ -113,6 +113,8 @@ def _answer(head: Mapping[str, Any], data: bytearray) -> tuple[dict[str, Any], b
     most = head["most"]
     source = bytes(data) if head["path"] is None else Path(head["path"])
     data.clear()
+    for number in head.get("left", ()):
+        _OPEN.close(number)
     try:
         if head["task"].startswith("image"):
             pillow: Any = need("PIL.Image", "decode images")

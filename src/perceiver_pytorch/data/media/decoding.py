@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from multiprocessing.spawn import get_executable
 from pathlib import Path
@@ -119,7 +120,8 @@ def video_through(source: bytes | Path, rate: float, max_frames: int, most: int 
 
 
 class InPieces:
-    """A file piece by piece, from its beginning to its end, once.
+    """A file piece by piece, from its beginning to its end, once. The process that decodes lets go of it then; of one
+    that is not read to its end, with the next request.
 
     Args:
         task: of `decoder_process`.
@@ -151,17 +153,26 @@ class InPieces:
 
     def __iter__(self) -> "Iterator[np.ndarray]":
         number, start = next(_READINGS), 0
-        while not self.facts:
-            asked = {**self.arguments, "number": number, "start": start, "count": self.size}
-            wanted = asked, self.size * self.each, (start + self.size) / self.rate
-            try:
-                sent = self.source if start == 0 or isinstance(self.source, Path) else b""
-                self.facts, piece = _decode(self.task, sent, self.most, *wanted)
-            except GoneError:
-                self.facts, piece = _decode(self.task, self.source, self.most, *wanted)
-            if len(piece):
-                yield piece
-            start += self.size
+        try:
+            while not self.facts:
+                piece = self._piece(number, start)
+                if len(piece):
+                    yield piece
+                start += self.size
+        finally:
+            if not self.facts:  # nobody is asked here, where a generator may be collected while another request is made
+                _LEFT.append(number)
+
+    def _piece(self, number: int, start: int) -> "np.ndarray":
+        """The piece of a reading that begins at ``start``; with the last one come the facts."""
+        asked = {**self.arguments, "number": number, "start": start, "count": self.size}
+        wanted = asked, self.size * self.each, (start + self.size) / self.rate
+        try:
+            sent = self.source if start == 0 or isinstance(self.source, Path) else b""
+            self.facts, piece = _decode(self.task, sent, self.most, *wanted)
+        except GoneError:
+            self.facts, piece = _decode(self.task, self.source, self.most, *wanted)
+        return piece
 
 
 def close() -> None:
@@ -253,6 +264,7 @@ class _Decoder:
 
 
 _READINGS = itertools.count()  # a number for each file that is read in pieces
+_LEFT: deque[int] = deque()  # numbers of those that nobody reads on
 _DECODERS: dict[int, _Decoder] = {}  # by process: one that was forked cannot share its parent's pipes
 atexit.register(close)
 
@@ -279,8 +291,12 @@ def _decode(
     limits, work = limits_now(), _SECONDS + _TIMES * seconds
     if limits is not None:
         work = min(work, limits["work"])
+    left = []
+    with contextlib.suppress(IndexError):
+        while True:
+            left.append(_LEFT.popleft())
     decoder = _DECODERS.setdefault(os.getpid(), _Decoder())
-    answer, raw = decoder.ask({**head, "limits": limits, "seconds": work}, data)
+    answer, raw = decoder.ask({**head, "limits": limits, "seconds": work, "left": left}, data)
     if "error" in answer:
         raise _ERRORS.get(answer["error"], ValueError)(answer["message"])
     return answer["facts"], np.frombuffer(raw, _DTYPES[answer["dtype"]]).reshape(answer["shape"])

@@ -136,3 +136,8 @@ class OpenFiles:
         if len(self.readings) > _MOST_OPEN:
             self.readings.popitem(last=False)[1].close()
         return {}, found
+
+    def close(self, number: int) -> None:
+        """Lets go of a file that nobody reads on."""
+        if (reading := self.readings.pop(number, None)) is not None:
+            reading.close()

@@ -41,8 +41,14 @@ def columns_read(model: PublishedPerceiver, spec: InputSpec, place: str) -> dict
     """What the model's own reader reads of a table, by its role: the first columns of the kinds that it knows.
 
     Raises:
-        ValueError: the table has nothing of the kind, or texts longer than the model's positions.
+        ValueError: the table has nothing of the kind, cells that are read in pieces, or texts longer than the model's
+            positions.
     """
+    if long := [m.name for m in spec.modalities if m.in_memory()]:
+        raise ValueError(
+            f"--from {place}: a published model reads no cells in pieces, as long ones of {', '.join(long)} are; "
+            "use --set data.stream_seconds=null"
+        )
     if model.task in TEXT_TASKS:
         text = _first(spec, "text", lambda m: not m.tokenizer)
         if text is None:
