@@ -87,9 +87,10 @@ def serving() -> Iterator[Server]:
         files.create_dir(BUCKET)
         yield Server(f"http://{host}:{port}", files)
     finally:
-        process.stdin.close()  # which it waits for
+        process.kill()  # it has nothing to lose, and a fork of this process may hold the end of the pipe that it reads
+        process.wait()
+        process.stdin.close()
         process.stdout.close()
-        process.wait(20)
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ def small(**changes: Any) -> Check:
 
 def test_a_backend_that_is_right_passes_and_one_that_is_wrong_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert small().passed
-    assert parity._long(200, torch.uint8, "chunked", CPU).passed
+    assert parity._long(200, torch.float32, torch.uint8, "chunked", CPU).passed
     original = chunked.ChunkedAttend.collect
 
     def wrong(self: Any, shift: Tensor | None, **options: Any) -> tuple[Tensor, Tensor]:
@@ -52,12 +52,12 @@ def test_a_backend_that_is_right_passes_and_one_that_is_wrong_does_not(monkeypat
 
     monkeypatch.setattr(chunked.ChunkedAttend, "collect", wrong)
     assert small().verdict == "TOO FAR"
-    assert parity._long(200, torch.float32, "chunked", CPU).verdict == "TOO FAR"
+    assert parity._long(200, torch.float32, torch.float32, "chunked", CPU).verdict == "TOO FAR"
 
 
 def test_what_a_backend_does_not_take_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_INTERPRET", "0")
-    check = parity._long(50, torch.float32, "triton", CPU)
+    check = parity._long(50, torch.float32, torch.float32, "triton", CPU)
     assert check.passed
     assert check.verdict.startswith("does not take it: it runs on CUDA devices")
 

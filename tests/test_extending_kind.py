@@ -114,7 +114,7 @@ assert not torch.equal(other, values)
 assert torch.equal(gene.augmented(other, mask, AugmentConfig(dna_flip=1.0)), values)
 assert torch.equal(gene.augmented(values, mask, AugmentConfig()), values)
 try:
-    gene.encode({"gene": "ACGX"}, dataset._where(3))
+    gene.encode({"gene": "ACGX"}, dataset.where(3))
 except DataError as error:
     print(error)
 """
@@ -173,7 +173,7 @@ def test_the_kind_of_the_page(tmp_path, monkeypatch):
         assert np.allclose(dataset[1].inputs["shade"].values, [[10 / 127.5 - 1, 128 / 127.5 - 1, 1]], atol=1e-6)
         assert dataset[25].inputs["shade"] is None
         with pytest.raises(DataError, match="row 0, column 'shade': must be a colour such as #2563a8, got 'red'"):
-            spec.modalities[0].encode({"shade": "red"}, dataset._where(0))
+            spec.modalities[0].encode({"shade": "red"}, dataset.where(0))
     finally:
         monkeypatch.undo()
         kinds.kinds.cache_clear()

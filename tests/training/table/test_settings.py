@@ -137,7 +137,9 @@ def test_sizes_of_presets(name, changes):
 
 def test_what_is_not_given():
     assert dataclasses.asdict(TableSettings()) == {
-        **dict.fromkeys(("label_separator", "split", "encoding", "delimiter", "quoting", "stream", "table_mb")),
+        **dict.fromkeys(
+            ("label_separator", "split", "encoding", "delimiter", "quoting", "stream", "table_mb", "where")
+        ),
         "table": "",
         "target": "",
         "target_kinds": {},
@@ -149,6 +151,7 @@ def test_what_is_not_given():
         "skip_lines": 0,
         "header": True,
         "allow_outside": False,
+        "allow_web": [],
         "cache_mb": 2048,
         "cell_mb": 512,
     }
@@ -186,7 +189,7 @@ def test_what_may_change_about_a_run_that_goes_on():
             f"training.{name}": True
             for name in ("accelerator", "devices", "logger", "nodes", "state_dict_type", "strategy")
         },
-        **{f"data.{name}": unless_skipped for name in ("allow_outside", "cache_mb", "cell_mb")},
+        **{f"data.{name}": unless_skipped for name in ("allow_outside", "allow_web", "cache_mb", "cell_mb")},
     }
 
 
