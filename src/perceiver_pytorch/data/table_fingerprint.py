@@ -221,6 +221,4 @@ def file_ends(path: Path, count: int) -> bytes:
 
 
 def _name(path: Root, root: Root) -> str:
-    if path.is_relative_to(root):  # type: ignore[arg-type]
-        return path.relative_to(root).as_posix()  # type: ignore[arg-type]
-    return str(path) if isinstance(path, Path) else path.name
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name  # type: ignore[arg-type]
