@@ -26,6 +26,23 @@ def test_a_file_is_made_once_and_keeps_its_suffix(tmp_path):
     assert first.read_bytes() == b"a" * 10
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_folders_are_for_their_owner_and_stay_as_they_were(tmp_path):
+    (tmp_path / "there").mkdir(mode=0o755)
+    made = put(Cache(tmp_path / "there" / "a" / "b", MB), "a", 10)
+    assert [folder.stat().st_mode & 0o777 for folder in made.parents][:4] == [0o700, 0o700, 0o700, 0o755]
+
+
+def test_a_file_is_used_whose_time_cannot_be_set(tmp_path, monkeypatch):
+    def refuses(path):
+        raise PermissionError(1, "Operation not permitted")
+
+    cache = Cache(tmp_path, MB)
+    first = put(cache, "a", 10)
+    monkeypatch.setattr(os, "utime", refuses)
+    assert cache.file("a", "a.bin", 10, lambda partial: pytest.fail("made again")) == first
+
+
 def test_files_that_were_used_last_stay(tmp_path):
     cache = Cache(tmp_path, 10_000)
     made = {}

@@ -1,5 +1,7 @@
 """Files of a real S3 server, and of fsspec's store in memory: fetched, kept, and fetched again when they change."""
 
+from pathlib import Path
+
 import fsspec
 import pytest
 
@@ -44,6 +46,17 @@ def test_the_cache_is_bounded_while_files_are_read(s3, monkeypatch):
     address = Address.of(s3.put("large/too.bin", bytes(1_100_000)))
     with pytest.raises(RemoteError, match=r"too\.bin: cannot be kept here: takes 1 MB.*PERCEIVER_CACHE_MB"):
         fetched(address)
+
+
+def test_what_goes_wrong_with_the_cache_is_not_the_store(s3, monkeypatch, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("PERCEIVER_CACHE", str(tmp_path / "file"))
+    with pytest.raises(RemoteError, match="cannot be kept here"):
+        fetched(Address.of(s3.put("files/c.bin", b"c")))
+    monkeypatch.setenv("PERCEIVER_CACHE", str(tmp_path / "other"))
+    monkeypatch.setattr(Path, "open", lambda *given: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    with pytest.raises(RemoteError, match=r"cannot be kept here: .*Permission denied"):
+        fetched(Address.of("s3://bucket/files/c.bin"))
 
 
 def test_nothing_is_fetched_that_is_too_large(s3):

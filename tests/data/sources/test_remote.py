@@ -117,6 +117,35 @@ def test_row_groups_and_columns_that_are_not_needed_do_not_travel(shards, travel
     assert sum(travelled) < 150_000  # of 920,000, of which 100,000 are ends of files
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_condition_may_speak_of_a_column_that_is_ignored(shards, stream):
+    options = ReadOptions(stream=stream, where=Predicate.of("number >= 3998"), unread=frozenset({"number"}))
+    assert load_table("s3://bucket/shards/", options).column("word") == ["u", "v"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_texts_that_repeat_are_counted_of_columns_that_are_needed(s3, travelled, monkeypatch, stream):
+    monkeypatch.setattr(remote, "_FETCHED_WHOLE", 0)
+    rows = pa.table({"n": [1, 2, 3], "w": ["u" * 100, "v", "v"], "heavy": [f"{i:0200000}" for i in range(3)]})
+    data = io.BytesIO()
+    pq.write_table(rows, data, compression="none")
+    address, lost, read = s3.put("repeats/t.parquet", data.getvalue()), [], pq.ParquetFile.iter_batches
+
+    def loses(*given, **options):
+        lost.append(options["columns"])
+        if len(lost) == 1:
+            raise OSError("AWS Error NETWORK_CONNECTION")
+        return read(*given, **options)
+
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", loses)
+    monkeypatch.setattr("perceiver_pytorch.data.sources.parquet.largest_size", lambda *given: 1 << 60)
+    table = load_table(address, ReadOptions(stream=stream, unread=frozenset({"heavy"})))
+    assert [row["w"][0] for _, row in table.iterate(np.arange(3), ["w"])] == ["u", "v", "v"]
+    assert lost[:2] == [["w"], ["w"]]
+    assert ["heavy"] not in lost
+
+
 def test_what_was_read_stays_here(shards, travelled):
     table = load_table("s3://bucket/shards/", ReadOptions(stream=True))
     table.column("heavy")

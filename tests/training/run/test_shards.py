@@ -106,3 +106,23 @@ def test_shards_stay_as_long_as_a_checkpoint_names_them(tmp_path: Path) -> None:
     WholeCheckpoints().save_checkpoint(WHOLE, last)  # a run that goes on with checkpoints in one file
     remove_unnamed(tmp_path)
     assert not old.parent.exists()
+
+
+@pytest.mark.parametrize("there", [[True, False], [False, True]])
+def test_a_folder_that_another_machine_lacks_is_told_in_every_rank(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: list[bool]
+) -> None:
+    from perceiver_pytorch.training.run import sharded_strategy
+
+    monkeypatch.setattr(sharded_strategy, "of_all", lambda value: there)
+    with pytest.raises(ValueError, match=r"is not there for the ranks [01]: .* a disk that all machines share"):
+        sharded_strategy._with_shards({"global_step": 1}, tmp_path / "none" / "last.ckpt")
+
+
+def test_shards_that_the_first_rank_does_not_see_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from perceiver_pytorch.training.run import sharded_strategy
+
+    monkeypatch.setattr(sharded_strategy, "of_all", lambda value: [value, value])
+    monkeypatch.setattr(sharded_strategy, "is_first", lambda: False)
+    with pytest.raises(ValueError, match=r"lacks 0-of-2\.safetensors, 1-of-2.*a disk that all machines share"):
+        sharded_strategy._with_shards({"global_step": 1}, tmp_path / "last.ckpt")

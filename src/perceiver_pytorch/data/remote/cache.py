@@ -66,16 +66,16 @@ class Cache:
         """
         digest = blake2b(key.encode("utf-8", errors="surrogatepass"), digest_size=16).hexdigest()
         path = self.folder / digest[:2] / f"{digest}-{_ODD.sub('_', name)[-_NAME:]}"
+        with suppress(OSError):  # it is not there, or somebody else's
+            os.utime(path)
         if path.is_file():
-            with suppress(OSError):  # another process may remove it now
-                os.utime(path)
-                return path
+            return path
         if size > self.limit:
             raise OSError(
                 f"takes {_mb(size)} MB, and the folder of files from elsewhere may take {_mb(self.limit)} MB; "
                 f"a larger {CACHE_MB} in the environment allows it"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folders(path.parent)
         self._make_room(size)
         partial = path.with_name(f".{digest}.{os.getpid()}.{time.monotonic_ns()}.partial")
         try:
@@ -108,6 +108,16 @@ class Cache:
             with suppress(OSError):  # Windows removes no file that is being read
                 path.unlink(missing_ok=True)
                 total -= taken
+
+
+def _make_folders(folder: Path) -> None:
+    """Makes a folder, and those above it that are missing, for their owner alone.
+
+    Others on this machine may not be allowed to read what the store holds.
+    """
+    for each in (*reversed(folder.parents), folder):
+        if not each.is_dir():
+            each.mkdir(mode=0o700, exist_ok=True)
 
 
 _CACHES: dict[tuple[Path, int], Cache] = {}

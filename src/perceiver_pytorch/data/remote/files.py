@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from perceiver_pytorch._files import open_regular
 from perceiver_pytorch.data.errors import need
@@ -60,7 +60,8 @@ def fetched(
     size = state.size
 
     def write(partial: Path) -> None:
-        retried(address, lambda: _copy(address, partial, size))
+        with partial.open("wb") as target:  # what goes wrong with it is none of the store
+            retried(address, lambda: _copy(address, target, size))
 
     return _kept(address, state, write)
 
@@ -182,9 +183,10 @@ def _kept(address: Address, state: State, write: Callable[[Path], None]) -> Path
         raise RemoteError.at(address, f"cannot be kept here: {error}") from error
 
 
-def _copy(address: Address, partial: Path, size: int) -> None:
-    done = 0
-    with store_of(address).open(address.path) as source, partial.open("wb") as target:
+def _copy(address: Address, target: BinaryIO, size: int) -> None:
+    done = target.seek(0)
+    target.truncate()
+    with store_of(address).open(address.path) as source:
         while part := source.read(_PART):
             target.write(part)
             done += len(part)

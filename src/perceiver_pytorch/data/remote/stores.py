@@ -15,7 +15,7 @@ from perceiver_pytorch.data.remote.retries import retried
 
 _CONNECT, _REPLY = 10, 60  # seconds
 _READ_FILES = "read files elsewhere"
-OTHERS = ("abfs", "abfss", "az", "adl", "oss", "hdfs", "memory")
+OTHERS = ("abfs", "abfss", "az", "adl", "oss", "memory")
 """Further protocols, which fsspec reads where the package for one is installed."""
 
 

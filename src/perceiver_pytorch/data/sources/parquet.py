@@ -1,9 +1,10 @@
 """Parquet files as shards: a row group is unpacked when one of its rows is asked for, and kept for a while."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +26,7 @@ KEPT_BYTES = 256 << 20  # of unpacked row groups, in each process
 _IN_MEMORY = 1 << 30  # bytes of rows, unpacked, that are read whole where nobody says
 
 _NUMBER = "\0number"  # of a row in its row group, while rows are chosen
+T = TypeVar("T")
 
 SMALLER_GROUPS = "write the file with smaller row groups, and leave its rows on the disk with --stream"
 
@@ -160,7 +162,7 @@ class ParquetShard:
         try:
             with self._opened() as file:
                 if largest_size(file, group, columns) > budget.limit:
-                    size = unpacked_size(file, self.path, group, columns, budget.limit)
+                    size = _asked(self.path, lambda: unpacked_size(file, self.path, group, columns, budget.limit))
                     budget.check(f"{self.path}: row group {group}", size, SMALLER_GROUPS)
                 rows = self._columns(file, group, columns)
             rows.validate(full=True)  # a damaged file may hold texts that are none, or lists out of bounds
@@ -237,8 +239,9 @@ def whole_parquet(source: str, root: Root, paths: Sequence[Root], options: ReadO
         try:
             with parquet_file(path) as file:  # read_table makes columns out of folder names like "year=2020"
                 groups = _groups(file, path, options.where)
-                size += _checked_size(file, groups, path, options.budget, size)
-                rows = _whole(file, groups, path, options)
+                names = _needed(file.schema_arrow, path, options)
+                size += _checked_size(file, groups, names, path, options.budget, size)
+                rows = _whole(file, groups, names, path, options)
             rows.validate(full=True)  # a damaged file may hold texts that are none, or lists out of bounds
         except RemoteError:
             raise
@@ -261,16 +264,28 @@ def _groups(file: Any, path: Root, where: Predicate | None) -> Sequence[int]:
     return groups_with(path, where.expression(file.schema_arrow, str(path)))
 
 
-def _whole(file: Any, groups: Sequence[int], path: Root, options: ReadOptions) -> Any:
+def _needed(schema: Any, path: Root, options: ReadOptions) -> list[str] | None:
+    """The columns of a file that have to be read; None: all."""
+    unread = options.unread if options.where is None else options.unread.difference(options.where.columns)
+    if isinstance(path, Path) or unread.isdisjoint(schema.names):
+        return None
+    return [name for name in schema.names if name not in unread]
+
+
+def _asked(path: Root, call: Callable[[], T]) -> T:
+    """What a call gives that reads a file; of one elsewhere it is called anew after errors that pass."""
+    return call() if isinstance(path, Path) else retried(path, call)
+
+
+def _whole(file: Any, groups: Sequence[int], names: list[str] | None, path: Root, options: ReadOptions) -> Any:
     """All rows of a file that are wanted. Of one elsewhere, row groups without such rows and columns that nobody needs
     do not travel; these columns are empty."""
 
     def read() -> Any:
-        names = None if isinstance(path, Path) else [name for name in schema.names if name not in options.unread]
         return file.read(names) if options.where is None else file.read_row_groups(list(groups), names)
 
     schema = file.schema_arrow
-    rows = read() if isinstance(path, Path) else retried(path, read)
+    rows = _asked(path, read)
     rows = rows if options.where is None else options.where.rows(rows, str(path))
     if len(rows.schema) == len(schema):
         return rows
@@ -280,15 +295,17 @@ def _whole(file: Any, groups: Sequence[int], path: Root, options: ReadOptions) -
     return arrow.Table.from_arrays(cells, schema=schema)
 
 
-def _checked_size(file: Any, groups: Sequence[int], path: Root, budget: Budget, before: int) -> int:
-    """Bytes that the rows of a file's row groups take.
+def _checked_size(
+    file: Any, groups: Sequence[int], names: list[str] | None, path: Root, budget: Budget, before: int
+) -> int:
+    """Bytes that some columns of a file's row groups take.
 
     Raises:
         DataError: they are more than a table may take, with the `before` of other files.
     """
     size = 0
     for group in groups:
-        part = unpacked_size(file, path, group, None, budget.limit)
+        part = _asked(path, partial(unpacked_size, file, path, group, names, budget.limit))
         budget.check(f"{path}: row group {group}", part, SMALLER_GROUPS)  # on the disk it would not do either
         size += part
         budget.check(path, before + size, ON_DISK)

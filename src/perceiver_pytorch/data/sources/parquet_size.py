@@ -65,7 +65,7 @@ def unpacked_size(file: Any, path: Root, group: int, names: Collection[str] | No
 
 def _chunks(file: Any, group: int, names: Collection[str] | None) -> Iterator[tuple[int, Any, Any]]:
     """Number, schema and metadata of the columns of a row group."""
-    rows, wanted = file.metadata.row_group(group), None if names is None else frozenset(names)
+    rows, wanted = file.metadata.row_group(group), None if names is None else {name.split(".")[0] for name in names}
     for i in range(rows.num_columns):
         column = file.schema.column(i)
         if wanted is None or column.path.split(".")[0] in wanted:

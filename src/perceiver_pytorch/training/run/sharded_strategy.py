@@ -23,6 +23,8 @@ from perceiver_pytorch.training.run.shards import (
     write_shard,
 )
 
+_SHARED_DISK = "--state-dict-type sharded needs a run folder on a disk that all machines share; full does not"
+
 
 class ShardedStrategy(ModelParallelStrategy):
     """Weights, their gradients and the optimiser's state are spread over all ranks (``fully_shard``), by the module's
@@ -100,16 +102,19 @@ def _with_shards(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
     """Writes this rank's shard; gives the checkpoint with the names of all of them.
 
     Raises:
-        ValueError: if the first rank does not see what others have written.
+        ValueError: if the first rank does not see what others have written, or others lack the folder; in all ranks.
     """
     folder = from_first(lambda: next_folder(path, int(checkpoint["global_step"])))
+    there = of_all(path.parent.is_dir())
+    if any(there) and not all(there):
+        ranks = ", ".join(str(number) for number, found in enumerate(there) if not found)
+        raise ValueError(f"{path.parent} is not there for the ranks {ranks}: {_SHARED_DISK}")
     rest, tensors = parted(checkpoint, is_part)
     written = write_shard(path, folder, rank(), world(), [own_part(tensor) for tensor in tensors])
     rest[SHARDS] = {"folder": folder, "checksums": of_all(written)}
-    missing = [file.name for file in shard_files(rest, path) if not file.is_file()] if is_first() else []
+    missing = from_first(lambda: [file.name for file in shard_files(rest, path) if not file.is_file()])
     if missing:
         raise ValueError(
-            f"{path.parent / SHARDS / folder} lacks {', '.join(missing)}, which other ranks wrote: --state-dict-type "
-            "sharded needs a run folder on a disk that all machines share; full does not"
+            f"{path.parent / SHARDS / folder} lacks {', '.join(missing)}, which other ranks wrote: {_SHARED_DISK}"
         )
     return rest
