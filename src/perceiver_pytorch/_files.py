@@ -130,8 +130,10 @@ class DiskFullError(OSError):
         return cls(f"{path} cannot be written: the disk is full, or a limit on files is reached{kept}")
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], None], *, partial: Path | None = None) -> None:
     """Calls ``write`` with a temporary path beside ``path``, then renames it; on an error nothing stays behind.
+
+    ``partial`` is that path where several processes may write the same file; else `partial_path` names it.
 
     The file and its folder are flushed to the disk, so that after a crash there is the old file or the new one.
 
@@ -141,7 +143,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """
     if not path.parent.is_dir():  # it may have been removed on purpose, so it is not made again
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
-    partial = partial_path(path)
+    partial = partial_path(path) if partial is None else partial
     try:
         write(partial)
         _flush(partial)

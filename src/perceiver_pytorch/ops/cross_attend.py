@@ -163,7 +163,7 @@ def _attend_to_all(
         return attend_one_context(query, held[0], key, value, scale, eps), some
     parts = [attend_streamed(attend_to_held, query, context, key, value, scale, eps) for context in streamed]
     if held:
-        parts.append(_by_ways(ways, query, held, key, value, scale, eps, rows))
+        parts.append(attend_to_held(query, held, key, value, scale, eps, ways=ways))
     output, lse = split.join_processes(join(parts)) if is_split else join(parts)
     return output, lse > float("-inf")
 
@@ -175,23 +175,15 @@ def _attend_to_held(
     value: Tensor,
     scale: Tensor | None,
     eps: float,
+    *,
     dtype: torch.dtype,
+    ways: Sequence[Backend | None] | None = None,
 ) -> Part:
-    """Weighted values and log-sum-exps (batch, heads, latents) of contexts that are in memory."""
-    return _by_ways(plan(query, contexts, key, value), query, contexts, key, value, scale, eps, dtype)
+    """Weighted values and log-sum-exps (batch, heads, latents) of contexts that are in memory.
 
-
-def _by_ways(
-    ways: Sequence[Backend | None],
-    query: Tensor,
-    contexts: Sequence[Context],
-    key: Tensor,
-    value: Tensor,
-    scale: Tensor | None,
-    eps: float,
-    dtype: torch.dtype,
-) -> Part:
-    """The same by the ways that are planned; ``dtype`` is that of rows for backends that gain by it."""
+    ``ways`` are those that are planned, else it plans; ``dtype`` is that of rows for backends that gain by it.
+    """
+    ways = plan(query, contexts, key, value) if ways is None else ways
     planned = list(zip(contexts, ways, strict=True))
     parts = [attend_projected(query, context, key, value, scale, eps) for context, way in planned if way is None]
     by_rows = [(context, way) for context, way in planned if way is not None]

@@ -270,6 +270,13 @@ def test_ranks_that_do_not_fit_the_settings_are_refused(settings: dict[str, Any]
     check(TrainingSettings(devices=2, nodes=2, accelerator="cpu"), Place(0, 4, 0, 2))
 
 
+@pytest.mark.parametrize("settings", [{"strategy": "fsdp", "precision": "16-mixed"}, {"state_dict_type": "sharded"}])
+def test_what_does_not_go_together_is_refused_of_one_process_too(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="--strategy"):
+        check(TrainingSettings(**settings, accelerator="cpu"), None)
+    check(TrainingSettings(strategy="fsdp", state_dict_type="sharded", accelerator="cpu"), None)
+
+
 def test_several_ranks_need_to_be_started(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"devices=2 and nodes=1 need as many processes"):
         job.run_job(TableTask(tiny_config("x.csv", devices=2, accelerator="cpu")), TableRun.create(tmp_path / "run"))

@@ -9,7 +9,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
-from perceiver_pytorch._files import DiskFullError, is_disk_full
+from perceiver_pytorch._files import write_whole
 from perceiver_pytorch.data.remote.retries import number_from
 
 CACHE_MB = "PERCEIVER_CACHE_MB"
@@ -78,17 +78,12 @@ class Cache:
         _make_folders(path.parent)
         self._make_room(size)
         partial = path.with_name(f".{digest}.{os.getpid()}.{time.monotonic_ns()}.partial")
-        try:
+
+        def counted(partial: Path) -> None:
             write(partial)
-            written = partial.stat().st_size
-            os.replace(partial, path)  # of two processes that made it, the last one wins with the same bytes
-        except Exception as error:
-            if is_disk_full(error):
-                raise DiskFullError.at(path) from error
-            raise
-        finally:
-            partial.unlink(missing_ok=True)
-        self._written += written
+            self._written += partial.stat().st_size
+
+        write_whole(path, counted, partial=partial)  # of two processes that made it, the last one wins
         return path
 
     def _make_room(self, size: int) -> None:

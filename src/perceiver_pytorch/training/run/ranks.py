@@ -261,8 +261,9 @@ def check(settings: TrainingSettings, found: Place | None) -> None:
         found: the place of this process among them; None: it is on its own.
 
     Raises:
-        ValueError: if there are others.
+        ValueError: if there are others, or settings that do not go together.
     """
+    _check_sharding(settings)
     if found is None:
         if asked_ranks(settings) > 1:
             raise ValueError(
@@ -277,6 +278,15 @@ def check(settings: TrainingSettings, found: Place | None) -> None:
     ):
         if asked not in (1, there):
             raise ValueError(f"--{name} {asked}, but there are {there} {what}; leave it out, or give {there}")
+    if settings.batch_size is not None and settings.batch_size < found.world:
+        raise ValueError(
+            f"--batch-size {settings.batch_size} are fewer rows than the {found.world} ranks that share them; give "
+            f"{found.world} or more"
+        )
+
+
+def _check_sharding(settings: TrainingSettings) -> None:
+    """That what is asked of shared weights goes together, also where there is but one process: nothing is ignored."""
     if settings.strategy == "fsdp" and settings.precision not in _SHARDED_PRECISIONS:
         raise ValueError(
             f"--strategy fsdp goes with --precision {', '.join(_SHARDED_PRECISIONS[:4])}, got {settings.precision}: "
@@ -286,11 +296,6 @@ def check(settings: TrainingSettings, found: Place | None) -> None:
         raise ValueError(
             "--state-dict-type sharded saves what each rank has of shared weights; with --strategy "
             f"{settings.strategy} each has all of them: give --strategy fsdp, or leave it out"
-        )
-    if settings.batch_size is not None and settings.batch_size < found.world:
-        raise ValueError(
-            f"--batch-size {settings.batch_size} are fewer rows than the {found.world} ranks that share them; give "
-            f"{found.world} or more"
         )
 
 
