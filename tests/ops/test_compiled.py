@@ -20,7 +20,7 @@ from perceiver_pytorch.ops import Context, attend, cross_attend, threads, use_ba
 from perceiver_pytorch.ops.backends import compiled, grid, loop_files, reference
 
 pytest.importorskip("numba")
-from perceiver_pytorch.ops.backends import kernels
+from perceiver_pytorch.ops.backends import loops
 
 
 def results(context: Context, rows: Tensor) -> list[Tensor]:
@@ -143,7 +143,7 @@ def loop(number: int = 1) -> Any:
     def plus(x):  # type: ignore[no-untyped-def]
         return x + number
 
-    return kernels._loop(plus)
+    return loops.loop(plus)
 
 
 def hits(function: Any) -> int:
@@ -172,7 +172,7 @@ def test_loops_are_compiled_where_what_was_kept_is_damaged(kept: Path) -> None:
 def test_another_version_or_processor_finds_nothing_of_this_one(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = loop()
     assert first(2) == 3
-    monkeypatch.setattr(kernels, "_STAMP", (*kernels._STAMP[:1], "0.0.0", *kernels._STAMP[2:]))
+    monkeypatch.setattr(loops, "_STAMP", (*loops._STAMP[:1], "0.0.0", *loops._STAMP[2:]))
     newer = loop()
     assert (newer(2), hits(newer), len(list(kept.iterdir()))) == (3, 0, 2)
     codegen = type(first.targetctx.codegen())
@@ -189,9 +189,9 @@ def test_loops_need_no_place_to_be_kept(monkeypatch: pytest.MonkeyPatch) -> None
 MANY = """
 import sys
 import numpy as np
-from perceiver_pytorch.ops.backends.kernels import _loop
+from perceiver_pytorch.ops.backends import loops
 
-@_loop
+@loops.loop
 def plus(x):
     return x + 1
 

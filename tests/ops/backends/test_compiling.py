@@ -96,10 +96,10 @@ def test_who_asks_for_it_waits(compiler: _Compiler, how: str) -> None:
 
 
 def test_what_is_on_the_disk_is_loaded_at_once(compiler: _Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
-    from perceiver_pytorch.ops.backends import kernels
+    from perceiver_pytorch.ops.backends import loops
 
     rows, context = problem()
-    monkeypatch.setattr(kernels, "is_kept", lambda loop, types: True)
+    monkeypatch.setattr(loops, "is_kept", lambda loop, types: True)
     monkeypatch.setattr(compiling.loop_files, "place", lambda: Path("here"))
     attend(rows, context)
     assert compiler._thread is None

@@ -138,7 +138,8 @@ class _Fixed:
         grid, data, *others = self.arguments
         arguments = grid, (*data, eps), *others, (0,) if clamped else (), *arrays
         markers = [len(array) for array in arrays if isinstance(array, tuple)]
-        compiling.ensure((loop, *self.kind, clamped, *markers), loop, (threads.counter(), *arguments))
+        name = f"kernels.{loop}"
+        compiling.ensure((loop, *self.kind, clamped, *markers), name, (threads.counter(), *arguments))
         from perceiver_pytorch.ops.backends import kernels
 
         threads.run(getattr(kernels, loop), *arguments, num_parts=self.num_parts)

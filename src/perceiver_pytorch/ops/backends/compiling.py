@@ -58,17 +58,17 @@ class _Compiler:
         """Whether a loop is on the disk; False while the thread has Numba's lock, for which nobody should wait."""
         if self._is_busy or loop_files.place() is None:
             return False
-        from perceiver_pytorch.ops.backends import kernels
+        from perceiver_pytorch.ops.backends import loops
 
-        loop = getattr(kernels, name)
-        return kernels.is_kept(loop, kernels.signature(loop, arguments))
+        loop = loops.find(name)
+        return loops.is_kept(loop, loops.signature(loop, arguments))
 
     def _compile(self, key: Hashable, name: str, arguments: tuple[Any, ...]) -> None:
         """Loads a loop from the disk or compiles it."""
-        from perceiver_pytorch.ops.backends import kernels
+        from perceiver_pytorch.ops.backends import loops
 
-        loop = getattr(kernels, name)
-        loop.compile(kernels.signature(loop, arguments))
+        loop = loops.find(name)
+        loop.compile(loops.signature(loop, arguments))
         self.ready.add(key)
 
     def _start(self) -> None:
@@ -124,7 +124,7 @@ def ensure(key: Hashable, name: str, arguments: Sequence[Any]) -> None:
 
     Args:
         key: the same for all arguments of the same types.
-        name: of the loop in `kernels`.
+        name: of the loop, with its module, see `loops.find`.
         arguments: what it is called with.
 
     Raises:

@@ -24,23 +24,12 @@ those of `compiled.py`.
 # mypy: ignore-errors
 # Types are Numba's here, inferred anew for every kind of argument.
 
-import contextlib
-import hashlib
-import pickle
-import pkgutil
-import sys
-from importlib import metadata
 from typing import NamedTuple
 
-import llvmlite
-import numba
 import numpy as np
-from numba import njit
-from numba.core.caching import _Cache
-from numba.core.compiler import CompileResult
-from numba.core.serialize import dumps
 
-from perceiver_pytorch.ops.backends import loop_files
+from perceiver_pytorch.ops.backends.loops import function as _function
+from perceiver_pytorch.ops.backends.loops import loop as _loop
 from perceiver_pytorch.ops.backends.simd import (
     WIDTH,
     add,
@@ -83,76 +72,6 @@ LN_2 = np.float32(0.6931471805599453)
 
 SUMMED = 1024
 """Tokens after which sums in float32 are added to those in float64."""
-
-# Nothing may be reordered, and multiply and add may be fused: results are the same on every run.
-_function = njit(fastmath={"contract"}, error_model="numpy")
-
-
-class _Kept(_Cache):
-    """A loop's compiled forms on the disk. What cannot be read or written there is compiled anew.
-
-    Numba's own has an index that two processes overwrite for one another, so that one may find the other's code.
-    """
-
-    def __init__(self, function):
-        self._function = function
-
-    def name(self, signature, codegen):
-        """Of the file: another version of the sources, of Numba, of Python or of the processor has another one."""
-        facts = repr((_STAMP, self._function.__qualname__, str(signature), codegen.magic_tuple()))
-        return f"{self._function.__name__}-{hashlib.sha256(facts.encode()).hexdigest()[:32]}"
-
-    def load_overload(self, signature, target_context):
-        target_context.refresh()
-        with contextlib.suppress(Exception):
-            content = loop_files.read(self.name(signature, target_context.codegen()))
-            return None if content is None else CompileResult._rebuild(target_context, *pickle.loads(content))
-
-    def save_overload(self, signature, result):
-        with contextlib.suppress(Exception):
-            loop_files.write(self.name(signature, result.codegen), dumps(result._reduce()))
-
-    @property
-    def cache_path(self):
-        return next(loop_files.folders())
-
-    def enable(self):
-        pass
-
-    def disable(self):
-        pass
-
-    def flush(self):
-        pass
-
-
-def _sources():
-    """What loops are compiled from."""
-    try:
-        return [pkgutil.get_data(__package__, name) for name in ("kernels.py", "simd.py")]
-    except OSError:  # without sources, as in an application made of compiled modules
-        return [metadata.version("perceiver-multi-modality-pytorch")]
-
-
-_STAMP = _sources(), numba.__version__, llvmlite.__version__, sys.implementation.cache_tag
-
-
-def _loop(function):
-    """A loop that is compiled on first use, and kept on the disk."""
-    compiled = njit(fastmath={"contract"}, error_model="numpy", nogil=True)(function)
-    compiled._cache = _Kept(function)
-    return compiled
-
-
-def signature(loop, arguments):
-    """What Numba calls the types of a loop's arguments."""
-    return tuple(loop.typeof_pyval(argument) for argument in arguments)
-
-
-def is_kept(loop, types):
-    """Whether the disk has what a loop becomes for these types."""
-    loop.targetctx.refresh()
-    return loop_files.read(loop._cache.name(types, loop.targetctx.codegen())) is not None
 
 
 class Grid(NamedTuple):
