@@ -24,20 +24,22 @@ PYTHON310 := $(shell for p in python3.10 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/
 demo: $(READY)  ## train on the built-in digits and show where the report is
 	$(BIN)/perceiver fit digits --time-limit 4m
 
+# The types are checked while the tests run: these wait for processes and files now and then.
 test: $(READY)  ## lint, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2
+	@told=$$(mktemp); $(BIN)/mypy > $$told 2>&1 & types=$$!; \
+	$(BIN)/python -m pytest -n 2 --dist worksteal; tests=$$?; \
+	wait $$types; types=$$?; cat $$told; rm $$told; exit $$((tests | types))
 
 runtime: $(READY) $(RUNTIME)/.ready  ## an exported model predicts the same where PyTorch is not installed
 	$(BIN)/python tests/without_torch.py --other $(RUNTIME)
 
 lowest: $(LOWEST)/.ready  ## the core's tests with the lowest versions that pyproject.toml promises
-	$(LOWEST)/bin/python -m pytest -n 2 $(CORE)
+	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal $(CORE)
 
 newest: $(NEWEST)/.ready  ## the core's tests with the newest versions that there are today
-	$(NEWEST)/bin/python -m pytest -n 2 $(CORE)
+	$(NEWEST)/bin/python -m pytest -n 2 --dist worksteal $(CORE)
 
 nightly: $(READY) newest  ## the long tests
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt mlflow-skinny

@@ -50,6 +50,10 @@ def shallow(name: str, **changes: Any) -> nn.Module:
     return build(name, depth=1, **blocks, **changes)
 
 
+one_graph = pytest.mark.parametrize("backend", ["eager", pytest.param("aot_eager", marks=pytest.mark.nightly)])
+"""Traced, and by night differentiated too as for compilation; run by eager kernels."""
+
+
 @pytest.fixture(autouse=True)
 def fresh() -> None:
     torch.compiler.reset()
@@ -68,11 +72,11 @@ def assert_equal_to_eager(compiled: Any, model: nn.Module, *arguments: Any, **ke
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
 
 
-@every_class(but_nightly_except="HierarchicalMultiModalityPerceiver")
-def test_every_model_is_one_graph(name: str) -> None:
-    """Traced and differentiated as for compilation, run by eager kernels."""
+@one_graph
+@every_class(but_nightly_except="Perceiver")
+def test_every_model_is_one_graph(name: str, backend: str) -> None:
     model = build(name)
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(model, fullgraph=True, backend=backend)
     assert_equal_to_eager(compiled, model, inputs(name))
 
 
@@ -96,11 +100,12 @@ def test_masks_bytes_texts_and_learned_codes_are_in_the_graph() -> None:
     assert_equal_to_eager(compiled, model, given, mask, present=present)
 
 
-def test_a_blend_is_one_graph_whatever_rows_lack() -> None:
+@one_graph
+def test_a_blend_is_one_graph_whatever_rows_lack(backend: str) -> None:
     model = blended().eval()
     given, mask = inputs("MultiModalityWithTextPerceiver"), {"text": torch.zeros(2, 7, dtype=torch.bool)}
     mask["text"][0, :3] = True
-    assert_equal_to_eager(torch.compile(model, fullgraph=True, backend="aot_eager"), model, given, mask)
+    assert_equal_to_eager(torch.compile(model, fullgraph=True, backend=backend), model, given, mask)
     exported = torch.export.export(model, (given, mask), strict=False)
     torch.testing.assert_close(exported.module()(given, mask), model(given, mask))
 
@@ -185,16 +190,18 @@ def test_a_text_of_any_name_is_compiled() -> None:
     assert_equal_to_eager(compiled, model, {"type": words(), "image": pictures()})
 
 
-def test_a_causal_model_is_one_graph() -> None:
+@one_graph
+def test_a_causal_model_is_one_graph(backend: str) -> None:
     torch.manual_seed(0)
     sizes = {"latent_dim": 16, "depth": 1, "heads": 2, "dim_head": 8, "cross_heads": 2, "cross_dim_head": 8}
     model = P.PerceiverAR(max_length=16, num_latents=4, **sizes)
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(model, fullgraph=True, backend=backend)
     ids = torch.randint(6, 262, (2, 12))
     assert_equal_to_eager(compiled, model, ids)
     assert_equal_to_eager(compiled, model, ids, torch.arange(12).expand(2, -1) >= torch.tensor([[0], [10]]))
 
 
+@pytest.mark.nightly
 def test_a_masked_language_model_is_one_graph() -> None:
     torch.manual_seed(0)
     sizes = {"embedding_dim": 16, "num_latents": 4, "latent_dim": 16, "depth": 1, "qk_dim": 16, "v_dim": 16}
@@ -217,9 +224,10 @@ class Summed(nn.Module):
 
 
 @pytest.mark.parametrize("latent_dim", [8, pytest.param(80, marks=pytest.mark.nightly)])  # 80: keys and values
-def test_perceiver_io_is_one_graph(latent_dim: int) -> None:
+@one_graph
+def test_perceiver_io_is_one_graph(latent_dim: int, backend: str) -> None:
     model = Summed(perceiver_io(latent_dim=latent_dim, inverted_cross_attend=latent_dim == 80))
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(model, fullgraph=True, backend=backend)
     given = inputs("MultiModalityPerceiver")
     chosen = {"queries": {"mine": torch.randn(7, 5)}, "indices": {"map": torch.tensor([3, 1, 11])}}
     assert_equal_to_eager(compiled, model, given, {"image": torch.rand(2, 5, 4) > 0.3}, **chosen)

@@ -1,11 +1,14 @@
 """For every test: shape annotations are checked, one thread, a fixed seed.
 
 ``PERCEIVER_SHAPE_CHECKS=0`` leaves the annotations unchecked (torch.compile cannot look through the checks; see
-`test_compile_and_export.py`).
+`test_compile_and_export.py`). Tests that train whole runs leave them unchecked too, and end their runs with less: a few
+of these tests, in `IN_FULL`, pay for all of it.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import jaxtyping
 import pytest
@@ -20,6 +23,17 @@ CHECKED = [f"perceiver_pytorch.ops.{name}" for name in OPS] + [
 
 if os.environ.get("PERCEIVER_SHAPE_CHECKS") != "0":
     jaxtyping.install_import_hook(CHECKED, "shape_checks.checker")
+
+TESTS = Path(__file__).parent
+WHOLE_RUNS = ("cli/", "experiments/", "export/", "serve/", "tables/", "training/", "tuning/")
+IN_FULL = (
+    "training/language/test_task.py",
+    "training/table/test_kinds.py",
+    "training/table/test_old_runs.py",
+    "training/table/test_task.py",
+    "training/table/test_worth.py",
+)
+"""Tests of all that a run computes and draws."""
 
 torch.set_num_threads(1)  # tensors are tiny here, and threads of parallel workers would wait for one another
 
@@ -37,6 +51,31 @@ def compiled_at_once() -> Iterator[None]:
 
     with waiting():
         yield
+
+
+@contextmanager
+def quick_runs() -> Iterator[None]:
+    """Annotations are unchecked; columns are permuted twice and not eight times; figures are not drawn."""
+    from perceiver_pytorch.report import figures
+    from perceiver_pytorch.training.table import worth
+
+    before = jaxtyping.config.jaxtyping_disable
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "_svg", lambda figure, **options: "<svg></svg>")
+        patch.setattr(worth, "REPEATS", 2)
+        jaxtyping.config.update("jaxtyping_disable", True)
+        yield
+        jaxtyping.config.update("jaxtyping_disable", before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Whole runs are quick ones, those of fixtures too."""
+    where = item.path.relative_to(TESTS).as_posix() if item.path.is_relative_to(TESTS) else ""
+    if where.startswith(WHOLE_RUNS) and not where.startswith(IN_FULL):
+        with quick_runs():
+            return (yield)
+    return (yield)
 
 
 @pytest.fixture

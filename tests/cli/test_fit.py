@@ -96,13 +96,15 @@ def test_resume_needs_a_folder(folder):
     assert "needs the folder" in done.stderr
 
 
-def test_workers_and_the_like_may_change_when_a_run_goes_on(folder, run, monkeypatch):
-    shutil.copytree(folder / "first", folder / "halted")
-    shutil.rmtree(folder / "halted/checkpoints")
-    (folder / "halted/model.safetensors").unlink()
-    options = ["--workers=2", "--checkpoint-every=1 steps", "--set=data.cache_mb=0", "--time-limit=1h"]
-    perceiver("fit", "--resume=halted", *options, cwd=folder)
-    assert (folder / "halted/model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.nightly)])
+def test_workers_and_the_like_may_change_when_a_run_goes_on(folder, run, workers):
+    halted = f"halted-{workers}"
+    shutil.copytree(folder / "first", folder / halted)
+    shutil.rmtree(folder / halted / "checkpoints")
+    (folder / halted / "model.safetensors").unlink()
+    options = [f"--workers={workers}", "--checkpoint-every=1 steps", "--set=data.cache_mb=0", "--time-limit=1h"]
+    perceiver("fit", f"--resume={halted}", *options, cwd=folder)
+    assert (folder / halted / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
 
 
 def test_the_cache_decides_which_rows_are_bad_before_training_where_they_are_skipped(folder):

@@ -114,6 +114,7 @@ def test_interrupted_it_leaves_finished_cells_and_nothing_half_done(tmp_path: Pa
     assert not [*(tmp_path / "out").glob("runs/*"), *(tmp_path / "out").glob("owners/*")]
 
 
+@pytest.mark.nightly
 def test_two_processes_share_the_cells_of_a_folder(tmp_path: Path) -> None:
     write_table(tmp_path)
     child = start(tmp_path, TEXT)

@@ -31,13 +31,13 @@ Attend = Callable[[Tensor, Context, float], tuple[Tensor, Tensor]]
 
 
 @functools.cache
-def process_of_its_own() -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", __file__]
+def process_of_its_own(marks: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", marks, __file__]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, CHILD: "1"})
 
 
 @pytest.fixture(autouse=True)
-def interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+def interpreter(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> None:
     """Without a GPU kernels are interpreted: while a test here runs, and not for the tests of other files."""
     monkeypatch.setattr(triton, "SHORT", 16)  # so that small problems have several lines
     if DEVICE.type == "cuda":
@@ -45,7 +45,7 @@ def interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     language = sys.modules.get("triton.language")
     if language is not None and type(language.sum).__name__ != "InterpretedFunction":
         assert CHILD not in os.environ, "triton.language was imported before TRITON_INTERPRET was set"
-        result = process_of_its_own()
+        result = process_of_its_own(pytestconfig.option.markexpr)
         assert result.returncode == 0, result.stdout
         pytest.skip("passed in a process of its own")
     monkeypatch.setenv("TRITON_INTERPRET", "1")
@@ -252,7 +252,13 @@ def test_tensors_need_not_be_contiguous() -> None:
     check(replace(short, context=replace(short.context, data=data)))
 
 
-@pytest.mark.parametrize("names", [("rows",), ("data",), ("code",), ("table 1",), ("rows", "data")], ids=str)
+NEEDED = [("rows",), ("table 1",)]
+MORE_NEEDED = [("data",), ("code",), ("rows", "data")]
+
+
+@pytest.mark.parametrize(
+    "names", [*NEEDED, *(pytest.param(names, marks=pytest.mark.nightly) for names in MORE_NEEDED)], ids=str
+)
 def test_gradients_of_what_needs_none_are_not_computed(names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     p = problem("mask")
     expected = p.results(triton.BACKEND.attend)
@@ -303,7 +309,13 @@ def operator_arguments(p: Problem) -> tuple[object, ...]:
     return p.rows, context.data, list(context.tables), *constants, EPS
 
 
-@pytest.mark.parametrize("name", ["per-sample tables, one axis", "uint8 scaled", "bfloat16 rows"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "uint8 scaled",
+        *(pytest.param(n, marks=pytest.mark.nightly) for n in ("per-sample tables, one axis", "bfloat16 rows")),
+    ],
+)
 def test_the_operators_keep_torchs_rules(name: str) -> None:
     p = problem(name)
     for tensor in p.inputs().values():

@@ -54,6 +54,7 @@ def test_what_happens_is_printed_unless_not_asked_for(capsys: pytest.CaptureFixt
     assert said.endswith("report: b/report.html\n")
 
 
+@pytest.mark.nightly
 def test_a_stopped_run_goes_on_with_the_same_rows_alone() -> None:
     whole = tables.fit(ROWS, "side", run="whole", **SMALL | {"epochs": 2})
     stopped = tables.fit(ROWS, "side", run="stopped", time_limit="0.000001s", **SMALL | {"epochs": 2})

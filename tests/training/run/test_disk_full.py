@@ -59,11 +59,11 @@ def failing_at(monkeypatch, owner, name, number, failure):
 @pytest.mark.parametrize(
     ("owner", "name", "number", "failure"),
     [
-        (checkpoints.torch, "save", 0, torch_full),
+        pytest.param(checkpoints.torch, "save", 0, torch_full, marks=pytest.mark.nightly),
         (checkpoints.torch, "save", 5, torch_full),
         pytest.param(history, "write_text", 1, full, marks=pytest.mark.nightly),
         pytest.param(table_run, "write_json", 1, full, marks=pytest.mark.nightly),
-        (run_folder, "write_json", 0, full),
+        pytest.param(run_folder, "write_json", 0, full, marks=pytest.mark.nightly),
         (TableRun, "write_model", 0, full),
     ],
 )

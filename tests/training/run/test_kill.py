@@ -109,16 +109,16 @@ def while_reporting(argument):
 
 
 MOMENTS = [
-    (at_step, 1),
     (at_step, 8),
     (in_a_half_written_checkpoint, 3),
     (between_last_and_best, 1),
-    (with_config_and_no_spec, None),
     (while_measuring, 0),
-    (between_config_and_weights, None),
 ]
 MORE_MOMENTS = [
     (at_step, 0),
+    (at_step, 1),
+    (with_config_and_no_spec, None),
+    (between_config_and_weights, None),
     (at_step, 6),
     (in_a_half_written_checkpoint, 0),
     (between_last_and_best, 0),
@@ -162,7 +162,8 @@ def at_a_time(seconds):
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in (1, 2))])
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(3))
 def test_killed_at_random_times(configs, whole, longest, tmp_path, seed):
     path, chance = tmp_path / "run", random.Random(seed)
     while not attempt(configs[0], path, at_a_time, chance.uniform(0.05, longest)):

@@ -134,7 +134,9 @@ def test_the_same_inputs_give_the_same_latents(pretrained):
 STATISTICS = (".mean", ".scale", ".known")  # of stems, which nothing trains
 
 
-@pytest.mark.parametrize("part", ["encoder", "embeddings", "latents", "layers.0.*"])
+@pytest.mark.parametrize(
+    "part", ["encoder", "embeddings", *(pytest.param(p, marks=pytest.mark.nightly) for p in ("latents", "layers.0.*"))]
+)
 def test_frozen_weights_do_not_move(table, pretrained, tmp_path, part):
     before = load_file(pretrained.path / "model.safetensors")
     run, _ = tuned(table, tmp_path / "run", pretrained, freeze=[part])
@@ -189,7 +191,7 @@ def test_lora_without_its_library_says_what_to_install(pretrained, monkeypatch):
         add_lora(pretrained.model(), 2, fresh=[])
 
 
-@pytest.mark.parametrize("start", [{"lora": 2}, {"freeze": ["embeddings"]}])
+@pytest.mark.parametrize("start", [{"lora": 2}, pytest.param({"freeze": ["embeddings"]}, marks=pytest.mark.nightly)])
 def test_a_stopped_run_goes_on_to_the_same_weights(table, pretrained, tmp_path, monkeypatch, start):
     whole, _ = tuned(table, tmp_path / "whole", pretrained, training={"epochs": 2}, **start)
     original = Stopper.on_train_batch_start
@@ -283,8 +285,15 @@ def other_models():
     }
 
 
-@pytest.mark.parametrize("kind", list(other_models()))
-@pytest.mark.parametrize("target", ["label", ["label", "place"]], ids=str)
+SOURCES = [(kind, target) for kind in other_models() for target in ("label", ["label", "place"])]
+QUICK = [("io", "label"), ("bare", ["label", "place"])]
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [pytest.param(*each, marks=() if each in QUICK else pytest.mark.nightly) for each in SOURCES],
+    ids=str,
+)
 def test_saved_models_of_every_kind_are_sources(kind, target, tmp_path):
     """The column `image` is the modality `image`, or the only one that reads pictures."""
     table = write_mixed_table(tmp_path / "mixed", rows=36)

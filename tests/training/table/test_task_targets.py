@@ -97,7 +97,7 @@ def test_a_measured_run_is_measured_the_same_again(together):
     assert again["tasks"] == outcome.metrics["tasks"]
 
 
-@pytest.mark.parametrize("after", [3, 25])
+@pytest.mark.parametrize("after", [3, pytest.param(25, marks=pytest.mark.nightly)])
 def test_a_stopped_run_of_several_targets_goes_on_to_the_same_weights(together, tmp_path, monkeypatch, after):
     whole, config, _ = together
     original = Stopper.on_train_batch_start
