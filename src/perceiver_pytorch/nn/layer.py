@@ -6,15 +6,17 @@ Layers are ``ModuleList`` subclasses: their entries keep the numbered state-dict
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from perceiver_pytorch.nn import single_thread
+from perceiver_pytorch.nn import latent_parts, single_thread
 from perceiver_pytorch.nn.attention import Attention
 from perceiver_pytorch.nn.cross_attend import CrossAttend
 from perceiver_pytorch.nn.encoder import encode
 from perceiver_pytorch.nn.feed_forward import FEED_FORWARD
+from perceiver_pytorch.nn.plain import is_as_made
 from perceiver_pytorch.nn.residual import PreNorm
 from perceiver_pytorch.nn.sharing import LayerSharing
 from perceiver_pytorch.nn.sizes import Sizes
@@ -88,9 +90,21 @@ class PerceiverLayer(nn.ModuleList):
         self, x: Float[Tensor, "batch latents latent_dim"], context: Sequence[AnyContext]
     ) -> Float[Tensor, "batch latents latent_dim"]:
         x = self.cross_attend(x, context=context) + x
+        out = latent_parts.through(x, self._parts(), keep=1 if self.double_residual else None)
+        if out is not None:
+            return out
         x = single_thread.run(self.feed_forward, x) + x
         out = single_thread.run(self.latent_transformer, x)
         return out + x if self.double_residual else out
+
+    def _parts(self) -> list[nn.Module]:
+        """What follows the cross-attend: parts that each add to the latents, where that is all that their owners do."""
+        transformer: Any = self.latent_transformer
+        if not is_as_made(transformer, LatentTransformer) or not is_as_made(transformer.latent_blocks, nn.ModuleList):
+            return [self.feed_forward, transformer]
+        blocks = list(transformer.latent_blocks)
+        called = [block for block in blocks if not is_as_made(block, LatentBlock)]
+        return [self.feed_forward, *(called or (part for block in blocks for part in block))]
 
 
 class SingleBlockLayer(nn.ModuleList):
@@ -102,9 +116,13 @@ class SingleBlockLayer(nn.ModuleList):
     def forward(
         self, x: Float[Tensor, "batch latents latent_dim"], context: Sequence[AnyContext]
     ) -> Float[Tensor, "batch latents latent_dim"]:
-        cross_attend, feed_forward, *latent_parts = self
+        cross_attend, feed_forward, *blocks = self
         x = cross_attend(x, context=context) + x
-        for part in (feed_forward, *latent_parts):
+        parts = feed_forward, *blocks
+        out = latent_parts.through(x, parts)
+        if out is not None:
+            return out
+        for part in parts:
             x = single_thread.run(part, x) + x
         return x
 

@@ -31,6 +31,11 @@ def is_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
     return _is_one_of(module, kinds or _KINDS) and not has_hooks(module)
 
 
+def is_as_made(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a module is of this very class, and nobody follows its calls or gave it a ``forward`` of its own."""
+    return type(module) is kind and "forward" not in module.__dict__ and not has_hooks(module)
+
+
 def has_hooks(module: nn.Module) -> bool:
     """Whether anybody follows the calls of ``module``, or of all modules."""
     return bool(

@@ -1,4 +1,4 @@
-"""Compiles beforehand the loops that common inputs need: pictures, films and sounds."""
+"""Compiles beforehand the loops that common inputs need: pictures, films and sounds; and those of latents."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from perceiver_pytorch._waiting import waiting
+from perceiver_pytorch.ops import latents
 from perceiver_pytorch.ops.backends import compiled, loop_files
 from perceiver_pytorch.ops.context import Context
 
@@ -25,7 +26,7 @@ FEATURES = 13
 
 
 def warm_up(progress: Callable[[int, int], None] | None = None) -> Path | None:
-    """Compiles the loops of `COMMON` inputs, forward and backward, unless the disk has them.
+    """Compiles the loops of `COMMON` inputs, forward and backward, and of latents, unless the disk has them.
 
     Args:
         progress: called with (inputs done, inputs in all); an input of the worst case takes some ten seconds.
@@ -46,8 +47,10 @@ def warm_up(progress: Callable[[int, int], None] | None = None) -> Path | None:
                 progress(done, len(problems))
             mixed, lse = compiled.BACKEND.attend(rows, context, 1e-5)
             (mixed.sum() + lse.sum()).backward()
-    if compiled.failures():
-        raise ValueError(f"the loops cannot be compiled here: {compiled.failures()[0]}")
+        latents.compile_loops()
+    failures = [*compiled.failures(), *latents.failures()]
+    if failures:
+        raise ValueError(f"the loops cannot be compiled here: {failures[0]}")
     if progress is not None:
         progress(len(problems), len(problems))
     return loop_files.place()

@@ -20,7 +20,7 @@ from numba.core.serialize import dumps
 
 from perceiver_pytorch.ops.backends import loop_files
 
-SOURCES = ("kernels.py", "simd.py")
+SOURCES = ("kernels.py", "latent_loops.py", "simd.py")
 """Files that loops are compiled from: a change of one compiles all anew."""
 
 
@@ -35,7 +35,8 @@ class _Kept(_Cache):
 
     def name(self, signature, codegen):
         """Of the file: another version of the sources, of Numba, of Python or of the processor has another one."""
-        facts = repr((_STAMP, self._function.__qualname__, str(signature), codegen.magic_tuple()))
+        name = self._function.__module__, self._function.__qualname__
+        facts = repr((_STAMP, *name, str(signature), codegen.magic_tuple()))
         return f"{self._function.__name__}-{hashlib.sha256(facts.encode()).hexdigest()[:32]}"
 
     def load_overload(self, signature, target_context):

@@ -430,6 +430,37 @@ def add_totals(typing, sums, xs):
     return types.void(sums, xs), generate
 
 
+def _float_at(builder: ir.IRBuilder, address: ir.Value, index: ir.Value) -> ir.Value:
+    """A float32 number of memory that an integer is the address of."""
+    return builder.load(builder.gep(builder.inttoptr(address, _FLOAT.as_pointer()), [index]))
+
+
+@intrinsic
+def number_at(typing, address, index):
+    """The float32 number ``index`` behind an address."""
+
+    def generate(context, builder, signature, values):
+        return _float_at(builder, values[0], _intp(context, builder, signature, values, 1))
+
+    return types.float32(types.int64, index), generate
+
+
+@intrinsic
+def splat_from(typing, address, index, stride, like):
+    """As many vectors as ``like`` has entries; vector i holds the number ``index + i stride`` behind an address."""
+    number = like.count
+
+    def generate(context, builder, signature, values):
+        position, step = (_intp(context, builder, signature, values, i) for i in (1, 2))
+        vectors = []
+        for _ in range(number):
+            vectors.append(_splat(builder, _float_at(builder, values[0], position)))
+            position = builder.add(position, step)
+        return cgutils.pack_array(builder, vectors, _VECTOR)
+
+    return types.UniTuple(vector, number)(types.int64, index, stride, like), generate
+
+
 @intrinsic
 def take(typing, counter):
     """``counter[0]`` (int64), which is raised by one: no two threads get the same number."""
