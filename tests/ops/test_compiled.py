@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,23 @@ def test_another_version_or_processor_finds_nothing_of_this_one(kept: Path, monk
 def test_loops_need_no_place_to_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop_files, "folders", lambda: iter(()))
     assert (loop()(2), loop()(3)) == (3, 4)
+
+
+def test_loops_of_unknown_sources_are_not_kept(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a frozen application without the package's metadata, whose next version has the same name."""
+
+    def without_sources(*_: object) -> bytes:
+        raise FileNotFoundError
+
+    def without_metadata(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(loops.pkgutil, "get_data", without_sources)
+    assert loops._sources() == [loops.metadata.version("perceiver-multi-modality-pytorch")]
+    monkeypatch.setattr(loops.metadata, "version", without_metadata)
+    monkeypatch.setattr(loops, "_STAMP", (loops._sources(), *loops._STAMP[1:]))
+    first = loop()
+    assert (first(2), loops.is_kept(first, loops.signature(first, [2])), kept.exists()) == (3, False, False)
 
 
 MANY = """

@@ -64,11 +64,12 @@ class _Kept(_Cache):
 
 
 def _sources():
-    """What loops are compiled from."""
-    try:
+    """What loops are compiled from; None: nobody knows, as in an application that has neither sources nor metadata."""
+    with contextlib.suppress(OSError):
         return [pkgutil.get_data(__package__, name) for name in SOURCES]
-    except OSError:  # without sources, as in an application made of compiled modules
+    with contextlib.suppress(metadata.PackageNotFoundError):
         return [metadata.version("perceiver-multi-modality-pytorch")]
+    return None
 
 
 _STAMP = _sources(), numba.__version__, llvmlite.__version__, sys.implementation.cache_tag
@@ -80,9 +81,10 @@ function = njit(fastmath={"contract"}, error_model="numpy")
 
 
 def loop(function):
-    """A loop that is compiled on first use, and kept on the disk."""
+    """A loop that is compiled on first use, and kept on the disk, unless another version could take it for its own."""
     compiled = njit(fastmath={"contract"}, error_model="numpy", nogil=True)(function)
-    compiled._cache = _Kept(function)
+    if _STAMP[0] is not None:
+        compiled._cache = _Kept(function)
     return compiled
 
 
@@ -99,5 +101,7 @@ def signature(loop, arguments):
 
 def is_kept(loop, types):
     """Whether the disk has what a loop becomes for these types."""
+    if not isinstance(loop._cache, _Kept):
+        return False
     loop.targetctx.refresh()
     return loop_files.read(loop._cache.name(types, loop.targetctx.codegen())) is not None
