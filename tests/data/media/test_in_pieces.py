@@ -8,7 +8,7 @@ import pytest
 from data_helpers import shades, video, wav
 from perceiver_pytorch.data.media import decoding
 from perceiver_pytorch.data.media.fitting import Box
-from perceiver_pytorch.data.media.in_pieces import _MOST_OPEN, FramesReading, GoneError, OpenFiles
+from perceiver_pytorch.data.media.in_pieces import FramesReading, GoneError, OpenFiles
 
 BOX = Box(16, 16, "pad")
 SOUND = wav((np.random.default_rng(0).normal(0, 0.2, 9000) * 32000).astype(np.int16), rate=8000)
@@ -74,10 +74,32 @@ def test_who_lost_the_process_goes_on_where_it_was(film):
 
 
 def test_several_are_read_at_a_time(film):
-    readings = [iter(decoding.frames(film, 10, 1000, BOX, 7)) for _ in range(_MOST_OPEN + 2)]  # more than stay open
+    readings = [
+        iter(decoding.frames(film, 10, 1000, BOX, 7)) for _ in range(OpenFiles().most + 2)
+    ]  # more than stay open
     rounds = list(zip(*readings, strict=True))
     for each in zip(*rounds, strict=True):
         np.testing.assert_array_equal(np.concatenate(each), decoding.video(film, 10, 1000, BOX).frames)
+
+
+def test_as_many_stay_open_as_threads_may_read(film, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 12)
+    files, begun = OpenFiles(), []
+
+    def take(number, start):
+        def begin():
+            begun.append(number)
+            return FramesReading(film, 1 << 28, None, rate=10, max_frames=1000)
+
+        files.piece(number, start, 2, begin)
+
+    for start in (0, 2):
+        for number in range(24):
+            take(number, start)
+    assert begun == list(range(24))
+    take(24, 0)
+    take(0, 4)  # which had to make room
+    assert begun[24:] == [24, 0]
 
 
 def test_bytes_are_sent_once(film, monkeypatch):

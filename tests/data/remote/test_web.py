@@ -178,6 +178,15 @@ def test_rows_that_stay_on_the_disk_have_the_folder_of_the_web(address, monkeypa
     assert (table.source, str(table.root), table.hosts) == (f"{address}/{name}", address, HERE)
     assert len(table.column(column))
     assert len(digest(table)) == 32
+    assert table.place(0).startswith(f"{name}, its ")
+
+
+def test_an_error_of_rows_on_the_disk_names_the_address_and_not_the_cache(address, monkeypatch):
+    monkeypatch.setattr("perceiver_pytorch.data.sources.parquet._IN_MEMORY", 0)
+    table = load_table(f"{address}/t.parquet", ReadOptions(hosts=HERE))
+    table.shards[0].path.unlink()
+    with pytest.raises(DataError, match=rf"^{address}/t\.parquet: cannot be read as parquet"):
+        table.column("a")
 
 
 def test_tar_files_of_the_web_are_shards_that_are_asked_for_once(address):

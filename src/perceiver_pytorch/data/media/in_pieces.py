@@ -4,6 +4,7 @@ A piece says where it begins. Who asks for one after the other goes on where the
 elsewhere, or after the process was lost, has the file decoded anew from its beginning.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -16,8 +17,6 @@ from perceiver_pytorch._lazy import numpy as np
 from perceiver_pytorch.data.media.audio_file import Samples
 from perceiver_pytorch.data.media.fitting import Box
 from perceiver_pytorch.data.media.video_file import Frames
-
-_MOST_OPEN = 8  # files at a time: as many as there are threads that read
 
 
 class GoneError(ValueError):
@@ -99,9 +98,15 @@ class SamplesReading(Reading):
 
 
 class OpenFiles:
-    """Files that are being read, by the number that the asking process gave the reading."""
+    """Files that are being read, by the number that the asking process gave the reading.
+
+    Attributes:
+        most: files at a time: a film's frames and its sound for each thread that may read, of which there are no more
+            than cores. With fewer, threads would have one another's files decoded anew.
+    """
 
     def __init__(self) -> None:
+        self.most = max(8, 2 * (os.cpu_count() or 1))
         self.readings: OrderedDict[int, Reading] = OrderedDict()
 
     def piece(
@@ -133,7 +138,7 @@ class OpenFiles:
             reading.close()
             return facts, found
         self.readings[number] = reading
-        if len(self.readings) > _MOST_OPEN:
+        if len(self.readings) > self.most:
             self.readings.popitem(last=False)[1].close()
         return {}, found
 

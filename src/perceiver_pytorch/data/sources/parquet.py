@@ -111,12 +111,15 @@ class RowGroups:
 class ParquetShard:
     """One Parquet file.
 
+    Attributes:
+        called: what messages call it; its path, unless it was fetched from elsewhere.
+
     Raises:
         DataError: it is none.
     """
 
     def __init__(self, path: Root, kept: RowGroups, where: Predicate | None = None, unread: Iterable[str] = ()) -> None:
-        self.path = path
+        self.path = self.called = path
         self._kept = kept
         self._metadata: Any = None
         self._version = "" if isinstance(path, Path) else state_of(path).version
@@ -163,14 +166,14 @@ class ParquetShard:
             with self._opened() as file:
                 if largest_size(file, group, columns) > budget.limit:
                     size = _asked(self.path, lambda: unpacked_size(file, self.path, group, columns, budget.limit))
-                    budget.check(f"{self.path}: row group {group}", size, SMALLER_GROUPS)
+                    budget.check(f"{self.called}: row group {group}", size, SMALLER_GROUPS)
                 rows = self._columns(file, group, columns)
             rows.validate(full=True)  # a damaged file may hold texts that are none, or lists out of bounds
             return rows
         except RemoteError:
             raise
         except (arrow.ArrowException, OSError, UnicodeError) as error:
-            raise DataError(f"{self.path}: row group {group} cannot be read ({error})") from error
+            raise DataError(f"{self.called}: row group {group} cannot be read ({error})") from error
 
     def _columns(self, file: Any, group: int, columns: tuple[str, ...]) -> Any:
         """Columns of a row group; those of a file elsewhere from the cache, if they are there."""
@@ -185,7 +188,7 @@ class ParquetShard:
 
     def place(self, row: int) -> str:
         row = row if self._chosen is None else int(self._chosen[row])
-        return f"{self.path.name}, its row {row}"
+        return f"{self.called.name}, its row {row}"
 
     def _opened(self) -> Any:
         """The file; not kept open, since there may be thousands, and worker processes."""
@@ -195,7 +198,7 @@ class ParquetShard:
         except RemoteError:
             raise
         except (arrow.ArrowException, OSError, UnicodeError) as error:
-            raise DataError(f"{self.path}: cannot be read as parquet: {error}") from error
+            raise DataError(f"{self.called}: cannot be read as parquet: {error}") from error
 
 
 def groups_with(path: Root, expression: Any) -> list[int]:

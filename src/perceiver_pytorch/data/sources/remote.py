@@ -103,7 +103,7 @@ class RemoteTables(Source):
         if isinstance(table, Table):
             return replace(table, source=source, root=root, notes=notes)
         assert isinstance(table, ShardedTable)
-        return table.moved(source, root, notes)
+        return table.moved(source, root, notes, file)
 
 
 def _folder(source: str, root: Address, files: list[Address]) -> TableLike:

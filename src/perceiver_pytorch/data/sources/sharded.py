@@ -25,6 +25,8 @@ class Shard(Protocol):
     """One file of rows."""
 
     path: Root
+    called: Root
+    """What messages call it."""
     num_rows: int
     column_names: tuple[str, ...]
     nbytes: int
@@ -144,8 +146,11 @@ class ShardedTable:
         table.__dict__.pop("_known", None)
         return table
 
-    def moved(self, source: str, root: Root, notes: Sequence[str]) -> "ShardedTable":
-        """The table as one of another place, where its file was fetched from: relative paths in cells start there."""
+    def moved(self, source: str, root: Root, notes: Sequence[str], file: Root) -> "ShardedTable":
+        """The table as one of another place, where its file was fetched from: relative paths in cells start there, and
+        messages speak of that file."""
+        for shard in self.shards:
+            shard.called = file
         table = ShardedTable.__new__(ShardedTable)
         table.__dict__ = {**self.__dict__, "source": source, "root": root, "notes": tuple(notes)}
         return table

@@ -58,7 +58,7 @@ class TarShard:
     """
 
     def __init__(self, path: Root, hosts: tuple[str, ...] = ()) -> None:
-        self.path = path
+        self.path = self.called = path
         self._hosts = hosts
         self.extensions: list[str] = []
         self.skipped = 0
@@ -96,7 +96,7 @@ class TarShard:
         return [{name: row.get(name) for name in columns} for row in found]
 
     def place(self, row: int) -> str:
-        return f"{self.path.name}, its sample {row}"
+        return f"{self.called.name}, its sample {row}"
 
     def _columns(self) -> tuple[str, ...]:
         names = dict.fromkeys(extension for extension in self.extensions if extension != "json")
