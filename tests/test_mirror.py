@@ -28,7 +28,6 @@ ELSEWHERE = {
     ),
     "data.remote.errors": "data/remote/test_retries.py: what is told of errors that pass, and of others",
     "data.remote.stores": "data/remote/test_files.py: files that are fetched from them",
-    "data.media.decoder_process": "data/media/test_decoding.py: the other side of what is asked there",
     "data.media.fitting": "data/kinds/test_image.py: boxes of images",
     "data.media.av_file": "data/media/test_video_file.py: opened for films and sounds",
     "data.sources.builtin_sets": "data/builtin/test_store.py: the sets, loaded by name",

@@ -10,7 +10,7 @@ import pytest
 from data_helpers import png, table_of
 from perceiver_pytorch.data import DataError, InputSpec, TableDataset, in_order, loading, workers
 from perceiver_pytorch.data.loading import BatchLoader, BatchReader, InOrder, Waiting
-from perceiver_pytorch.data.media import decoding
+from perceiver_pytorch.data.media import decoder
 
 
 def dataset(tmp_path, bad=(), count=10, **options):
@@ -111,7 +111,7 @@ def test_workers_are_those_that_are_worth_it(tmp_path, monkeypatch):
 def test_workers_stay_and_share_what_may_be_kept(tmp_path, monkeypatch):
     data = dataset(tmp_path, workers=2, cache_bytes=1001)
     closed = []
-    monkeypatch.setattr(decoding, "close", lambda: closed.append(1))
+    monkeypatch.setattr(decoder, "close", lambda: closed.append(1))
     loader = in_order(data, 4)
     assert (loader.num_workers, loader.persistent_workers, closed) == (2, True, [1])
     none = in_order(dataset(tmp_path), 4)

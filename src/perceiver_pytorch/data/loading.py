@@ -11,7 +11,7 @@ from perceiver_pytorch.data.batch import Batch, collate
 from perceiver_pytorch.data.dataset import BadRow, TableDataset
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.data.losses import Change
-from perceiver_pytorch.data.media import decoding
+from perceiver_pytorch.data.media import decoder
 from perceiver_pytorch.data.oddities import Oddity
 from perceiver_pytorch.data.workers import as_it_is, begin, usual_workers
 
@@ -122,7 +122,7 @@ class BatchLoader(DataLoader[Read]):
     ) -> None:
         workers = _workers(dataset)
         if workers:
-            decoding.close()  # each has its own from now on
+            decoder.close()  # each has its own from now on
         super().__init__(
             BatchReader(dataset, fill, shared),
             batch_size=None,

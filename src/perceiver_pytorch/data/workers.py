@@ -10,7 +10,7 @@ import numpy as np
 
 from perceiver_pytorch._memory import usable_cores
 from perceiver_pytorch._processes import end_with_parent
-from perceiver_pytorch.data.media import decoding
+from perceiver_pytorch.data.media import decoder
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
@@ -44,7 +44,7 @@ def in_workers(
     """What `decode` makes of each portion of rows, in order; each of the processes is up to two portions ahead."""
     from torch.utils.data import DataLoader  # rows are decoded without PyTorch, too, in one process
 
-    decoding.close()  # each has its own from now on
+    decoder.close()  # each has its own from now on
     yield from DataLoader(
         cast("Dataset[Any]", _Portions(decode, portions)),  # it has what PyTorch asks of one
         batch_size=None,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_helpers import shades, video, wav
-from perceiver_pytorch.data.media import decoding
+from perceiver_pytorch.data.media import decoder, decoding
 from perceiver_pytorch.data.media.fitting import Box
 from perceiver_pytorch.data.media.in_pieces import FramesReading, GoneError, OpenFiles
 
@@ -20,7 +20,7 @@ def film():
 
 
 def killed():
-    decoding._DECODERS[os.getpid()]._process.kill()
+    decoder._DECODERS[os.getpid()]._process.kill()
 
 
 @pytest.mark.parametrize("size", [1, 5, 23, 100])

@@ -1,6 +1,6 @@
 """The process in which files are decoded: what a damaged file breaks, or writes to the terminal, stays here.
 
-It is started by `perceiver_pytorch.data.media.decoding`, reads requests from its standard input, and ends with it.
+It is started by `perceiver_pytorch.data.media.decoder`, reads requests from its standard input, and ends with it.
 """
 
 import contextlib
