@@ -10,7 +10,7 @@ from torch import Tensor
 GROUPS = {
     "a": "README example: video, image and sound",
     "b": "one 224x224x3 image per sample, 256 latents x 512, depth 6",
-    "c": "ImageNet-like: 50,176 tokens, 64 bands, 512 latents x 1024, 8 reads, 6 blocks each",
+    "c": "ImageNet-like: 50,176 tokens, 64 bands, 512 latents x 1024, 8 times 6 blocks",
     "d": "text of 512 tokens and an image",
     "e": "length of a 260x260 video (uint8)",
     "f": "number of latents, on one 224x224x3 image",
@@ -19,7 +19,6 @@ GROUPS = {
     "i": "published optical flow: two frames of 368x496, 2,048 latents x 512",
     "j": "published multi-modal autoencoder: 16 frames of 224x224, 30,720 samples, 784 latents x 512",
 }
-PUBLISHED_GROUPS = "ghij"
 FORWARD, TRAIN = "forward", "training step"
 PUBLISHED = "PublishedPerceiver"
 
@@ -67,6 +66,18 @@ class Modality:
     def frame_points(self) -> int:
         """Pixels of a published video (frames, 3, height, width)."""
         return self.axes[0] * self.axes[2] * self.channels
+
+
+_CHANNELS_FIRST = Modality("image", 224, (3, 224), 0, 0.0)
+_IMAGE_SIZES = {
+    "num_latents": 512,
+    "d_latents": 1024,
+    "num_blocks": 8,
+    "num_self_attends_per_block": 6,
+    "num_cross_attention_heads": 1,
+    "num_labels": 1000,
+}
+"""Of transformers' image classifiers."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +198,9 @@ def _image() -> list[Case]:
 
 
 def _imagenet() -> list[Case]:
-    """Reads, blocks and sizes of the paper's ImageNet model (section 4.1)."""
+    """Sizes of the paper's ImageNet model (section 4.1): as release 1.4.0 builds it; without gates; and the model of
+    transformers, which has none either, and reads the input once.
+    """
     arguments = {
         "depth": 8,
         "num_latents": 512,
@@ -196,7 +209,30 @@ def _imagenet() -> list[Case]:
         "weight_tie_layers": True,
         "num_latent_blocks_per_layer": 6,
     }
-    return [Case("c", "batch 1", "MultiModalityPerceiver", (_picture(bands=64, max_freq=224.0),), arguments)]
+    style = {"activation": "gelu", "double_residual": False, "freq_scale": "linear", "weight_sharing": "paper"}
+    model, picture = "MultiModalityPerceiver", _picture(bands=64, max_freq=224.0)
+    sizes = {
+        **_IMAGE_SIZES,
+        "qk_channels": 512,
+        "v_channels": 1024,
+        "self_attention_widening_factor": 4,
+        "cross_attention_widening_factor": 4,
+    }
+    cases = [Case("c", "batch 1", model, (picture,), arguments)]
+    for precision in ("float32", "bfloat16"):
+        options: dict[str, Any] = {"precision": precision, "contestants": ("ours", "transformers")}
+        cases += [
+            Case("c", f"8 reads, no gates, {precision}", model, (picture,), {**arguments, "style": style}, **options),
+            Case(
+                "c",
+                f"transformers' model, {precision}",
+                PUBLISHED,
+                (_CHANNELS_FIRST,),
+                {"task": "image-fourier", "sizes": sizes},
+                **options,
+            ),
+        ]
+    return cases
 
 
 def _text() -> list[Case]:
@@ -230,14 +266,6 @@ def _latents() -> list[Case]:
 
 def _published() -> list[Case]:
     """Published sizes (see `perceiver_pytorch.interop.published_sizes`) and inputs, one sample."""
-    image = {
-        "num_latents": 512,
-        "d_latents": 1024,
-        "num_blocks": 8,
-        "num_self_attends_per_block": 6,
-        "num_cross_attention_heads": 1,
-        "num_labels": 1000,
-    }
     flow = {
         "num_latents": 2048,
         "d_latents": 512,
@@ -260,7 +288,7 @@ def _published() -> list[Case]:
 
     video, audio = Modality("image", 224, (16, 3, 224), 0, 0.0), Modality("audio", 1, (30_720,), 0, 0.0)
     return [
-        case("g", "224x224", "image-fourier", image, Modality("image", 224, (3, 224), 0, 0.0)),
+        case("g", "224x224", "image-fourier", _IMAGE_SIZES, _CHANNELS_FIRST),
         case(
             "h",
             "2,048 bytes",
@@ -297,12 +325,17 @@ def _scaled_down_published(case: Case) -> Case:
         "output_num_channels": 16,
         "num_labels": 10,
     }
-    if case.group == "h":
+    if "qk_channels" in case.arguments["sizes"]:
         small |= {"qk_channels": 32, "v_channels": 32, "d_model": 32}
-    shapes = {"g": [(3, 24, 24)], "h": [(64,)], "i": [(2, 27, 12, 16)], "j": [(2, 3, 16, 16), (64, 1), (10,)]}
+    shapes = {
+        "image-fourier": [(3, 24, 24)],
+        "masked-lm": [(64,)],
+        "optical-flow": [(2, 27, 12, 16)],
+        "multimodal-autoencoding": [(2, 3, 16, 16), (64, 1), (10,)],
+    }
     modalities = tuple(
         replace(modality, axes=tuple(shape[:-1]), channels=shape[-1])
-        for modality, shape in zip(case.modalities, shapes[case.group], strict=True)
+        for modality, shape in zip(case.modalities, shapes[case.arguments["task"]], strict=True)
     )
     arguments = {**case.arguments, "sizes": {**case.arguments["sizes"], **small}}
     return replace(case, modalities=modalities, arguments=arguments)

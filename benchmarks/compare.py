@@ -142,6 +142,7 @@ class Run:
             "case": case.name,
             "mode": mode,
             "contestant": name,
+            "published": case.published,
             "note": module.note(case),
             "frames": case.frames,
             "input": inputs * case.batch,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import FORWARD, GROUPS, PUBLISHED_GROUPS
+from benchmarks.cases import FORWARD, GROUPS
 from benchmarks.contestants import PUBLISHED_NUMBERS, SAME_NUMBERS
 from benchmarks.runner import OUT_OF_MEMORY
 
@@ -138,7 +138,7 @@ def _times_as_fast(measurement: dict[str, Any], other: dict[str, Any] | None) ->
 
 def _difference(measurement: dict[str, Any], beside: dict[str, dict[str, Any]]) -> str:
     """From the first contestant with the same weights that ran."""
-    same = PUBLISHED_NUMBERS if measurement["group"] in PUBLISHED_GROUPS else SAME_NUMBERS
+    same = PUBLISHED_NUMBERS if measurement["published"] else SAME_NUMBERS
     reference = next((name for name in same if name in beside and beside[name]["times"]), None)
     if measurement["contestant"] not in same or reference is None:
         return ""

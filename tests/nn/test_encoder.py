@@ -8,6 +8,7 @@ from torch import nn
 
 from perceiver_pytorch.nn.encoder import encode, io_steps
 from perceiver_pytorch.ops import Context
+from perceiver_pytorch.ops.linear import as_autocast
 
 
 class Record(nn.Module):
@@ -92,3 +93,19 @@ def test_blocks_are_run_through_again_and_again_after_one_cross_attend() -> None
     blocks = nn.ModuleList([block("a"), block("b")])
     encode(torch.randn(2, 3, 5), io_steps(cross_attend, context, blocks, repeats=2, mask=mask))
     assert seen == ["cross 1 (2, 3)", "a", "b", "a", "b"]
+
+
+@torch.no_grad()
+def test_weights_of_a_step_that_runs_again_are_cast_once_in_each_forward() -> None:
+    weight, casts = nn.Parameter(torch.ones(2)), []
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        casts.extend(as_autocast(weight))
+        return x
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for _ in range(2):
+            encode(torch.randn(1, 3, 4), [step, step])
+    assert casts[0] is casts[1]
+    assert casts[2] is casts[3]
+    assert casts[0] is not casts[2]

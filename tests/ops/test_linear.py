@@ -9,6 +9,7 @@ from perceiver_pytorch.ops import linear as module
 from perceiver_pytorch.ops.linear import (
     FEWEST_OPERATIONS,
     as_autocast,
+    casting_once,
     linear,
     needs_gradients,
     product,
@@ -142,6 +143,33 @@ def test_autocast_and_gradients_are_asked_for() -> None:
     assert not needs_gradients(plain, None)
     with torch.no_grad():
         assert not needs_gradients(wanted)
+
+
+def test_autocast_leaves_other_dtypes_and_devices_alone() -> None:
+    given = (torch.ones(2, dtype=torch.float64), torch.ones(2, dtype=torch.int64), torch.ones(2, device="meta"))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert all(cast is values for cast, values in zip(as_autocast(*given), given, strict=True))
+
+
+def test_a_weight_is_cast_once_within_a_block_without_gradients() -> None:
+    weight, other = torch.nn.Parameter(torch.ones(2)), torch.ones(2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.no_grad():
+            with casting_once():
+                (first,) = as_autocast(weight)
+                with casting_once():
+                    assert as_autocast(weight)[0] is first
+                    assert as_autocast(other)[0] is not as_autocast(other)[0]  # it may be anything, and change
+                    with torch.autocast("cpu", dtype=torch.float16):
+                        assert as_autocast(weight)[0].dtype == torch.float16
+                with torch.enable_grad():
+                    assert as_autocast(weight)[0].requires_grad
+                assert as_autocast(weight)[0] is first
+            weight.mul_(2)
+            with casting_once():
+                assert as_autocast(weight)[0].tolist() == [2, 2]
+        with casting_once():
+            assert as_autocast(weight)[0] is not as_autocast(weight)[0]  # each has its own place in the graph
 
 
 @pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (0, 2), (1, 2)], ids=str)

@@ -88,6 +88,25 @@ def test_scores_are_scaled_as_asked(mask: Tensor | None, value_dim: int) -> None
     torch.testing.assert_close(found, scores.softmax(-1).nan_to_num() @ value)
 
 
+def test_other_widths_of_values_are_as_exact_under_autocast() -> None:
+    given = [normal(2, 64, 2, width).transpose(1, 2).float().bfloat16() for width in (8, 8, 24)]
+    cotangent = normal(2, 2, 64, 24)
+
+    def run(function, dtype):  # type: ignore[no-untyped-def]
+        parts = [part.to(dtype).requires_grad_() for part in given]
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            out = function(*parts)
+        return out, *torch.autograd.grad(out, parts, cotangent.to(dtype))
+
+    def plain(query, key, value):  # type: ignore[no-untyped-def]
+        return (query @ key.mT * 0.3).softmax(-1) @ value
+
+    found = run(lambda *parts: masked_attention(*parts, None, 0.3), torch.bfloat16)
+    for result, usual, exact in zip(found, run(plain, torch.bfloat16), run(plain, torch.float64), strict=True):
+        assert result.dtype == torch.bfloat16
+        assert (result - exact).abs().max() <= 2 * (usual - exact).abs().max()
+
+
 def test_its_counts_are_of_dense_tokens_and_of_the_channels_of_keys() -> None:
     context = Context(torch.zeros(2, 5, 3), (torch.zeros(5, 6),), padding=1)
     calls, pairs, tokens, products = (count.number for count in projected.counts(context, 4, 7))

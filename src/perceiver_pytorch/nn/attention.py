@@ -11,6 +11,7 @@ from perceiver_pytorch.nn.randomness import Dropout
 from perceiver_pytorch.nn.tokens import Tokens, dense, joined_mask
 from perceiver_pytorch.ops import cross_attend, split
 from perceiver_pytorch.ops.attention import attention
+from perceiver_pytorch.ops.linear import as_autocast
 from perceiver_pytorch.ops.projected import masked_attention
 
 
@@ -49,7 +50,9 @@ class Attention(nn.Module):
         """
         if isinstance(context, Tokens):
             return self.to_out(self._read(x, context))
-        context = x if context is None else context
+        if context is None:
+            (x,) = as_autocast(x)  # once, for all three
+            context = x
         # (batch, tokens, key or value, heads, dim_head) -> (batch, heads, tokens, dim_head) each
         key, value = self.to_kv(context).unflatten(-1, (2, self.heads, -1)).transpose(1, 3).unbind(2)
         query = self.to_q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)

@@ -13,6 +13,7 @@ from perceiver_pytorch.nn.plain import is_plain
 from perceiver_pytorch.nn.randomness import Dropout
 from perceiver_pytorch.nn.tokens import dense, joined_mask
 from perceiver_pytorch.ops import Context, cross_attend, split
+from perceiver_pytorch.ops.linear import as_autocast
 from perceiver_pytorch.ops.projected import masked_attention
 from perceiver_pytorch.ops.streamed import AnyContext
 
@@ -138,6 +139,7 @@ class AttentionBlock(nn.Module):
         if context is None:
             if self.inverted:
                 return self._compete(x, x, mask)
+            (x,) = as_autocast(x)  # once, for all three
             query, key, value = (self._by_head(to(x)) for to in (self.to_q, self.to_k, self.to_v))
             return masked_attention(query, key, value, mask, scale=query.shape[-1] ** -0.5).transpose(1, 2).flatten(2)
         if isinstance(context, Tensor):

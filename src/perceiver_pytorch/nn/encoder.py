@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from perceiver_pytorch._execution import execution
 from perceiver_pytorch.ops import split, threads
+from perceiver_pytorch.ops.linear import casting_once
 from perceiver_pytorch.ops.streamed import AnyContext
 
 if TYPE_CHECKING:
@@ -42,14 +43,15 @@ def encode(
     Returns:
         The last step's latents.
     """
-    for i, step in enumerate(steps):
-        if 0 < i < len(own_latents):
-            x = _enter(x, own_latents[i])
-        # Under `torch.func` nothing can be kept or left out by checkpoints.
-        again = recompute and torch.is_grad_enabled() and execution(x) in ("eager", "graph")
-        x = checkpoint(_again, step, x, split.group(), use_reentrant=False) if again else step(x)
-        if hidden_states is not None:
-            hidden_states.append(x)
+    with casting_once():
+        for i, step in enumerate(steps):
+            if 0 < i < len(own_latents):
+                x = _enter(x, own_latents[i])
+            # Under `torch.func` nothing can be kept or left out by checkpoints.
+            again = recompute and torch.is_grad_enabled() and execution(x) in ("eager", "graph")
+            x = checkpoint(_again, step, x, split.group(), use_reentrant=False) if again else step(x)
+            if hidden_states is not None:
+                hidden_states.append(x)
     return x
 
 

@@ -5,6 +5,9 @@ measured (docs/performance.md), and takes bias, GELU and a factor along while it
 """
 
 import platform
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -14,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from perceiver_pytorch._execution import is_eager
+from perceiver_pytorch.ops.precision import HALF
 
 FEWEST_OPERATIONS = 1 << 25
 """Multiply-adds below which MKL, whose calls are shorter, is ahead."""
@@ -57,7 +61,17 @@ def as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Tensors in the dtype that autocast, where it is on, would give a linear layer."""
     if not torch.is_autocast_enabled("cpu"):
         return tensors
-    return tuple(t.to(torch.get_autocast_dtype("cpu")) for t in tensors)
+    return tuple(_cast(t, torch.get_autocast_dtype("cpu")) for t in tensors)
+
+
+def casting_once() -> AbstractContextManager[object]:
+    """Within the block `as_autocast` casts a weight once, however often it is used, where nobody asks for gradients.
+
+    Autocast does the same for its own casts; nobody may change weights meanwhile.
+    """
+    if torch.compiler.is_compiling() or torch.is_grad_enabled() or not torch.is_autocast_enabled("cpu"):
+        return nullcontext()
+    return nullcontext() if _casts.kept is not None else _keeping_casts()
 
 
 def needs_gradients(*tensors: Tensor | None) -> bool:
@@ -90,8 +104,37 @@ def _operator() -> Any:
     return torch.ops.mkldnn._linear_pointwise
 
 
+class _Casts(threading.local):
+    """Weights of the calling thread, and what they were cast to, by their id and its dtype; None: they are not kept."""
+
+    kept: dict[tuple[int, torch.dtype], tuple[Tensor, Tensor]] | None = None
+
+
+_casts = _Casts()
+
+
+@contextmanager
+def _keeping_casts() -> Iterator[None]:
+    _casts.kept = {}
+    try:
+        yield
+    finally:
+        _casts.kept = None
+
+
+def _cast(values: Tensor, dtype: torch.dtype) -> Tensor:
+    if values.device.type != "cpu" or values.dtype not in (torch.float32, *HALF):
+        return values
+    kept = _casts.kept
+    if kept is None or torch.is_grad_enabled() or not (values.requires_grad and values.is_leaf):
+        return values.to(dtype)
+    if (id(values), dtype) not in kept:
+        kept[id(values), dtype] = values, values.to(dtype)
+    return kept[id(values), dtype][1]
+
+
 class _Product(torch.autograd.Function):
-    """`product` with its gradients. That of the weight is a product of two transposes, at which MKL is no slower."""
+    """`product` with its gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -102,13 +145,13 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+        multiply = F.linear if torch.is_grad_enabled() else product  # gradients of gradients are asked for, or not
         rows = grad.flatten(0, -2)
         grad_x = grad_weight = grad_bias = None
         if needs_x:
-            twice = torch.is_grad_enabled()  # gradients of gradients are asked for
-            grad_x = F.linear(grad, weight.mT) if twice else product(grad, weight.mT)
+            grad_x = multiply(grad, weight.mT)
         if needs_weight:
-            grad_weight = rows.mT @ x.flatten(0, -2)
+            grad_weight = multiply(rows.mT, x.flatten(0, -2).mT)
         if needs_bias:
             grad_bias = rows.sum(0)
         return grad_x, grad_weight, grad_bias

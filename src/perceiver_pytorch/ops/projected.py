@@ -12,7 +12,8 @@ from torch import Tensor
 from perceiver_pytorch.ops.attention import attention
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.cost import Count, Size, dense_calls
-from perceiver_pytorch.ops.linear import linear
+from perceiver_pytorch.ops.linear import as_autocast, linear
+from perceiver_pytorch.ops.precision import full_precision
 from perceiver_pytorch.ops.tiled import attend_tiles, tile_of
 
 NAME = "projected"
@@ -86,8 +87,11 @@ def attend_one_context(
 def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:
     """Scaled dot-product attention; ``mask`` is (batch, tokens) bool, and a sample without a token gets zeros."""
     if mask is None and query.device.type == "cpu" and query.shape[-1] != value.shape[-1]:
-        # There PyTorch has no kernel without scores, and what it does instead looks for rows of -inf besides.
-        return (query * scale @ key.mT).softmax(-1) @ value
+        # There PyTorch has no kernel without scores, and what it does instead looks for rows of -inf besides. Products
+        # of heads that lie apart would copy them forward and backward, and autocast's softmax would cast the scores.
+        query, key, value = (part.contiguous() for part in as_autocast(query, key, value))
+        with full_precision(query.device):
+            return (query * scale @ key.mT).softmax(-1) @ value
     if mask is None:
         return attention(query, key, value, scale=scale)
     some = mask.any(-1)[:, None, None, None]
