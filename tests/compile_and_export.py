@@ -106,6 +106,12 @@ def test_a_blend_is_one_graph_whatever_rows_lack(backend: str) -> None:
     given, mask = inputs("MultiModalityWithTextPerceiver"), {"text": torch.zeros(2, 7, dtype=torch.bool)}
     mask["text"][0, :3] = True
     assert_equal_to_eager(torch.compile(model, fullgraph=True, backend=backend), model, given, mask)
+
+
+@pytest.mark.nightly
+def test_a_blend_is_exported() -> None:
+    model = blended().eval()
+    given, mask = inputs("MultiModalityWithTextPerceiver"), {"text": torch.rand(2, 7) > 0.3}
     exported = torch.export.export(model, (given, mask), strict=False)
     torch.testing.assert_close(exported.module()(given, mask), model(given, mask))
 

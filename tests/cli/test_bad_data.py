@@ -128,6 +128,7 @@ def test_an_encoding_can_be_named(folder):
     assert "dunkelgrün" in (folder / "latin/input_spec.json").read_text()
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_sigterm_to_the_whole_group_saves_like_an_interrupt(folder):
     folder, _ = folder

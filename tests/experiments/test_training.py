@@ -43,7 +43,8 @@ def test_a_cell_pays_for_nothing_that_its_result_does_not_tell(tmp_path: Path, m
 
 def test_rows_that_are_kept_change_no_result(tmp_path: Path) -> None:
     write_table(tmp_path)
-    cells = all_cells(experiment(), data=tmp_path)
+    every = all_cells(experiment(), data=tmp_path)
+    cells = [cell for cell in every if cell.levels in (every[0].levels, every[-1].levels)]  # two of each seed
     names, kept, found = ("score", "loss"), KeptRows(), []
     for cell in cells:
         before = kept.data

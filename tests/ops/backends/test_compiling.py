@@ -125,7 +125,7 @@ def test_a_process_that_was_forked_from_a_compiling_one_does_without(compiler: _
     rows, context = problem()
     compiler._is_busy = True
     compiler.after_fork()
-    with pytest.warns(UserWarning, match="forked while another thread compiled"):
+    with pytest.warns(UserWarning, match="forked while another thread compiled; perceiver warm-up leaves nothing"):
         attend(rows, context)
     assert compiler._thread is None
 

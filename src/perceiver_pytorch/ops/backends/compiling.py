@@ -107,9 +107,13 @@ class _Compiler:
             thread.join()
 
     def after_fork(self) -> None:
-        """A child has no thread, but perhaps a lock of Numba's that the thread had."""
+        """A child has no thread, but perhaps locks of Numba's and LLVM's that the thread had, which nobody gives back.
+
+        No fork waits for the thread: most children load rows, and need no loop.
+        """
         if self._is_busy:
-            self.failure = "this process was forked while another thread compiled"
+            remedy = "perceiver warm-up leaves nothing to compile, and a process that is spawned compiles by itself"
+            self.failure = f"this process was forked while another thread compiled; {remedy}"
         self._forget_thread()
 
 
