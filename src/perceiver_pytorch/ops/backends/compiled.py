@@ -77,6 +77,7 @@ class _Fixed:
             code.
         num_data, num_channels: channels of the data, and with those of the inner axis where they are channels.
         arguments: what every loop gets first, see `kernels`; kind: the same for all arguments of the same types.
+        is_masked: whether there are tokens that do not count.
         num_parts: into how many parts its work is divided.
     """
 
@@ -118,6 +119,7 @@ class _Fixed:
             (0,) * self.num_channels,
             (0,) if by_position else (),
         )
+        self.is_masked = context.mask is not None
         self.kind = data.dtype, self.num_data, self.num_channels, by_position
         self.num_parts = data.shape[0] * grid.parts
 
@@ -318,8 +320,9 @@ class CompiledAttend(StructuredAttend):
     def collect(self, shift: Tensor | None, *, only_large: bool = False) -> tuple[Tensor, Tensor]:
         shift = self.rows.new_zeros(self.rows.shape[:2]) if shift is None else shift
         sums = self.fixed.zeros(*self.rows.shape[:2])
-        arrays = _arrays(shift, sums.data, sums.inner, sums.outer)
-        self.fixed.run("forward", self.eps, self.large, *self.scores, *arrays)
+        masked = (0,) if self.fixed.is_masked else ()
+        arrays = _arrays(sums.data, sums.inner, sums.outer)
+        self.fixed.run("forward", self.eps, self.large, *self.scores, *_arrays(shift), masked, *arrays)
         total = sums.data[..., -1].sum(1)
         return total, self.fixed.collected(sums, total.clamp_min(TINY))
 

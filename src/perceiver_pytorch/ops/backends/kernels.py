@@ -17,8 +17,11 @@ A context of a single line has no use for sums by position, of which there are a
 its axis are channels too, behind the raw ones (``near`` in `Statistics`).
 
 What is known when a function is compiled comes as the length of a tuple: `raw` has one entry per raw channel and
-`channels` one per channel, features included; `clamped`, `by_position` and `to_tokens` have one or none. Arrays are
-those of `compiled.py`.
+`channels` one per channel, features included; `clamped`, `by_position`, `masked` and `to_tokens` have one or none.
+Arrays are those of `compiled.py`.
+
+Rows go through a line in blocks of vectors, and through its end vector by vector. A row reads which places have a token
+there alone, or where a mask is given.
 """
 
 # mypy: ignore-errors
@@ -31,7 +34,10 @@ import numpy as np
 from perceiver_pytorch.ops.backends.loops import function as _function
 from perceiver_pytorch.ops.backends.loops import loop as _loop
 from perceiver_pytorch.ops.backends.simd import (
+    BLOCK,
     WIDTH,
+    accumulate,
+    accumulate_products,
     add,
     add_totals,
     affine_each,
@@ -47,9 +53,12 @@ from perceiver_pytorch.ops.backends.simd import (
     largest,
     load,
     load_each,
+    load_each_like,
+    load_like,
     multiply,
     multiply_each,
     prefetch,
+    read_again,
     splat,
     splat_each,
     square_root,
@@ -62,6 +71,7 @@ from perceiver_pytorch.ops.backends.simd import (
     to_float,
     total,
     zero_each,
+    zeros,
 )
 
 # Exponents of two that a score is brought to where float32 ends. A score with its row's peak or log-sum-exp subtracted
@@ -307,33 +317,73 @@ def _row_peak(tile, scratch, channels, by_position, row, inner, outer):
 
 
 @_function
-def _row_forward(tile, scratch, channels, clamped, by_position, row, inner, outer, shift, sums, inner_sums, outer_sums):
-    """Adds up what one row collects from a tile."""
+def _product(tile, scratch, channels, by_position, like, base, i, coefficients, constant, start, inner):
+    """``start`` plus a row times the normalised tokens from ``base + i`` on."""
+    deviation = load_like(scratch.planes, base + len(channels) * tile.stride + i, like)
+    if len(by_position) > 0:
+        result = fma(deviation, add(load_like(inner, tile.first + i, like), constant), start)
+    else:
+        result = fma(deviation, constant, start)
+    return dot(coefficients, load_each_like(scratch.planes, base + i, tile.stride, channels, like), result)
+
+
+@_function
+def _clamp(score, clamped):
+    return at_most(at_least(score, splat(LOWEST)), splat(HIGHEST)) if len(clamped) > 0 else score
+
+
+@_function
+def _add_along(by_position, sums, index, values, like):
+    """Adds to sums by position."""
+    if len(by_position) > 0:
+        store(sums, index, add(load_like(sums, index, like), values))
+
+
+@_function
+def _forward_at(
+    tile, scratch, channels, clamped, by_position, masked, like, base, i, coefficients, constant, down, inner,
+    inner_sums, sums,
+):  # fmt: skip
+    """Adds to a row's sums what it collects from the tokens from ``base + i`` on, as many as ``like`` has."""
     C, planes, stride = len(channels), scratch.planes, tile.stride
+    weight_sum, line_sum, summed = sums
+    score = _product(tile, scratch, channels, by_position, like, base, i, coefficients, constant, down, inner)
+    weight = exp2(_clamp(score, clamped))
+    again = read_again(base + i, channels)
+    if len(masked) > 0:
+        weight_sum = accumulate(weight_sum, multiply(weight, load_like(planes, again + (C + 1) * stride, like)))
+    else:
+        weight_sum = accumulate(weight_sum, weight)
+    summed = accumulate_products(summed, weight, load_each_like(planes, again, stride, channels, like))
+    scaled = multiply(weight, load_like(planes, again + C * stride, like))
+    _add_along(by_position, inner_sums, tile.first + i, scaled, like)
+    return weight_sum, accumulate(line_sum, scaled), summed
+
+
+@_function
+def _row_forward(
+    tile, scratch, channels, clamped, by_position, masked, row, inner, outer, shift, sums, inner_sums, outer_sums
+):
+    """Adds up what one row collects from a tile."""
+    C, zero = len(channels), splat(np.float32(0.0))
     coefficients, summed = splat_each(row, channels), zero_each(channels)
-    weight_sum, down, since = splat(np.float32(0.0)), splat(-shift), 0
-    lowest, highest = splat(LOWEST), splat(HIGHEST)
+    weight_sum, down, since = zero, splat(-shift), 0
+    in_blocks = tile.count // (BLOCK * WIDTH) * (BLOCK * WIDTH)
     for line in range(tile.lines):
-        base = line * (C + 2) * stride
+        base = line * (C + 2) * tile.stride
         constant = splat(_line_constant(outer, scratch.positions[line]))
-        line_sum = splat(np.float32(0.0))
-        for i in range(0, tile.width, WIDTH):
-            values = load_each(planes, base + i, stride, channels)
-            deviation = load(planes, base + C * stride + i)
-            valid = load(planes, base + (C + 1) * stride + i)
-            position = constant
-            if len(by_position) > 0:
-                position = add(load(inner, tile.first + i), constant)
-            score = dot(coefficients, values, fma(deviation, position, down))
-            if len(clamped) > 0:
-                score = at_most(at_least(score, lowest), highest)
-            weight = exp2(score)
-            weight_sum = fma(weight, valid, weight_sum)
-            summed = fma_each(weight, values, summed)
-            scaled = multiply(weight, deviation)
-            line_sum = add(line_sum, scaled)
-            if len(by_position) > 0:
-                store(inner_sums, tile.first + i, add(load(inner_sums, tile.first + i), scaled))
+        found = weight_sum, zero, summed
+        for i in range(0, in_blocks, BLOCK * WIDTH):
+            found = _forward_at(
+                tile, scratch, channels, clamped, by_position, masked, zeros(), base, i, coefficients, constant, down,
+                inner, inner_sums, found,
+            )  # fmt: skip
+        for i in range(in_blocks, tile.width, WIDTH):  # the end of a line has places without a token
+            found = _forward_at(
+                tile, scratch, channels, clamped, by_position, (0,), zero, base, i, coefficients, constant, down, inner,
+                inner_sums, found,
+            )  # fmt: skip
+        weight_sum, line_sum, summed = found
         line_total = total(line_sum)
         for axis in range(scratch.positions.shape[1]):
             outer_sums[scratch.positions[line, axis]] += line_total
@@ -341,7 +391,49 @@ def _row_forward(tile, scratch, channels, clamped, by_position, row, inner, oute
         if since >= SUMMED or line + 1 == tile.lines:
             add_totals(sums, summed)
             sums[C] += total(weight_sum)
-            summed, weight_sum, since = zero_each(channels), splat(np.float32(0.0)), 0
+            summed, weight_sum, since = zero_each(channels), zero, 0
+
+
+@_function
+def _backward_at(
+    tile, scratch, channels, clamped, by_position, to_tokens, like, line, i, coefficients, grad_coefficients, constants,
+    offsets, inner, grad_inner, inner_sums, token_grads, inner_attention, sums,
+):  # fmt: skip
+    """Adds to a row's sums what the scores' gradients of some tokens of a line give, and to the tokens' gradients."""
+    C, planes, stride = len(channels), scratch.planes, tile.stride
+    base, grad_base = line * (C + 2) * stride, line * (C + 1) * stride
+    constant, grad_constant = constants
+    down, grad_down, normaliser, up, grad_up = offsets
+    line_sum, line_attention, summed = sums
+    score = _product(tile, scratch, channels, by_position, like, base, i, coefficients, constant, down, inner)
+    attention = exp2(_clamp(score, clamped))
+    if len(clamped) > 0:
+        attention = multiply(attention, normaliser)
+    again = read_again(base + i, channels) - i
+    change = _product(
+        tile, scratch, channels, by_position, like, again, i, grad_coefficients, grad_constant, grad_down, grad_inner
+    )
+    score_grad = multiply(attention, change)
+    again = read_again(base + i, channels)
+    summed = accumulate_products(summed, score_grad, load_each_like(planes, again, stride, channels, like))
+    deviation = load_like(planes, again + C * stride, like)
+    scaled = multiply(score_grad, deviation)
+    line_sum = accumulate(line_sum, scaled)
+    _add_along(by_position, inner_sums, tile.first + i, scaled, like)
+    if len(to_tokens) > 0:
+        valid = load_like(planes, again + (C + 1) * stride, like)
+        attention, score_grad = multiply(attention, valid), multiply(multiply(score_grad, valid), splat(LN_2))
+        scaled = multiply(attention, deviation)
+        line_attention = accumulate(line_attention, scaled)
+        store(inner_attention, tile.first + i, add(load_like(inner_attention, tile.first + i, like), scaled))
+        # The gradient of the normalised token, and how far it points along the token.
+        grads = load_each_like(token_grads, grad_base + i, stride, channels, like)
+        grads = fma_each(attention, grad_coefficients, fma_each(score_grad, coefficients, grads))
+        store_each(token_grads, grad_base + i, stride, grads)
+        along = load_like(token_grads, grad_base + C * stride + i, like)
+        along = fma(attention, add(change, grad_up), fma(add(score, up), score_grad, along))
+        store(token_grads, grad_base + C * stride + i, along)
+    return line_sum, line_attention, summed
 
 
 @_function
@@ -350,56 +442,33 @@ def _row_backward(
     grad_outer, offset, sums, inner_sums, outer_sums, token_grads, inner_attention, outer_attention,
 ):  # fmt: skip
     """The same of the scores' gradients, and what the row adds to the gradients of the tokens."""
-    C, planes, stride = len(channels), scratch.planes, tile.stride
+    zero = splat(np.float32(0.0))
     coefficients, grad_coefficients = splat_each(row, channels), splat_each(grad_row, channels)
     summed, since = zero_each(channels), 0
-    down, grad_down, normaliser = splat(-lse), splat(-offset), splat(scale)
-    up, grad_up, ln_2 = splat(lse), splat(offset), splat(LN_2)
-    lowest, highest = splat(LOWEST), splat(HIGHEST)
+    offsets = splat(-lse), splat(-offset), splat(scale), splat(lse), splat(offset)
+    in_blocks = tile.width // (BLOCK * WIDTH) * (BLOCK * WIDTH)
     for line in range(tile.lines):
-        base, grad_base = line * (C + 2) * stride, line * (C + 1) * stride
-        constant = splat(_line_constant(outer, scratch.positions[line]))
-        grad_constant = splat(_line_constant(grad_outer, scratch.positions[line]))
-        line_sum, line_attention = splat(np.float32(0.0)), splat(np.float32(0.0))
-        for i in range(0, tile.width, WIDTH):
-            values = load_each(planes, base + i, stride, channels)
-            deviation = load(planes, base + C * stride + i)
-            position = constant
-            if len(by_position) > 0:
-                position = add(load(inner, tile.first + i), constant)
-            score = dot(coefficients, values, fma(deviation, position, down))
-            if len(clamped) > 0:
-                attention = multiply(exp2(at_most(at_least(score, lowest), highest)), normaliser)
-            else:
-                attention = exp2(score)
-            grad_position = grad_constant
-            if len(by_position) > 0:
-                grad_position = add(load(grad_inner, tile.first + i), grad_constant)
-            change = dot(grad_coefficients, values, fma(deviation, grad_position, grad_down))
-            score_grad = multiply(attention, change)
-            summed = fma_each(score_grad, values, summed)
-            scaled = multiply(score_grad, deviation)
-            line_sum = add(line_sum, scaled)
-            if len(by_position) > 0:
-                store(inner_sums, tile.first + i, add(load(inner_sums, tile.first + i), scaled))
-            if len(to_tokens) > 0:
-                valid = load(planes, base + (C + 1) * stride + i)
-                attention, score_grad = multiply(attention, valid), multiply(multiply(score_grad, valid), ln_2)
-                scaled = multiply(attention, deviation)
-                line_attention = add(line_attention, scaled)
-                store(inner_attention, tile.first + i, add(load(inner_attention, tile.first + i), scaled))
-                # The gradient of the normalised token, and how far it points along the token.
-                grads = load_each(token_grads, grad_base + i, stride, channels)
-                grads = fma_each(attention, grad_coefficients, fma_each(score_grad, coefficients, grads))
-                store_each(token_grads, grad_base + i, stride, grads)
-                along = load(token_grads, grad_base + C * stride + i)
-                along = fma(attention, add(change, grad_up), fma(add(score, up), score_grad, along))
-                store(token_grads, grad_base + C * stride + i, along)
+        positions = scratch.positions[line]
+        constants = splat(_line_constant(outer, positions)), splat(_line_constant(grad_outer, positions))
+        found = zero, zero, summed
+        for i in range(0, in_blocks, BLOCK * WIDTH):
+            found = _backward_at(
+                tile, scratch, channels, clamped, by_position, to_tokens, zeros(), line, i, coefficients,
+                grad_coefficients, constants, offsets, inner, grad_inner, inner_sums, token_grads, inner_attention,
+                found,
+            )  # fmt: skip
+        for i in range(in_blocks, tile.width, WIDTH):
+            found = _backward_at(
+                tile, scratch, channels, clamped, by_position, to_tokens, zero, line, i, coefficients,
+                grad_coefficients, constants, offsets, inner, grad_inner, inner_sums, token_grads, inner_attention,
+                found,
+            )  # fmt: skip
+        line_sum, line_attention, summed = found
         line_total, attention_total = total(line_sum), total(line_attention)
-        for axis in range(scratch.positions.shape[1]):
-            outer_sums[scratch.positions[line, axis]] += line_total
+        for axis in range(positions.shape[0]):
+            outer_sums[positions[axis]] += line_total
             if len(to_tokens) > 0:
-                outer_attention[scratch.positions[line, axis]] += attention_total
+                outer_attention[positions[axis]] += attention_total
         since += tile.width
         if since >= SUMMED or line + 1 == tile.lines:
             add_totals(sums, summed)
@@ -480,6 +549,7 @@ def forward(
     inner,
     outer,
     shifts,
+    masked,
     sums,
     inner_sums,
     outer_sums,
@@ -497,8 +567,8 @@ def forward(
             _prepare(tile, data, statistics, raw, channels, scratch)
             for n in range(grid.num_rows):
                 _row_forward(
-                    tile, scratch, channels, clamped, by_position, rows[sample, n], inner[sample, n], outer[sample, n],
-                    shifts[sample, n], sums[sample, part, n], inner_sums[sample, line_part, n],
+                    tile, scratch, channels, clamped, by_position, masked, rows[sample, n], inner[sample, n],
+                    outer[sample, n], shifts[sample, n], sums[sample, part, n], inner_sums[sample, line_part, n],
                     outer_sums[sample, part, n],
                 )  # fmt: skip
 

@@ -5,6 +5,10 @@ Numba leaves it to LLVM whether a loop becomes vector instructions, and how. Her
 values, element by element. A kernel stays Python and gives the same bits whatever LLVM makes of the loop around it.
 Functions that end in ``_each`` work on a tuple of vectors, which LLVM keeps in registers.
 
+A processor begins two operations a cycle and has the result of each four cycles later, so it needs work that does not
+wait for one another. A *block* is that: `BLOCK` vectors that go through every operation together. What works element by
+element takes a block as well as a vector, and a vector beside a block stands for each vector of the block.
+
 No function checks bounds.
 
 Numba's own settings choose another processor to compile for, and with it the width: ``NUMBA_CPU_NAME=haswell
@@ -29,9 +33,11 @@ if config.DISABLE_JIT:
 
 _FEATURES: str = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
 WIDTH = 16 if "+avx512f" in _FEATURES.split(",") else 8
-
+# Registers for as many chains of operations as hide the latency. A vector of 16 takes two cycles, one of 8 takes one.
+BLOCK = 2 if WIDTH == 16 else 4
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _VECTOR, _INTS = ir.VectorType(_FLOAT, WIDTH), ir.VectorType(_INT, WIDTH)
+_BLOCK = ir.VectorType(_FLOAT, WIDTH * BLOCK)
 
 # Coefficients of 2^x on [-1/2, 1/2]: the polynomial of degree 5 whose largest relative error is least (7.5e-8), found
 # by reweighted least squares.
@@ -46,7 +52,14 @@ class VectorType(types.Type):
         super().__init__(name=f"float32x{WIDTH}")
 
 
-vector = VectorType()
+class BlockType(types.Type):
+    """`BLOCK` vectors."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"float32x{WIDTH}x{BLOCK}")
+
+
+vector, block = VectorType(), BlockType()
 
 
 @register_model(VectorType)
@@ -55,8 +68,29 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, fe_type, _VECTOR)
 
 
-def _constant(value: float) -> ir.Constant:
-    return ir.Constant(_VECTOR, [float(np.float32(value))] * WIDTH)
+@register_model(BlockType)
+class _BlockModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, fe_type: Any) -> None:
+        super().__init__(manager, fe_type, _BLOCK)
+
+
+def _like(builder: ir.IRBuilder, value: ir.Value, kind: ir.Type) -> ir.Value:
+    """A vector, as often as a value of this type has vectors."""
+    if value.type == kind:
+        return value
+    again = ir.Constant(ir.VectorType(_INT, kind.count), list(range(WIDTH)) * BLOCK)
+    return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), again)
+
+
+def _parts(builder: ir.IRBuilder, value: ir.Value) -> list[ir.Value]:
+    """The vectors of a block, or the one vector."""
+    undefined = ir.Constant(value.type, ir.Undefined)
+    starts = range(0, value.type.count, WIDTH)
+    return [builder.shuffle_vector(value, undefined, ir.Constant(_INTS, list(range(i, i + WIDTH)))) for i in starts]
+
+
+def _constant(value: float, kind: ir.Type = _VECTOR) -> ir.Constant:
+    return ir.Constant(kind, [float(np.float32(value))] * kind.count)
 
 
 def _splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
@@ -67,10 +101,11 @@ def _splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
 
 def _llvm(builder: ir.IRBuilder, name: str, arguments: Sequence[ir.Value]) -> ir.Value:
     """Calls an LLVM function that exists for vectors."""
-    full = f"llvm.{name}.v{WIDTH}f32"
+    kind = arguments[0].type
+    full = f"llvm.{name}.v{kind.count}f32"
     function = builder.module.globals.get(full)
     if function is None:
-        function = ir.Function(builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * len(arguments)), full)
+        function = ir.Function(builder.module, ir.FunctionType(kind, [kind] * len(arguments)), full)
     return builder.call(function, arguments)
 
 
@@ -87,23 +122,27 @@ def _intp(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[
     return context.cast(builder, values[position], signature.args[position], types.intp)
 
 
-def _read(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
-    value = builder.load(builder.bitcast(address, _VECTOR.as_pointer()))
+def _read(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type = _VECTOR) -> ir.Value:
+    value = builder.load(builder.bitcast(address, kind.as_pointer()))
     value.align = 4
     return value
 
 
 def _elementwise(count: int, emit: Callable[..., ir.Value]) -> Any:
-    """A function of ``count`` vectors that gives a vector."""
+    """A function of ``count`` vectors or blocks that gives a vector, or a block if one of them is."""
 
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-        return emit(builder, *values)
+    def make(*kinds: types.Type) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+            kind = context.get_value_type(signature.return_type)
+            return emit(builder, *(_like(builder, value, kind) for value in values))
+
+        return (block if block in kinds else vector)(*kinds), generate
 
     if count == 1:
-        return intrinsic(lambda typing, x: (vector(vector), generate))
+        return intrinsic(lambda typing, x: make(x))
     if count == 2:
-        return intrinsic(lambda typing, x, y: (vector(vector, vector), generate))
-    return intrinsic(lambda typing, x, y, z: (vector(vector, vector, vector), generate))
+        return intrinsic(lambda typing, x, y: make(x, y))
+    return intrinsic(lambda typing, x, y, z: make(x, y, z))
 
 
 def _select(comparison: str) -> Callable[..., ir.Value]:
@@ -112,13 +151,14 @@ def _select(comparison: str) -> Callable[..., ir.Value]:
 
 
 def _exp2(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    integers = ir.VectorType(_INT, x.type.count)
     whole = _llvm(builder, "rint", (x,))
     fraction = builder.fsub(x, whole)
-    power = _constant(_EXP2[-1])
+    power = _constant(_EXP2[-1], x.type)
     for coefficient in reversed(_EXP2[:-1]):
-        power = _fma(builder, power, fraction, _constant(coefficient))
-    exponent = builder.shl(builder.fptosi(whole, _INTS), ir.Constant(_INTS, [23] * WIDTH))
-    return builder.bitcast(builder.add(builder.bitcast(power, _INTS), exponent), _VECTOR)
+        power = _fma(builder, power, fraction, _constant(coefficient, x.type))
+    exponent = builder.shl(builder.fptosi(whole, integers), ir.Constant(integers, [23] * integers.count))
+    return builder.bitcast(builder.add(builder.bitcast(power, integers), exponent), x.type)
 
 
 add = _elementwise(2, lambda builder, x, y: builder.fadd(x, y))
@@ -144,16 +184,41 @@ def load(typing, array, index):
 
 
 @intrinsic
-def store(typing, array, index, value):
-    """``array[index : index + WIDTH] = value``."""
+def load_like(typing, array, index, like):
+    """As many numbers as ``like`` has, a vector or a block, from ``array[index]`` on."""
 
     def generate(context, builder, signature, values):
         position = _intp(context, builder, signature, values, 1)
         address = _address(context, builder, signature.args[0], values[0], position)
-        builder.store(values[2], builder.bitcast(address, _VECTOR.as_pointer())).align = 4
+        return _read(builder, address, values[2].type)
+
+    return like(array, index, like), generate
+
+
+@intrinsic
+def read_again(typing, index, like):
+    """The same index. Where there are too few registers for blocks of as many channels as ``like`` has entries, the
+    compiler takes it for another one, and reads again what is there instead of putting it aside."""
+    are_enough = WIDTH == 16 and like.count <= 4
+
+    def generate(context, builder, signature, values):
+        kind = values[0].type
+        return values[0] if are_enough else builder.asm(ir.FunctionType(kind, [kind]), "", "=r,0", values[:1], False)
+
+    return index(index, like), generate
+
+
+@intrinsic
+def store(typing, array, index, value):
+    """Writes a vector or a block from ``array[index]`` on."""
+
+    def generate(context, builder, signature, values):
+        position = _intp(context, builder, signature, values, 1)
+        address = _address(context, builder, signature.args[0], values[0], position)
+        builder.store(values[2], builder.bitcast(address, values[2].type.as_pointer())).align = 4
         return context.get_dummy_value()
 
-    return types.void(array, index, vector), generate
+    return types.void(array, index, value), generate
 
 
 @intrinsic
@@ -174,6 +239,12 @@ def prefetch(typing, array, index, like):
         return context.get_dummy_value()
 
     return types.void(array, index, like), generate
+
+
+@intrinsic
+def zeros(typing):
+    """A block of zeros."""
+    return block(), lambda context, builder, signature, values: _constant(0.0, _BLOCK)
 
 
 @intrinsic
@@ -220,20 +291,31 @@ def largest(typing, value):
     return types.float32(vector), generate
 
 
+def _load_each(number, kind):
+    def generate(context, builder, signature, values):
+        position, step = (_intp(context, builder, signature, values, i) for i in (1, 2))
+        loaded = []
+        for _ in range(number):
+            address = _address(context, builder, signature.args[0], values[0], position)
+            loaded.append(_read(builder, address, context.get_value_type(kind)))
+            position = builder.add(position, step)
+        return cgutils.pack_array(builder, loaded, context.get_value_type(kind))
+
+    return types.UniTuple(kind, number), generate
+
+
 @intrinsic
 def load_each(typing, array, index, stride, like):
     """As many vectors as ``like`` has entries, read at ``index``, ``index + stride``, ..."""
-    number = like.count
+    result, generate = _load_each(like.count, vector)
+    return result(array, index, stride, like), generate
 
-    def generate(context, builder, signature, values):
-        position, step = (_intp(context, builder, signature, values, i) for i in (1, 2))
-        vectors = []
-        for _ in range(number):
-            vectors.append(_read(builder, _address(context, builder, signature.args[0], values[0], position)))
-            position = builder.add(position, step)
-        return cgutils.pack_array(builder, vectors, _VECTOR)
 
-    return types.UniTuple(vector, number)(array, index, stride, like), generate
+@intrinsic
+def load_each_like(typing, array, index, stride, tuple_like, like):
+    """The same of vectors or blocks, whichever ``like`` is."""
+    result, generate = _load_each(tuple_like.count, like)
+    return result(array, index, stride, tuple_like, like), generate
 
 
 @intrinsic
@@ -349,14 +431,14 @@ def sum_each(typing, xs):
 
 @intrinsic
 def store_each(typing, array, index, stride, xs):
-    """Writes a tuple of vectors to ``index``, ``index + stride``, ..."""
+    """Writes a tuple of vectors or blocks to ``index``, ``index + stride``, ..."""
 
     def generate(context, builder, signature, values):
         position, step = (_intp(context, builder, signature, values, i) for i in (1, 2))
         for i in range(xs.count):
             address = _address(context, builder, signature.args[0], values[0], position)
-            vector_address = builder.bitcast(address, _VECTOR.as_pointer())
-            builder.store(builder.extract_value(values[3], i), vector_address).align = 4
+            value = builder.extract_value(values[3], i)
+            builder.store(value, builder.bitcast(address, value.type.as_pointer())).align = 4
             position = builder.add(position, step)
         return context.get_dummy_value()
 
@@ -391,29 +473,59 @@ def zero_each(typing, like):
 
 @intrinsic
 def dot(typing, xs, ys, start):
-    """``start`` plus the sum of the products of two tuples of vectors."""
+    """``start`` plus the sum of the products of two tuples; vectors or blocks."""
 
     def generate(context, builder, signature, values):
-        result = values[2]
+        result, kind = values[2], values[2].type
         for i in range(xs.count):
-            result = _fma(builder, builder.extract_value(values[0], i), builder.extract_value(values[1], i), result)
+            x, y = (_like(builder, builder.extract_value(values[k], i), kind) for k in (0, 1))
+            result = _fma(builder, x, y, result)
         return result
 
-    return vector(xs, ys, vector), generate
+    return start(xs, ys, start), generate
+
+
+@intrinsic
+def accumulate(typing, total, values):
+    """A vector plus the vectors of a block, one after another."""
+
+    def generate(context, builder, signature, given):
+        result = given[0]
+        for part in _parts(builder, given[1]):
+            result = builder.fadd(result, part)
+        return result
+
+    return vector(total, values), generate
+
+
+@intrinsic
+def accumulate_products(typing, totals, factor, xs):
+    """``factor * x`` summed over the vectors of blocks, plus a vector of ``totals``, for each pair of two tuples."""
+    number = xs.count
+
+    def generate(context, builder, signature, given):
+        results = [builder.extract_value(given[0], i) for i in range(number)]
+        parts = [_parts(builder, builder.extract_value(given[2], i)) for i in range(number)]
+        for u, factor_part in enumerate(_parts(builder, given[1])):
+            results = [_fma(builder, factor_part, parts[i][u], results[i]) for i in range(number)]
+        return cgutils.pack_array(builder, results, _VECTOR)
+
+    return types.UniTuple(vector, number)(totals, factor, xs), generate
 
 
 @intrinsic
 def fma_each(typing, factor, xs, ys):
-    """``factor * x + y`` for each pair of two tuples of vectors."""
+    """``factor * x + y`` for each pair of two tuples of vectors; of blocks where ``factor`` is one."""
 
     def generate(context, builder, signature, values):
-        vectors = [
-            _fma(builder, values[0], builder.extract_value(values[1], i), builder.extract_value(values[2], i))
+        kind = values[0].type
+        results = [
+            _fma(builder, values[0], *(_like(builder, builder.extract_value(values[k], i), kind) for k in (1, 2)))
             for i in range(xs.count)
         ]
-        return cgutils.pack_array(builder, vectors, _VECTOR)
+        return cgutils.pack_array(builder, results, kind)
 
-    return types.UniTuple(vector, xs.count)(vector, xs, ys), generate
+    return types.UniTuple(factor, xs.count)(factor, xs, ys), generate
 
 
 @intrinsic
