@@ -27,11 +27,14 @@ if os.environ.get("PERCEIVER_SHAPE_CHECKS") != "0":
 TESTS = Path(__file__).parent
 WHOLE_RUNS = ("cli/", "experiments/", "export/", "serve/", "tables/", "training/", "tuning/")
 IN_FULL = (
+    "experiments/test_report.py",
     "training/language/test_task.py",
     "training/table/test_kinds.py",
     "training/table/test_old_runs.py",
     "training/table/test_task.py",
+    "training/table/test_task_targets.py",
     "training/table/test_worth.py",
+    "tuning/test_page.py",
 )
 """Tests of all that a run computes and draws."""
 
@@ -64,8 +67,10 @@ def quick_runs() -> Iterator[None]:
         patch.setattr(figures, "_svg", lambda figure, **options: "<svg></svg>")
         patch.setattr(worth, "REPEATS", 2)
         jaxtyping.config.update("jaxtyping_disable", True)
-        yield
-        jaxtyping.config.update("jaxtyping_disable", before)
+        try:
+            yield
+        finally:
+            jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @pytest.hookimpl(wrapper=True)
