@@ -314,3 +314,34 @@ def test_a_long_film_takes_the_memory_of_a_short_one() -> None:
     assert long["frames"] == 1400
     assert long["memory_mb"] < short["memory_mb"] + 40  # what a stem makes of all of its frames takes more
     assert "| 700 | 1,400 |" in long_films.page([long])
+
+
+def test_the_parts_of_an_inner_loop_are_counted() -> None:
+    """Per register of pairs, whichever the architecture; the loop with fewer multiply-adds is that over blocks."""
+    x86 = """
+.LBB0_1:
+\tvmovups (%rax), %ymm1
+\tvfmadd231ps (%rbx), %ymm1, %ymm2
+\tvfmadd231ps 16(%rsp), %ymm1, %ymm3
+\tvroundps $8, %ymm2, %ymm4
+\tvroundps $8, %ymm3, %ymm5
+\tvmovups %ymm4, 32(%rsp)
+.LBB0_2:
+\tvfmadd231ps (%rbx), %ymm1, %ymm2
+\tvmulps %ymm1, %ymm2, %ymm2
+\tvroundps $8, %ymm2, %ymm4
+"""
+    arm = """
+.LBB0_1:
+\tldp q0, q1, [x1]
+\tfmla v2.4s, v0.4s, v1.4s
+\tfadd v3.4s, v2.4s, v1.4s
+\tfrintn v4.4s, v2.4s
+\tstr q4, [sp, #16]
+"""
+    names = "multiply-adds", "other arithmetic", "loads", "stores", "spills"
+    assert [kernel.inner_loop(x86)[name] for name in names] == [1, 1, 1.5, 0.5, 1]
+    assert [kernel.inner_loop(arm)[name] for name in names] == [1, 2, 2, 1, 1]
+    parts = dict(zip(names, [13.0, 9.0, 8.0, 1.0, 0.0], strict=True))
+    avx512, avx2, aarch64 = (instructions.bound(parts) for instructions in kernel.INSTRUCTION_SETS)
+    assert (avx512, avx2, aarch64) == (13, 6.5, 11)

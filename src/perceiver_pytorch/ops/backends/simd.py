@@ -18,6 +18,7 @@ NUMBA_CPU_FEATURES=+avx2,+fma`` makes what a processor without AVX-512 would run
 # mypy: ignore-errors
 # Types are Numba's here, inferred anew for every kind of argument.
 
+import platform
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,8 +34,10 @@ if config.DISABLE_JIT:
 
 _FEATURES: str = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
 WIDTH = 16 if "+avx512f" in _FEATURES.split(",") else 8
-# Registers for as many chains of operations as hide the latency. A vector of 16 takes two cycles, one of 8 takes one.
-BLOCK = 2 if WIDTH == 16 else 4
+# As many as hide the latency and have room in the registers. AVX2 has 16 of 8 numbers. AVX-512 has 32 of 16, which take
+# two cycles each. aarch64 has 32 of 4 numbers, half a vector.
+BLOCK = 4 if WIDTH == 8 and platform.machine() in ("x86_64", "AMD64") else 2
+
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _VECTOR, _INTS = ir.VectorType(_FLOAT, WIDTH), ir.VectorType(_INT, WIDTH)
 _BLOCK = ir.VectorType(_FLOAT, WIDTH * BLOCK)
