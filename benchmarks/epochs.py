@@ -1,16 +1,18 @@
-"""Where does the time of training go? ``python -m benchmarks.epochs digits FILE:TARGET ...``
+"""How many rows does a second take, and where does it go? ``python -m benchmarks.epochs digits FILE:TARGET ...``
 
-Trains on each table for some steps with default settings, and prints rows per second and the share of each part of the
-time. A part's time is its own, without the parts that it calls.
+Trains on each table for some steps with default settings, predicts and evaluates its test rows (all rows of a table
+without any), and prints rows per second and the share of each part of the processor time. ``--built-in`` measures all
+built-in sets, ``--folder FOLDER`` those of `benchmarks.learning` that are in a folder.
+
+Rows per second are by the clock, those of a core by processor time: beside other programs they say more. Training is
+measured without what comes before and after it; prediction and evaluation from the path of the table to the result.
 """
 
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from functools import wraps
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -21,115 +23,211 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loops.evaluation_loop import _EvaluationLoop
 from lightning.pytorch.loops.optimization.automatic import Closure
 
-from perceiver_pytorch.data import TableDataset
+from benchmarks.clock import Clock, Functions
+from benchmarks.learning.sets import SETS
+from benchmarks.machine import describe
+from perceiver_pytorch.data import Predictions, TableDataset, builtin_names
 from perceiver_pytorch.data.loading import BatchReader
-from perceiver_pytorch.tables import fit
+from perceiver_pytorch.models import inputs
+from perceiver_pytorch.models.blended import BlendedPerceiver
+from perceiver_pytorch.models.inputs import ModalityReader
+from perceiver_pytorch.nn.cross_attend import CrossAttend
+from perceiver_pytorch.nn.layer import PerceiverLayer
+from perceiver_pytorch.tables import Run, fit, predictor
+from perceiver_pytorch.tables.rows import ChosenRows
+from perceiver_pytorch.training.run import loop
 from perceiver_pytorch.training.run.averaging import AveragedWeights
-from perceiver_pytorch.training.run.callbacks import History
+from perceiver_pytorch.training.run.callbacks import FiniteScores, History, Stopper
 from perceiver_pytorch.training.run.checkpoints import Checkpoints
 from perceiver_pytorch.training.run.loop import Resumable
 from perceiver_pytorch.training.run.optimizers import Lamb
-from perceiver_pytorch.training.table import module
+from perceiver_pytorch.training.run.time_limit import TimeLimit
+from perceiver_pytorch.training.table import evaluation, module
 
-PARTS: dict[str, Sequence[tuple[Any, str]]] = {
-    "rows": ((BatchReader, "__getitem__"),),
-    "augment": ((module, "augmented"), (module, "mixed")),
-    "forward": ((module.TableModule, "training_step"),),
-    "backward": ((torch.Tensor, "backward"),),
-    "optimiser": ((Resumable, "configure_gradient_clipping"), (torch.optim.AdamW, "step"), (Lamb, "step")),
-    "average": ((AveragedWeights, "on_train_batch_end"),),
+PARTS: Functions = {
+    "decoding": ((TableDataset, "prepare"), (TableDataset, "samples"), (ChosenRows, "load")),
+    "batches": ((BatchReader, "__getitem__"),),
+    "augmentation": ((module, "augmented"), (module, "mixed"), (module, "thinned"), (module, "thinned_tokens")),
+    "stems": ((inputs, "read_by_stem"),),
+    "contexts": ((ModalityReader, "tokens"), (ModalityReader, "contexts")),
+    "kernels": ((CrossAttend, "forward"),),
+    "latent blocks": ((PerceiverLayer, "forward"),),
+    "heads": ((BlendedPerceiver, "parts"),),
+    "losses": ((module.TableModule, "_losses"),),
+    "optimiser": (
+        (torch.nn.utils, "clip_grad_norm_"),
+        (torch.optim.AdamW, "step"),
+        (torch.optim.AdamW, "zero_grad"),
+        (Lamb, "step"),
+        (AveragedWeights, "on_train_batch_end"),
+    ),
     "logging": ((Resumable, "learned"), (TensorBoardLogger, "log_metrics"), (History, "on_train_epoch_end")),
+    "checks": (
+        (loop, "gradients_finite"),
+        (Resumable, "configure_gradient_clipping"),
+        (Stopper, "on_train_batch_start"),
+        (TimeLimit, "on_train_batch_start"),
+        (TimeLimit, "on_train_batch_end"),
+        (FiniteScores, "on_validation_end"),
+        (evaluation, "_check_finite"),
+    ),
     "validation": ((_EvaluationLoop, "run"),),
     "checkpoints": ((Checkpoints, "save"),),
-    "else": ((pl.Trainer, "fit"), (Closure, "__call__")),
+    "scores": (
+        (Predictions, "metrics"),
+        (Predictions, "intervals"),
+        (Predictions, "columns"),
+        (Predictions, "calibrated"),
+        (evaluation, "trust"),
+        (predictor, "predictions_table"),
+    ),
+    "else": (
+        (torch.Tensor, "backward"),
+        (torch.autograd, "grad"),
+        (evaluation, "predict_without"),
+        (evaluation, "answers"),
+        (Closure, "__call__"),
+        (pl.Trainer, "fit"),
+        (Run, "predict"),
+        (Run, "evaluate"),
+    ),
 }
-"""The functions whose time is that of a part; ``else`` is what Lightning does besides. Where workers read the rows,
-waiting for them is ``else``."""
+"""The functions whose time is that of a part; ``else`` is what Lightning, Python and commands do besides. Rows that
+other processes decode count for nothing: the clock alone says how long they were waited for."""
+WHOLE = ("validation", "decoding")
+"""Parts that have the time of all that they call."""
+BESIDES = ("label", "target", "answer")
+"""What a column to predict is called in tables that nothing is known of."""
 
 
-@dataclass
-class Clock:
-    """Seconds of nested parts, each without those within it.
+@dataclass(frozen=True)
+class Found:
+    """What was measured.
 
     Attributes:
-        seconds: by the names of the parts.
+        rows: how many.
+        seconds: by the clock.
+        processor: of processor time, of all threads of this process.
+        parts: the same, by the names of `PARTS`.
     """
 
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
-    _open: list[str] = field(default_factory=list)
-    _since: float = 0.0
+    rows: int
+    seconds: float
+    processor: float
+    parts: dict[str, float]
 
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """Counts what the block takes."""
-        self._turn()
-        self._open.append(name)
-        try:
-            yield
-        finally:
-            self._turn()
-            self._open.pop()
-
-    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, which counts what its calls take."""
-
-        @wraps(function)
-        def call(*arguments: Any, **options: Any) -> Any:
-            with self.part(name):
-                return function(*arguments, **options)
-
-        return call
-
-    def _turn(self) -> None:
-        now = time.perf_counter()
-        if self._open:
-            self.seconds[self._open[-1]] += now - self._since
-        self._since = now
+    def line(self, name: str) -> str:
+        """A row of the printed table."""
+        total = max(sum(self.parts.values()), 1e-9)
+        shares = " | ".join(f"{seconds / total:.1%}" for seconds in self.parts.values())
+        return f"| {name} | {self.rows / self.seconds:.0f} | {self.rows / self.processor:.0f} | {shares} |"
 
 
-def measured(table: str, target: str, steps: int, options: dict[str, Any]) -> dict[str, float]:
-    """The ``count`` of rows learned from, and seconds: of ``fit``, of each of its `PARTS`, and of ``decoding``
-    the rows beforehand."""
-    clock, decoding, rows = Clock(), Clock({"decoding": 0.0}), 0
-    learned = Resumable.learned
+@dataclass(frozen=True)
+class Case:
+    """A table, its target (None: that of a built-in set), and options of ``fit``."""
 
-    def counted(self: Any, loss: torch.Tensor, count: int = 1) -> None:
-        nonlocal rows
-        rows += count
-        learned(self, loss, count)
-
-    with tempfile.TemporaryDirectory() as where, ExitStack() as patches:
-        patches.enter_context(patch.object(Resumable, "learned", counted))
-        prepare = decoding.timed("decoding", TableDataset.prepare)
-        patches.enter_context(patch.object(TableDataset, "prepare", prepare))
-        for name, functions in PARTS.items():
-            for owner, function in functions:
-                timed = clock.timed(name, getattr(owner, function))
-                patches.enter_context(patch.object(owner, function, timed))
-        fit(table, target, run=Path(where) / "run", **{"steps": steps, "verbose": False, **options})
-    return {"count": rows, "fit": sum(clock.seconds.values()), **decoding.seconds, **clock.seconds}
+    name: str
+    table: str
+    target: str | None
+    options: dict[str, Any]
 
 
-def line(name: str, found: dict[str, float]) -> str:
-    """A row of the printed table."""
-    shares = " | ".join(f"{found[part] / found['fit']:.1%}" for part in PARTS)
-    return f"| {name} | {found['count'] / found['fit']:.0f} | {found['decoding']:.1f} s | {shares} |"
+def measured(case: Case, steps: int) -> Iterator[tuple[str, Found]]:
+    """What was found of ``fit``, ``predict`` and ``evaluate``, one after another."""
+    with tempfile.TemporaryDirectory() as where:
+        whole, rows = pl.Trainer.fit, 0
+        learned, found = Resumable.learned, list[Found]()
+
+        def counted(self: Any, loss: torch.Tensor, count: int = 1) -> None:
+            nonlocal rows
+            rows += count
+            learned(self, loss, count)
+
+        def trained(*arguments: Any, **options: Any) -> None:
+            found.append(_timed(lambda: whole(*arguments, **options), lambda _: rows))
+
+        with patch.object(Resumable, "learned", counted), patch.object(pl.Trainer, "fit", trained):
+            options = {"steps": steps, "verbose": False, **case.options}
+            run = fit(case.table, case.target, run=Path(where) / "run", **options)
+        yield "fit", found[0]
+        run.load()
+        split = "test" if _has_test_rows(run) else "all"
+        yield "predict", _timed(lambda: run.predict(case.table, split=split), len)
+        yield "evaluate", _timed(lambda: run.evaluate(case.table, split=split), _num_measured)
+
+
+def _has_test_rows(run: Run) -> bool:
+    return bool(run.metrics["split"] == "test")
+
+
+def _num_measured(metrics: dict[str, Any]) -> int:
+    """Rows of the combination of all modalities."""
+    return int(metrics["combinations"][0]["rows"])
+
+
+def _timed(call: Callable[[], Any], rows: Callable[[Any], int]) -> Found:
+    clock = Clock(PARTS, WHOLE)
+    with clock.running():
+        began, processor = time.perf_counter(), time.process_time()
+        with clock.part("else"):
+            result = call()
+        seconds, processor = time.perf_counter() - began, time.process_time() - processor
+    return Found(rows(result), seconds, processor, clock.seconds)
+
+
+def cases(given: argparse.Namespace, work: Path) -> Iterator[Case]:
+    """What is to be measured.
+
+    Raises:
+        ValueError: for a file of which nobody says what to predict.
+    """
+    for text in [*given.tables, *(builtin_names() if given.built_in else ())]:
+        table, _, target = text.rpartition(":") if ":" in text else (text, "", "")
+        if not target and table not in builtin_names():
+            raise ValueError(f"a table is a built-in set ({', '.join(builtin_names())}) or FILE:TARGET, got {text!r}")
+        ignored = dict.fromkeys(given.ignore, "ignore") if target else {}  # a built-in set tells nothing
+        yield Case(Path(table).stem, table, target or None, {"columns": ignored} if ignored else {})
+    if given.folder is not None:
+        yield from _of_folder(given.folder, work)
+
+
+def _of_folder(folder: Path, work: Path) -> Iterator[Case]:
+    """The sets of a folder that something is known of, and other tables called ``manifest.csv``."""
+    known: set[Path] = set()
+    for name, data in SETS.items():
+        source = folder / "series" / f"{name}.npz" if data.make else folder / data.table
+        if not data.built_in and source.is_file():
+            known.add(source)
+            options = {"columns": dict.fromkeys(data.leaks, "ignore")} if data.leaks else {}
+            yield Case(name, str(data.path(folder, work)), data.target, options)
+    for table in sorted(folder.rglob("manifest.csv")):
+        with table.open(encoding="utf-8") as lines:
+            columns = next(lines, "").strip().split(",")
+        target = next((name for name in BESIDES if name in columns), None)
+        if table not in known and target is not None:
+            yield Case(table.parent.name, str(table), target, {})
 
 
 def main() -> None:
     """Measures the tables that are named, one after the other."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tables", nargs="+", metavar="TABLE[:TARGET]", help="a built-in set, or a file and its target")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", metavar="TABLE[:TARGET]", help="a built-in set, or a file and its target")
+    parser.add_argument("--built-in", action="store_true", help="all built-in sets")
+    parser.add_argument("--folder", type=Path, metavar="FOLDER", help="the sets of a folder")
     parser.add_argument("--ignore", nargs="*", default=[], metavar="COLUMN", help="columns that tell the target")
     parser.add_argument("--steps", type=int, default=200)
     given = parser.parse_args()
-    print(f"{torch.get_num_threads()} threads; {given.steps} steps\n")
-    print(f"| table | rows per second | decoding beforehand | {' | '.join(PARTS)} |")
+    if not (given.tables or given.built_in or given.folder):
+        parser.error("name a table, or say --built-in or --folder FOLDER")
+    on = describe(torch.get_num_threads())
+    print(f"{on['processor']}, {on['instructions']}, {on['threads']} threads; {given.steps} steps\n")
+    print(f"| table | rows per second | of a core | {' | '.join(PARTS)} |")
     print("|---" * (len(PARTS) + 3) + "|")
-    for text in given.tables:
-        table, _, target = text.partition(":")
-        columns = {"columns": dict.fromkeys(given.ignore, "ignore")} if target else {}  # a built-in set tells nothing
-        print(line(Path(table).stem, measured(table, target or "answer", given.steps, columns)), flush=True)
+    with tempfile.TemporaryDirectory() as work:
+        for case in cases(given, Path(work)):
+            for what, found in measured(case, given.steps):
+                print(found.line(f"{case.name}: {what}"), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The benchmark harness: tables, a worker, limits, and contestants that must give the same numbers."""
 
+import argparse
 import json
 import sys
 import time
@@ -13,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ stands besi
 
 from benchmarks import (
     choice,
+    clock,
     compare,
     designs,
     epochs,
@@ -282,23 +284,63 @@ def test_the_time_of_one_row_is_divided_into_its_parts(tmp_path: Path) -> None:
     assert one_row.told([0.002, 0.004, 0.003]) == "2.0 (3.0)"
 
 
-def test_the_time_of_training_is_divided_into_its_parts(tmp_path: Path) -> None:
+def test_the_time_of_whole_epochs_is_divided_into_its_parts(tmp_path: Path) -> None:
     lines = [f"{i % 5},{'uv'[i % 2]}" for i in range(60)]
     (tmp_path / "t.csv").write_text("\n".join(["a,y", *lines]))
     small = {"depth": 1, "latent_dim": 16, "num_latents": 4, "batch_size": 8}
-    found = epochs.measured(str(tmp_path / "t.csv"), "y", 3, small)
-    assert found["count"] == 3 * 8
-    assert found["fit"] == pytest.approx(sum(found[part] for part in epochs.PARTS))
-    assert all(found[part] > 0 for part in ("rows", "forward", "backward", "optimiser", "validation", "else"))
-    assert epochs.line("t", found).count("|") == 4 + len(epochs.PARTS)
+    found = dict(epochs.measured(epochs.Case("t", str(tmp_path / "t.csv"), "y", small), 3))
+    assert {what: each.rows for what, each in found.items()} == {"fit": 3 * 8, "predict": 60, "evaluate": 60}
+    for each in found.values():
+        assert 0 < sum(each.parts.values()) <= each.processor + 0.1
+        assert each.line("t").count("|") == 4 + len(epochs.PARTS)
+    spent = {what: {part for part, seconds in each.parts.items() if seconds > 0} for what, each in found.items()}
+    assert spent["fit"] >= {"batches", "contexts", "kernels", "latent blocks", "losses", "optimiser", "validation"}
+    assert spent["predict"] & spent["evaluate"] >= {"decoding", "batches", "contexts", "kernels", "scores", "checks"}
+    assert "optimiser" not in spent["predict"] | spent["evaluate"]
+
+
+def test_sets_are_named_or_found_in_a_folder(tmp_path: Path) -> None:
+    def asked(*tables: str, built_in: bool = False, folder: Path | None = None) -> list[tuple[str, str | None]]:
+        given = argparse.Namespace(tables=tables, built_in=built_in, folder=folder, ignore=[])
+        return [(case.name, case.target) for case in epochs.cases(given, tmp_path)]
+
+    for name, header in (("movies", "id,title,label"), ("mine", "x,target"), ("other", "x,z")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.csv").write_text(header + "\n")
+    assert asked("digits", "a/b.csv:y") == [("digits", None), ("b", "y")]
+    assert asked(built_in=True) == [(name, None) for name in ("digits", "easy-vqa", "shapes")]
+    assert asked(folder=tmp_path) == [("movies", "label"), ("mine", "target")]
+    with pytest.raises(ValueError, match=r"a table is a built-in set .* or FILE:TARGET, got 'b\.csv'"):
+        asked("b.csv")
 
 
 def test_a_parts_time_is_without_those_within_it(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 1.0, 3.0, 7.0])
-    monkeypatch.setattr(epochs.time, "perf_counter", lambda: next(times))
-    clock = epochs.Clock()
-    clock.timed("else", clock.timed("forward", lambda: None))()
-    assert (clock.seconds["else"], clock.seconds["forward"]) == (1.0 + 4.0, 2.0)
+    monkeypatch.setattr(clock.time, "thread_time", lambda: next(times))
+    parts = clock.Clock({"else": (), "kernels": ()})
+    parts.timed("else", parts.timed("kernels", lambda: None))()
+    assert parts.seconds == {"else": 1.0 + 4.0, "kernels": 2.0}
+
+
+def test_a_whole_part_has_the_time_of_those_within_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, 1.0, 3.0, 7.0])
+    monkeypatch.setattr(clock.time, "thread_time", lambda: next(times))
+    parts = clock.Clock({"validation": (), "kernels": ()}, ["validation"])
+    parts.timed("validation", parts.timed("kernels", lambda: None))()
+    assert parts.seconds == {"validation": 7.0, "kernels": 0.0}
+
+
+def test_a_backward_pass_counts_where_its_results_came_from() -> None:
+    parts = clock.Clock({"else": (), "early": (), "late": ()})
+    seen = []
+    x = torch.ones(3, requires_grad=True)
+    early = parts.timed("early", lambda x: x * 2)(x)
+    x.register_hook(lambda _: seen.append(parts._open.parts[-1]))
+    early.register_hook(lambda _: seen.append(parts._open.parts[-1]))
+    late = parts.timed("late", lambda x: x.exp())(early)
+    late.register_hook(lambda _: seen.append(parts._open.parts[-1]))
+    parts.timed("else", late.sum().backward)()
+    assert seen == ["late", "early", "early"]
 
 
 @pytest.mark.nightly

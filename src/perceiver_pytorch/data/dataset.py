@@ -188,6 +188,11 @@ class TableDataset:
         rows = (self._samples.get(row) or found.get(row) for row in wanted.tolist())
         return [sample for sample in rows if sample is not None], bad
 
+    @property
+    def all_kept(self) -> bool:
+        """Whether every row has been decoded and is in memory."""
+        return self.prepared and len(self._samples) >= len(self.rows)
+
     def error(self, bad: BadRow) -> DataError:
         """What a bad row raises."""
         where = self.where(bad.row)

@@ -74,19 +74,31 @@ class BatchReader(Dataset[Read]):
         return None
 
 
-class InOrder(Sampler[list[int]]):
-    """Batches of places from first to last."""
+class Listed(Sampler[list[int]]):
+    """Batches of places, in the order that is given.
 
-    def __init__(self, size: int, batch_size: int) -> None:
-        self.size = size
+    Args:
+        places: of rows.
+        batch_size: of them in a batch; the last may have fewer.
+    """
+
+    def __init__(self, places: Sequence[int], batch_size: int) -> None:
+        self.places = places
         self.batch_size = batch_size
 
     def __len__(self) -> int:
-        return -(-self.size // self.batch_size)
+        return -(-len(self.places) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        for start in range(0, self.size, self.batch_size):
-            yield list(range(start, min(start + self.batch_size, self.size)))
+        for start in range(0, len(self.places), self.batch_size):
+            yield list(self.places[start : start + self.batch_size])
+
+
+class InOrder(Listed):
+    """Batches of places from first to last."""
+
+    def __init__(self, size: int, batch_size: int) -> None:
+        super().__init__(range(size), batch_size)
 
 
 @dataclass

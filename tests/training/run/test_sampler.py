@@ -51,6 +51,30 @@ def test_rounds_are_cut_from_one_pass_after_the_other(size, batch_size, steps):
         assert list(batches) == given[number * steps + skip : (number + 1) * steps]
 
 
+@pytest.mark.parametrize(
+    ("size", "batch_size", "steps"), [(200, 4, 7), (30, 4, 5), (5, 4, 7), (3, 8, 2), (70, 4, None)]
+)
+def test_rows_of_like_length_share_a_batch(size, batch_size, steps):
+    lengths = np.random.default_rng(0).integers(1, 50, size)
+    batches = EpochBatches(size, batch_size, seed=5, steps=steps, lengths=lengths)
+    given = []
+    for number in range(60):
+        batches.set_epoch(number)
+        given += list(batches)
+    rows = [row for batch in given for row in batch]
+    for number in range(len(rows) // size):  # each pass has every row once
+        assert sorted(rows[number * size : (number + 1) * size]) == list(range(size))
+    for number, skip in ((4, 1), (0, len(batches) - 1)):  # it can be taken up anywhere
+        batches.set_epoch(number)
+        batches.skip = skip
+        assert list(batches) == given[number * len(batches) + skip : (number + 1) * len(batches)]
+    if size > 4 * batch_size:
+        mixed = EpochBatches(size, batch_size, seed=5)
+        spread = [np.mean([np.ptp(lengths[batch]) for batch in each]) for each in (given, list(mixed))]
+        assert spread[0] < 0.5 * spread[1]
+        assert [*map(sorted, given[: len(mixed)])] != [*map(sorted, given[len(mixed) : 2 * len(mixed)])]
+
+
 def drawn(size, seed):
     return torch.randperm(size, generator=torch.Generator().manual_seed(seed)).tolist()
 

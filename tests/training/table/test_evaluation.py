@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from data_helpers import table_of
-from perceiver_pytorch.data import DataError, InputSpec, TableDataset, in_order, recognise_columns
+from perceiver_pytorch.data import DataError, InputSpec, TableDataset, recognise_columns
 from perceiver_pytorch.data.choice import Choice
+from perceiver_pytorch.data.loading import Listed
 from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.table import evaluation
 from perceiver_pytorch.training.table.build import build_model
@@ -62,6 +63,29 @@ def test_outputs_are_those_of_the_rows_in_order(dataset, model):
     assert whole.present["note"].tolist() == [bool(i % 4) for i in range(ROWS)]
     assert whole.present["numbers"].all()
     assert not model.training
+
+
+def test_rows_in_memory_are_answered_by_length_and_told_in_order(dataset, model, monkeypatch, tmp_path):
+    texts = [f"remark {i} " + "and more " * (i * 7 % 11) for i in range(ROWS)]
+    table = table_of(tmp_path, x=[0.5] * ROWS, note=texts, y=["a", "b", None] * (ROWS // 3))
+    dataset = TableDataset(table, np.arange(ROWS), dataset.spec, require_target=False)
+    late = predict(model, dataset, batch_size=5)
+    widths = []
+    original = evaluation.answers
+
+    def watched(model, batch, *arguments):
+        widths.append(batch.inputs["note"].shape[1])
+        return original(model, batch, *arguments)
+
+    monkeypatch.setattr(evaluation, "answers", watched)
+    dataset.prepare()
+    found = predict(model, dataset, batch_size=5)
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] > 2 * widths[-1]
+    assert found.rows.tolist() == list(range(ROWS))
+    torch.testing.assert_close(found.outputs["y"], late.outputs["y"], rtol=1e-4, atol=1e-5)
+    assert torch.equal(found.encoded["y"], late.encoded["y"])
+    assert all(torch.equal(found.present[name], late.present[name]) for name in late.present)
 
 
 def test_a_modality_that_is_left_out_counts_as_missing(dataset, model):
@@ -183,7 +207,7 @@ def test_a_single_batch_is_enough_for_all(dataset, model):
 
 def test_rows_come_in_batches_of_256_unless_another_size_is_given(dataset, model, monkeypatch):
     sizes = []
-    monkeypatch.setattr(evaluation, "in_order", lambda data, size: sizes.append(size) or in_order(data, size))
+    monkeypatch.setattr(evaluation, "Listed", lambda places, size: sizes.append(size) or Listed(places, size))
     predict(model, dataset)
     predict_without(model, dataset, [[]])
     measure(model, dataset, choice=Choice("plain"))

@@ -36,15 +36,33 @@ def test_steps_and_epochs_are_made_as_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("train", "val", "length"), [(40, 4, 50), (6400, 640, 50), (64_000, 6400, 400), (100, 6400, 1500)]
+    ("train", "val", "length"), [(40, 4, 50), (3200, 320, 50), (64_000, 6400, 800), (100, 6400, 1500)]
 )
-def test_validation_takes_a_tenth_of_the_time_at_most(train, val, length):
+def test_validation_takes_a_twentieth_of_the_time(train, val, length):
     """A train row costs three times as much as a validation row; steps need no pass."""
     rounds = plan_rounds(TrainingConfig(), train, val)
     assert rounds.length == length
-    assert length == rounds.steps or val / (val + 3 * length * rounds.batch_size) < 0.1
+    assert length == rounds.steps or val / (val + 3 * length * rounds.batch_size) < 0.05
     assert plan_rounds(TrainingConfig(validate_every=7), train, val).length == 7
     assert plan_rounds(TrainingConfig(validate_every=0), train, val).length is None
+
+
+@pytest.mark.parametrize(
+    ("given", "train", "val", "validated"),
+    [
+        ({}, 6400, 640, 640),
+        ({"steps": 10}, 6400, 5000, 640),  # 10 steps of 64
+        ({"validate_every": 1}, 6400, 5000, 256),
+        ({"validate_every": 0}, 1000, 5000, 1000),
+        ({"validate_every": 1}, 6400, 100, 100),
+        ({"validate_every": 1, "validate_rows": 0}, 6400, 5000, 5000),
+        ({"validate_rows": 30}, 6400, 640, 30),
+    ],
+)
+def test_a_validation_reads_no_more_rows_than_training_did_since_the_one_before(given, train, val, validated):
+    rounds = plan_rounds(TrainingConfig(**given), train, val)
+    assert rounds.validated == validated
+    assert plan_rounds(settled(TrainingConfig(**given), rounds), train, val).validated == validated
 
 
 def test_a_run_of_an_earlier_version_has_passes_as_before():

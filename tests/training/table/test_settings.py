@@ -157,7 +157,7 @@ def test_what_is_not_given():
     }
     assert dataclasses.asdict(TrainingConfig()) == {
         **dataclasses.asdict(TrainingSettings()),
-        **dict.fromkeys(("steps", "epochs", "batch_size", "validate_every")),
+        **dict.fromkeys(("steps", "epochs", "batch_size", "validate_every", "validate_rows", "by_length")),
         "token_dropout": 0.0,
         "modality_dropout": None,
         "head_weight": 0.5,
@@ -208,6 +208,7 @@ def test_what_may_change_about_a_run_that_goes_on():
         ("training.epochs", [1], [0]),
         ("training.steps", [1], [0]),
         ("training.validate_every", [0], [-1]),
+        ("training.validate_rows", [0], [-1]),
         *((f"training.{name}", [0.0, 1.0], [-0.01, 1.01]) for name in ("token_dropout", "modality_dropout")),
         ("training.label_smoothing", [0.0, 1.0], [-0.01, 1.01]),
         ("training.class_weights", ["none", "balanced"], ["even"]),

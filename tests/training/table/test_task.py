@@ -65,7 +65,9 @@ def test_a_run_leaves_everything_behind(finished):
     assert config.model.depth is None  # the table decides
     depth = run.config().model.depth
     assert depth in (1, 2)
-    assert run.config() == dataclasses.replace(config, model=dataclasses.replace(config.model, depth=depth))
+    chosen = dataclasses.replace(config.training, validate_rows=8, by_length=False)
+    asked = dataclasses.replace(config, training=chosen)
+    assert run.config() == dataclasses.replace(asked, model=dataclasses.replace(config.model, depth=depth))
     assert outcome.stopped is None
     assert json.loads(run.metrics_file.read_text()) == run.metrics() == outcome.metrics
     assert [row["epoch"] for row in read_history(run.history_file)] == [1, 2, 3]
@@ -140,6 +142,32 @@ def test_a_stopped_run_goes_on_to_the_same_weights(finished, tmp_path, monkeypat
     histories = [[{k: v for k, v in row.items() if k not in drop} for row in read_history(r.history_file)]
                  for r in (run, whole)]  # fmt: skip
     assert histories[0] == histories[1]
+
+
+def test_a_run_whose_rows_share_steps_by_length_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+    lines = [
+        f"{'word ' * (1 + i * 7 % 30)}w{i % 9},{'uv'[i % 2]},{'val' if i % 5 == 0 else 'train'}" for i in range(70)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["x,y,split", *lines]))
+    asked = tiny_config(tmp_path / "t.csv", "y", epochs=None, steps=12, validate_every=5)
+    whole, stopped = (TableRun.create(tmp_path / name) for name in ("whole", "stopped"))
+    fit(asked, whole)
+    assert whole.config().training.by_length  # its words are many and of all lengths
+    steps = iter(range(1000))
+    original = Stopper.on_train_batch_start
+
+    def stop_early(self, trainer, module, batch, batch_idx):
+        if next(steps) == 7:
+            self.request("enough")
+        original(self, trainer, module, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stopper, "on_train_batch_start", stop_early)
+        fit(asked, stopped)
+    config = stopped.config()
+    late = dataclasses.replace(config, data=dataclasses.replace(config.data, cache_mb=0))  # lengths are found anew
+    fit(late, TableRun.open(stopped.path), resume=True)
+    assert same(weights(stopped), weights(whole))
 
 
 def test_a_run_goes_on_with_the_table_that_it_began_with_alone(tmp_path, monkeypatch):

@@ -9,6 +9,8 @@ from torch.utils.data import Sampler
 
 from perceiver_pytorch.training.run.ranks import rank, world
 
+ALIKE = 16
+"""Batches whose rows are sorted by length together. Of more, rows would meet the same others in every pass."""
 NOBODY = -1
 """Stands in the place of a row where a rank has none of a batch, for all of them have to take part in every step."""
 
@@ -28,6 +30,8 @@ class EpochBatches(Sampler[list[int]]):
         parts: where each part of the rows starts, for rows that are best read part by part (shards): the parts come in
             a random order, and rows are mixed within windows. None: all rows are mixed.
         window: rows in a window.
+        lengths: of the rows. Where they are given, a batch has rows of like length: `ALIKE` batches at a time, as the
+            pass has them in its random order, are sorted, and the batches then shuffled. They cannot go with parts.
     """
 
     def __init__(
@@ -39,11 +43,13 @@ class EpochBatches(Sampler[list[int]]):
         steps: int | None = None,
         parts: Sequence[int] | np.ndarray | None = None,
         window: int = 4096,
+        lengths: np.ndarray | None = None,
     ) -> None:
         self.size = size
         self.steps = steps
         self.parts = None if parts is None else np.asarray(parts, dtype=np.int64)
         self.window = window
+        self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
@@ -81,13 +87,28 @@ class EpochBatches(Sampler[list[int]]):
         """The rows in the order of a pass."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         if self.parts is None:
-            return torch.randperm(self.size, generator=generator).numpy()
+            order = torch.randperm(self.size, generator=generator).numpy()
+            return order if self.lengths is None else self._alike(order, number, generator)
         ends = [*self.parts[1:].tolist(), self.size]
         shuffled = torch.randperm(len(self.parts), generator=generator).tolist()
         order = np.concatenate([np.arange(self.parts[i], ends[i]) for i in shuffled])
         for start in range(0, self.size, self.window):
             rows = order[start : start + self.window]
             rows[:] = rows[torch.randperm(len(rows), generator=generator).numpy()]
+        return order
+
+    def _alike(self, order: np.ndarray, number: int, generator: torch.Generator) -> np.ndarray:
+        """The order of a pass, with batches of rows of like length."""
+        assert self.lengths is not None
+        size = self.batch_size
+        # In a stream the first rows of a pass complete the batch that the pass before began.
+        first = 0 if self.steps is None else -number * self.size % size
+        for start in range(first, self.size, ALIKE * size):
+            rows = order[start : start + ALIKE * size]
+            rows[:] = rows[np.argsort(self.lengths[rows], kind="stable")]
+            full = len(rows) // size
+            shuffled = torch.randperm(full, generator=generator).numpy()
+            rows[: full * size] = rows[: full * size].reshape(full, size)[shuffled].ravel()
         return order
 
 

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from perceiver_pytorch._processes import worded_deaths
-from perceiver_pytorch.data import Batch, BatchLoader, DataError, Predictions, TableDataset, Target, in_order
+from perceiver_pytorch.data import Batch, BatchLoader, DataError, Predictions, TableDataset, Target
 from perceiver_pytorch.data.calibration import Calibration, calibration_of
 from perceiver_pytorch.data.choice import Choice
+from perceiver_pytorch.data.lengths import longest_first
+from perceiver_pytorch.data.loading import InOrder, Listed
 from perceiver_pytorch.data.targets.report_parts import interval_text
 from perceiver_pytorch.data.targets.scores import by_target, score, score_name
 from perceiver_pytorch.data.unusual import RATE, unusual_of
@@ -71,10 +73,11 @@ def predict_without(
     model.eval()
     device = next(model.parameters()).device
     targets = dataset.spec.targets
-    loader = in_order(dataset, batch_size)
-    if rows is not None:
-        loader = BatchLoader(dataset, Drawn(len(dataset), rows, batch_size))
-    total = len(dataset) if rows is None else min(rows, len(dataset))
+    order = InOrder(len(dataset), batch_size) if rows is None else Drawn(len(dataset), rows, batch_size)
+    # The first batch has to tell how long the others take, where there is a deadline.
+    read = longest_first(dataset, order.places) if deadline is None else order.places
+    loader = BatchLoader(dataset, Listed(read, batch_size))
+    total = len(order.places)
     seen, outputs = _Seen(dataset), [_Outputs(targets) for _ in without]
     done, began = 0, now()
     for batch in loader:
@@ -89,10 +92,11 @@ def predict_without(
             progress(done, total)
     if not done:
         raise DataError(f"{dataset.table.source}: none of the {len(dataset)} rows can be used")
-    joined = [kept.joined() for kept in outputs[: len(without)]]
-    rows_seen, truth, has = seen.joined()
+    back = None if read is order.places or [*read] == [*order.places] else torch.tensor(read).argsort()
+    joined = [kept.joined(back) for kept in outputs[: len(without)]]
+    rows_seen, truth, has = seen.joined(back)
     found = [
-        Predictions(rows_seen, targets, kept, truth, has, tuple(gone), latents=each.all_latents())
+        Predictions(rows_seen, targets, kept, truth, has, tuple(gone), latents=each.all_latents(back))
         for kept, gone, each in zip(joined, without, outputs, strict=False)
     ]
     if raw:
@@ -113,11 +117,11 @@ class _Outputs:
         for name, values in outputs.items():
             (self.latents if name == LATENTS else self.parts[name]).append(values.float().cpu())
 
-    def joined(self) -> dict[str, Tensor]:
-        return {name: torch.cat(parts) for name, parts in self.parts.items()}
+    def joined(self, back: Tensor | None) -> dict[str, Tensor]:
+        return {name: _joined(parts, back) for name, parts in self.parts.items()}
 
-    def all_latents(self) -> Tensor | None:
-        return torch.cat(self.latents) if self.latents else None
+    def all_latents(self, back: Tensor | None) -> Tensor | None:
+        return _joined(self.latents, back) if self.latents else None
 
 
 class _Seen:
@@ -135,9 +139,16 @@ class _Seen:
         for name, parts in self.present.items():
             parts.append(batch.there(name))
 
-    def joined(self) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        truth = {name: torch.cat(parts) for name, parts in self.encoded.items()}
-        return torch.cat(self.rows), truth, {name: torch.cat(parts) for name, parts in self.present.items()}
+    def joined(self, back: Tensor | None) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        truth = {name: _joined(parts, back) for name, parts in self.encoded.items()}
+        present = {name: _joined(parts, back) for name, parts in self.present.items()}
+        return _joined(self.rows, back), truth, present
+
+
+def _joined(parts: Sequence[Tensor], back: Tensor | None) -> Tensor:
+    """What batches have of their rows, in the order ``back`` of these; None: as they come."""
+    joined = torch.cat([*parts])
+    return joined if back is None else joined[back]
 
 
 def _check_finite(answers: Sequence[dict[str, Tensor]], rows: Tensor) -> None:

@@ -1,15 +1,15 @@
 """What a model answers where modalities are missing: each is read once, however often another one is left out."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import combinations
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Sampler
 
 from perceiver_pytorch.data import Batch, Target
+from perceiver_pytorch.data.loading import Listed
 from perceiver_pytorch.training.rows import by_rows
 from perceiver_pytorch.training.table.build import (
     by_target,
@@ -96,7 +96,7 @@ def without(batch: Batch, left_out: Collection[str]) -> Batch:
     return dataclasses.replace(batch, masks=masks, pieces=pieces)
 
 
-class Drawn(Sampler[list[int]]):
+class Drawn(Listed):
     """Batches of some of the rows of a data set, drawn at random, always the same.
 
     Args:
@@ -107,12 +107,4 @@ class Drawn(Sampler[list[int]]):
 
     def __init__(self, size: int, most: int, batch_size: int) -> None:
         drawn = np.random.default_rng(0).permutation(size)[:most]
-        self.places: list[int] = np.sort(drawn).tolist()
-        self.batch_size = batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self.places) // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for start in range(0, len(self.places), self.batch_size):
-            yield self.places[start : start + self.batch_size]
+        super().__init__(np.sort(drawn).tolist(), batch_size)

@@ -230,6 +230,20 @@ class TrainingConfig(TrainingSettings):
         before=0,
         after="batch_size",
     )
+    validate_rows: int | None = knob(
+        None,
+        "validation rows that a validation within training reads, drawn once; 0: all; null: no more than training has "
+        "read since the one before, but 256",
+        least=0,
+        before=0,
+        after="validate_every",
+    )
+    by_length: bool | None = knob(
+        None,
+        "train rows of like length share a step, so that little of it is filled up; null: where that saves a fifth",
+        before=False,
+        after="validate_rows",
+    )
     optimizer: str = inherited(TrainingSettings, "optimizer", option="--optimizer")
     lr: float | None = inherited(
         TrainingSettings,

@@ -18,7 +18,8 @@ from perceiver_pytorch.data import (
     TableLike,
 )
 from perceiver_pytorch.data.calibration import Calibration
-from perceiver_pytorch.data.loading import InOrder
+from perceiver_pytorch.data.lengths import longest_first, row_lengths, token_counts
+from perceiver_pytorch.data.loading import Listed
 from perceiver_pytorch.data.losses import told
 from perceiver_pytorch.data.targets.scores import by_target
 from perceiver_pytorch.report.closer import Closer
@@ -27,7 +28,7 @@ from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.run.evidence import hardly_trained
 from perceiver_pytorch.training.run.job import Trained
 from perceiver_pytorch.training.run.loaders import Loaders
-from perceiver_pytorch.training.run.ranks import world
+from perceiver_pytorch.training.run.ranks import from_first, world
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.run.sampler import EpochBatches, OfRank
 from perceiver_pytorch.training.start.finetune import start_from
@@ -36,6 +37,7 @@ from perceiver_pytorch.training.table import evaluation
 from perceiver_pytorch.training.table.advice import Advice
 from perceiver_pytorch.training.table.blending import blend_batches, blend_note, blend_shares, learn_blend
 from perceiver_pytorch.training.table.build import build_model, with_heads
+from perceiver_pytorch.training.table.by_length import saves_by_length
 from perceiver_pytorch.training.table.calibrating import calibration_batches, calibration_note, learn_calibration
 from perceiver_pytorch.training.table.closer_maps import with_maps
 from perceiver_pytorch.training.table.data_checkpoint import DataCheckpoint
@@ -43,7 +45,7 @@ from perceiver_pytorch.training.table.datasets import bad_rows
 from perceiver_pytorch.training.table.learning_rate import peak_learning_rate
 from perceiver_pytorch.training.table.module import TableModule
 from perceiver_pytorch.training.table.notes import change_notes, loss_lines, result_notes, waiting_note
-from perceiver_pytorch.training.table.partial_inputs import sampled_rows, subsets
+from perceiver_pytorch.training.table.partial_inputs import Drawn, sampled_rows, subsets
 from perceiver_pytorch.training.table.prepare import TableData, prepare_table
 from perceiver_pytorch.training.table.rounds import Rounds, plan_rounds, settled
 from perceiver_pytorch.training.table.run import TableRun
@@ -111,7 +113,13 @@ class TableTask:
     def prepare(self, run: TableRun, *, resume: bool, reporter: Reporter) -> None:
         self.folder = run
         data = self.read(run, resume=resume, reporter=reporter)
-        training = settled(self.training, self._rounds(data.datasets))
+        rounds, train = self._rounds(data.datasets), data.datasets["train"]
+        training = settled(self.training, rounds)
+        if training.by_length is None:
+            alike = from_first(lambda: saves_by_length(train, rounds.batch_size, training.seed))
+            training = replace(training, by_length=alike)
+        elif training.by_length and isinstance(train.table, ShardedTable):
+            raise ValueError("training.by_length must be false for a table in shards, whose rows are not in memory")
         self.data = replace(data, config=replace(data.config, training=training))
 
     def read(self, run: TableRun, *, resume: bool, reporter: Reporter) -> TableData:
@@ -162,22 +170,35 @@ class TableTask:
         if isinstance(train.table, ShardedTable):
             parts, window = np.unique(train.table.shard_of(train.rows), return_index=True)[1], train.table.window
         rounds = self._rounds(datasets)
-        in_turn = InOrder(len(datasets["val"]), EVALUATION_BATCH)
+        lengths = row_lengths(token_counts(train)) if self.data.config.training.by_length else None
         order = EpochBatches(
-            len(train), rounds.batch_size, self.training.seed, steps=rounds.length, parts=parts, window=window
+            len(train),
+            rounds.batch_size,
+            self.training.seed,
+            steps=rounds.length,
+            parts=parts,
+            window=window,
+            lengths=lengths,
         )
         self.train_loader = BatchLoader(train, OfRank(order), fill=True, shared=world() > 1)
         return Loaders(
             measured=self._batches_after_training(),
             closing=REPORT_SECONDS,
             train=self.train_loader,
-            val=BatchLoader(datasets["val"], OfRank(in_turn), shared=world() > 1),
+            val=BatchLoader(datasets["val"], OfRank(self._validated(rounds)), shared=world() > 1),
             steps=rounds.steps,
             most_steps=rounds.most_steps,
             pass_steps=rounds.pass_steps,
             choosing=rounds.choosing,
             callbacks=[DataCheckpoint(self.train_loader, datasets)],
         )
+
+    def _validated(self, rounds: Rounds) -> Listed:
+        """The batches of a validation within training."""
+        val = self.data.datasets["val"]
+        places = Drawn(len(val), rounds.validated, EVALUATION_BATCH).places
+        # Ranks have to agree on the order, and a time limit may let one of them decode more rows than another.
+        return Listed(places if world() > 1 else longest_first(val, places), EVALUATION_BATCH)
 
     def _rounds(self, datasets: dict[str, TableDataset]) -> Rounds:
         return plan_rounds(self.training, len(datasets["train"]), len(datasets["val"]))
