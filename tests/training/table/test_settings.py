@@ -157,7 +157,8 @@ def test_what_is_not_given():
     }
     assert dataclasses.asdict(TrainingConfig()) == {
         **dataclasses.asdict(TrainingSettings()),
-        **dict.fromkeys(("steps", "epochs", "batch_size", "validate_every", "validate_rows", "by_length")),
+        **dict.fromkeys(("steps", "epochs", "batch_size", "validate_every", "validate_rows")),
+        "by_length": False,
         "token_dropout": 0.0,
         "modality_dropout": None,
         "head_weight": 0.5,

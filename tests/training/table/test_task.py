@@ -65,7 +65,7 @@ def test_a_run_leaves_everything_behind(finished):
     assert config.model.depth is None  # the table decides
     depth = run.config().model.depth
     assert depth in (1, 2)
-    chosen = dataclasses.replace(config.training, validate_rows=8, by_length=False)
+    chosen = dataclasses.replace(config.training, validate_rows=8)
     asked = dataclasses.replace(config, training=chosen)
     assert run.config() == dataclasses.replace(asked, model=dataclasses.replace(config.model, depth=depth))
     assert outcome.stopped is None
@@ -149,10 +149,9 @@ def test_a_run_whose_rows_share_steps_by_length_goes_on_to_the_same_weights(tmp_
         f"{'word ' * (1 + i * 7 % 30)}w{i % 9},{'uv'[i % 2]},{'val' if i % 5 == 0 else 'train'}" for i in range(70)
     ]
     (tmp_path / "t.csv").write_text("\n".join(["x,y,split", *lines]))
-    asked = tiny_config(tmp_path / "t.csv", "y", epochs=None, steps=12, validate_every=5)
+    asked = tiny_config(tmp_path / "t.csv", "y", epochs=None, steps=12, validate_every=5, by_length=True)
     whole, stopped = (TableRun.create(tmp_path / name) for name in ("whole", "stopped"))
     fit(asked, whole)
-    assert whole.config().training.by_length  # its words are many and of all lengths
     steps = iter(range(1000))
     original = Stopper.on_train_batch_start
 

@@ -28,7 +28,7 @@ from perceiver_pytorch.training.run.durations import Deadline
 from perceiver_pytorch.training.run.evidence import hardly_trained
 from perceiver_pytorch.training.run.job import Trained
 from perceiver_pytorch.training.run.loaders import Loaders
-from perceiver_pytorch.training.run.ranks import from_first, world
+from perceiver_pytorch.training.run.ranks import world
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.run.sampler import EpochBatches, OfRank
 from perceiver_pytorch.training.start.finetune import start_from
@@ -37,7 +37,6 @@ from perceiver_pytorch.training.table import evaluation
 from perceiver_pytorch.training.table.advice import Advice
 from perceiver_pytorch.training.table.blending import blend_batches, blend_note, blend_shares, learn_blend
 from perceiver_pytorch.training.table.build import build_model, with_heads
-from perceiver_pytorch.training.table.by_length import saves_by_length
 from perceiver_pytorch.training.table.calibrating import calibration_batches, calibration_note, learn_calibration
 from perceiver_pytorch.training.table.closer_maps import with_maps
 from perceiver_pytorch.training.table.data_checkpoint import DataCheckpoint
@@ -113,12 +112,8 @@ class TableTask:
     def prepare(self, run: TableRun, *, resume: bool, reporter: Reporter) -> None:
         self.folder = run
         data = self.read(run, resume=resume, reporter=reporter)
-        rounds, train = self._rounds(data.datasets), data.datasets["train"]
-        training = settled(self.training, rounds)
-        if training.by_length is None:
-            alike = from_first(lambda: saves_by_length(train, rounds.batch_size, training.seed))
-            training = replace(training, by_length=alike)
-        elif training.by_length and isinstance(train.table, ShardedTable):
+        training = settled(self.training, self._rounds(data.datasets))
+        if training.by_length and isinstance(data.datasets["train"].table, ShardedTable):
             raise ValueError("training.by_length must be false for a table in shards, whose rows are not in memory")
         self.data = replace(data, config=replace(data.config, training=training))
 
@@ -170,7 +165,7 @@ class TableTask:
         if isinstance(train.table, ShardedTable):
             parts, window = np.unique(train.table.shard_of(train.rows), return_index=True)[1], train.table.window
         rounds = self._rounds(datasets)
-        lengths = row_lengths(token_counts(train)) if self.data.config.training.by_length else None
+        lengths = row_lengths(token_counts(train)) if self.training.by_length else None
         order = EpochBatches(
             len(train),
             rounds.batch_size,
