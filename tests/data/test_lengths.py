@@ -1,10 +1,8 @@
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
 
 from data_helpers import fitted, table_of
 from perceiver_pytorch.data import TableDataset
-from perceiver_pytorch.data.lengths import filled_up, longest_first, row_lengths, token_counts
+from perceiver_pytorch.data.lengths import longest_first, row_lengths, token_counts
 
 
 def texts(tmp_path, **options):
@@ -35,14 +33,3 @@ def test_bad_rows_have_no_tokens(tmp_path):
 
 def test_what_is_missing_is_as_long_as_usual():
     assert row_lengths(np.array([[2, 10], [4, 0], [0, 30]])).tolist() == [12, 24, 33]
-
-
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=40), st.integers(1, 9))
-def test_sorted_rows_are_filled_up_least(lengths, size):
-    counts = np.array(lengths)[:, None]
-
-    def cut(order):
-        return [order[start : start + size] for start in range(0, len(order), size)]
-
-    alike = filled_up(counts, cut(np.argsort(-counts[:, 0], kind="stable")))
-    assert counts.sum() <= alike <= filled_up(counts, cut(np.arange(len(lengths))))

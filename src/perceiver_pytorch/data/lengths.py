@@ -1,6 +1,6 @@
 """How long rows are: rows of like length share a batch, so that little of it is filled up."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -37,16 +37,6 @@ def row_lengths(counts: np.ndarray) -> np.ndarray:
     """
     usual = counts.sum(0) / np.maximum((counts > 0).sum(0), 1)
     return np.where(counts > 0, counts, usual).sum(1)
-
-
-def filled_up(counts: np.ndarray, batches: Iterable[Sequence[int]]) -> int:
-    """The tokens that batches have once their rows are filled up to their longest one.
-
-    Args:
-        counts: of `token_counts`.
-        batches: places of rows.
-    """
-    return sum(int(counts[batch].max(0).sum()) * len(batch) for batch in batches)
 
 
 def longest_first(dataset: TableDataset, places: Sequence[int]) -> list[int]:

@@ -75,7 +75,7 @@ def predict_without(
     targets = dataset.spec.targets
     order = InOrder(len(dataset), batch_size) if rows is None else Drawn(len(dataset), rows, batch_size)
     # The first batch has to tell how long the others take, where there is a deadline.
-    read = longest_first(dataset, order.places) if deadline is None else order.places
+    read = longest_first(dataset, order.places) if deadline is None and len(order) > 1 else order.places
     loader = BatchLoader(dataset, Listed(read, batch_size))
     total = len(order.places)
     seen, outputs = _Seen(dataset), [_Outputs(targets) for _ in without]
