@@ -36,6 +36,7 @@ def processor():
         "capability": torch.backends.cpu.get_cpu_capability(),
         "bfloat16_products": bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()),
         "loop_width": simd.WIDTH,
+        "loop_block": simd.BLOCK,  # runs from before there were blocks are equal but for rounding
         "torch": torch.__version__,
     }
 
