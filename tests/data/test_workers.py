@@ -57,7 +57,7 @@ def test_workers_end_with_a_main_process_that_is_killed():
 
 def test_portions_come_in_order_whoever_decoded_them(monkeypatch):
     closed = []
-    monkeypatch.setattr(workers.decoding, "close", lambda: closed.append(1))
+    monkeypatch.setattr(workers.decoder, "close", lambda: closed.append(1))
     portions = [np.arange(i, i + 2) for i in range(9)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # about forking where there are threads

@@ -4,6 +4,7 @@ PyTorch takes some twenty operations for a block of self-attention and feed-forw
 take five times as long as their multiplications.
 """
 
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from perceiver_pytorch._execution import is_eager
+from perceiver_pytorch._waiting import must_wait
 from perceiver_pytorch.ops import threads
 from perceiver_pytorch.ops.backends import compiled, compiling
 from perceiver_pytorch.ops.backends.instead import NotCompiledError
@@ -64,6 +66,8 @@ def may_take(x: Tensor) -> bool:
     """Whether latents may go through compiled loops, whatever the parts."""
     if _failures or not compiled.is_installed() or not is_eager(x) or x.dim() != 3 or not x.numel():
         return False
+    if "numba" not in sys.modules and not must_wait():
+        return False  # to import it takes as long as hundreds of layers: it is left to what gains more by it
     return x.dtype == torch.float32 and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
 
 
