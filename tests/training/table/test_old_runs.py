@@ -7,6 +7,7 @@ import pytest
 
 from cli_helpers import perceiver
 from old_runs import Comparison, copied
+from perceiver_pytorch.ops import latents
 from perceiver_pytorch.training.run.checkpoints import read_checkpoint
 from perceiver_pytorch.training.run.history import read_history
 from perceiver_pytorch.training.table.run import TableRun
@@ -29,9 +30,13 @@ def test_it_is_evaluated_as_before(folder, same):
     same.values(*(json.loads(path.read_text()) for path in (folder / "new.json", OLD / "evaluate.json")))
 
 
-def test_it_predicts_as_before(folder, same):
+@pytest.mark.parametrize("in_a_loop", [False, True])
+def test_it_predicts_as_before(folder, same, monkeypatch, in_a_loop):
+    """PyTorch computed the latents then. In a compiled loop they are equal but for rounding."""
+    if not in_a_loop:
+        monkeypatch.setattr(latents, "may_take", lambda x: False)
     perceiver("predict", "finished", "table/mixed.csv", "-o", "new.csv", cwd=folder)
-    same.files(folder / "new.csv", OLD / "predict.csv")
+    same.files(folder / "new.csv", OLD / "predict.csv", 1e-5, rounded=in_a_loop)
 
 
 @pytest.mark.parametrize("name", ["stopped", "finished"])

@@ -72,6 +72,11 @@ def test_a_run_of_an_earlier_version_has_passes_as_before():
     assert (rounds.pass_steps, rounds.choosing) == (3, True)
 
 
+def test_weights_are_chosen_by_the_rows_that_a_validation_reads():
+    assert plan_rounds(TrainingConfig(validate_rows=20), 300, 40).choosing
+    assert not plan_rounds(TrainingConfig(validate_rows=19), 300, 40).choosing
+
+
 @pytest.mark.parametrize("given", [{}, {"epochs": 3}, {"steps": 70, "batch_size": 3}, {"validate_every": 0}])
 def test_what_was_chosen_is_settled_for_a_resumed_run(given):
     asked = TrainingConfig(**given)

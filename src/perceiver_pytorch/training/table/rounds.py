@@ -32,7 +32,7 @@ class Rounds:
         most_steps: in all where a time limit leaves time for them.
         length: steps of a round, which ends with a validation; None: a round is a pass over the train rows.
         pass_steps: steps of a pass over the train rows.
-        choosing: whether there are enough validation rows to choose the best weights by.
+        choosing: whether a validation reads enough rows to choose the best weights by.
         validated: rows that a validation within training reads.
     """
 
@@ -57,14 +57,15 @@ def plan_rounds(training: TrainingConfig, train_rows: int, val_rows: int) -> Rou
     most_rows = training.validate_rows
     if most_rows is None:
         most_rows = max(LEAST_VALIDATED, train_rows if whole_passes else length * batch)
+    validated = min(most_rows, val_rows) if most_rows else val_rows
     return Rounds(
         batch_size=batch,
         steps=steps,
         most_steps=most,
         length=None if whole_passes else length,
         pass_steps=a_pass,
-        choosing=val_rows >= training.choose_from,
-        validated=min(most_rows, val_rows) if most_rows else val_rows,
+        choosing=validated >= training.choose_from,
+        validated=validated,
     )
 
 

@@ -369,8 +369,8 @@ class TableTask:
         return [*self.doubts, *self.data.warnings, *loss_lines(self.data.datasets)]
 
     def _unchosen(self) -> int | None:
-        """How many validation rows there are, if they are too few to choose the best weights by."""
-        rows = len(self.data.datasets["val"])
+        """How many rows a validation reads, if they are too few to choose the best weights by."""
+        rows = self.training.validate_rows or len(self.data.datasets["val"])
         return rows if rows < self.training.choose_from else None
 
     def _measured(self) -> tuple[str, TableDataset]:
