@@ -220,6 +220,8 @@ def main() -> None:
     given = parser.parse_args()
     if not (given.tables or given.built_in or given.folder):
         parser.error("name a table, or say --built-in or --folder FOLDER")
+    if given.folder is not None and not given.folder.is_dir():
+        parser.error(f"--folder {given.folder}: there is no such folder")
     on = describe(torch.get_num_threads())
     print(f"{on['processor']}, {on['instructions']}, {on['threads']} threads; {given.steps} steps\n")
     print(f"| table | rows per second | of a core | {' | '.join(PARTS)} |")

@@ -96,6 +96,7 @@ class InstructionSet:
             number twice where multiply-adds and the others share their units.
         shared: whether they do.
         source: where these numbers are from.
+        processors: PyTorch's names of those that run what Numba compiles by these settings.
         triple, cpu: compile for another architecture, and measure nothing.
     """
 
@@ -104,6 +105,7 @@ class InstructionSet:
     units: tuple[float, float, float, float]
     shared: bool
     source: str
+    processors: tuple[str, ...]
     triple: str = ""
     cpu: str = ""
 
@@ -116,10 +118,12 @@ class InstructionSet:
 
 
 AVX2 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"}
+ZEN_4 = "Zen 4, which takes two cycles for a register"
+ARM = "aarch64-unknown-linux-gnu", "neoverse-n1"
 INSTRUCTION_SETS = (
-    InstructionSet("AVX-512", {}, (1, 1, 1, 0.5), False, "Zen 4, which takes two cycles for a register"),
-    InstructionSet("AVX2", AVX2, (2, 2, 2, 1), False, "Zen 3 and 4"),
-    InstructionSet("aarch64", AVX2, (2, 2, 2, 1), True, "Neoverse N1", "aarch64-unknown-linux-gnu", "neoverse-n1"),
+    InstructionSet("AVX-512", {}, (1, 1, 1, 0.5), False, ZEN_4, ("AVX512",)),
+    InstructionSet("AVX2", AVX2, (2, 2, 2, 1), False, "Zen 3 and 4", ("AVX2", "AVX512")),
+    InstructionSet("aarch64", AVX2, (2, 2, 2, 1), True, "Neoverse N1", ("AVX2", "AVX512"), *ARM),
 )
 ROWS = 8, 16
 # How Numba lets go of an array, optimised for x86, and the same for any processor.
@@ -283,6 +287,11 @@ def main() -> None:
     if given.inside:
         print(json.dumps(looked_at(chosen[0], given.repeats)))
         return
+    has = torch.backends.cpu.get_cpu_capability()
+    left_out = [instructions.name for instructions in chosen if has not in instructions.processors]
+    chosen = [instructions for instructions in chosen if instructions.name not in left_out]
+    if not chosen:
+        parser.error(f"this processor ({has}) runs none of {', '.join(left_out)}")
     print(f"{describe(1)['processor']}, one thread; all numbers are per register of pairs\n")
     columns = ("loop", "channels", "cycles", "bound", *KINDS, "loads", "stores", "spills")
     print("| instructions |", " | ".join(columns), "|")
@@ -299,7 +308,7 @@ def main() -> None:
             print(f"| {instructions.name} |", " | ".join(cells), "|", flush=True)
     for instructions in chosen:
         print(f"\nUnits of {instructions.name}: {instructions.source}.", end="")
-    print()
+    print(f"\nLeft out, since this processor ({has}) does not have it: {', '.join(left_out)}" if left_out else "")
 
 
 if __name__ == "__main__":
