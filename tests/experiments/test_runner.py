@@ -21,6 +21,7 @@ ONE_FACTOR = TEXT.replace("  - {name: depth, option: model.depth, levels: [1, 2]
     "quick: {factors: {depth: [2]}, seeds: 1}", ""
 )
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
@@ -28,6 +29,7 @@ from experiment_helpers import experiment
 from perceiver_pytorch.experiments.progress import Standing
 from perceiver_pytorch.experiments.runner import Runner
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where these tests run in the background of a shell
     text = Path("text.yaml").read_text()
     Runner(experiment(text), Path("out"), data=Path("."), processes=1).run()
 """
