@@ -288,10 +288,13 @@ class _Sums:
         )
 
     def joined(self) -> tuple[Tensor, ...]:
-        """The same summed over all parts; to be called once."""
+        """The same summed over all parts, half of them onto the other half again and again; to be called once."""
         for values in (self.data, self.inner, self.outer):
-            for part in values[:, 1:].unbind(1):
-                values[:, 0] += part
+            num_parts = values.shape[1]
+            while num_parts > 1:
+                kept = (num_parts + 1) // 2
+                values[:, : num_parts - kept] += values[:, kept:num_parts]
+                num_parts = kept
         return self.data[:, 0], self.inner[:, 0], self.outer[:, 0]
 
 
