@@ -169,9 +169,9 @@ def recorded() -> Iterator[list[tuple[Any, tuple[Any, ...]]]]:
     calls: list[tuple[Any, tuple[Any, ...]]] = []
     run = threads.run
 
-    def record(loop: Callable[..., Any], *arguments: Any, num_parts: int) -> None:
-        calls.append((loop, arguments))
-        run(loop, *arguments, num_parts=num_parts)
+    def record(loop: Callable[..., Any], *arguments: Any, num_parts: int, room: int | None = None) -> None:
+        calls.append((loop, arguments if room is None else (threads.memory(room), *arguments)))
+        run(loop, *arguments, num_parts=num_parts, room=room)
 
     with patch.object(threads, "run", record):
         yield calls
@@ -211,7 +211,7 @@ def assembly(loop: Any, arguments: tuple[Any, ...], to: InstructionSet) -> str:
 
     from perceiver_pytorch.ops import threads
 
-    compiled = njit(fastmath={"contract"}, error_model="numpy", nogil=True)(loop.py_func)
+    compiled = njit(**loop.targetoptions)(loop.py_func)
     compiled.compile(tuple(numba.typeof(argument) for argument in (threads.counter(), *arguments)))
     if not to.triple:
         return str(next(iter(compiled.inspect_asm().values())))

@@ -110,21 +110,33 @@ def end_single_threaded() -> None:
         _single_threaded.before = 0
 
 
-def run(loop: Callable[..., Any], *arguments: Any, num_parts: int) -> None:
+def run(loop: Callable[..., Any], *arguments: Any, num_parts: int, room: int | None = None) -> None:
     """Calls ``loop(counter, *arguments)`` in as many threads as PyTorch uses, this one included, and waits for all.
 
     Args:
         loop: takes the numbers of its parts from ``counter``, an int64 array of one number that starts at zero, and
             lets go of Python's lock meanwhile.
         num_parts: how many there are; there is no use for more threads.
+        room: numbers in the `memory` that each thread gets for itself, behind the counter; None: the loop takes none.
     """
     numbers = counter()
-    _together(lambda: loop(numbers, *arguments), min(_num_threads(), num_parts))
+    if room is None:
+        _together(lambda: loop(numbers, *arguments), min(_num_threads(), num_parts))
+    else:
+        _together(lambda: loop(numbers, memory(room), *arguments), min(_num_threads(), num_parts))
 
 
 def counter() -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     """What gives the threads of a loop the numbers of its parts."""
     return np.zeros(1, np.int64)
+
+
+def memory(room: int) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
+    """Room for so many float32 numbers, beginning where a line of the cache does."""
+    line = 64 // 4
+    numbers = np.empty(room + line, np.float32)
+    begin = -(numbers.ctypes.data // 4) % line
+    return numbers[begin : begin + room]
 
 
 def in_order(function: Callable[[T], R], items: Iterable[T]) -> list[R]:

@@ -141,10 +141,14 @@ class _Fixed:
         arguments = grid, (*data, eps), *others, (0,) if clamped else (), *arrays
         markers = [len(array) for array in arrays if isinstance(array, tuple)]
         name = f"kernels.{loop}"
-        compiling.ensure((loop, *self.kind, clamped, *markers), name, (threads.counter(), *arguments))
+        compiling.ensure(
+            (loop, *self.kind, clamped, *markers), name, (threads.counter(), threads.memory(0), *arguments)
+        )
         from perceiver_pytorch.ops.backends import kernels
 
-        threads.run(getattr(kernels, loop), *arguments, num_parts=self.num_parts)
+        tokens, axes = self.grid.tile_lines * self.grid.segment, len(data[3])
+        room = kernels.room(tokens, self.grid.tile_lines, axes, self.num_channels, loop == "backward")
+        threads.run(getattr(kernels, loop), *arguments, num_parts=self.num_parts, room=room)
 
     def zeros(self, batch: int, num_rows: int) -> "_Sums":
         """Sums for rows."""

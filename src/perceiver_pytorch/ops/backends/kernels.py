@@ -31,8 +31,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from perceiver_pytorch.ops.backends.loops import function as _function
-from perceiver_pytorch.ops.backends.loops import loop as _loop
+from perceiver_pytorch.ops.backends.loops import uncounted_function as _function
+from perceiver_pytorch.ops.backends.loops import uncounted_loop as _loop
 from perceiver_pytorch.ops.backends.simd import (
     BLOCK,
     WIDTH,
@@ -143,19 +143,33 @@ class Tile(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """A thread's memory for a tile: planes, positions of its lines on the outer axes, and means of its tokens."""
+    """A thread's memory for a tile.
+
+    ``planes``; ``grads``: of the channels, and the part along the token, laid out like them; ``means``: of its tokens.
+    These two are empty where no token has a gradient. ``positions``: (lines, outer axes) of its lines.
+    """
 
     planes: np.ndarray
-    positions: np.ndarray
+    grads: np.ndarray
     means: np.ndarray
+    positions: np.ndarray
+
+
+def room(tokens, lines, axes, channels, with_grads):
+    """Numbers of memory that `Scratch` takes for a tile."""
+    return tokens * (channels + 2 + (channels + 2 if with_grads else 0)) + 2 * lines * axes
 
 
 @_function
-def _scratch(grid, data, channels, with_means):
+def _scratch(memory, grid, axes, channels, with_grads):
     tokens = grid.tile_lines * grid.segment
-    planes = np.empty(tokens * (len(channels) + 2), np.float32)
-    positions = np.empty((grid.tile_lines, data.axes.shape[0]), np.int64)
-    return Scratch(planes, positions, np.empty(tokens if with_means else 0, np.float32))
+    grads = tokens * (len(channels) + 2)
+    means = grads + (tokens * (len(channels) + 1) if with_grads else 0)
+    end = means + (tokens if with_grads else 0)
+    positions = memory[end : end + 2 * grid.tile_lines * axes.shape[0]].view(np.int64)
+    return Scratch(
+        memory[:grads], memory[grads:means], memory[means:end], positions.reshape(grid.tile_lines, axes.shape[0])
+    )
 
 
 @_function
@@ -397,7 +411,7 @@ def _row_forward(
 @_function
 def _backward_at(
     tile, scratch, channels, clamped, by_position, to_tokens, like, line, i, coefficients, grad_coefficients, constants,
-    offsets, inner, grad_inner, inner_sums, token_grads, inner_attention, sums,
+    offsets, inner, grad_inner, inner_sums, inner_attention, sums,
 ):  # fmt: skip
     """Adds to a row's sums what the scores' gradients of some tokens of a line give, and to the tokens' gradients."""
     C, planes, stride = len(channels), scratch.planes, tile.stride
@@ -427,19 +441,19 @@ def _backward_at(
         line_attention = accumulate(line_attention, scaled)
         store(inner_attention, tile.first + i, add(load_like(inner_attention, tile.first + i, like), scaled))
         # The gradient of the normalised token, and how far it points along the token.
-        grads = load_each_like(token_grads, grad_base + i, stride, channels, like)
+        grads = load_each_like(scratch.grads, grad_base + i, stride, channels, like)
         grads = fma_each(attention, grad_coefficients, fma_each(score_grad, coefficients, grads))
-        store_each(token_grads, grad_base + i, stride, grads)
-        along = load_like(token_grads, grad_base + C * stride + i, like)
+        store_each(scratch.grads, grad_base + i, stride, grads)
+        along = load_like(scratch.grads, grad_base + C * stride + i, like)
         along = fma(attention, add(change, grad_up), fma(add(score, up), score_grad, along))
-        store(token_grads, grad_base + C * stride + i, along)
+        store(scratch.grads, grad_base + C * stride + i, along)
     return line_sum, line_attention, summed
 
 
 @_function
 def _row_backward(
     tile, scratch, channels, clamped, by_position, to_tokens, row, inner, outer, lse, scale, grad_row, grad_inner,
-    grad_outer, offset, sums, inner_sums, outer_sums, token_grads, inner_attention, outer_attention,
+    grad_outer, offset, sums, inner_sums, outer_sums, inner_attention, outer_attention,
 ):  # fmt: skip
     """The same of the scores' gradients, and what the row adds to the gradients of the tokens."""
     zero = splat(np.float32(0.0))
@@ -454,13 +468,13 @@ def _row_backward(
         for i in range(0, in_blocks, BLOCK * WIDTH):
             found = _backward_at(
                 tile, scratch, channels, clamped, by_position, to_tokens, zeros(), line, i, coefficients,
-                grad_coefficients, constants, offsets, inner, grad_inner, inner_sums, token_grads, inner_attention,
+                grad_coefficients, constants, offsets, inner, grad_inner, inner_sums, inner_attention,
                 found,
             )  # fmt: skip
         for i in range(in_blocks, tile.width, WIDTH):
             found = _backward_at(
                 tile, scratch, channels, clamped, by_position, to_tokens, zero, line, i, coefficients,
-                grad_coefficients, constants, offsets, inner, grad_inner, inner_sums, token_grads, inner_attention,
+                grad_coefficients, constants, offsets, inner, grad_inner, inner_sums, inner_attention,
                 found,
             )  # fmt: skip
         line_sum, line_attention, summed = found
@@ -476,7 +490,7 @@ def _row_backward(
 
 
 @_function
-def _finish_tokens(tile, scratch, channels, size, token_grads, inner_along, outer_along):
+def _finish_tokens(tile, scratch, channels, size, inner_along, outer_along):
     """LayerNorm's backward: removes from each token's gradient its part along the token, times r."""
     C, planes, stride = len(channels), scratch.planes, tile.stride
     inverse = splat(np.float32(1.0 / size))
@@ -485,12 +499,12 @@ def _finish_tokens(tile, scratch, channels, size, token_grads, inner_along, oute
         line_along, line_along_mean = splat(np.float32(0.0)), splat(np.float32(0.0))
         for i in range(0, tile.width, WIDTH):
             deviation, mean = load(planes, base + C * stride + i), load(scratch.means, line * stride + i)
-            along = multiply(load(token_grads, grad_base + C * stride + i), inverse)
+            along = multiply(load(scratch.grads, grad_base + C * stride + i), inverse)
             scaled_mean = multiply(mean, deviation)
             for c in range(C):
                 token = subtract(load(planes, base + c * stride + i), scaled_mean)
-                grad = subtract(load(token_grads, grad_base + c * stride + i), multiply(token, along))
-                store(token_grads, grad_base + c * stride + i, multiply(grad, deviation))
+                grad = subtract(load(scratch.grads, grad_base + c * stride + i), multiply(token, along))
+                store(scratch.grads, grad_base + c * stride + i, multiply(grad, deviation))
             along = multiply(multiply(along, deviation), deviation)
             along_mean = multiply(along, mean)
             line_along, line_along_mean = add(line_along, along), add(line_along_mean, along_mean)
@@ -503,7 +517,7 @@ def _finish_tokens(tile, scratch, channels, size, token_grads, inner_along, oute
 
 
 @_function
-def _write_data_grads(tile, scratch, raw, channels, data, token_grads, grad_data):
+def _write_data_grads(tile, scratch, raw, channels, data, grad_data):
     strides, axes, C = data.strides, data.axes, len(channels)
     for line in range(tile.lines):
         start = tile.sample * strides[5] + tile.first * strides[6]
@@ -511,15 +525,15 @@ def _write_data_grads(tile, scratch, raw, channels, data, token_grads, grad_data
             start += (scratch.positions[line, axis] - axes[axis, 3]) * axes[axis, 5]
         for j in range(tile.count):
             for c in range(len(raw)):
-                grad = token_grads[(line * (C + 1) + c) * tile.stride + j] * data.affine[0, c]
+                grad = scratch.grads[(line * (C + 1) + c) * tile.stride + j] * data.affine[0, c]
                 grad_data[start + j * strides[6] + c * strides[7]] = grad
 
 
 @_loop
-def find_peaks(counter, grid, data, statistics, raw, channels, by_position, clamped, rows, inner, outer, peaks):
+def find_peaks(counter, memory, grid, data, statistics, raw, channels, by_position, clamped, rows, inner, outer, peaks):
     """Each row's largest score in every part, (batch, parts, R)."""
     grid, data, statistics = Grid(*grid), Data(*data), Statistics(*statistics)
-    scratch = _scratch(grid, data, channels, False)
+    scratch = _scratch(memory, grid, data.axes, channels, False)
     while True:
         number = take(counter)
         if number >= grid.batch * grid.segments * grid.line_parts:
@@ -538,6 +552,7 @@ def find_peaks(counter, grid, data, statistics, raw, channels, by_position, clam
 @_loop
 def forward(
     counter,
+    memory,
     grid,
     data,
     statistics,
@@ -556,7 +571,7 @@ def forward(
 ):
     """Adds ``2^(score - shift)`` times raw channels, 1 and r to the sums."""
     grid, data, statistics = Grid(*grid), Data(*data), Statistics(*statistics)
-    scratch = _scratch(grid, data, channels, False)
+    scratch = _scratch(memory, grid, data.axes, channels, False)
     while True:
         number = take(counter)
         if number >= grid.batch * grid.segments * grid.line_parts:
@@ -575,7 +590,7 @@ def forward(
 
 @_loop
 def backward(
-    counter, grid, data, statistics, raw, channels, by_position, clamped, rows, inner, outer, lse, scales, grad_rows,
+    counter, memory, grid, data, statistics, raw, channels, by_position, clamped, rows, inner, outer, lse, scales, grad_rows,
     grad_inner, grad_outer, offsets, to_tokens, sums, inner_sums, outer_sums, inner_attention, outer_attention,
     inner_along, outer_along, grad_data,
 ):  # fmt: skip
@@ -585,9 +600,7 @@ def backward(
     writes the data's gradient, where it has room.
     """
     grid, data, statistics = Grid(*grid), Data(*data), Statistics(*statistics)
-    scratch = _scratch(grid, data, channels, len(to_tokens) > 0)
-    room = grid.tile_lines * grid.segment * (len(channels) + 1) if len(to_tokens) > 0 else 0
-    token_grads = np.empty(room, np.float32)
+    scratch = _scratch(memory, grid, data.axes, channels, len(to_tokens) > 0)
     while True:
         number = take(counter)
         if number >= grid.batch * grid.segments * grid.line_parts:
@@ -596,19 +609,19 @@ def backward(
         for line in range(begin, end, grid.tile_lines):
             tile = _tile(sample, line, end, segment, grid)
             _prepare(tile, data, statistics, raw, channels, scratch)
-            token_grads[:] = 0.0
+            scratch.grads[:] = 0.0
             for n in range(grid.num_rows):
                 _row_backward(
                     tile, scratch, channels, clamped, by_position, to_tokens, rows[sample, n], inner[sample, n],
                     outer[sample, n], lse[sample, n], scales[sample, n], grad_rows[sample, n], grad_inner[sample, n],
                     grad_outer[sample, n], offsets[sample, n], sums[sample, part, n], inner_sums[sample, line_part, n],
-                    outer_sums[sample, part, n], token_grads, inner_attention[sample, line_part, n],
+                    outer_sums[sample, part, n], inner_attention[sample, line_part, n],
                     outer_attention[sample, part, n],
                 )  # fmt: skip
             if len(to_tokens) > 0:
                 _finish_tokens(
-                    tile, scratch, channels, data.size, token_grads, inner_along[sample, line_part],
+                    tile, scratch, channels, data.size, inner_along[sample, line_part],
                     outer_along[sample, part],
                 )  # fmt: skip
                 if grad_data.shape[0] > 0:
-                    _write_data_grads(tile, scratch, raw, channels, data, token_grads, grad_data)
+                    _write_data_grads(tile, scratch, raw, channels, data, grad_data)

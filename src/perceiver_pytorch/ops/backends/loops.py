@@ -76,16 +76,28 @@ _STAMP = _sources(), numba.__version__, llvmlite.__version__, sys.implementation
 
 
 # Nothing may be reordered, and multiply and add may be fused: results are the same on every run.
-function = njit(fastmath={"contract"}, error_model="numpy")
+OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy"}
+
+# Numba counts the owners of an array whenever a slice of it comes or goes, one thread at a time, which took a third of
+# the time of two threads. Without that nothing can be allocated: a loop gets its memory from who calls it, who also
+# keeps all arrays alive.
+UNCOUNTED = {**OPTIONS, "_nrt": False}
+
+function, uncounted_function = njit(**OPTIONS), njit(**UNCOUNTED)
 """What loops call, and is compiled into them."""
 
 
-def loop(function):
+def loop(function, options=OPTIONS):
     """A loop that is compiled on first use, and kept on the disk, unless another version could take it for its own."""
-    compiled = njit(fastmath={"contract"}, error_model="numpy", nogil=True)(function)
+    compiled = njit(nogil=True, **options)(function)
     if _STAMP[0] is not None:
         compiled._cache = _Kept(function)
     return compiled
+
+
+def uncounted_loop(function):
+    """The same of `uncounted_function`, behind whose counter comes the memory of a thread."""
+    return loop(function, UNCOUNTED)
 
 
 def find(name):
