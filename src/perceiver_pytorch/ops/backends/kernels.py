@@ -551,24 +551,9 @@ def find_peaks(counter, memory, grid, data, statistics, raw, channels, by_positi
 
 @_loop
 def forward(
-    counter,
-    memory,
-    grid,
-    data,
-    statistics,
-    raw,
-    channels,
-    by_position,
-    clamped,
-    rows,
-    inner,
-    outer,
-    shifts,
-    masked,
-    sums,
-    inner_sums,
-    outer_sums,
-):
+    counter, memory, grid, data, statistics, raw, channels, by_position, clamped, rows, inner, outer, shifts, masked,
+    sums, inner_sums, outer_sums,
+):  # fmt: skip
     """Adds ``2^(score - shift)`` times raw channels, 1 and r to the sums."""
     grid, data, statistics = Grid(*grid), Data(*data), Statistics(*statistics)
     scratch = _scratch(memory, grid, data.axes, channels, False)
@@ -590,9 +575,9 @@ def forward(
 
 @_loop
 def backward(
-    counter, memory, grid, data, statistics, raw, channels, by_position, clamped, rows, inner, outer, lse, scales, grad_rows,
-    grad_inner, grad_outer, offsets, to_tokens, sums, inner_sums, outer_sums, inner_attention, outer_attention,
-    inner_along, outer_along, grad_data,
+    counter, memory, grid, data, statistics, raw, channels, by_position, clamped, rows, inner, outer, lse, scales,
+    grad_rows, grad_inner, grad_outer, offsets, to_tokens, sums, inner_sums, outer_sums, inner_attention,
+    outer_attention, inner_along, outer_along, grad_data,
 ):  # fmt: skip
     """Adds the scores' gradients times raw channels and r to the sums.
 
