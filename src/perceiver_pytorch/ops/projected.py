@@ -62,16 +62,16 @@ def attend_projected(
         return attend_tiles(attend_projected, tile, query, context, key_weight, value_weight, norm_weight, eps)
     key, value = keys_and_values(context, key_weight, value_weight, norm_weight, eps, query.dtype)
     scores = query @ key.mT
+    # Shares by the log-sum-exp would sum up to other than 1 where that is large, and rounded.
     if context.mask is None:
-        lse = scores.logsumexp(-1)
-        return (scores - lse.unsqueeze(-1)).exp() @ value, lse
+        return scores.softmax(-1) @ value, scores.logsumexp(-1)
     mask = context.mask.flatten(1)
     scores = scores.masked_fill(~mask[:, None, None], float("-inf"))
     # A finite stand-in keeps the gradients of a sample without any token at zero instead of NaN.
     empty = ~mask.any(-1)[:, None, None]
-    lse = scores.masked_fill(empty.unsqueeze(-1), 0.0).logsumexp(-1)
-    shares = (scores - lse.unsqueeze(-1)).exp()
-    return (shares @ value).masked_fill(empty.unsqueeze(-1), 0.0), lse.masked_fill(empty, float("-inf"))
+    scores = scores.masked_fill(empty.unsqueeze(-1), 0.0)
+    values = (scores.softmax(-1) @ value).masked_fill(empty.unsqueeze(-1), 0.0)
+    return values, scores.logsumexp(-1).masked_fill(empty, float("-inf"))
 
 
 def attend_one_context(
