@@ -209,6 +209,14 @@ def _of_folder(folder: Path, work: Path) -> Iterator[Case]:
             yield Case(table.parent.name, str(table), target, {})
 
 
+def _named(parser: argparse.ArgumentParser, given: argparse.Namespace, work: Path) -> list[Case]:
+    """The cases, or the sentence that says what is wrong with one, and exit code 2."""
+    try:
+        return list(cases(given, work))
+    except ValueError as error:
+        parser.exit(2, f"{error}\n")
+
+
 def main() -> None:
     """Measures the tables that are named, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -223,13 +231,14 @@ def main() -> None:
     if given.folder is not None and not given.folder.is_dir():
         parser.error(f"--folder {given.folder}: there is no such folder")
     on = describe(torch.get_num_threads())
-    print(f"{on['processor']}, {on['instructions']}, {on['threads']} threads; {given.steps} steps\n")
-    print(f"| table | rows per second | of a core | {' | '.join(PARTS)} |")
-    print("|---" * (len(PARTS) + 3) + "|")
     with tempfile.TemporaryDirectory() as work:
-        for case in cases(given, Path(work)):
-            for what, found in measured(case, given.steps):
-                print(found.line(f"{case.name}: {what}"), flush=True)
+        found = _named(parser, given, Path(work))
+        print(f"{on['processor']}, {on['instructions']}, {on['threads']} threads; {given.steps} steps\n")
+        print(f"| table | rows per second | of a core | {' | '.join(PARTS)} |")
+        print("|---" * (len(PARTS) + 3) + "|")
+        for case in found:
+            for what, measurement in measured(case, given.steps):
+                print(measurement.line(f"{case.name}: {what}"), flush=True)
 
 
 if __name__ == "__main__":

@@ -387,3 +387,15 @@ def test_the_parts_of_an_inner_loop_are_counted() -> None:
     parts = dict(zip(names, [13.0, 9.0, 8.0, 1.0, 0.0], strict=True))
     avx512, avx2, aarch64 = (instructions.bound(parts) for instructions in kernel.INSTRUCTION_SETS)
     assert (avx512, avx2, aarch64) == (13, 6.5, 11)
+
+
+def test_a_table_of_which_nobody_knows_what_to_predict_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["epochs", "nosuch"])
+    with pytest.raises(SystemExit) as stop:
+        epochs.main()
+    said = capsys.readouterr()
+    assert (stop.value.code, said.out) == (2, "")
+    assert said.err.count("\n") == 1
+    assert "got 'nosuch'" in said.err
