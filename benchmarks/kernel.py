@@ -126,15 +126,6 @@ INSTRUCTION_SETS = (
     InstructionSet("aarch64", AVX2, (2, 2, 2, 1), True, "Neoverse N1", ("AVX2", "AVX512"), *ARM),
 )
 ROWS = 8, 16
-# How Numba lets go of an array, optimised for x86, and the same for any processor.
-REFERENCES = re.compile(
-    r"%(\S+) = (?:tail )?call i8 @llvm\.x86\.atomic\.sub\.cc\.i64\(ptr (?:nonnull )?([^,]+), i64 1, i32 4\)"
-)
-NEUTRAL = (
-    r"%before.\1 = atomicrmw sub ptr \2, i64 1 monotonic\n"
-    r"%last.\1 = icmp eq i64 %before.\1, 1\n"
-    r"%\1 = zext i1 %last.\1 to i8"
-)
 KINDS = {
     "multiply-adds": r"v?f(n?madd|n?msub)\d*ps|v?mulps|fml[as]|fmul",
     "other arithmetic": r"v?(add|sub|min|max)ps|v?round\w*|v?rndscaleps|v?cvt\w+|vp?sll\w+|vpadd\w|f(add|sub)|frint\w"
@@ -207,11 +198,10 @@ def assembly(loop: Any, arguments: tuple[Any, ...], to: InstructionSet) -> str:
     """A loop compiled anew."""
     import numba
     from llvmlite import binding
-    from numba import njit
 
     from perceiver_pytorch.ops import threads
 
-    compiled = njit(**loop.targetoptions)(loop.py_func)
+    compiled = numba.jit(**loop.targetoptions)(loop.py_func)
     compiled.compile(tuple(numba.typeof(argument) for argument in (threads.counter(), *arguments)))
     if not to.triple:
         return str(next(iter(compiled.inspect_asm().values())))
@@ -219,7 +209,7 @@ def assembly(loop: Any, arguments: tuple[Any, ...], to: InstructionSet) -> str:
     binding.initialize_all_asmprinters()
     machine = binding.Target.from_triple(to.triple).create_target_machine(cpu=to.cpu, opt=3)
     code = re.sub(r'target (triple|datalayout) = ".*"\n', "", next(iter(compiled.inspect_llvm().values())))
-    return str(machine.emit_assembly(binding.parse_assembly(REFERENCES.sub(NEUTRAL, code))))
+    return str(machine.emit_assembly(binding.parse_assembly(code)))
 
 
 def inner_loop(code: str) -> dict[str, float]:

@@ -135,3 +135,19 @@ def test_alone_concerns_no_other_thread(num_threads: int) -> None:
         other.start()
         other.join()
     assert seen == [num_threads]
+
+
+@pytest.mark.parametrize("room", [1, 16, 1000])
+def test_memory_begins_with_a_line_of_the_cache(room):
+    memory = threads.memory(room)
+    assert memory.shape == (room,)
+    assert memory.dtype == np.float32
+    assert memory.flags.writeable
+    assert memory.ctypes.data % 64 == 0
+
+
+def test_each_thread_has_memory_of_its_own():
+    seen = []
+    threads.run(lambda counter, memory: (time.sleep(0.05), seen.append(memory)), num_parts=2, room=8)
+    assert len(seen) == min(2, torch.get_num_threads())
+    assert len({memory.ctypes.data for memory in seen}) == len(seen)

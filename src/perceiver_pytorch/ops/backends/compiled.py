@@ -147,7 +147,7 @@ class _Fixed:
         from perceiver_pytorch.ops.backends import kernels
 
         tokens, axes = self.grid.tile_lines * self.grid.segment, len(data[3])
-        room = kernels.room(tokens, self.grid.tile_lines, axes, self.num_channels, loop == "backward")
+        room = kernels.room(tokens, self.grid.tile_lines, axes, self.num_channels, loop == "backward" and 1 in markers)
         threads.run(getattr(kernels, loop), *arguments, num_parts=self.num_parts, room=room)
 
     def zeros(self, batch: int, num_rows: int) -> "_Sums":

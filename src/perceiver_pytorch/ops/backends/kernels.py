@@ -156,7 +156,7 @@ class Scratch(NamedTuple):
 
 
 def room(tokens, lines, axes, channels, with_grads):
-    """Numbers of memory that `Scratch` takes for a tile."""
+    """Float32 numbers of memory that `Scratch` takes for a tile; two of them are a position."""
     return tokens * (channels + 2 + (channels + 2 if with_grads else 0)) + 2 * lines * axes
 
 
@@ -468,14 +468,12 @@ def _row_backward(
         for i in range(0, in_blocks, BLOCK * WIDTH):
             found = _backward_at(
                 tile, scratch, channels, clamped, by_position, to_tokens, zeros(), line, i, coefficients,
-                grad_coefficients, constants, offsets, inner, grad_inner, inner_sums, inner_attention,
-                found,
+                grad_coefficients, constants, offsets, inner, grad_inner, inner_sums, inner_attention, found,
             )  # fmt: skip
         for i in range(in_blocks, tile.width, WIDTH):
             found = _backward_at(
                 tile, scratch, channels, clamped, by_position, to_tokens, zero, line, i, coefficients,
-                grad_coefficients, constants, offsets, inner, grad_inner, inner_sums, inner_attention,
-                found,
+                grad_coefficients, constants, offsets, inner, grad_inner, inner_sums, inner_attention, found,
             )  # fmt: skip
         line_sum, line_attention, summed = found
         line_total, attention_total = total(line_sum), total(line_attention)
@@ -605,8 +603,7 @@ def backward(
                 )  # fmt: skip
             if len(to_tokens) > 0:
                 _finish_tokens(
-                    tile, scratch, channels, data.size, inner_along[sample, line_part],
-                    outer_along[sample, part],
+                    tile, scratch, channels, data.size, inner_along[sample, line_part], outer_along[sample, part],
                 )  # fmt: skip
                 if grad_data.shape[0] > 0:
                     _write_data_grads(tile, scratch, raw, channels, data, grad_data)

@@ -20,8 +20,8 @@ from numba.core.serialize import dumps
 
 from perceiver_pytorch.ops.backends import loop_files
 
-SOURCES = ("kernels.py", "latent_loops.py", "simd.py")
-"""Files that loops are compiled from: a change of one compiles all anew."""
+SOURCES = ("kernels.py", "latent_loops.py", "loops.py", "simd.py")
+"""Files that loops are compiled from, and by: a change of one compiles all anew."""
 
 
 class _Kept(_Cache):
@@ -96,7 +96,7 @@ def loop(function, options=OPTIONS):
 
 
 def uncounted_loop(function):
-    """The same of `uncounted_function`, behind whose counter comes the memory of a thread."""
+    """The same for a loop that gets a thread's memory behind the counter, and calls `uncounted_function` alone."""
     return loop(function, UNCOUNTED)
 
 
