@@ -15,6 +15,7 @@ PUBLISHED = "interop/test_huggingface.py: parts of one model, held against trans
 ELSEWHERE = {
     "runtime.exported": "runtime/test_graph.py: a folder that is opened, damaged and computed",
     "training.table.quiet_task": "experiments/test_training.py: cells of experiments are such tasks",
+    "ops.backends.rows": "ops/backends/test_row_loops.py: both ways of the same",
     "_waiting": "ops/backends/test_compiling.py: who waits, and for what",
     "_checks": "models/test_errors.py: its messages, as users meet them",
     "_deprecated": "test_old_paths.py: all paths that are deprecated",

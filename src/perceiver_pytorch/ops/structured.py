@@ -210,12 +210,16 @@ def centred(rows: Tensor) -> Tensor:
 
 
 def has_large_scores(rows: Tensor, context: Context) -> bool:
-    """Whether scores of centred rows may be too large for their exponentials; True also for NaN.
+    """Whether scores of centred rows may be too large for their exponentials; True also for NaN."""
+    return may_be_large(rows.norm(dim=-1).amax().item() if rows.numel() else 0.0, context)
+
+
+def may_be_large(norm: float, context: Context) -> bool:
+    """The same of the longest row's norm.
 
     A normalised token is no longer than the root of its channels.
     """
-    bound = rows.norm(dim=-1).amax().item() * context.num_channels**0.5 if rows.numel() else 0.0
-    return not bound <= LARGEST_SCORE
+    return not norm * context.num_channels**0.5 <= LARGEST_SCORE
 
 
 def mean_and_squares(values: Tensor, dim: int = -1) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from perceiver_pytorch._waiting import waiting
 from perceiver_pytorch.ops import Context, attend, use_backend
 from perceiver_pytorch.ops.backends import chunked, compiled, compiling
 from perceiver_pytorch.ops.backends.compiling import _Compiler
+from perceiver_pytorch.ops.backends.instead import NotCompiledError
 
 pytest.importorskip("numba")
 
@@ -57,7 +58,7 @@ def test_the_first_calls_go_by_chunked_and_later_ones_by_loops(compiler: _Compil
     assert torch.equal(first, expected)
     assert torch.equal(first_grad, expected_grad)
     joined(compiler)
-    assert {key[0] for key in compiler.ready} == {"forward", "backward"}
+    assert {key[0] for key in compiler.ready} == {"spread", "collect", "forward", "backward"}
     later, later_grad = attend(rows, context)[0], gradient(rows, context)
     assert not torch.equal(later, first)
     torch.testing.assert_close(later, first, rtol=1e-5, atol=1e-6)
@@ -73,7 +74,7 @@ def test_a_forward_by_chunked_goes_with_a_backward_by_loops(compiler: _Compiler)
     mixed, _ = attend(rows, context)
     with waiting():
         found = torch.autograd.grad(mixed.square().sum(), rows)[0]
-    assert {key[0] for key in compiler.ready} == {"backward"}
+    assert {key[0] for key in compiler.ready} == {"spread", "collect", "backward"}
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -90,7 +91,7 @@ def test_who_asks_for_it_waits(compiler: _Compiler, how: str) -> None:
         with use_backend("compiled") if how == "by name" else waiting():
             found = attend(rows, context)[0]
     assert compiler._thread is None
-    assert [key[0] for key in compiler.ready] == ["forward"]
+    assert {key[0] for key in compiler.ready} == {"spread", "collect", "forward"}
     assert torch.equal(found, attend(rows, context)[0])
     assert not torch.equal(found, chunked.BACKEND.attend(rows, context, 1e-5)[0])
 
@@ -103,7 +104,7 @@ def test_what_is_on_the_disk_is_loaded_at_once(compiler: _Compiler, monkeypatch:
     monkeypatch.setattr(compiling.loop_files, "place", lambda: Path("here"))
     attend(rows, context)
     assert compiler._thread is None
-    assert [key[0] for key in compiler.ready] == ["forward"]
+    assert {key[0] for key in compiler.ready} == {"spread", "collect", "forward"}
 
 
 def test_an_error_of_the_thread_is_told_once_and_chunked_stays(
@@ -134,10 +135,10 @@ def test_a_loop_that_several_threads_ask_for_is_compiled_once(
     compiler: _Compiler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows, context = problem()
-    seen: list[object] = []
+    seen: list[tuple[object, ...]] = []
     compile_one = compiler._compile
 
-    def counted(key: object, *job: Any) -> None:
+    def counted(key: tuple[object, ...], *job: Any) -> None:
         seen.append(key)
         compile_one(key, *job)
 
@@ -145,9 +146,19 @@ def test_a_loop_that_several_threads_ask_for_is_compiled_once(
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda _: attend(rows, context)[0], range(8)))
     joined(compiler)
-    assert len(seen) == 1
+    assert sorted(str(key[0]) for key in seen) == ["collect", "forward", "spread"]
     for result in results:
         torch.testing.assert_close(result, results[0], rtol=1e-5, atol=1e-6)
+
+
+def test_what_saves_less_time_is_compiled_behind_the_rest(compiler: _Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(compiler, "_compile", lambda key, *job: seen.append(key))
+    for key, behind in {"row": True, "main": False, "other row": True, "gradients": False}.items():
+        with pytest.raises(NotCompiledError):
+            compiling.ensure(key, "kernels.forward", (), behind)
+    joined(compiler)
+    assert seen == ["main", "gradients", "row", "other row"]
 
 
 ENDS = """
@@ -155,7 +166,7 @@ import time
 import torch
 from perceiver_pytorch.ops import Context
 from perceiver_pytorch.ops.backends import compiled, compiling
-compiling.DELAY = 0
+compiling.DELAY = 0.2
 context = Context(torch.randn(1, 9, 8, 1), (torch.randn(9, 2), torch.randn(8, 2)))
 compiled.BACKEND.attend(torch.randn(1, 2, 5), context, 1e-5)
 while not (compiling._compiler._is_busy or compiling._compiler.ready):

@@ -22,22 +22,20 @@ from perceiver_pytorch.ops.backends import compiling
 from perceiver_pytorch.ops.backends.chunked import ChunkedAttend
 from perceiver_pytorch.ops.backends.grid import Grid, features_as_channels
 from perceiver_pytorch.ops.backends.instead import or_chunked
+from perceiver_pytorch.ops.backends.rows import RowParts, Sums, arrays, side_by_side
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.cost import Count, Size
 from perceiver_pytorch.ops.operator import Gradients
-from perceiver_pytorch.ops.precision import HALF
+from perceiver_pytorch.ops.precision import HALF, in_full
 from perceiver_pytorch.ops.structured import (
-    TINY,
     Channels,
     StructuredAttend,
     Weighting,
     by_axis,
-    centred,
     combinations,
-    has_large_scores,
+    may_be_large,
     mean_and_squares,
     per_sample,
-    weighted_sum,
 )
 
 MAX_CHANNELS = 64
@@ -92,7 +90,8 @@ class _Fixed:
         tables = [per_sample(table.detach(), torch.float32) for table in tables]
         outer = [tables[axis] for axis in grid.order[: -len(grid.inner)]] or [torch.zeros(1, 1, 0)]
         code = torch.zeros(0) if context.code is None else context.code.detach().float()
-        self.far = _side_by_side(outer, code)  # (S, ΣL_a, Q)
+        self.far = side_by_side(outer, code)  # (S, ΣL_a, Q)
+        self.rows = RowParts(self.channels, self.near, along.by_feature, outer, self.far, by_position)
         samples = max(table.shape[0] for table in tables)
         statistics = (
             along.statistics.numpy(),
@@ -150,27 +149,9 @@ class _Fixed:
         room = kernels.room(tokens, self.grid.tile_lines, axes, self.num_channels, loop == "backward" and 1 in markers)
         threads.run(getattr(kernels, loop), *arguments, num_parts=self.num_parts, room=room)
 
-    def zeros(self, batch: int, num_rows: int) -> "_Sums":
+    def zeros(self, batch: int, num_rows: int) -> "Sums":
         """Sums for rows."""
-        return _Sums.zeros(batch, num_rows, self.num_channels, self.grid, self.by_position)
-
-    def scores(self, rows: Tensor) -> tuple[np.ndarray, ...]:
-        """The parts of ``rows · token`` as the loops read them: coefficients of the data, inner and outer scores."""
-        data, near, far = self.channels.split(rows)
-        if self.by_position:
-            return _arrays(data, near @ self.near.mT, far @ self.far.mT)
-        return _arrays(torch.cat([data, near], -1), data.new_zeros(*data.shape[:-1], 0), far @ self.far.mT)
-
-    def collected(self, sums: "_Sums", total: Tensor | None = None) -> Tensor:
-        """``Σ_m w_m (token_m - its mean)`` as (batch, R, C), from the sums of all parts, divided by ``total``."""
-        data, inner, outer = sums.joined()
-        data = data[..., :-1].float()
-        if self.by_position:
-            near = weighted_sum(inner, self.near)
-        else:
-            data, near = data.split([self.num_data, self.near.shape[-1]], -1)
-        mixed = centred(self.channels.merge(data, near, outer.float() @ self.far))
-        return mixed if total is None else mixed / total.float().unsqueeze(-1)
+        return Sums.zeros(batch, num_rows, self.num_channels, self.grid, self.by_position)
 
 
 @dataclass(frozen=True)
@@ -209,23 +190,6 @@ class _Along:
 
 _ALONG: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 """By table: its version, and what was made of it by padded length."""
-
-
-def _side_by_side(tables: list[Tensor], code: Tensor) -> Tensor:
-    """(S, ΣL_a, ΣP_a + k): each table at rows and columns of its own, and the code at the rows of the first.
-
-    A line has one row of each table, hence everything that its tokens have in common once.
-    """
-    samples, lengths, features = (
-        max(table.shape[0] for table in tables), [t.shape[1] for t in tables], [t.shape[2] for t in tables]
-    )  # fmt: skip
-    result = torch.zeros(samples, sum(lengths), sum(features) + len(code))
-    row = column = 0
-    for table, length, width in zip(tables, lengths, features, strict=True):
-        result[:, row : row + length, column : column + width] = table
-        row, column = row + length, column + width
-    result[:, : lengths[0], column:] = code
-    return result
 
 
 def _statistics(tables: list[Tensor], samples: int) -> Tensor:
@@ -269,58 +233,21 @@ def _strides(context: Context, grid: Grid, features: list[int]) -> tuple[np.ndar
     return strides, axes
 
 
-@dataclass(frozen=True)
-class _Sums:
-    """What the loops sum up, per part.
-
-    Attributes:
-        data: (batch, parts, R, c + 1) float64: weights times raw channels, and the weights.
-        inner: (batch, line parts, R, padded) float32: weights times r by position on the inner axis.
-        outer: (batch, parts, R, ΣL_a) float64: the same by coordinate of the outer axes.
-    """
-
-    data: Tensor
-    inner: Tensor
-    outer: Tensor
-
-    @classmethod
-    def zeros(cls, batch: int, num_rows: int, channels: int, grid: Grid, by_position: bool = True) -> "_Sums":
-        return cls(
-            torch.zeros(batch, grid.parts, num_rows, channels + 1, dtype=torch.float64),
-            torch.zeros(batch, grid.line_parts, num_rows, grid.padded if by_position else 0),
-            torch.zeros(batch, grid.parts, num_rows, max(1, sum(grid.outer)), dtype=torch.float64),
-        )
-
-    def joined(self) -> tuple[Tensor, ...]:
-        """The same summed over all parts, half of them onto the other half again and again; to be called once."""
-        for values in (self.data, self.inner, self.outer):
-            num_parts = values.shape[1]
-            while num_parts > 1:
-                kept = (num_parts + 1) // 2
-                values[:, : num_parts - kept] += values[:, kept:num_parts]
-                num_parts = kept
-        return self.data[:, 0], self.inner[:, 0], self.outer[:, 0]
-
-
-def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
-    return tuple(tensor.contiguous().numpy() for tensor in tensors)
-
-
 class CompiledAttend(StructuredAttend):
     """Attention by the loops; their scores, peaks and log-sum-exps are in units of log 2."""
 
     large: bool
 
     def __init__(self, rows: Tensor, context: Context, eps: float, needs_constants: bool = False) -> None:
-        super().__init__(rows, context, eps, needs_constants)
+        self.context, self.eps = context, eps
         self.fixed = _Fixed.of(context, rows.shape[1], needs_constants)
-        self.scores = self.fixed.scores(self.rows * LOG2_E)
-        self.large = has_large_scores(self.rows, context)
+        self.rows, norm, self.scores = self.fixed.rows.spread(in_full(rows.detach()), LOG2_E)
+        self.large = may_be_large(norm, context)
 
     def peaks(self) -> Tensor:
         batch, num_rows = self.rows.shape[:2]
         peaks = self.rows.new_full((batch, self.fixed.grid.parts, num_rows), float("-inf"))
-        self.fixed.run("find_peaks", self.eps, self.large, *self.scores, *_arrays(peaks))
+        self.fixed.run("find_peaks", self.eps, self.large, *self.scores, *arrays(peaks))
         peak = peaks.amax(1)
         return peak.masked_fill(peak < NO_TOKEN, float("-inf"))
 
@@ -328,10 +255,11 @@ class CompiledAttend(StructuredAttend):
         shift = self.rows.new_zeros(self.rows.shape[:2]) if shift is None else shift
         sums = self.fixed.zeros(*self.rows.shape[:2])
         masked = (0,) if self.fixed.is_masked else ()
-        arrays = _arrays(sums.data, sums.inner, sums.outer)
-        self.fixed.run("forward", self.eps, self.large, *self.scores, *_arrays(shift), masked, *arrays)
-        total = sums.data[..., -1].sum(1)
-        return total, self.fixed.collected(sums, total.clamp_min(TINY))
+        self.fixed.run(
+            "forward", self.eps, self.large, *self.scores, *arrays(shift), masked,
+            *arrays(sums.data, sums.inner, sums.outer),
+        )  # fmt: skip
+        return self.fixed.rows.collect(sums, divided=True)
 
     def log_sum(self, total: Tensor, shift: Tensor | None) -> Tensor:
         log_sum = total.log()
@@ -344,17 +272,17 @@ class CompiledAttend(StructuredAttend):
         lse, factors, grads, offset = weighting
         factors = torch.ones_like(lse) if factors is None else factors.float()
         to_tokens, (batch, num_rows) = needs_data or needs_constants, self.rows.shape[:2]
-        sums = self.fixed.zeros(batch, num_rows)
-        attention = _Sums.zeros(batch, num_rows if to_tokens else 0, 0, self.fixed.grid)
-        along = _Sums.zeros(batch, 2 if to_tokens else 0, 0, self.fixed.grid)
+        spread, sums = self.fixed.rows.spread(grads), self.fixed.zeros(batch, num_rows)
+        attention = Sums.zeros(batch, num_rows if to_tokens else 0, 0, self.fixed.grid)
+        along = Sums.zeros(batch, 2 if to_tokens else 0, 0, self.fixed.grid)
         grad_data = torch.empty(self.context.data.shape if needs_data else 0)
         self.fixed.run(
-            "backward", self.eps, self.large, *self.scores, *_arrays(lse, factors), *self.fixed.scores(grads),
-            *_arrays(offset), (0,) if to_tokens else (),
-            *_arrays(sums.data, sums.inner, sums.outer, attention.inner, attention.outer),
-            *_arrays(along.inner, along.outer, grad_data.flatten()),
+            "backward", self.eps, self.large, *self.scores, *arrays(lse, factors), *spread.scores,
+            *arrays(offset), (0,) if to_tokens else (),
+            *arrays(sums.data, sums.inner, sums.outer, attention.inner, attention.outer),
+            *arrays(along.inner, along.outer, grad_data.flatten()),
         )  # fmt: skip
-        grad_rows = self.fixed.collected(sums)
+        _, grad_rows = self.fixed.rows.collect(sums)
         data = grad_data.to(self.context.data.dtype) if needs_data else None
         if not needs_constants:
             return Gradients(grad_rows, data)
@@ -363,15 +291,14 @@ class CompiledAttend(StructuredAttend):
 
 
 def _constant_grads(
-    fixed: _Fixed, context: Context, rows: Tensor, grads: Tensor, sums: _Sums, attention: _Sums, along: _Sums
+    fixed: _Fixed, context: Context, rows: Tensor, grads: Tensor, sums: Sums, attention: Sums, along: Sums
 ) -> tuple[Tensor, list[Tensor]]:
     """Gradients of the code and of each table."""
     grid = fixed.grid
     _, *parts = zip(fixed.channels.split(rows), fixed.channels.split(grads), strict=True)
     gradients = []
     tables = fixed.near, fixed.far
-    first = [values[:, 0] for values in (sums.inner, sums.outer)]  # joined when the rows' gradient was collected
-    joined = zip(first, attention.joined()[1:], along.joined()[1:], strict=True)
+    joined = zip(sums.joined[1:], attention.joined[1:], along.joined[1:], strict=True)
     for (row, grad), table, (score_sums, attention_sums, alongs) in zip(parts, tables, joined, strict=True):
         result = score_sums.float().mT @ row + attention_sums.float().mT @ grad
         along_sum, along_mean = alongs.float().unsqueeze(-1).unbind(1)

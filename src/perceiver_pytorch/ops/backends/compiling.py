@@ -37,10 +37,11 @@ class _Compiler:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._queue: dict[Hashable, tuple[str, tuple[Any, ...]]] = {}
+        self._behind: set[Hashable] = set()
         self._thread: threading.Thread | None = None
         self._is_busy = False
 
-    def prepare(self, key: Hashable, name: str, arguments: Sequence[Any]) -> None:
+    def prepare(self, key: Hashable, name: str, arguments: Sequence[Any], behind: bool) -> None:
         """See `ensure`, for a loop that is not ready."""
         if self.failure:
             raise RuntimeError(self.failure)
@@ -50,6 +51,8 @@ class _Compiler:
             return
         with self._lock:
             self._queue.setdefault(key, job)
+            if behind:
+                self._behind.add(key)
             if self._thread is None and not self._ended.is_set():
                 self._start()
         raise NotCompiledError(name)
@@ -94,7 +97,7 @@ class _Compiler:
             if not self._is_busy:
                 self._thread = None
                 return None
-            return next(iter(self._queue))
+            return next((key for key in self._queue if key not in self._behind), next(iter(self._queue)))
 
     def end(self) -> None:
         """Waits for the loop that is being compiled, which the disk then has, and compiles no other.
@@ -123,20 +126,21 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=lambda: _compiler.after_fork())
 
 
-def ensure(key: Hashable, name: str, arguments: Sequence[Any]) -> None:
+def ensure(key: Hashable, name: str, arguments: Sequence[Any], behind: bool = False) -> None:
     """Returns if a loop is compiled for what has this key.
 
     Args:
         key: the same for all arguments of the same types.
         name: of the loop, with its module, see `loops.find`.
         arguments: what it is called with.
+        behind: compile it when the thread has nothing else to compile: it saves less time than others.
 
     Raises:
         NotCompiledError: if it will be compiled; until then something else has to do its work.
         RuntimeError: if the thread could not compile.
     """
     if key not in _compiler.ready:
-        _compiler.prepare(key, name, arguments)
+        _compiler.prepare(key, name, arguments, behind)
 
 
 def _like(argument: Any) -> Any:

@@ -66,7 +66,7 @@ class Grid:
         segment = length
         if length > 2 * SEGMENT:
             segment = max(SEGMENT, min(tile, math.ceil(length / 8)), math.ceil(length / 64))
-        segment = _round_up(segment)
+        segment = round_up(segment)
         segments = math.ceil(length / segment)
         tile_lines = min(lines, max(1, tile // segment))
         part_lines = lines
@@ -103,7 +103,7 @@ class Grid:
         )  # fmt: skip
 
 
-def _round_up(length: int) -> int:
+def round_up(length: int) -> int:
     return math.ceil(length / VECTOR) * VECTOR
 
 
