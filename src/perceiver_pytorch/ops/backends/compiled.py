@@ -143,10 +143,10 @@ class _Fixed:
         compiling.ensure(
             (loop, *self.kind, clamped, *markers), name, (threads.counter(), threads.memory(0), *arguments)
         )
-        from perceiver_pytorch.ops.backends import kernels
+        from perceiver_pytorch.ops.backends import kernels, tiles
 
         tokens, axes = self.grid.tile_lines * self.grid.segment, len(data[3])
-        room = kernels.room(tokens, self.grid.tile_lines, axes, self.num_channels, loop == "backward" and 1 in markers)
+        room = tiles.room(tokens, self.grid.tile_lines, axes, self.num_channels, loop == "backward" and 1 in markers)
         threads.run(getattr(kernels, loop), *arguments, num_parts=self.num_parts, room=room)
 
     def zeros(self, batch: int, num_rows: int) -> "Sums":
@@ -160,7 +160,7 @@ class _Along:
 
     Attributes:
         features: (S, padded, P), zeros beyond the axis' end; by_feature: (S, P, padded), the same.
-        statistics: (S, 2, padded), see `kernels.Statistics`.
+        statistics: (S, 2, padded), see `tiles.Statistics`.
     """
 
     features: Tensor
@@ -213,7 +213,7 @@ def _flat(tensor: Tensor) -> np.ndarray:
 
 
 def _strides(context: Context, grid: Grid, features: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """``strides`` and ``axes`` of `kernels.Data`; without outer axes there is one of a single coordinate."""
+    """``strides`` and ``axes`` of `tiles.Data`; without outer axes there is one of a single coordinate."""
     data, mask = context.data, context.mask
     grad = torch.empty(data.shape, device="meta").stride()
     strides = np.zeros(8, np.int64)

@@ -20,7 +20,7 @@ from numba.core.serialize import dumps
 
 from perceiver_pytorch.ops.backends import loop_files
 
-SOURCES = ("kernels.py", "latent_loops.py", "loops.py", "row_loops.py", "simd.py")
+SOURCES = ("kernels.py", "latent_loops.py", "loops.py", "row_loops.py", "simd.py", "tiles.py")
 """Files that loops are compiled from, and by: a change of one compiles all anew."""
 
 
