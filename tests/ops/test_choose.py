@@ -35,11 +35,16 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(backend.name)
         return original(backend, *arguments)
 
+    def attend_to_all(backend: Backend, *arguments: object, original: object = Backend.attend_to_all) -> object:
+        names.append(backend.name)
+        return original(backend, *arguments)
+
     def keys_and_values(*arguments: object, original: object = projected.keys_and_values) -> object:
         names.append("projected")
         return original(*arguments)
 
     monkeypatch.setattr(Backend, "attend", attend)
+    monkeypatch.setattr(Backend, "attend_to_all", attend_to_all)
     monkeypatch.setattr(projected, "keys_and_values", keys_and_values)
     return names
 

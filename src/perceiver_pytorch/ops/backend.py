@@ -4,7 +4,7 @@ A new backend is a file that makes a `Backend`, and a line in `backends/__init__
 point of the group ``perceiver.backends``. docs/extending/backend.md shows one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,6 +38,8 @@ class Backend:
         counts: what it does for a context, and how long that takes, see `perceiver_pytorch.ops.cost.Counts`: by it a
             backend is chosen on a CPU. Elsewhere the first in the list that takes a problem is.
         reads_half: whether rows in bfloat16 are read faster; else they come in float32 or more.
+        together: ``together(rows, contexts, eps) -> (mixed, lse)`` attends to several contexts at once, and autograd
+            follows it; None: they are read one after the other, and joined.
 
     Raises:
         ValueError: if the name is not an identifier.
@@ -50,6 +52,7 @@ class Backend:
     backward: Backward | None
     counts: Counts
     reads_half: bool = False
+    together: Callable[[Tensor, Sequence[Context], float], tuple[Tensor, Tensor]] | None = None
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -66,3 +69,8 @@ class Backend:
     def attend(self, rows: Tensor, context: Context, eps: float) -> tuple[Tensor, Tensor]:
         """See `perceiver_pytorch.ops.attend`; for a context whose channels stand one part after the other."""
         return self._operator(rows, context, eps)  # type: ignore[attr-defined]
+
+    def attend_to_all(self, rows: Tensor, contexts: Sequence[Context], eps: float) -> tuple[Tensor, Tensor]:
+        """The same of several contexts at once, where there is ``together``; their channels may be in any order."""
+        assert self.together is not None
+        return self.together(rows, contexts, eps)

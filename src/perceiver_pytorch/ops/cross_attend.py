@@ -189,12 +189,20 @@ def _attend_to_held(
     by_rows = [(context, way) for context, way in planned if way is not None]
     if by_rows:
         rows = (query @ key if scale is None else query @ key * scale).flatten(1, 2)
-        mixed, lse = join(
-            [
-                _attend(backend, rows.to(dtype) if backend.reads_half else rows, context, eps)
-                for context, backend in by_rows
-            ]
-        )
+        mixed, lse = join(_attend_each(rows, by_rows, eps, dtype))
         mixed = mixed if scale is None else mixed * scale
         parts.append((mixed.unflatten(1, query.shape[1:3]) @ value.mT, lse.unflatten(1, query.shape[1:3])))
     return join(parts)
+
+
+def _attend_each(
+    rows: Tensor, contexts: Sequence[tuple[Context, Backend]], eps: float, dtype: torch.dtype
+) -> list[Part]:
+    """What rows get from contexts by their ways, one after the other, or all at once where the way can do that."""
+    parts, at_once = [], dict[Backend, list[Context]]()
+    for context, backend in contexts:
+        if backend.together is None:
+            parts.append(_attend(backend, rows.to(dtype) if backend.reads_half else rows, context, eps))
+        else:
+            at_once.setdefault(backend, []).append(context)
+    return [*parts, *(backend.attend_to_all(rows, several, eps) for backend, several in at_once.items())]
