@@ -14,6 +14,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric
 
+from perceiver_pytorch.training.run.allocation import keep_freed_memory
 from perceiver_pytorch.training.run.averaging import AveragedWeights
 from perceiver_pytorch.training.run.callbacks import (
     History,
@@ -256,6 +257,7 @@ def run_loop(
     step = progress.step if progress is not None else 0
     loggers = build_loggers(settings.logger, run, resume=resume, step=step) if is_first() else []
     trainer = _trainer(loaders, settings, [*callbacks, *averaging], loggers, bar=reporter.bar)
+    keep_freed_memory()
     last = None if progress is None else run.last
     try:
         with _told_once(), handling(ask_once(lambda: stopper.request(INTERRUPTED))) as install:
