@@ -199,7 +199,8 @@ def _attend_each(
     rows: Tensor, contexts: Sequence[tuple[Context, Backend]], eps: float, dtype: torch.dtype
 ) -> list[Part]:
     """What rows get from contexts by their ways, one after the other, or all at once where the way can do that."""
-    parts, at_once = [], dict[Backend, list[Context]]()
+    parts = []
+    at_once: dict[Backend, list[Context]] = {}
     for context, backend in contexts:
         if backend.together is None:
             parts.append(_attend(backend, rows.to(dtype) if backend.reads_half else rows, context, eps))
