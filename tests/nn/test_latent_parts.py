@@ -1,7 +1,9 @@
 """Parts of layers that one loop computes: the same numbers, and every module that must be called is called."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -24,6 +26,24 @@ class Unread(nn.Module):
         return x * 0
 
 
+class Halved(nn.Module):
+    """A cross-attend that finds half of what it asks with."""
+
+    def forward(self, x: Tensor, context: object) -> Tensor:
+        return x / 2
+
+
+class Gradients(NamedTuple):
+    """Of a layer's latents, of one number made of its output, and of what it was given."""
+
+    out: Tensor
+    x: Tensor
+    weights: dict[str, Tensor]
+
+    def each(self) -> dict[str, Tensor]:
+        return {"out": self.out, "x": self.x, **self.weights}
+
+
 def layer(
     dim: int = 24, heads: int = 3, dim_head: int = 8, blocks: int = 2, activation: str = "geglu", **options: bool
 ) -> PerceiverLayer:
@@ -34,6 +54,13 @@ def layer(
     for parameter in made.parameters():
         nn.init.normal_(parameter, std=0.3)
     return made.eval()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def any_number() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latents, "FEWEST", 1)
+        yield
 
 
 @pytest.fixture
@@ -51,14 +78,45 @@ def fused(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return calls
 
 
-def called(made: nn.Module, x: Tensor) -> Tensor:
-    """The result where every module is called."""
+@contextmanager
+def calling() -> Iterator[None]:
+    """Within the block every module is called."""
     before, latent_parts.through = latent_parts.through, lambda *arguments, **options: None
     try:
-        with torch.no_grad():
-            return made(x, [])
+        yield
     finally:
         latent_parts.through = before
+
+
+def called(made: nn.Module, x: Tensor) -> Tensor:
+    """The result where every module is called."""
+    with calling(), torch.no_grad():
+        out: Tensor = made(x, [])
+        return out
+
+
+def gradients(made: nn.Module, x: Tensor, weights: Tensor) -> Gradients:
+    """Of the sum of the output times ``weights``."""
+    x = x.clone().requires_grad_()
+    out = made(x, [])
+    names, parameters = zip(*made.named_parameters(), strict=True)
+    of_x, *others = torch.autograd.grad((out * weights).sum(), (x, *parameters))
+    return Gradients(out.detach(), of_x, dict(zip(names, others, strict=True)))
+
+
+def assert_same_gradients(made: PerceiverLayer | SingleBlockLayer, x: Tensor) -> None:
+    """Each errs no more than twice as much as PyTorch's, against float64, but for what cancels out."""
+    weights = torch.randn_like(x)
+    found = gradients(made, x, weights)
+    with calling():
+        plain = gradients(made, x, weights)
+        expected = gradients(copy.deepcopy(made).double(), x.double(), weights.double()).each()
+    assert found.each().keys() == expected.keys()
+    largest = max(value.abs().max().item() for value in expected.values())
+    for name, value in found.each().items():
+        scale = expected[name].abs().max().item() + largest / 10
+        error = (plain.each()[name] - expected[name]).abs().max().item()
+        assert (value - expected[name]).abs().max().item() <= 2 * error + 2e-6 * scale, name
 
 
 def assert_same(made: PerceiverLayer | SingleBlockLayer, x: Tensor) -> None:
@@ -83,6 +141,30 @@ def test_equals_float64_for_any_shape(
     torch.manual_seed(seed)
     made = layer(dim, heads, dim_head, activation=activation, double_residual=twice)
     assert_same(made, torch.randn(batch, num_latents, dim) * 3)
+
+
+@given(
+    st.integers(1, 3), st.integers(1, 40), st.integers(4, 40), st.integers(1, 4), st.integers(1, 20),
+    st.sampled_from(["geglu", "gelu"]), st.booleans(), st.integers(0, 100),
+)  # fmt: skip
+@settings(deadline=None, max_examples=40)
+def test_gradients_equal_those_in_float64_for_any_shape(
+    batch: int, num_latents: int, dim: int, heads: int, dim_head: int, activation: str, twice: bool, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    made = layer(dim, heads, dim_head, activation=activation, double_residual=twice)
+    made[0] = Halved()
+    assert_same_gradients(made, torch.randn(batch, num_latents, dim))
+
+
+def test_a_layer_has_its_gradients_by_loops(fused: list[bool]) -> None:
+    torch.manual_seed(0)
+    for made in (layer(double_residual=True), layer(double_residual=False)):
+        made[0] = Halved()
+        assert_same_gradients(made, torch.randn(2, 12, 24))
+        blocks = made.latent_transformer.latent_blocks
+        assert_same_gradients(SingleBlockLayer(Halved(), made.feed_forward, *blocks), torch.randn(2, 20, 24))
+    assert fused == [True] * 4
 
 
 def test_a_layer_goes_through_one_loop(fused: list[bool]) -> None:
@@ -167,11 +249,12 @@ def changed(made: PerceiverLayer, how: str) -> None:
     "how",
     ["hook", "hook of a block", "forward", "class", "bias", "parametrised", "activation", "dropout", "scale", "dtype"],
 )
-def test_what_somebody_changed_is_called(how: str, fused: list[bool]) -> None:
+@pytest.mark.parametrize("training", [False, True])
+def test_what_somebody_changed_is_called(how: str, training: bool, fused: list[bool]) -> None:
     torch.manual_seed(0)
     made, x = layer(), torch.randn(2, 12, 24)
     changed(made, how)
-    with torch.no_grad():
+    with torch.set_grad_enabled(training):
         torch.manual_seed(1)
         found = made(x.double() if how == "dtype" else x, [])
     assert not any(fused)
@@ -190,10 +273,6 @@ def test_weights_may_change_between_calls(fused: list[bool]) -> None:
     assert all(fused)
 
 
-def calls_with_gradients(made: PerceiverLayer, x: Tensor) -> Tensor:
-    return torch.autograd.grad(made(x, []).square().sum(), made.feed_forward.norm.weight)[0]
-
-
 def calls_in_bfloat16(made: PerceiverLayer, x: Tensor) -> Tensor:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         return made(x, [])
@@ -204,7 +283,26 @@ def calls_transformed(made: PerceiverLayer, x: Tensor) -> Tensor:
         return torch.func.vmap(lambda row: made(row.unsqueeze(0), []))(x)
 
 
-@pytest.mark.parametrize("call", [calls_with_gradients, calls_in_bfloat16, calls_transformed])
+def calls_forward_mode(made: PerceiverLayer, x: Tensor) -> Tensor:
+    def of(x: Tensor) -> Tensor:
+        return made(x, [])
+
+    out: Tensor = torch.func.jvp(of, (x,), (x,))[1]
+    return out
+
+
+def calls_a_function_of_weights(made: PerceiverLayer, x: Tensor) -> Tensor:
+    def loss(weights: dict[str, Tensor]) -> Tensor:
+        out: Tensor = torch.func.functional_call(made, weights, (x, []))
+        return out.square().sum()
+
+    return torch.func.grad(loss)(dict(made.named_parameters()))["1.norm.weight"]
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # PyTorch's own, for its layer norm
+@pytest.mark.parametrize(
+    "call", [calls_in_bfloat16, calls_transformed, calls_forward_mode, calls_a_function_of_weights]
+)
 def test_who_follows_operations_sees_them(call: Callable[[PerceiverLayer, Tensor], Tensor], fused: list[bool]) -> None:
     torch.manual_seed(0)
     assert call(layer(), torch.randn(2, 12, 24)).isfinite().all()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from perceiver_pytorch.ops import Context, latents, warm_up
+from perceiver_pytorch.ops import Context, latent_steps, latents, warm_up
 from perceiver_pytorch.ops.backends import compiled, compiling, loop_files
 from perceiver_pytorch.ops.backends.compiling import _Compiler
 
@@ -27,6 +27,7 @@ def test_later_calls_of_common_inputs_compile_nothing(monkeypatch: pytest.Monkey
     assert seen == [(0, 2), (1, 2), (2, 2)]
     assert folder is not None
     assert next(folder.glob("forward-*.loop"))
+    assert next(folder.glob("weights-*.loop"))
     monkeypatch.setattr(_Compiler, "prepare", lambda *arguments: pytest.fail("it was compiled"))
     film = Context(torch.randn(2, 3, 20, 37, 3), tuple(torch.randn(length, 5) for length in (3, 20, 37)))
     rows = torch.randn(2, 4, film.num_channels, requires_grad=True)
@@ -53,4 +54,4 @@ def test_where_nothing_can_be_compiled_the_reason_is_told(monkeypatch: pytest.Mo
             warm_up.warm_up()
     finally:
         compiled._failures.clear()
-        latents._failures.clear()
+        latent_steps.failures.clear()

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from perceiver_pytorch._execution import execution
 from perceiver_pytorch.ops import split, threads
+from perceiver_pytorch.ops.latent_gradients import sharing
 from perceiver_pytorch.ops.linear import casting_once
 from perceiver_pytorch.ops.streamed import AnyContext
 
@@ -43,7 +44,7 @@ def encode(
     Returns:
         The last step's latents.
     """
-    with casting_once():
+    with casting_once(), sharing():
         for i, step in enumerate(steps):
             if 0 < i < len(own_latents):
                 x = _enter(x, own_latents[i])

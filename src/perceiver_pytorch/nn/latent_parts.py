@@ -17,7 +17,7 @@ from perceiver_pytorch.nn.plain import is_as_made
 from perceiver_pytorch.nn.randomness import Dropout
 from perceiver_pytorch.nn.residual import PreNorm
 from perceiver_pytorch.ops import latents
-from perceiver_pytorch.ops.latents import Kind, LatentPart
+from perceiver_pytorch.ops.latent_steps import Kind, LatentPart
 
 
 def through(

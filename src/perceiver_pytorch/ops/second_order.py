@@ -12,7 +12,7 @@ def gradients(
     needed: Sequence[bool],
     grads: Sequence[Tensor],
 ) -> list[Tensor | None]:
-    """What a backward pass gives that is to be differentiated itself: the gradients by way of a formula.
+    """What a backward pass gives, by way of a formula: where it is to be differentiated itself, or nothing else can.
 
     Args:
         function: the formula, made of differentiable operations of PyTorch.
@@ -21,12 +21,14 @@ def gradients(
         grads: the gradients of its outputs.
 
     Returns:
-        For each input its gradient, a function of ``inputs`` and ``grads``; None where there is none.
+        For each input its gradient; where gradients are enabled, as within a pass that is to be differentiated, a
+        function of ``inputs`` and ``grads``. None where there is none.
     """
+    follow = torch.is_grad_enabled()
     with torch.enable_grad():
         # Aliases: an input may be made of another one, and what it does by that way is not asked for here.
         aliases = [x.view_as(x) if x is not None and wanted else x for x, wanted in zip(inputs, needed, strict=True)]
         asked = [x for x, wanted in zip(aliases, needed, strict=True) if x is not None and wanted]
         outputs = function(*aliases)
-        found = iter(torch.autograd.grad(outputs, asked, grads, create_graph=True, allow_unused=True))
+        found = iter(torch.autograd.grad(outputs, asked, grads, create_graph=follow, allow_unused=True))
     return [next(found) if x is not None and wanted else None for x, wanted in zip(inputs, needed, strict=True)]

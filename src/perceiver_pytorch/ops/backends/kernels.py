@@ -22,8 +22,8 @@ there alone, or where a mask is given.
 
 import numpy as np
 
-from perceiver_pytorch.ops.backends.loops import uncounted_function as _function
-from perceiver_pytorch.ops.backends.loops import uncounted_loop as _loop
+from perceiver_pytorch.ops.backends.loops import function as _function
+from perceiver_pytorch.ops.backends.loops import loop as _loop
 from perceiver_pytorch.ops.backends.simd import (
     BLOCK,
     WIDTH,

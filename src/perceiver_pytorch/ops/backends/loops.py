@@ -20,7 +20,10 @@ from numba.core.serialize import dumps
 
 from perceiver_pytorch.ops.backends import loop_files
 
-SOURCES = ("kernels.py", "latent_loops.py", "loops.py", "row_loops.py", "simd.py", "tiles.py")
+SOURCES = (
+    "kernels.py", "latent_grads.py", "latent_loops.py", "latent_math.py", "latent_weights.py", "loops.py",
+    "row_loops.py", "simd.py", "tiles.py",
+)  # fmt: skip
 """Files that loops are compiled from, and by: a change of one compiles all anew."""
 
 
@@ -76,28 +79,25 @@ _STAMP = _sources(), numba.__version__, llvmlite.__version__, sys.implementation
 
 
 # Nothing may be reordered, and multiply and add may be fused: results are the same on every run.
-OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy"}
-
+#
 # Numba counts the owners of an array whenever a slice of it comes or goes, one thread at a time, which took a third of
-# the time of two threads. Without that nothing can be allocated: a loop gets its memory from who calls it, who also
-# keeps all arrays alive.
-UNCOUNTED = {**OPTIONS, "_nrt": False}
+# the time of two threads. Without that (`_nrt`) nothing can be allocated: a loop gets its memory from who calls it, who
+# also keeps all arrays alive.
+OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy", "_nrt": False}
 
-function, uncounted_function = njit(**OPTIONS), njit(**UNCOUNTED)
+function = njit(**OPTIONS)
 """What loops call, and is compiled into them."""
 
 
-def loop(function, options=OPTIONS):
-    """A loop that is compiled on first use, and kept on the disk, unless another version could take it for its own."""
-    compiled = njit(nogil=True, **options)(function)
+def loop(function):
+    """A loop that is compiled on first use, and kept on the disk, unless another version could take it for its own.
+
+    It gets a thread's memory behind the counter.
+    """
+    compiled = njit(nogil=True, **OPTIONS)(function)
     if _STAMP[0] is not None:
         compiled._cache = _Kept(function)
     return compiled
-
-
-def uncounted_loop(function):
-    """The same for a loop that gets a thread's memory behind the counter, and calls `uncounted_function` alone."""
-    return loop(function, UNCOUNTED)
 
 
 def find(name):

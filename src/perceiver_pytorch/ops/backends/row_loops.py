@@ -14,14 +14,14 @@ sums by position on the inner axis, near features are channels of the data, behi
 
 import numpy as np
 
-from perceiver_pytorch.ops.backends.loops import uncounted_function, uncounted_loop
+from perceiver_pytorch.ops.backends.loops import function, loop
 from perceiver_pytorch.ops.backends.simd import WIDTH, add, fma, load, splat, store, take, total
 
 AT_ONCE = 512
 """Products that are summed up in float32, by each lane of a vector for itself."""
 
 
-@uncounted_function
+@function
 def _add_scores(coefficients, at, table, shared, spans, length, scores, to):
     """Adds ``Σ_feature coefficient · table[feature]`` to the scores from ``to`` on."""
     for feature in range(at.shape[0]):
@@ -31,7 +31,7 @@ def _add_scores(coefficients, at, table, shared, spans, length, scores, to):
             store(scores, to + i, fma(load(table, begin + i), coefficient, load(scores, to + i)))
 
 
-@uncounted_function
+@function
 def _products(weights, table, begin, first, end):
     """``Σ_i weights[i] table[begin + i]`` from ``first`` up to ``end``."""
     result = 0.0
@@ -48,7 +48,7 @@ def room(channels, near_length, far_length):
     return 2 * channels + near_length + 3 * far_length
 
 
-@uncounted_loop
+@loop
 def spread(
     counter, memory, rows, unit, near_at, near, near_spans, far_at, far, far_spans, centred, squares, data, inner, outer
 ):
@@ -92,7 +92,7 @@ def spread(
         _add_scores(coefficients, far_at, far, shared, far_spans, far.shape[2], outer, number * outer.shape[2])
 
 
-@uncounted_loop
+@loop
 def collect(
     counter, memory, sums, inner_sums, outer_sums, tiny, near_at, near, near_spans, far_at, far, far_spans, totals,
     mixed,

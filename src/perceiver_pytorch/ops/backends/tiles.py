@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from perceiver_pytorch.ops.backends.loops import uncounted_function as _function
+from perceiver_pytorch.ops.backends.loops import function as _function
 from perceiver_pytorch.ops.backends.simd import (
     WIDTH,
     add,
