@@ -118,7 +118,9 @@ def test_gradients_are_those_of_transformers(task: str, folders: dict[str, Path]
 
 
 @pytest.mark.parametrize("backend", [name for name in backend_names() if name != "triton"])
-@pytest.mark.parametrize("task", ["image-fourier", "optical-flow", "multimodal-autoencoding"])
+@pytest.mark.parametrize(
+    "task", ["image-fourier", pytest.param("optical-flow", marks=pytest.mark.nightly), "multimodal-autoencoding"]
+)
 def test_every_backend_reads_the_published_order_of_channels(task: str, backend: str, folders: dict[str, Path]) -> None:
     if backend == "compiled" and task == "multimodal-autoencoding":
         pytest.skip("the masked label's token has more channels than it takes")

@@ -53,7 +53,7 @@ def test_tokens_hold_the_features_of_their_sample(count: int) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.nightly)])  # loops of 30 channels take a minute
 def test_backends_agree_also_in_gradients(backend: str, count: int) -> None:
     model = series_model(coordinates_per_axis=count)
     data, mask = torch.randn(3, 40, 2, requires_grad=True), torch.rand(3, 40) < 0.8

@@ -183,7 +183,7 @@ def test_cached_logits_are_those_without_a_cache(chunks, padded):
 
 
 @pytest.mark.parametrize("window_latents", [None, 1, 8])
-@pytest.mark.parametrize("length", [1, 3, 20, 40])
+@pytest.mark.parametrize("length", [1, 40, *(pytest.param(length, marks=pytest.mark.nightly) for length in (3, 20))])
 def test_generation_goes_on_beyond_the_windows_the_same_with_and_without_cache(length, window_latents):
     """60 tokens after the prompt: latents run out many times and the context exceeds max_length."""
     model = build().float()

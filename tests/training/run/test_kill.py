@@ -112,9 +112,9 @@ MOMENTS = [
     (at_step, 8),
     (in_a_half_written_checkpoint, 3),
     (between_last_and_best, 1),
-    (while_measuring, 0),
 ]
 MORE_MOMENTS = [
+    (while_measuring, 0),
     (at_step, 0),
     (at_step, 1),
     (with_config_and_no_spec, None),

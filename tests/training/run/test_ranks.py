@@ -106,7 +106,7 @@ def compare(folder: Path, name: str, one: str, several: str) -> None:
         assert {**now, "seconds": 0} == pytest.approx({**before, "seconds": 0}, rel=2e-5, nan_ok=True)
 
 
-QUICK, ALL = ("mixup", "causal", "table fsdp"), ("table", "mixup", "targets", "causal", "masked")
+QUICK, ALL = ("mixup", "table fsdp"), ("table", "mixup", "targets", "causal", "masked")
 FSDP = tuple(f"{name} fsdp" for name in ALL)
 
 
