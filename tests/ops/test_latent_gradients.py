@@ -95,6 +95,19 @@ def compiling_still(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     assert not latent_steps.failures
 
 
+def test_autocast_around_a_backward_pass_changes_nothing(parts: list[LatentPart], compiling_still: list[str]) -> None:
+    x = torch.randn(2, 5, 8, requires_grad=True)
+
+    def ask(function: Callable[..., Tensor], autocast: bool) -> Sequence[Tensor]:
+        out = function(x, parts).square().sum()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            return torch.autograd.grad(out, [x, *leaves(parts)])
+
+    for missing in (compiling_still[:], []):
+        compiling_still[:] = missing
+        close(ask(layers, True), ask(expected, False))
+
+
 @pytest.mark.parametrize("keep", [None, 0, 1, 3])
 def test_layers_with_the_same_weights_add_up(parts: list[LatentPart], keep: int | None) -> None:
     x = torch.randn(2, 5, 8, requires_grad=True)

@@ -25,6 +25,7 @@ from torch.autograd import Variable
 from perceiver_pytorch._execution import is_eager
 from perceiver_pytorch.ops import latent_steps, threads
 from perceiver_pytorch.ops.latent_steps import Plan, Shape
+from perceiver_pytorch.ops.precision import full_precision
 from perceiver_pytorch.ops.second_order import gradients
 
 _ROWS = 128
@@ -159,7 +160,7 @@ class _Through(torch.autograd.Function):
                 return None, grad_x if needs_x else None, None
         # Gradients of gradients are asked for, or loops are not there.
         needed = needs_x, *(needs_weights and tensor.requires_grad for tensor in weights.tensors)
-        with threads.single_threaded():
+        with threads.single_threaded(), full_precision(x.device):
             grad_x, *others = gradients(
                 lambda x, *tensors: latent_steps.computed(x, weights.plan, tensors)[0],
                 (x, *weights.tensors), needed, (grad,),
