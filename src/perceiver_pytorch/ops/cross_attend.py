@@ -199,11 +199,15 @@ def _attend_each(
     rows: Tensor, contexts: Sequence[tuple[Context, Backend]], eps: float, dtype: torch.dtype
 ) -> list[Part]:
     """What rows get from contexts by their ways, one after the other, or all at once where the way can do that."""
-    parts = []
-    at_once: dict[Backend, list[Context]] = {}
-    for context, backend in contexts:
-        if backend.together is None:
-            parts.append(_attend(backend, rows.to(dtype) if backend.reads_half else rows, context, eps))
-        else:
-            at_once.setdefault(backend, []).append(context)
-    return [*parts, *(backend.attend_to_all(rows, several, eps) for backend, several in at_once.items())]
+    parts = [
+        _attend(backend, rows.to(dtype) if backend.reads_half else rows, context, eps)
+        for context, backend in contexts
+        if backend.together is None
+    ]
+    others = [(context, backend) for context, backend in contexts if backend.together is not None]
+    while others:  # by names: PyTorch 2.6 compiles neither backends as keys nor whether two are one
+        first = others[0][1]
+        same = [context for context, backend in others if backend.name == first.name]
+        parts.append(first.attend_to_all(rows, same, eps))
+        others = [(context, backend) for context, backend in others if backend.name != first.name]
+    return parts
