@@ -39,6 +39,7 @@ def test_python_examples_run(page, tmp_path, monkeypatch):
         exec(compile(code, str(page), "exec"), {})
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not hasattr(torch.compiler, "is_exporting"), reason="FSDP on a CPU and ONNX need PyTorch 2.7")
 def test_examples_with_other_tools_run(tmp_path):
     """In an interpreter of their own: annotations are unchecked there, as export needs, and these tools may warn."""

@@ -43,6 +43,7 @@ def _work(rank: int, store: str) -> None:
     distributed.destroy_process_group()
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this PyTorch has no torch.distributed")
 def test_every_model_in_two_processes(tmp_path: Path) -> None:
     helpers = str(Path(__file__).parents[1])
