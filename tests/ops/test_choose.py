@@ -281,3 +281,19 @@ def test_the_compiler_is_not_imported_for_it() -> None:
     """It would take 100 MB, and half a second."""
     code = "import sys, perceiver_pytorch.ops; assert 'torch._dynamo' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_forward_and_a_backward_pass_import_no_algebra() -> None:
+    """PyTorch has SymPy for compiling: half a second, and 36 MB."""
+    code = """
+import sys, torch
+from perceiver_pytorch.ops import Context, attend, use_backend
+for axes in ((5,), (4, 6), (3, 2, 2)):
+    rows = torch.randn(1, 3, 2 + 2 * len(axes), requires_grad=True)
+    for backend in ("auto", "chunked"):
+        with use_backend(backend):
+            mixed, _ = attend(rows, Context(torch.randn(1, *axes, 2), tuple(torch.randn(n, 2) for n in axes)))
+        mixed.sum().backward()
+assert "sympy" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

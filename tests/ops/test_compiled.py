@@ -41,6 +41,18 @@ def video(dtype: torch.dtype = torch.float32, batch: int = 2) -> tuple[Context, 
     return replace(context, data=context.data.to(dtype)), torch.randn(batch, 4, context.num_channels)
 
 
+def test_the_default_dtype_plays_no_part() -> None:
+    context, rows = video()
+    expected = results(context, rows)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = results(context, rows)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert not compiled.failures()
+
+
 SPECS = {"image": Spec(), "series, mask": Spec((70,), mask="first sample"), "data alone": Spec(features=None, code=0)}
 
 

@@ -108,6 +108,35 @@ def test_autocast_around_a_backward_pass_changes_nothing(parts: list[LatentPart]
         close(ask(layers, True), ask(expected, False))
 
 
+def test_weights_that_are_laid_out_anew_before_the_backward_pass(parts: list[LatentPart]) -> None:
+    """Setting ``data`` leaves no trace that could be refused."""
+    x = torch.randn(2, 5, 8, requires_grad=True)
+
+    def ask(function: Callable[..., Tensor]) -> Sequence[Tensor]:
+        out = function(x, parts).square().sum()
+        for tensor in leaves(parts):
+            tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
+            if tensor.dim() == 2:
+                tensor.data = tensor.data.t().contiguous().t()
+        found = torch.autograd.grad(out, [x, *leaves(parts)])
+        for tensor in leaves(parts):
+            tensor.data = tensor.data.contiguous()
+        return found
+
+    both(ask)
+
+
+def test_another_default_device_plays_no_part(parts: list[LatentPart], compiling_still: list[str]) -> None:
+    x = torch.randn(2, 5, 8, requires_grad=True)
+
+    def ask(function: Callable[..., Tensor]) -> Sequence[Tensor]:
+        with torch.device("meta"):
+            out = function(x, parts).square().sum()
+        return torch.autograd.grad(out, [x, *leaves(parts)])
+
+    both(ask)
+
+
 @pytest.mark.parametrize("keep", [None, 0, 1, 3])
 def test_layers_with_the_same_weights_add_up(parts: list[LatentPart], keep: int | None) -> None:
     x = torch.randn(2, 5, 8, requires_grad=True)

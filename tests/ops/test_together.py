@@ -93,3 +93,42 @@ def test_contexts_without_tokens_answer_nothing() -> None:
     mixed, lse = attend_together(torch.randn(2, 3, 5), [Context(torch.zeros(2, 0, 5))], 1e-5)
     assert (mixed == 0).all()
     assert (lse == float("-inf")).all()
+
+
+def masked(dtype: torch.dtype = torch.float32) -> Context:
+    mask = torch.tensor([[True, False, True, True], [False, True, True, False]])
+    return Context(torch.randn(2, 4, 5, dtype=dtype).requires_grad_(), mask=mask)
+
+
+def test_autocast_around_a_backward_pass_changes_nothing() -> None:
+    rows, context = torch.randn(2, 3, 5, requires_grad=True), masked()
+    mixed, _ = attend_together(rows, [context], 1e-5)
+    expected = torch.autograd.grad(mixed.square().sum(), (rows, context.data), retain_graph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.autograd.grad(mixed.square().sum(), (rows, context.data))
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_many_gradients_at_once() -> None:
+    rows, context = torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True), masked(torch.float64)
+    for out in attend_together(rows, [context], 1e-5):
+        given, inputs = torch.randn(4, *out.shape, dtype=torch.float64), (rows, context.data)
+        found = torch.autograd.grad(out, inputs, given, is_grads_batched=True, retain_graph=True)
+        for i, grad in enumerate(given):
+            expected = torch.autograd.grad(out, inputs, grad, retain_graph=True)
+            for one, other in zip(found, expected, strict=True):
+                torch.testing.assert_close(one[i], other)
+
+
+def test_a_mask_may_change_before_the_backward_pass_and_come_from_inference() -> None:
+    context = masked()
+    assert context.mask is not None
+    rows = torch.randn(2, 3, 5, requires_grad=True)
+    with torch.inference_mode():
+        mask = context.mask.clone()
+    for one in (context, replace(context, mask=mask)):
+        mixed, _ = attend_together(rows, [one], 1e-5)
+        if one is context:
+            context.mask.fill_(True)
+        mixed.sum().backward()
+    assert rows.grad is not None

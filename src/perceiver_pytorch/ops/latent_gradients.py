@@ -117,7 +117,7 @@ class _Join(torch.autograd.Function):
     def forward(ctx: Any, weights: _Weights, *tensors: Tensor) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.weights = weights
-        return torch.zeros(()).expand(sum(tensor.numel() for tensor in tensors))
+        return tensors[0].new_zeros(()).expand(sum(tensor.numel() for tensor in tensors))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -125,7 +125,7 @@ class _Join(torch.autograd.Function):
         found: list[Tensor | None] = [None] * len(needed)
         if grad is not None:
             parts = grad.split([tensor.numel() for tensor in weights.tensors])
-            found = [part.view(tensor.shape) for part, tensor in zip(parts, weights.tensors, strict=True)]
+            found = [part.view(tensor.shape).clone() for part, tensor in zip(parts, weights.tensors, strict=True)]
         for num_latents, works in weights.take().items():
             found = [*map(_plus, found, _sums(weights, num_latents, works))]
         return None, *(one if wanted else None for one, wanted in zip(found, needed, strict=True))
@@ -154,7 +154,9 @@ class _Through(torch.autograd.Function):
         _, needs_x, needs_weights = ctx.needs_input_grad
         if not weights.are_unchanged():
             raise RuntimeError("weights of latent blocks were changed in place between a forward and its backward pass")
-        if not torch.is_grad_enabled() and _is_one(grad) and torch._C._current_graph_task_id() >= 0:
+        # Whoever sets `data` of a weight since may have changed its dtype or its strides.
+        is_first_order = not torch.is_grad_enabled() and torch._C._current_graph_task_id() >= 0
+        if is_first_order and _is_one(grad) and latent_steps.can_be_read(weights.tensors):
             grad_x = _backward(weights, grad.contiguous(), states, leave=needs_weights)
             if grad_x is not None:
                 return None, grad_x if needs_x else None, None
@@ -210,7 +212,9 @@ def _sums(weights: _Weights, num_latents: int, works: Sequence[Tensor]) -> list[
     from perceiver_pytorch.ops.backends import latent_weights
 
     places = weights.places(num_latents)
-    sums = [torch.empty_like(tensor) if tensor.requires_grad else None for tensor in weights.tensors]
+    sums = [
+        torch.empty(tensor.shape, dtype=torch.float32) if tensor.requires_grad else None for tensor in weights.tensors
+    ]
     addresses = np.array([0 if one is None else one.data_ptr() for one in sums], np.int64)
     jobs = places.jobs.copy()
     jobs[:, 0] = addresses[jobs[:, 0]]

@@ -168,6 +168,11 @@ def widths(num_latents: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (0,) * (simd.WIDTH // 2), (0,) if num_latents > simd.WIDTH else ()
 
 
+def can_be_read(tensors: Sequence[Tensor]) -> bool:
+    """Whether weights lie in memory as the loops read them."""
+    return all(t.dtype == torch.float32 and t.device.type == "cpu" and t.is_contiguous() for t in tensors)
+
+
 @cache
 def can_import() -> bool:
     """Whether Numba, which is installed, can be imported; if not, that is told of."""
@@ -229,4 +234,4 @@ def _lines(plan: Plan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if plan.keep is not None:
         lines.append((loops.ADD, 0, 0, none, 0.0))
     sizes = np.array([line[:3] for line in lines], np.int64)
-    return sizes, np.array([line[3] for line in lines], np.int64), np.array([line[4] for line in lines])
+    return sizes, np.array([line[3] for line in lines], np.int64), np.array([line[4] for line in lines], np.float64)

@@ -79,7 +79,7 @@ def _are_taken(x: Tensor, tensors: Sequence[Tensor], most: int) -> bool:
     """Whether weights are as the loop reads them, and the largest product has no more than ``most`` multiply-adds."""
     if x.shape[:-1].numel() * max(tensor.numel() for tensor in tensors) > most or not is_eager(*tensors):
         return False
-    return all(t.dtype == torch.float32 and t.device.type == "cpu" and t.is_contiguous() for t in tensors)
+    return latent_steps.can_be_read(tensors)
 
 
 def _fits(part: LatentPart, dim: int) -> bool:

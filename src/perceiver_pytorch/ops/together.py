@@ -46,7 +46,7 @@ def _joined_mask(contexts: Sequence[Context]) -> Tensor | None:
         else context.mask.flatten(1)
         for context in contexts
     ]
-    return masks[0] if len(masks) == 1 else torch.cat(masks, 1)
+    return torch.cat(masks, 1)  # a copy: what is saved for a backward pass should not be what others may change
 
 
 class _Attend(torch.autograd.Function):
@@ -77,33 +77,37 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_mixed: Tensor | None, grad_lse: Tensor | None) -> tuple[Tensor | None, ...]:
-        rows, tokens, normalised, mean, rstd, attention, mask, hidden, empty = ctx.saved_tensors
-        grad_mixed = torch.zeros_like(rows) if grad_mixed is None else grad_mixed
-        if torch.is_grad_enabled():  # gradients of gradients are asked for
+        with full_precision(ctx.saved_tensors[0].device):
+            return *_backward(ctx, grad_mixed, grad_lse), None, None
 
-            def dense(rows: Tensor, tokens: Tensor) -> Part:
-                return attend_dense(rows, Context(tokens, mask=mask), ctx.eps)
 
-            given = attention.new_zeros(attention.shape[:-1]) if grad_lse is None else grad_lse
-            with full_precision(rows.device):
-                found = gradients(dense, (rows, tokens), ctx.needs_input_grad[:2], (grad_mixed, given))
-            return *found, None, None
-        # Of the softmax, by PyTorch's kernel for it: attention times what exceeds the mean.
-        to_attention = grad_mixed @ normalised.mT
-        grad_scores = torch._softmax_backward_data(to_attention, attention, -1, attention.dtype)
-        if grad_lse is not None:
-            grad_lse = grad_lse if empty is None else grad_lse.masked_fill(empty.unsqueeze(-1), 0.0)
-            grad_scores.addcmul_(attention, grad_lse.unsqueeze(-1))
-        grad_rows = grad_scores @ normalised if ctx.needs_input_grad[0] else None
-        if not ctx.needs_input_grad[1]:
-            return grad_rows, None, None, None
-        given = (attention.mT @ grad_mixed).baddbmm_(grad_scores.mT, rows)
-        grad_tokens, *_ = torch.ops.aten.native_layer_norm_backward(
-            given, tokens, tokens.shape[-1:], mean, rstd, None, None, (True, False, False)
-        )
-        if hidden is not None:
-            grad_tokens.flatten(0, 1).index_fill_(0, hidden, 0.0)
-        return grad_rows, grad_tokens, None, None
+def _backward(ctx: Any, grad_mixed: Tensor | None, grad_lse: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of rows and tokens."""
+    rows, tokens, normalised, mean, rstd, attention, mask, hidden, empty = ctx.saved_tensors
+    needs_rows, needs_tokens, *_ = ctx.needs_input_grad
+    grad_mixed = torch.zeros_like(rows) if grad_mixed is None else grad_mixed
+    if torch.is_grad_enabled():  # gradients of gradients are asked for
+
+        def dense(rows: Tensor, tokens: Tensor) -> Part:
+            return attend_dense(rows, Context(tokens, mask=mask), ctx.eps)
+
+        given = attention.new_zeros(attention.shape[:-1]) if grad_lse is None else grad_lse
+        of_rows, of_tokens = gradients(dense, (rows, tokens), (needs_rows, needs_tokens), (grad_mixed, given))
+        return of_rows, of_tokens
+    # Of the softmax, by PyTorch's kernel for it: attention times what exceeds the mean. Nothing is written in place: a
+    # gradient may be many in one.
+    grad_scores = torch._softmax_backward_data(grad_mixed @ normalised.mT, attention, -1, attention.dtype)
+    if grad_lse is not None:
+        grad_lse = grad_lse if empty is None else grad_lse.masked_fill(empty.unsqueeze(-1), 0.0)
+        grad_scores = grad_scores.addcmul(attention, grad_lse.unsqueeze(-1))
+    grad_rows = grad_scores @ normalised if needs_rows else None
+    if not needs_tokens:
+        return grad_rows, None
+    given = (attention.mT @ grad_mixed).baddbmm(grad_scores.mT, rows)
+    grad_tokens, *_ = torch.ops.aten.native_layer_norm_backward(
+        given, tokens, tokens.shape[-1:], mean, rstd, None, None, (True, False, False)
+    )
+    return grad_rows, grad_tokens if hidden is None else grad_tokens.masked_fill(~mask.unsqueeze(-1), 0.0)
 
 
 def _hidden(mask: Tensor) -> Tensor | None:

@@ -83,13 +83,13 @@ class _Fixed:
         self.grid = grid = Grid.of(context, num_rows)
         inner = grid.order[-len(grid.inner) :]
         self.channels = Channels(context, inner)
-        tables = list(context.tables) or [torch.zeros(1, length, 0) for length in context.axes]
+        tables = list(context.tables) or [torch.zeros(1, length, 0, dtype=torch.float32) for length in context.axes]
         self.by_position = by_position
         along = _Along.of([tables[axis] for axis in inner], grid.padded)
         self.near = along.features
         tables = [per_sample(table.detach(), torch.float32) for table in tables]
-        outer = [tables[axis] for axis in grid.order[: -len(grid.inner)]] or [torch.zeros(1, 1, 0)]
-        code = torch.zeros(0) if context.code is None else context.code.detach().float()
+        outer = [tables[axis] for axis in grid.order[: -len(grid.inner)]] or [torch.zeros(1, 1, 0, dtype=torch.float32)]
+        code = torch.zeros(0, dtype=torch.float32) if context.code is None else context.code.detach().float()
         self.far = side_by_side(outer, code)  # (S, ΣL_a, Q)
         self.rows = RowParts(self.channels, self.near, along.by_feature, outer, self.far, by_position)
         samples = max(table.shape[0] for table in tables)
@@ -275,7 +275,7 @@ class CompiledAttend(StructuredAttend):
         spread, sums = self.fixed.rows.spread(grads), self.fixed.zeros(batch, num_rows)
         attention = Sums.zeros(batch, num_rows if to_tokens else 0, 0, self.fixed.grid)
         along = Sums.zeros(batch, 2 if to_tokens else 0, 0, self.fixed.grid)
-        grad_data = torch.empty(self.context.data.shape if needs_data else 0)
+        grad_data = torch.empty(self.context.data.shape if needs_data else 0, dtype=torch.float32)
         self.fixed.run(
             "backward", self.eps, self.large, *self.scores, *arrays(lse, factors), *spread.scores,
             *arrays(offset), (0,) if to_tokens else (),

@@ -55,7 +55,7 @@ class Sums:
     def zeros(cls, batch: int, num_rows: int, channels: int, grid: Grid, by_position: bool = True) -> "Sums":
         return cls(
             torch.zeros(batch, grid.parts, num_rows, channels + 1, dtype=torch.float64),
-            torch.zeros(batch, grid.line_parts, num_rows, grid.padded if by_position else 0),
+            torch.zeros(batch, grid.line_parts, num_rows, grid.padded if by_position else 0, dtype=torch.float32),
             torch.zeros(batch, grid.parts, num_rows, max(1, sum(grid.outer)), dtype=torch.float64),
         )
 
@@ -92,7 +92,7 @@ class RowParts:
         by_position: bool,
     ) -> None:
         self.channels, self.near, self.far, self.by_position = channels, near, far, by_position
-        places = np.split(np.arange(sum(channels.sizes)), np.cumsum(channels.sizes)[:-1])
+        places = np.split(np.arange(sum(channels.sizes), dtype=np.int64), np.cumsum(channels.sizes)[:-1])
         near_at, far_at = (np.concatenate([places[i] for i in parts]) for parts in (channels.near, channels.far))
         padded = far.new_zeros(far.shape[0], far.shape[2], round_up(far.shape[1]))
         padded[..., : far.shape[1]] = far.mT
@@ -139,7 +139,7 @@ class RowParts:
             divided: divide by the sum of weights.
         """
         batch, _, num_rows, _ = sums.data.shape
-        mixed = torch.empty(batch, num_rows, sum(self.channels.sizes))
+        mixed = torch.empty(batch, num_rows, sum(self.channels.sizes), dtype=torch.float32)
         if not self._are_few(mixed):
             return self._collect_by_products(sums, divided)
         total = torch.empty(batch, num_rows, dtype=torch.float64)
@@ -213,7 +213,7 @@ def side_by_side(tables: Sequence[Tensor], code: Tensor) -> Tensor:
     samples, lengths, features = (
         max(table.shape[0] for table in tables), [t.shape[1] for t in tables], [t.shape[2] for t in tables]
     )  # fmt: skip
-    result = torch.zeros(samples, sum(lengths), sum(features) + len(code))
+    result = torch.zeros(samples, sum(lengths), sum(features) + len(code), dtype=torch.float32)
     row = column = 0
     for table, length, width in zip(tables, lengths, features, strict=True):
         result[:, row : row + length, column : column + width] = table

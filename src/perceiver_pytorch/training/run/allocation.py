@@ -9,15 +9,17 @@ import os
 import sys
 from functools import cache
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # of malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 _MIB = 1 << 20
-_VALUES = {_MMAP_THRESHOLD: 32 * _MIB, _TRIM_THRESHOLD: 256 * _MIB, _TOP_PAD: 64 * _MIB}
-"""Larger blocks are mapped as before (some versions refuse more). So much free memory is kept, and taken at once."""
+_VALUES = {_MMAP_THRESHOLD: 32 * _MIB, _TRIM_THRESHOLD: 256 * _MIB}
+"""Larger blocks are mapped as before (some versions refuse more); so much free memory is kept at a heap's end."""
 
 
 @cache
 def keep_freed_memory() -> bool:
-    """Lets this process keep freed memory, a few hundred megabytes at most, from now on; whether it does.
+    """Lets this process keep freed memory from now on; whether it does.
+
+    A few hundred megabytes, or as much of small arrays as a process ever had where a newer one stands behind them.
 
     Of glibc alone, and not where the environment says by itself how it should allocate.
     """
