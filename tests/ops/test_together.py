@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from ops.problems import Spec
 from perceiver_pytorch.ops.context import Context
@@ -132,3 +133,14 @@ def test_a_mask_may_change_before_the_backward_pass_and_come_from_inference() ->
             context.mask.fill_(True)
         mixed.sum().backward()
     assert rows.grad is not None
+
+
+def test_a_checkpoint_saves_again_what_the_backward_pass_reads_once() -> None:
+    rows, context = torch.randn(2, 3, 5, requires_grad=True), masked()
+
+    def mixed(rows: Tensor) -> Tensor:
+        return attend_together(rows, [context], 1e-5)[0]
+
+    expected = torch.autograd.grad(mixed(rows).square().sum(), rows)[0]
+    found = torch.autograd.grad(checkpoint(mixed, rows, use_reentrant=False).square().sum(), rows)[0]
+    assert torch.equal(found, expected)
