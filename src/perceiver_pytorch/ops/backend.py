@@ -39,7 +39,7 @@ class Backend:
             backend is chosen on a CPU. Elsewhere the first in the list that takes a problem is.
         reads_half: whether rows in bfloat16 are read faster; else they come in float32 or more.
         together: ``together(rows, contexts, eps) -> (mixed, lse)`` attends to several contexts at once, and autograd
-            follows it; None: they are read one after the other, and joined.
+            follows it; rows come in float32 or more. None: contexts are read one after the other, and joined.
 
     Raises:
         ValueError: if the name is not an identifier.

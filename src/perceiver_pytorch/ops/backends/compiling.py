@@ -37,7 +37,7 @@ class _Compiler:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._queue: dict[Hashable, tuple[str, tuple[Any, ...]]] = {}
-        self._behind: set[Hashable] = set()
+        self._behind: set[Hashable] = set()  # of the queue, what is compiled last
         self._thread: threading.Thread | None = None
         self._is_busy = False
 
@@ -89,6 +89,7 @@ class _Compiler:
                 self.failure = str(error) or type(error).__name__
             with self._lock:
                 del self._queue[key]
+                self._behind.discard(key)
 
     def _next(self) -> Hashable | None:
         """The key of the next loop to compile; None if there is none, and the thread ends."""

@@ -1,6 +1,7 @@
 """The dense backend: builds the input array, normalises it and attends to it. Slow, and obviously right.
 
-A model's short contexts go by `together`, which computes the same of all of them at once, in fewer passes.
+`cross_attend` reads short contexts by `together`, which is neither: it computes the same of all of them at once, in
+fewer passes, with a backward pass of its own.
 """
 
 from perceiver_pytorch.ops.backend import Backend, Rows
