@@ -90,6 +90,12 @@ def test_what_lies_just_outside_is_rounding():
     assert spec.encode({"x": [[9, 0, 0, 99]]}, WHERE).changes == ("clipped",)  # told once
 
 
+def test_points_near_the_largest_number_are_clipped_without_a_word_of_numpys():
+    spec = PointsSpec("x", 5, (0.0, 0.0, 0.0), 0.1, (1.0,), (0.1,))
+    encoded = spec.encode({"x": [[1.7e308, 0, -1.7e308, 1.7e308]]}, WHERE)
+    assert (encoded.changes, encoded.values.tolist()) == (("clipped",), [[1, 0, -1, 10]])
+
+
 def test_notes_and_numbers_of_a_spec():
     flat = PointsSpec("x", 4, (0.0, 0.0), 1.0, (0.0,), (1.0,))
     assert flat.note() == "at most 4 points in 2 dimensions, 1 features"

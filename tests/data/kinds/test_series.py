@@ -65,6 +65,14 @@ def test_longer_series_are_cut_and_absurd_values_clipped():
     assert PLAIN.encode({"x": [500]}, WHERE).changes == ("clipped",)
 
 
+def test_values_near_the_largest_number_are_clipped_without_a_word_of_numpys():
+    spec = SeriesSpec("x", 4, (-1.0,), (0.1,))
+    encoded = spec.encode({"x": [1.7e308, -1.7e308]}, WHERE)
+    assert encoded.changes == ("clipped",)
+    assert np.isfinite(encoded.values).all()
+    assert encoded.values[0, 0] == -encoded.values[1, 0] > 0
+
+
 def test_time_stamps_are_places_on_the_axis():
     row = {"x": [1, 2, 3], "t": [100.0, 105.0, 110.0]}
     encoded = TIMED.encode(row, WHERE)

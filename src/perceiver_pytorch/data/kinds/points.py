@@ -140,14 +140,15 @@ class PointsSpec(ColumnSpec):
             points = points[np.sort(chosen)]
             changes.append("thinned")
         dims = len(self.centre)
-        places = (points[:, :dims] - self.centre) / self.radius
+        with np.errstate(over="ignore"):  # what is infinite is clipped
+            places = (points[:, :dims] - self.centre) / self.radius
+            features = (points[:, dims:] - self.means) / np.asarray(self.stds) if self.means else points[:, dims:]
         outside = float(np.abs(places).max()) - 1
         if outside > 1e-6:
             changes.append("clipped")
         reason = f"{self.name} has points {outside:.2g} radii outside of the train rows' box"
         unusual = (Oddity("outside", reason, outside),) if outside > 1e-6 else ()
         places = np.clip(places, -1, 1).astype(np.float32)
-        features = (points[:, dims:] - self.means) / np.asarray(self.stds) if self.means else points[:, dims:]
         if "clipped" not in changes and (np.abs(features) > 10).any():
             changes.append("clipped")
         values = np.concatenate([places, np.clip(features, -10, 10).astype(np.float32)], axis=1)

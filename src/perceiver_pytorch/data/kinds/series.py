@@ -288,14 +288,15 @@ class SeriesSpec(ModalitySpec):
         known = np.isfinite(values)
         if not known.any():
             return None
-        standard = (values - self.means) / np.asarray(self.stds)
+        with np.errstate(over="ignore"):  # what is infinite is clipped
+            standard = (values - self.means) / np.asarray(self.stds)
         furthest = float(np.abs(standard[known]).max())
         unusual = []
         if furthest > _FAR:
             unusual.append(
                 Oddity("far", f"{self.name} reaches {furthest:.3g} deviations from its usual values", furthest)
             )
-        if len(values) > 1 and known.all() and not np.ptp(values, axis=0).any():
+        if len(values) > 1 and known.all() and (values == values[0]).all():
             unusual.append(Oddity("flat", f"{self.name} never changes"))
         if furthest > _CLIP:
             changes.append("clipped")
