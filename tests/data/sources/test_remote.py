@@ -131,11 +131,13 @@ def test_texts_that_repeat_are_counted_of_columns_that_are_needed(s3, travelled,
     pq.write_table(rows, data, compression="none")
     address, lost, read = s3.put("repeats/t.parquet", data.getvalue()), [], pq.ParquetFile.iter_batches
 
-    def loses(*given, **options):
+    def loses(file, rows, **options):
+        if rows == 1:  # the file's metadata are checked, and nothing is read
+            return read(file, rows, **options)
         lost.append(options["columns"])
         if len(lost) == 1:
             raise OSError("AWS Error NETWORK_CONNECTION")
-        return read(*given, **options)
+        return read(file, rows, **options)
 
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", loses)

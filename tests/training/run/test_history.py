@@ -2,6 +2,7 @@ from math import nan
 
 import pytest
 
+from perceiver_pytorch._saved_files import DamagedFileError
 from perceiver_pytorch.training.run.history import read_history, write_history
 
 ROWS = [{"epoch": 1.0, "val_loss": 0.25, "lr": 1e-05}, {"epoch": 2.0, "val_loss": 0.125, "lr": 5e-06}]
@@ -43,3 +44,10 @@ def test_anything_else_is_no_history(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
         read_history(path)
+
+
+def test_a_column_that_has_gone_is_damage(tmp_path):
+    path = tmp_path / "history.csv"
+    with pytest.raises(DamagedFileError, match=r"history\.csv must have no columns but epoch, lr, and has l_r"):
+        write_history(path, [{"epoch": 1.0, "l_r": 0.5}, {"epoch": 2.0, "lr": 0.5}])
+    assert not path.exists()

@@ -18,7 +18,7 @@ from perceiver_pytorch.data.remote.files import opened
 from perceiver_pytorch.data.remote.retries import retried
 from perceiver_pytorch.data.remote.stores import state_of
 from perceiver_pytorch.data.sources.base import Place, ReadOptions, Source, check_file
-from perceiver_pytorch.data.sources.parquet_size import ROW_BYTES, largest_size, unpacked_size
+from perceiver_pytorch.data.sources.parquet_size import ROW_BYTES, check_metadata, largest_size, unpacked_size
 from perceiver_pytorch.data.sources.sharded import SPLIT, ShardedTable, split_of
 from perceiver_pytorch.data.table import Table, arrow_array
 
@@ -131,6 +131,9 @@ class ParquetShard:
         self._known = frozenset(self.column_names).difference(unread)
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         self._starts = np.cumsum([0, *(group.num_rows for group in groups)], dtype=np.int64)
+        if self._starts[-1] != metadata.num_rows:
+            rows = f"it tells of {metadata.num_rows} rows, and its row groups of {self._starts[-1]}"
+            raise DataError(f"{path}: cannot be read as parquet: {rows}")
         self._chosen = None if where is None else self._chosen_rows(where, schema)
         self.num_rows = int(metadata.num_rows) if self._chosen is None else len(self._chosen)
         size = sum(group.total_byte_size for group in groups)
@@ -140,7 +143,7 @@ class ParquetShard:
         """The numbers of the rows that a predicate holds for; of the others' row groups only the summary is read."""
         expression = where.expression(schema, str(self.path))
         found = []
-        for group in groups_with(self.path, expression):
+        for group in groups_with(self.path, expression, where.columns):
             rows = self._kept.get(self, group, where.columns)
             numbered = rows.append_column(_NUMBER, arrow_array(np.arange(len(rows), dtype=np.int64)))
             found.append(where.rows(numbered, str(self.path)).column(_NUMBER).to_numpy() + self._starts[group])
@@ -201,16 +204,33 @@ class ParquetShard:
             raise DataError(f"{self.called}: cannot be read as parquet: {error}") from error
 
 
-def groups_with(path: Root, expression: Any) -> list[int]:
-    """The row groups of a Parquet file that may have rows of which an expression of Arrow's holds, by its summary."""
+def groups_with(path: Root, expression: Any, columns: Sequence[str]) -> list[int]:
+    """The row groups of a Parquet file that may have rows of which an expression of Arrow's holds, by its summary.
+
+    Args:
+        path: of the file.
+        expression: of Arrow's.
+        columns: that it speaks of.
+
+    Raises:
+        DataError: the summary is damaged.
+    """
     dataset = need("pyarrow.dataset", "read tables")
     if isinstance(path, Path):
         here = need("pyarrow.fs", "read tables").LocalFileSystem()
         fragment = dataset.ParquetFileFormat().make_fragment(str(path), here)
-        return [group.id for group in fragment.subset(filter=expression).row_groups]
+        return _groups_of(fragment, path, expression, columns)
     with opened(path) as file:
-        fragment = dataset.ParquetFileFormat().make_fragment(file)
-        return [group.id for group in fragment.subset(filter=expression).row_groups]
+        return _groups_of(dataset.ParquetFileFormat().make_fragment(file), path, expression, columns)
+
+
+def _groups_of(fragment: Any, path: Root, expression: Any, columns: Sequence[str]) -> list[int]:
+    try:
+        for group in range(fragment.num_row_groups):
+            check_metadata(fragment.metadata, group, columns)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as parquet: {error}") from error
+    return [group.id for group in fragment.subset(filter=expression).row_groups]
 
 
 def parquet_table(source: str, root: Root, paths: Sequence[Root], options: ReadOptions | None = None) -> ShardedTable:
@@ -264,7 +284,7 @@ def _groups(file: Any, path: Root, where: Predicate | None) -> Sequence[int]:
     """The row groups that have to be read."""
     if where is None:
         return range(file.num_row_groups)
-    return groups_with(path, where.expression(file.schema_arrow, str(path)))
+    return groups_with(path, where.expression(file.schema_arrow, str(path)), where.columns)
 
 
 def _needed(schema: Any, path: Root, options: ReadOptions) -> list[str] | None:

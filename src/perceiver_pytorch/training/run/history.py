@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from perceiver_pytorch._files import read_text, write_text
-from perceiver_pytorch._saved_files import fitting, found
+from perceiver_pytorch._saved_files import DamagedFileError, fitting, found
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
@@ -32,12 +32,18 @@ def round_of(row: Mapping[str, float]) -> float:
 
 
 def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:
-    """Makes these the rows of a history file; without rows there is no file."""
+    """Makes these the rows of a history file; without rows there is no file.
+
+    Raises:
+        DamagedFileError: if the first row has a column that the last one has not.
+    """
     if not rows:
         path.unlink(missing_ok=True)
         return
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[-1]), lineterminator="\n")
+    names, text = list(rows[-1]), io.StringIO()
+    if other := [name for name in rows[0] if name not in names]:
+        raise DamagedFileError(f"{path} must have no columns but {', '.join(names)}, and has {', '.join(other)}")
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in rows)
     write_text(path, text.getvalue())
