@@ -144,13 +144,3 @@ def test_row_groups_without_rows_that_are_wanted_are_not_read(tmp_path, monkeypa
     assert {group for each in read for group in ([each] if isinstance(each, int) else each)} == {7, 8}
     with pytest.raises(DataError, match="has no row for which --where 'number > 99' holds"):
         load_table(tmp_path / "t.parquet", ReadOptions(stream=stream, where=Predicate.of("number > 99")))
-
-
-def test_rows_that_no_row_group_has_are_refused(tmp_path):
-    path = tmp_path / "table.parquet"
-    pyarrow.parquet.write_table(pyarrow.table({"a": [1, 2, 3]}), path)
-    three, four = b"\x16\x06\x19\x1c", b"\x16\x08\x19\x1c"  # rows of the file, and the beginning of its row groups
-    assert path.read_bytes().count(three) == 1
-    path.write_bytes(path.read_bytes().replace(three, four))
-    with pytest.raises(DataError, match="tells of 4 rows, and its row groups of 3"):
-        load_table(path, ReadOptions(stream=True))

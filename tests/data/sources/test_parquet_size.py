@@ -5,7 +5,6 @@ import pyarrow.parquet
 import pytest
 
 from perceiver_pytorch.data import DataError, ReadOptions, load_table
-from perceiver_pytorch.data.predicate import Predicate
 from perceiver_pytorch.data.sources import parquet_size
 
 LONG = "x" * 10_000
@@ -124,19 +123,3 @@ def test_texts_take_their_bytes_and_an_end_each(tmp_path):
     assert size_of(path, 9999, ["a"]) == 10 * (32 + 4 + 3 + 4 + 2)
     path = written(tmp_path / "t.parquet", {"a": [None] * 10, "b": [["x", "yz"], []] * 5})
     assert size_of(path, 9999, ["b"]) == 10 * 32 + 15 * 4 + 5 * 3
-
-
-@pytest.mark.skipif(int(pyarrow.__version__.partition(".")[0]) < 19, reason="this Arrow does not compare them")
-def test_metadata_that_contradict_themselves_are_refused(tmp_path):
-    """Newer versions of Arrow compare them, and would end the process."""
-    path = written(tmp_path / "table.parquet", {"a": [1, None, 3]})
-    optional, required = b"\x25\x02\x18\x01a", b"\x25\x00\x18\x01a"  # repetition and name of a column
-    assert optional in path.read_bytes()
-    path.write_bytes(path.read_bytes().replace(optional, required))
-    with pyarrow.parquet.ParquetFile(path) as file, pytest.raises(OSError, match="level histogram size mismatch"):
-        parquet_size.largest_size(file, 0, None)
-    refused = r"table\.parquet: cannot be read as parquet: .* histogram size mismatch"
-    where = Predicate.of("a > 1")
-    for options in (ReadOptions(), ReadOptions(where=where), ReadOptions(where=where, stream=True)):
-        with pytest.raises(DataError, match=refused):
-            load_table(path, options)

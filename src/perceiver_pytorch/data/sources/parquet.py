@@ -18,7 +18,8 @@ from perceiver_pytorch.data.remote.files import opened
 from perceiver_pytorch.data.remote.retries import retried
 from perceiver_pytorch.data.remote.stores import state_of
 from perceiver_pytorch.data.sources.base import Place, ReadOptions, Source, check_file
-from perceiver_pytorch.data.sources.parquet_size import ROW_BYTES, check_metadata, largest_size, unpacked_size
+from perceiver_pytorch.data.sources.parquet_metadata import check_metadata, check_rows
+from perceiver_pytorch.data.sources.parquet_size import ROW_BYTES, largest_size, unpacked_size
 from perceiver_pytorch.data.sources.sharded import SPLIT, ShardedTable, split_of
 from perceiver_pytorch.data.table import Table, arrow_array
 
@@ -74,11 +75,27 @@ def _stays(options: ReadOptions, paths: Sequence[Root]) -> bool:
 
 
 def parquet_file(path: Root, metadata: Any = None) -> Any:
-    """A `pyarrow.parquet.ParquetFile`, here or elsewhere."""
+    """A `pyarrow.parquet.ParquetFile`, here or elsewhere.
+
+    Args:
+        path: where it lies.
+        metadata: of the file, if it has been opened before.
+
+    Raises:
+        OSError: its row groups have other rows than it tells of.
+    """
     parquet = need("pyarrow.parquet", "read tables")
     if isinstance(path, Path):
-        return parquet.ParquetFile(path, metadata=metadata)
-    return retried(path, lambda: parquet.ParquetFile(opened(path), metadata=metadata, pre_buffer=True))
+        file = parquet.ParquetFile(path, metadata=metadata)
+    else:
+        file = retried(path, lambda: parquet.ParquetFile(opened(path), metadata=metadata, pre_buffer=True))
+    if metadata is None:
+        try:
+            check_rows(file.metadata)
+        except OSError:
+            file.close()
+            raise
+    return file
 
 
 class RowGroups:
@@ -131,9 +148,6 @@ class ParquetShard:
         self._known = frozenset(self.column_names).difference(unread)
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         self._starts = np.cumsum([0, *(group.num_rows for group in groups)], dtype=np.int64)
-        if self._starts[-1] != metadata.num_rows:
-            rows = f"it tells of {metadata.num_rows} rows, and its row groups of {self._starts[-1]}"
-            raise DataError(f"{path}: cannot be read as parquet: {rows}")
         self._chosen = None if where is None else self._chosen_rows(where, schema)
         self.num_rows = int(metadata.num_rows) if self._chosen is None else len(self._chosen)
         size = sum(group.total_byte_size for group in groups)
@@ -225,9 +239,10 @@ def groups_with(path: Root, expression: Any, columns: Sequence[str]) -> list[int
 
 
 def _groups_of(fragment: Any, path: Root, expression: Any, columns: Sequence[str]) -> list[int]:
+    metadata = fragment.metadata
     try:
-        for group in range(fragment.num_row_groups):
-            check_metadata(fragment.metadata, group, columns)
+        for group in range(metadata.num_row_groups):
+            check_metadata(metadata, group, columns)
     except OSError as error:
         raise DataError(f"{path}: cannot be read as parquet: {error}") from error
     return [group.id for group in fragment.subset(filter=expression).row_groups]

@@ -3,14 +3,13 @@
 A few bytes of a file may say "this value a million times", of a value as long as one likes.
 """
 
-import contextlib
-import io
 from collections.abc import Collection, Iterator
 from typing import Any
 
 from perceiver_pytorch.data.errors import need
 from perceiver_pytorch.data.remote.addresses import Root
 from perceiver_pytorch.data.remote.files import opened
+from perceiver_pytorch.data.sources.parquet_metadata import check_metadata
 
 ROW_BYTES = 32
 """Of the number of a row, in the lists of rows that splits are made of."""
@@ -63,52 +62,6 @@ def unpacked_size(file: Any, path: Root, group: int, names: Collection[str] | No
                 if size > limit:
                     return size
     return size
-
-
-class _UnreadError(Exception):
-    """Values were about to be read."""
-
-
-class _Unread(io.RawIOBase):
-    """A file that is as long as any, and whose bytes cannot be read."""
-
-    place = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self.place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: 1 << 62}[whence]
-        return self.place
-
-    def tell(self) -> int:
-        return self.place
-
-    def readinto(self, buffer: Any) -> int:
-        raise _UnreadError
-
-
-def check_metadata(metadata: Any, group: int, names: Collection[str] | None) -> None:
-    """That what a file says of a row group's columns does not contradict itself.
-
-    Whatever of PyArrow looks at the metadata of a column ends the process where it does (of Arrow 19 to 26 at least):
-    that error does not get to Python. Those of a reader of rows do, and it looks at the metadata before it reads.
-
-    Args:
-        metadata: a `pyarrow.parquet.FileMetaData`.
-        group: the row group.
-        names: the columns; None: all.
-
-    Raises:
-        OSError: it does.
-    """
-    parquet = need("pyarrow.parquet", "read tables")
-    columns = None if names is None else [*names]
-    with parquet.ParquetFile(_Unread(), metadata=metadata, buffer_size=1) as file, contextlib.suppress(_UnreadError):
-        next(file.iter_batches(1, row_groups=[group], columns=columns, use_threads=False), None)
 
 
 def _chunks(file: Any, group: int, names: Collection[str] | None) -> Iterator[tuple[int, Any, Any]]:
