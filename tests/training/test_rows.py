@@ -6,6 +6,7 @@ from torch import nn
 
 from perceiver_pytorch.nn.randomness import Dropout
 from perceiver_pytorch.nn.stems.token_norm import TokenNorm
+from perceiver_pytorch.ops import threads as threads_of_operations
 from perceiver_pytorch.training.rows import by_rows
 from perceiver_pytorch.training.run import accelerator
 
@@ -124,13 +125,43 @@ def test_modes_hold_in_every_thread(mode):
 
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize(
-    ("rows", "tokens", "parts"),
-    [(7, MANY, 1), (8, MANY, 2), (12, MANY, 3), (64, MANY, 3), (64, 4000, 1), (64, 5000, 2)],
+    ("rows", "tokens", "parts"), [(7, 1 << 15, 1), (8, 1 << 15, 2), (12, MANY, 3), (64, MANY, 3), (64, 4000, 1)]
 )
 def test_few_rows_or_tokens_are_not_cut(rows, tokens, parts):
     found = parts_of(rows, tokens)
     assert len(found) == parts
     assert [row for part in found for row in range(part.start, part.stop)] == list(range(rows))
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.skipif(threads_of_operations._openmp() is None, reason="this PyTorch brings no GNU OpenMP along")
+def test_cores_that_are_left_share_operations_forward_and_backward():
+    class Seen(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            seen.append(torch.get_num_threads())
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, gradient):
+            seen.append(torch.get_num_threads())
+            return gradient * 2
+
+    scale, seen = nn.Linear(1, 1, bias=False), []
+    with accelerator.on_own_cores():
+        for rows in (1, 12):
+            (out,) = by_rows(lambda rows: (Seen.apply(scale(torch.ones(1, 1)))[rows],), rows, 8 * MANY, scale)
+            out.sum().backward()
+        assert torch.get_num_threads() == 1
+    assert seen == [3, 3, *[1] * 6]
+
+
+@pytest.mark.usefixtures("threads")
+def test_what_comes_from_pytorchs_generator_goes_on_where_rows_stay_together():
+    dropout, x = nn.Dropout(0.5), torch.ones(1, 100, requires_grad=True)
+    with accelerator.on_own_cores():
+        first, second = (by_rows(lambda rows: (dropout(x[rows]),), 1, 8 * MANY, dropout)[0] for _ in range(2))
+    assert not torch.equal(first, second)
 
 
 @pytest.mark.usefixtures("threads")

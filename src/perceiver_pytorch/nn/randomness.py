@@ -20,7 +20,7 @@ Draw = Callable[[Sequence[int], torch.Generator | None], Tensor]
 class Share:
     """Rows ``start`` to ``stop`` of a batch of ``total``, and the generator that their thread draws from.
 
-    None: PyTorch's, where one process of several computes these rows.
+    None: PyTorch's, where no other thread computes rows of this batch.
     """
 
     start: int
@@ -28,7 +28,7 @@ class Share:
     total: int
     generator: torch.Generator | None = None
 
-    def part(self, rows: slice, generator: torch.Generator) -> "Share":
+    def part(self, rows: slice, generator: torch.Generator | None) -> "Share":
         """Some of these rows, for a thread."""
         return Share(self.start + rows.start, self.start + rows.stop, self.total, generator)
 

@@ -47,9 +47,10 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
 
 
 class _SingleThreaded(threading.local):
-    """What holds for a thread within `single_threaded`: how many threads it had before, or 0 outside."""
+    """What holds for a thread within `single_threaded`: how many threads it had before, or 0 outside; and MKL's."""
 
     before = 0
+    mkl_before = 0
 
 
 _single_threaded = _SingleThreaded()
@@ -75,7 +76,7 @@ def begin_single_threaded() -> bool:
     if _single_threaded.before or _openmp() is None or torch.get_num_threads() == 1:
         return False
     _single_threaded.before = torch.get_num_threads()
-    _set_num_threads(1)
+    _single_threaded.mkl_before = _set_num_threads(1, 1)
     return True
 
 
@@ -91,11 +92,13 @@ def all_threads() -> Iterator[None]:
             begin_single_threaded()
 
 
-def one_thread() -> None:
-    """Lets PyTorch's operations of the calling thread stay in it for good, where a thread has a number of its own."""
+def keep_to(number: int) -> None:
+    """Shares PyTorch's operations of the calling thread, one of our own, among so many threads from now on."""
     torch.get_num_threads()  # a thread that PyTorch has not seen yet gets the common number first
     if _openmp() is not None:
-        _set_num_threads(1)
+        _set_num_threads(number, number)
+    else:
+        torch.set_num_threads(number)
 
 
 def _num_threads() -> int:
@@ -106,7 +109,7 @@ def _num_threads() -> int:
 def end_single_threaded() -> None:
     """What `single_threaded` does last; nothing outside it."""
     if _single_threaded.before:
-        _set_num_threads(_single_threaded.before)
+        _set_num_threads(_single_threaded.before, _single_threaded.mkl_before)
         _single_threaded.before = 0
 
 
@@ -187,8 +190,8 @@ def _openmp() -> ctypes.CDLL | None:
 
 @cache
 def _mkl() -> Callable[[int], int] | None:
-    """MKL's number of threads for the calling thread, 0 for the common one: it goes before OpenMP's once somebody has
-    called ``torch.set_num_threads``.
+    """Sets MKL's number of threads for the calling thread, 0 for the common one, and gives the one before. It goes
+    before OpenMP's once somebody has called ``torch.set_num_threads``.
     """
     for path in (Path(torch.__file__).parent / "lib").glob("libtorch_cpu.so"):
         with contextlib.suppress(OSError, AttributeError):
@@ -196,13 +199,12 @@ def _mkl() -> Callable[[int], int] | None:
     return None
 
 
-def _set_num_threads(number: int) -> None:
-    """Of the calling thread alone, unlike ``torch.set_num_threads``."""
+def _set_num_threads(number: int, of_mkl: int) -> int:
+    """Of the calling thread alone, unlike ``torch.set_num_threads``. Gives MKL's number before."""
     library, mkl = _openmp(), _mkl()
     assert library is not None
     library.omp_set_num_threads(number)
-    if mkl is not None:
-        mkl(1 if number == 1 else 0)
+    return 0 if mkl is None else mkl(of_mkl)
 
 
 def _in_openmp(work: Callable[[], Any], num_threads: int) -> None:

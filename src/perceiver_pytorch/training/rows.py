@@ -1,11 +1,13 @@
-"""The rows of a step, computed in as many threads as there are cores.
+"""The rows of a step, computed in several threads.
 
 PyTorch lets all threads work on every operation, and waits for the last of them. Most operations of a step are too
 short for that, and where another program has one of the cores, each wait may take longer than the operation. So a
-thread takes some of the rows through the whole model, forward and backward, and waits for the others once.
+thread takes some of the rows through the whole model, forward and backward, and waits for the others once. Cores that
+are left, of few rows for instance, share the operations of these threads.
 """
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,12 +20,10 @@ from torch import Tensor, nn
 
 from perceiver_pytorch.nn.processes import are_shared
 from perceiver_pytorch.nn.randomness import Share, current_share, sharing
-from perceiver_pytorch.ops.threads import one_thread
+from perceiver_pytorch.ops.threads import keep_to
+from perceiver_pytorch.training.cores import shared_out
 from perceiver_pytorch.training.run.accelerator import own_cores
 from perceiver_pytorch.training.run.sharding import is_sharded, reached, with_weights
-
-LEAST_ROWS, LEAST_TOKENS = 4, 2048
-"""Of a thread, at least: with fewer, most of the time goes into Python, which runs in one thread at a time."""
 
 Outputs = tuple[Tensor, ...]
 Compute = Callable[[slice], Outputs]
@@ -43,18 +43,22 @@ def by_rows(compute: Compute, rows: int, tokens: int, model: nn.Module) -> Outpu
     """
     if is_sharded(model):  # its parts gather their weights one after another
         return with_weights(model, lambda: compute(slice(0, rows)))
-    if rows < 2 * LEAST_ROWS or tokens < 2 * LEAST_TOKENS:  # to ask for cores would take longer than to do without
+    if shared_out(sys.maxsize, rows, tokens, model) == (1, 1):  # to ask for cores would take longer than to do without
         return compute(slice(0, rows))
+    cores = own_cores()
+    threads, each = shared_out(cores, rows, tokens, model)
+    if threads > 1 and _reads_whole_batch(model):
+        threads, each = shared_out(cores, rows, tokens, model, together=True)
     parameters = list(model.parameters())
-    threads = min(own_cores(), rows // LEAST_ROWS, tokens // LEAST_TOKENS)
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    if threads < 2 or _reads_whole_batch(model) or any(p.device.type != "cpu" for p in parameters):
+    as_it_is = threads == 1 and each <= torch.get_num_threads()
+    if as_it_is or any(p.device.type != "cpu" for p in parameters):
         return compute(slice(0, rows))
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
     bounds = [rows * i // threads for i in range(threads + 1)]
     parts = [slice(*pair) for pair in pairwise(bounds)]
-    found = _computed(compute, parts)
+    found = _computed(compute, parts, each)
     if trained and torch.is_grad_enabled():
-        return _Apart.apply(found, parts, *(_reached(found, trained) if are_shared() else trained))
+        return _Apart.apply(found, parts, each, *(_reached(found, trained) if are_shared() else trained))
     return _joined(found)
 
 
@@ -74,8 +78,8 @@ class _Apart(torch.autograd.Function):
     """Every part's graph stays its own, and its thread goes back through it."""
 
     @staticmethod
-    def forward(ctx: Any, found: Sequence[Outputs], parts: Sequence[slice], *parameters: Tensor) -> Outputs:
-        ctx.found, ctx.parts, ctx.parameters = found, parts, parameters
+    def forward(ctx: Any, found: Sequence[Outputs], parts: Sequence[slice], each: int, *parameters: Tensor) -> Outputs:
+        ctx.found, ctx.parts, ctx.each, ctx.parameters = found, parts, each, parameters
         joined = _joined([tuple(output.detach() for output in outputs) for outputs in found])
         ctx.mark_non_differentiable(*(output for output in joined if not output.is_floating_point()))
         return joined
@@ -92,8 +96,8 @@ class _Apart(torch.autograd.Function):
             outputs, given = zip(*used, strict=True)
             return torch.autograd.grad(outputs, ctx.parameters, given, allow_unused=True)
 
-        each = _in_threads(back, range(len(found)))
-        return None, None, *(_total(of_one) for of_one in zip(*each, strict=True))
+        gone_through = _in_threads(back, range(len(found)), ctx.each)
+        return None, None, None, *(_total(of_one) for of_one in zip(*gone_through, strict=True))
 
 
 def _reached(found: Sequence[Outputs], parameters: Sequence[Tensor]) -> list[Tensor]:
@@ -113,41 +117,45 @@ def _joined(found: Sequence[Outputs]) -> Outputs:
     return tuple(torch.cat(outputs) for outputs in zip(*found, strict=True))
 
 
-def _computed(compute: Compute, parts: Sequence[slice]) -> list[Outputs]:
+def _computed(compute: Compute, parts: Sequence[slice], each: int) -> list[Outputs]:
     """The results of all parts, in this thread's modes; its generator is then where one batch would have left it."""
-    state = torch.get_rng_state()
-    generators = [torch.Generator() for _ in parts]
     cast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
     recorded, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
     whole = current_share() or Share(0, parts[-1].stop, parts[-1].stop)
+    state = torch.get_rng_state()
+    generators = [torch.Generator().set_state(state) for _ in parts] if len(parts) > 1 else [None]
 
     def part(number: int) -> Outputs:
-        rows, generator = parts[number], generators[number]
-        generator.set_state(state)
         with ExitStack() as modes:
             modes.enter_context(torch.inference_mode(inference))
             modes.enter_context(torch.set_grad_enabled(recorded))
             modes.enter_context(torch.autocast("cpu", enabled=cast[0], dtype=cast[1]))
-            modes.enter_context(sharing(whole.part(rows, generator)))
-            return compute(rows)
+            modes.enter_context(sharing(whole.part(parts[number], generators[number])))
+            return compute(parts[number])
 
-    found = _in_threads(part, range(len(parts)))
-    torch.set_rng_state(generators[0].get_state())
+    found = _in_threads(part, range(len(parts)), each)
+    if generators[0] is not None:
+        torch.set_rng_state(generators[0].get_state())
     return found
 
 
-def _in_threads(work: Callable[[int], Any], numbers: Sequence[int]) -> list[Any]:
-    """The results of all, or the first error once all have ended."""
-    running = [_pool(len(numbers)).submit(work, number) for number in numbers]
-    errors = [error for each in running if (error := each.exception()) is not None]
+def _in_threads(work: Callable[[int], Any], numbers: Sequence[int], each: int) -> list[Any]:
+    """The results of all, or the first error once all have ended; operations are shared among ``each`` threads."""
+
+    def do(number: int) -> Any:
+        keep_to(each)
+        return work(number)
+
+    running = [_pool(len(numbers)).submit(do, number) for number in numbers]
+    errors = [error for one in running if (error := one.exception()) is not None]
     if errors:
         raise errors[0]
-    return [each.result() for each in running]
+    return [one.result() for one in running]
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="perceiver-rows", initializer=one_thread)
+    return ThreadPoolExecutor(threads, thread_name_prefix="perceiver-rows")
 
 
 if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads; Windows has no fork
