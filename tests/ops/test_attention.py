@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from perceiver_pytorch.ops import attention as module
 from perceiver_pytorch.ops.attention import attention
 
 SIZE = (2, 2, 5, 4)
@@ -64,3 +65,60 @@ def test_nothing_is_kept_without_gradients() -> None:
     query = torch.randn(SIZE, requires_grad=True)
     with torch.no_grad():
         assert attention(query, query, query).grad_fn is None
+
+
+BFLOAT16 = [kind for kind in KINDS if kind != "added"]
+
+
+@pytest.mark.parametrize("most", [0, 1 << 16], ids=["kernel", "formula"])
+@pytest.mark.parametrize("piece", [1, 1 << 21], ids=["row by row", "at once"])
+@pytest.mark.parametrize("kind", BFLOAT16)
+def test_gradients_in_bfloat16(kind: str, piece: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_most_scores", lambda: most)
+    monkeypatch.setattr(module, "PIECE", piece)
+    torch.manual_seed(0)
+    given = [torch.randn(SIZE).bfloat16().requires_grad_() for _ in range(3)]
+    wide = [x.detach().double().requires_grad_() for x in given]
+    grad = torch.randn(SIZE).bfloat16()
+    out, expected = attention(*given, **KINDS[kind]), formula(*wide, **KINDS[kind])
+    torch.testing.assert_close(out.double(), expected, rtol=0.02, atol=0.02)
+    found = torch.autograd.grad(out, given, grad)
+    for each, right in zip(found, torch.autograd.grad(expected, wide, grad.double()), strict=True):
+        assert each.dtype == torch.bfloat16
+        torch.testing.assert_close(each.double(), right, rtol=0.03, atol=0.05)
+
+
+@pytest.mark.parametrize("wanted", range(3))
+def test_one_gradient_in_bfloat16_row_by_row(wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_most_scores", lambda: 1 << 16)
+    monkeypatch.setattr(module, "PIECE", 1)
+    given = [torch.randn(SIZE).bfloat16() for _ in range(3)]
+    every = [x.clone().requires_grad_() for x in given]
+    given[wanted].requires_grad_()
+    attention(*given).sum().backward()
+    attention(*every).sum().backward()
+    torch.testing.assert_close(given[wanted].grad, every[wanted].grad)
+
+
+def test_a_shared_mask_in_bfloat16_has_the_gradient_of_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_most_scores", lambda: 1 << 16)
+    monkeypatch.setattr(module, "PIECE", 1)
+    given, mask = [torch.randn(SIZE).bfloat16() for _ in range(3)], torch.zeros(5, 5)
+    found = []
+    for dtype in (torch.bfloat16, torch.float64):
+        added = mask.to(dtype).requires_grad_()
+        attention(*(x.to(dtype) for x in given), added).square().sum().backward()
+        found.append(added.grad.double())
+    torch.testing.assert_close(*found, rtol=0.05, atol=0.1)
+
+
+def test_the_formula_takes_what_the_kernel_is_slow_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kernels(dtype: torch.dtype) -> bool:
+        query = torch.randn(SIZE).to(dtype).requires_grad_()
+        return any(node is not None for node, _ in attention(query, query, query).grad_fn.next_functions[:1])
+
+    monkeypatch.setattr(module, "_most_scores", lambda: 25)
+    assert kernels(torch.float32)
+    assert not kernels(torch.bfloat16)
+    monkeypatch.setattr(module, "_most_scores", lambda: 24)
+    assert kernels(torch.bfloat16)

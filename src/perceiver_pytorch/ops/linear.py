@@ -94,6 +94,11 @@ def _available() -> bool:
     return usable and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
+def bfloat16_products() -> bool:
+    """Whether oneDNN multiplies matrices in bfloat16 by this processor's own instructions."""
+    return _available() and _bfloat16()
+
+
 @cache
 def _bfloat16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -116,7 +116,7 @@ def test_statistics_are_read_in_full_precision(dataset, batches):
 
 def test_rows_in_threads(model, batches, dataset, monkeypatch):
     monkeypatch.setattr("perceiver_pytorch.training.rows.own_cores", lambda: 3)
-    monkeypatch.setattr("perceiver_pytorch.training.rows.LEAST_ROWS", 2)
+    monkeypatch.setattr("perceiver_pytorch.training.cores.LEAST_ROWS", 2)
     short, whole = batches
     targets, weights = dataset.spec.targets, list(model.parameters())
 

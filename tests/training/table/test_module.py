@@ -8,7 +8,7 @@ import torch
 from data_helpers import table_of
 from perceiver_pytorch.data import InputSpec, TableDataset, collate, recognise_columns
 from perceiver_pytorch.models.blended import BlendedPerceiver
-from perceiver_pytorch.training import rows
+from perceiver_pytorch.training import cores, rows
 from perceiver_pytorch.training.table.augment import Mixture
 from perceiver_pytorch.training.table.build import build_model, tokens_of, with_heads
 from perceiver_pytorch.training.table.losses import target_loss, weighted_mean
@@ -219,7 +219,7 @@ def test_a_step_of_several_threads_is_that_of_one(tmp_path, monkeypatch):
         return loss.detach(), gradients, trained.rehearse(batch)["c"].detach()
 
     whole = step()
-    monkeypatch.setattr(rows, "LEAST_TOKENS", 1)
+    monkeypatch.setattr(cores, "LEAST_TOKENS", 1)
     monkeypatch.setattr(rows, "own_cores", lambda: 3)
     found = step()
     torch.testing.assert_close(found, whole)
