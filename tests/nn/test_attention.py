@@ -94,3 +94,20 @@ def test_reads_structured_contexts_through_their_norm(called: str, mask: str | N
         expected[0] = module.to_out[0].bias  # a sample without tokens gets zeros
     torch.testing.assert_close(found, expected)
     assert bool(calls) is (called in ("keys and values", "the norm"))
+
+
+def test_gradients_where_a_sample_has_no_token() -> None:
+    torch.manual_seed(0)
+    attention = Attention(6, heads=2, dim_head=4).double()
+    x, mask = torch.randn(2, 5, 6, dtype=torch.float64), torch.tensor([[False] * 5, [True, True, False, True, False]])
+
+    def formula() -> torch.Tensor:
+        key, value = (each.unflatten(-1, (2, 4)).transpose(1, 2) for each in attention.to_kv(x).chunk(2, dim=-1))
+        query = attention.to_q(x).unflatten(-1, (2, 4)).transpose(1, 2)
+        scores = (query @ key.mT * attention.scale).masked_fill(~mask[:, None, None], torch.finfo(x.dtype).min)
+        return attention.to_out((scores.softmax(-1) @ value).transpose(1, 2).flatten(2))
+
+    outputs = [attention(x, mask=mask), formula()]
+    torch.testing.assert_close(*outputs)
+    weights = list(attention.parameters())
+    torch.testing.assert_close(*[torch.autograd.grad(each.square().sum(), weights) for each in outputs])

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -151,3 +152,19 @@ def test_each_thread_has_memory_of_its_own():
     threads.run(lambda counter, memory: (time.sleep(0.05), seen.append(memory)), num_parts=2, room=8)
     assert len(seen) == min(2, torch.get_num_threads())
     assert len({memory.ctypes.data for memory in seen}) == len(seen)
+
+
+@pytest.mark.skipif(threads._openmp() is None, reason="this PyTorch brings no GNU OpenMP along")
+def test_a_thread_of_our_own_keeps_to_a_number() -> None:
+    def work(number: int, left_over: int = 0) -> list[int]:
+        threads._single_threaded.before = left_over
+        threads.keep_to(number)
+        with threads.single_threaded():
+            within = torch.get_num_threads()
+        return [within, torch.get_num_threads()]
+
+    torch.set_num_threads(1)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(work, 3).result() == [1, 3]
+        assert pool.submit(work, 2, left_over=3).result() == [1, 2]
+    assert torch.get_num_threads() == 1

@@ -71,3 +71,14 @@ def test_latents_of_models_are_found():
         return multiply_adds(2, 0, nn.ModuleList([model])) / weights
 
     assert counted(1) == counted(2) == 2 * 9
+
+
+@pytest.mark.parametrize("latents", [3, True, None, [None], "abc", torch.tensor(1.0)])
+def test_other_attributes_of_that_name_are_no_latents(latents):
+    model = nn.Linear(2, 5)
+    model.latents = latents
+    assert multiply_adds(2, 10, model) == multiply_adds(2, 10, nn.Linear(2, 5))
+
+
+def test_weights_that_are_not_there_yet_do_not_count():
+    assert multiply_adds(2, 10, nn.LazyLinear(3)) == multiply_adds(2, 10, nn.Identity())

@@ -58,8 +58,10 @@ class Attention(nn.Module):
         query = self.to_q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         bias = None
         if mask is not None:
-            lowest = torch.finfo(query.dtype).min
-            bias = query.new_zeros(1).masked_fill(~rearrange(mask, "b ... -> b 1 1 (...)"), lowest)
+            mask = rearrange(mask, "b ... -> b 1 1 (...)")
+            some = mask.any(-1, keepdim=True)
+            query = query.masked_fill(~some, 0)  # scores of 0: at the lowest number, kernels lose the sum in it
+            bias = query.new_zeros(1).masked_fill(some & ~mask, torch.finfo(query.dtype).min)
         out = attention(query, key, value, bias, scale=self.scale)
         return self.to_out(out.transpose(1, 2).flatten(2))
 

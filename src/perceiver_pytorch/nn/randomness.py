@@ -20,7 +20,7 @@ Draw = Callable[[Sequence[int], torch.Generator | None], Tensor]
 class Share:
     """Rows ``start`` to ``stop`` of a batch of ``total``, and the generator that their thread draws from.
 
-    None: PyTorch's, where no other thread computes rows of this batch.
+    None: PyTorch's, where one process of several computes these rows.
     """
 
     start: int
@@ -28,7 +28,7 @@ class Share:
     total: int
     generator: torch.Generator | None = None
 
-    def part(self, rows: slice, generator: torch.Generator | None) -> "Share":
+    def part(self, rows: slice, generator: torch.Generator) -> "Share":
         """Some of these rows, for a thread."""
         return Share(self.start + rows.start, self.start + rows.stop, self.total, generator)
 
@@ -43,8 +43,8 @@ _current = _Current()
 
 
 @contextmanager
-def sharing(share: Share) -> Iterator[None]:
-    """Within the block this thread draws for these rows of a batch."""
+def sharing(share: Share | None) -> Iterator[None]:
+    """Within the block this thread draws for these rows of a batch; None: for whole batches."""
     before, _current.share = _current.share, share
     try:
         yield

@@ -27,8 +27,14 @@ def gradients(
     follow = torch.is_grad_enabled()
     with torch.enable_grad():
         # Aliases: an input may be made of another one, and what it does by that way is not asked for here.
-        aliases = [x.view_as(x) if x is not None and wanted else x for x, wanted in zip(inputs, needed, strict=True)]
+        aliases = [
+            _alias(x, follow) if x is not None and wanted else x for x, wanted in zip(inputs, needed, strict=True)
+        ]
         asked = [x for x, wanted in zip(aliases, needed, strict=True) if x is not None and wanted]
         outputs = function(*aliases)
         found = iter(torch.autograd.grad(outputs, asked, grads, create_graph=follow, allow_unused=True))
     return [next(found) if x is not None and wanted else None for x, wanted in zip(inputs, needed, strict=True)]
+
+
+def _alias(x: Tensor, follow: bool) -> Tensor:
+    return x.view_as(x) if follow else x.detach().requires_grad_()

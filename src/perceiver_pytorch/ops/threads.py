@@ -93,12 +93,14 @@ def all_threads() -> Iterator[None]:
 
 
 def keep_to(number: int) -> None:
-    """Shares PyTorch's operations of the calling thread, one of our own, among so many threads from now on."""
+    """Shares PyTorch's operations of the calling thread, one of our own, among so many threads from now on.
+
+    Nothing is done where a thread has no number of its own.
+    """
     torch.get_num_threads()  # a thread that PyTorch has not seen yet gets the common number first
+    _single_threaded.before = 0  # left over where a backward pass broke off
     if _openmp() is not None:
         _set_num_threads(number, number)
-    else:
-        torch.set_num_threads(number)
 
 
 def _num_threads() -> int:

@@ -3,7 +3,8 @@
 import math
 from weakref import WeakKeyDictionary
 
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.parameter import is_lazy
 
 LEAST_ROWS, LEAST_TOKENS, LEAST_WORK = 4, 2048, 1 << 30
 """Of a thread, at least: rows and tokens, or multiply-adds, however few the rows. With fewer, most of the time goes
@@ -44,8 +45,8 @@ def shared_out(cores: int, rows: int, tokens: int, model: nn.Module, *, together
 
 
 def multiply_adds(rows: int, tokens: int, model: nn.Module) -> int:
-    """Of a forward, about: what reads the tokens, and each latent times each weight of the model. Where there are no
-    latents, tokens meet the weights."""
+    """Of a forward, about: what reads the tokens, and each latent times each weight of the model. Where there is no
+    array of latents, as in a `PerceiverAR`, tokens take their place."""
     if model not in _sizes:
         _sizes[model] = _num_latents(model), _num_weights(model)
     latents, weights = _sizes[model]
@@ -54,14 +55,15 @@ def multiply_adds(rows: int, tokens: int, model: nn.Module) -> int:
 
 def _num_latents(model: nn.Module) -> int:
     """Of the largest array of latents in a model; 0 without any."""
-    found = [getattr(part, "latents", None) for part in model.modules()]
-    arrays = [
-        each for array in found if array is not None for each in ([array] if isinstance(array, Tensor) else array)
-    ]
-    return max((len(array) for array in arrays), default=0)
+    found = (part._parameters.get("latents") for part in model.modules())
+    lists = (part._modules.get("latents") for part in model.modules())
+    arrays = [array for array in found if array is not None]
+    arrays += [array for each in lists if isinstance(each, nn.ParameterList) for array in each]
+    return max((array.shape[0] for array in arrays if array.dim()), default=0)
 
 
 def _num_weights(model: nn.Module) -> int:
     """Of those that are multiplied with; in tables they are looked up."""
     tables = {id(part.weight) for part in model.modules() if isinstance(part, LOOKED_UP)}
-    return sum(p.numel() for p in model.parameters() if p.dim() > 1 and id(p) not in tables)
+    known = [p for p in model.parameters() if not is_lazy(p)]
+    return sum(p.numel() for p in known if p.dim() > 1 and id(p) not in tables)

@@ -49,9 +49,10 @@ def by_rows(compute: Compute, rows: int, tokens: int, model: nn.Module) -> Outpu
     threads, each = shared_out(cores, rows, tokens, model)
     if threads > 1 and _reads_whole_batch(model):
         threads, each = shared_out(cores, rows, tokens, model, together=True)
+    if threads == 1 and each <= torch.get_num_threads():
+        return compute(slice(0, rows))
     parameters = list(model.parameters())
-    as_it_is = threads == 1 and each <= torch.get_num_threads()
-    if as_it_is or any(p.device.type != "cpu" for p in parameters):
+    if any(p.device.type != "cpu" for p in parameters):
         return compute(slice(0, rows))
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     bounds = [rows * i // threads for i in range(threads + 1)]
@@ -121,20 +122,22 @@ def _computed(compute: Compute, parts: Sequence[slice], each: int) -> list[Outpu
     """The results of all parts, in this thread's modes; its generator is then where one batch would have left it."""
     cast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
     recorded, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-    whole = current_share() or Share(0, parts[-1].stop, parts[-1].stop)
-    state = torch.get_rng_state()
-    generators = [torch.Generator().set_state(state) for _ in parts] if len(parts) > 1 else [None]
+    shares: list[Share | None] = [current_share()]
+    if len(parts) > 1:
+        whole, state = shares[0] or Share(0, parts[-1].stop, parts[-1].stop), torch.get_rng_state()
+        generators = [torch.Generator().set_state(state) for _ in parts]
+        shares = [whole.part(rows, generator) for rows, generator in zip(parts, generators, strict=True)]
 
     def part(number: int) -> Outputs:
         with ExitStack() as modes:
             modes.enter_context(torch.inference_mode(inference))
             modes.enter_context(torch.set_grad_enabled(recorded))
             modes.enter_context(torch.autocast("cpu", enabled=cast[0], dtype=cast[1]))
-            modes.enter_context(sharing(whole.part(parts[number], generators[number])))
+            modes.enter_context(sharing(shares[number]))
             return compute(parts[number])
 
     found = _in_threads(part, range(len(parts)), each)
-    if generators[0] is not None:
+    if len(parts) > 1:
         torch.set_rng_state(generators[0].get_state())
     return found
 
