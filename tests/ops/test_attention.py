@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from perceiver_pytorch.ops import attention as module
@@ -119,12 +120,16 @@ def test_leaves_that_are_views_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_formula_takes_what_the_kernel_is_slow_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    def kernels(dtype: torch.dtype) -> bool:
-        query = torch.randn(SIZE).to(dtype).requires_grad_()
-        return any(node is not None for node, _ in attention(query, query, query).grad_fn.next_functions[:1])
+    followed: list[bool] = []
+    kernel = F.scaled_dot_product_attention
 
-    monkeypatch.setattr(module, "_most_scores", lambda: 25)
-    assert kernels(torch.float32)
-    assert not kernels(torch.bfloat16)
-    monkeypatch.setattr(module, "_most_scores", lambda: 24)
-    assert kernels(torch.bfloat16)
+    def recorded(*given: Tensor, **options: Any) -> Tensor:
+        followed.append(torch.is_grad_enabled())
+        return kernel(*given, **options)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", recorded)
+    for dtype, most in ((torch.float32, 25), (torch.bfloat16, 25), (torch.bfloat16, 24)):
+        monkeypatch.setattr(module, "_most_scores", lambda most=most: most)
+        query = torch.randn(SIZE).to(dtype).requires_grad_()
+        attention(query, query, query)
+    assert followed == [True, False, True]
