@@ -321,6 +321,7 @@ def test_a_saved_model_is_the_same_model(tmp_path):
     assert again.to_logits.weight.data_ptr() == again.embedding.weight.data_ptr()
 
 
+@pytest.mark.nightly
 def test_it_learns_to_copy_what_stands_far_before_the_latents():
     """The second half of each sample repeats its first: only the prefix can tell."""
     torch.manual_seed(0)
