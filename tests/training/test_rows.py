@@ -199,3 +199,10 @@ def test_rows_stay_together_where_the_model_reads_the_whole_batch():
     assert parts(norm) == 3
     assert parts(batch_norm) == 1
     assert parts(batch_norm.eval()) == 3
+
+
+@pytest.mark.usefixtures("threads")
+def test_dropout_from_elsewhere_differs_from_step_to_step():
+    dropout, x = nn.Dropout(0.5), torch.ones(12, 100)
+    first, second = (by_rows(lambda rows: (dropout(x[rows]),), 12, MANY, dropout)[0] for _ in range(2))
+    assert not torch.equal(first, second)

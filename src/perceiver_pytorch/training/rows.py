@@ -137,8 +137,8 @@ def _computed(compute: Compute, parts: Sequence[slice], each: int) -> list[Outpu
             return compute(parts[number])
 
     found = _in_threads(part, range(len(parts)), each)
-    if len(parts) > 1:
-        torch.set_rng_state(generators[0].get_state())
+    if len(parts) > 1 and not torch.equal(drawn := generators[0].get_state(), state):
+        torch.set_rng_state(drawn)  # else it stays where dropout from elsewhere left it
     return found
 
 
