@@ -84,6 +84,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 @pytest.fixture
+def quick() -> Iterator[None]:
+    """Runs of a test are quick ones where those of its file are not. The module's fixtures are made before, in full."""
+    with quick_runs():
+        yield
+
+
+@pytest.fixture
 def user_view() -> Iterator[None]:
     """Annotations unchecked within the test, as for a user: for tests of our own error messages."""
     before = jaxtyping.config.jaxtyping_disable

@@ -92,6 +92,7 @@ def test_another_objectives_model_is_refused(finished):
         other()
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("objective", ["causal", "masked"])
 def test_a_stopped_run_goes_on_to_the_same_weights(file, tmp_path, objective, monkeypatch):
     settings = config(file, objective)
@@ -119,6 +120,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(file, tmp_path, objective, mo
     assert run.metrics() == whole.metrics()
 
 
+@pytest.mark.usefixtures("quick")
 def test_no_more_of_the_held_out_parts_is_measured_than_asked_for(file, tmp_path):
     run = LanguageRun.create(tmp_path / "run")
     settings = config(file, "causal", steps=2, validate_bytes=70, measure_bytes=100)
@@ -157,6 +159,7 @@ def test_what_is_trained_and_validated_on(objective, batches):
     assert set(sizes[:-1]) <= {8}
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_text_is_told_of_and_kept_in_mind_once(file, tmp_path):
     said, run = [], LanguageRun.create(tmp_path / "run")
     task = LanguageTask(config(file, "causal"))

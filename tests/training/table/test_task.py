@@ -112,6 +112,7 @@ def test_metrics_add_up(finished):
     assert outcome.metrics["majority_accuracy"] == pytest.approx(float(confusion.sum(1).max() / confusion.sum()))
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("after", [3, *(pytest.param(after, marks=pytest.mark.nightly) for after in (4, 6))])
 def test_a_stopped_run_goes_on_to_the_same_weights(finished, tmp_path, monkeypatch, after):
     """After 3 of 4 steps of an epoch, at its end, and in the next one."""
@@ -144,6 +145,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(finished, tmp_path, monkeypat
     assert histories[0] == histories[1]
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_run_whose_rows_share_steps_by_length_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     lines = [
         f"{'word ' * (1 + i * 7 % 30)}w{i % 9},{'uv'[i % 2]},{'val' if i % 5 == 0 else 'train'}" for i in range(70)
@@ -169,6 +171,7 @@ def test_a_run_whose_rows_share_steps_by_length_goes_on_to_the_same_weights(tmp_
     assert same(weights(stopped), weights(whole))
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_run_goes_on_with_the_table_that_it_began_with_alone(tmp_path, monkeypatch):
     table = write_mixed_table(tmp_path / "data")
     run = TableRun.create(tmp_path / "run")
@@ -199,6 +202,7 @@ def test_a_run_goes_on_with_the_table_that_it_began_with_alone(tmp_path, monkeyp
         fit(run.config(), run, resume=True, reporter=SILENT)
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_seed_fixes_the_weights_and_another_changes_them(finished, table, tmp_path):
     whole, config, _ = finished
     again = TableRun.create(tmp_path / "again")
@@ -209,6 +213,7 @@ def test_a_seed_fixes_the_weights_and_another_changes_them(finished, table, tmp_
     assert not same(weights(other), weights(whole))
 
 
+@pytest.mark.usefixtures("quick")
 def test_an_interrupt_saves_and_measures_nothing(table, tmp_path, monkeypatch):
     original = Stopper.on_train_batch_start
 
@@ -226,6 +231,7 @@ def test_an_interrupt_saves_and_measures_nothing(table, tmp_path, monkeypatch):
         run.model()
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_time_limit_ends_training_and_measures(table, tmp_path):
     run = TableRun.create(tmp_path / "run")
     outcome = fit(tiny_config(table, epochs=500), run, deadline=Deadline(1.0), reporter=SILENT)
@@ -234,6 +240,7 @@ def test_a_time_limit_ends_training_and_measures(table, tmp_path):
     assert run.report_file.is_file()
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     "options", [{"optimizer": "lamb", "label_smoothing": 0.1}, {"token_dropout": 0.3, "modality_dropout": 0.3}]
 )
@@ -249,6 +256,7 @@ def test_training_learns_what_a_picture_shows(table, tmp_path):
     assert outcome.metrics["modalities"]["picture"]["without"] < outcome.metrics["accuracy"]
 
 
+@pytest.mark.usefixtures("quick")
 def test_films_with_sound_that_is_not_read_are_told_of_once(tmp_path):
     data = video(shades(4), sound=np.zeros(4000))
     mute = video(shades(4))
@@ -265,6 +273,7 @@ def test_films_with_sound_that_is_not_read_are_told_of_once(tmp_path):
     assert {kind: len(lines) for kind, lines in told.items()} == {None: 1, "video": 0, "video+audio": 0}
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_table_of_many_columns_is_described_in_a_few_words(tmp_path, monkeypatch):
     monkeypatch.setattr(worth, "MOST_COLUMNS", 3)
     rng = np.random.default_rng(0)
@@ -291,6 +300,7 @@ def test_a_full_folder_is_not_written_into(tmp_path):
         TableRun.create(tmp_path)
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_bad_row_stops_or_is_counted(table, tmp_path):
     folder = tmp_path / "broken"
     path = write_mixed_table(folder)
@@ -332,6 +342,7 @@ def test_a_table_in_memory_is_learned_as_its_file_is(finished, table, tmp_path):
     assert "from my table" in run.report_file.read_text()
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_run_on_a_table_in_memory_goes_on_with_that_table_alone(table, tmp_path, monkeypatch):
     run, config = TableRun.create(tmp_path / "run"), tiny_config("my table")
     steps = iter(range(1000))
@@ -356,6 +367,7 @@ def test_a_table_in_memory_needs_a_target(table, tmp_path):
     assert not list(run.path.iterdir())
 
 
+@pytest.mark.usefixtures("quick")
 def test_three_positives_of_many_rows_are_no_perfect_score(tmp_path):
     rows = [f"{i % 7},{'pos' if i in (40, 130, 250) else 'neg'}" for i in range(300)]
     (tmp_path / "few.csv").write_text("\n".join(["a,y", *rows]))
@@ -372,6 +384,7 @@ def test_three_positives_of_many_rows_are_no_perfect_score(tmp_path):
     assert page.partition("<body>")[2].lstrip().startswith('<p class="first">This model is hardly trained: ')
 
 
+@pytest.mark.usefixtures("quick")
 def test_of_equal_epochs_the_one_of_the_smaller_loss_is_kept(table, tmp_path, monkeypatch):
     monkeypatch.setattr("perceiver_pytorch.training.table.module.score", lambda *_: 0.5)
     losses = iter([3.0, 1.0, 2.0])
@@ -391,6 +404,7 @@ def test_a_run_that_began_before_there_were_other_rules_keeps_its_own(finished, 
     assert run.config().training.choice == Choice("suited") == config.training.choice
 
 
+@pytest.mark.usefixtures("quick")
 def test_what_was_lost_or_doubtful_stays_with_the_run(tmp_path):
     lines = [f"{i * 7 % 30},{i * 14 % 60},{'uvw'[i // 25]},{['train', 'val'][i > 49]},{'ab'[i % 2]}" for i in range(60)]
     (tmp_path / "t.csv").write_text("x,twice,word,split,y\n" + "\n".join(lines))

@@ -62,6 +62,7 @@ def test_labels_are_learned(table, tmp_path):
     assert "val_map" in read_history(run.history_file)[0]
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_number_is_learned_in_its_unit(table, tmp_path):
     run, outcome = lone(table, tmp_path, "weight", epochs=12)
     metrics = outcome.metrics
@@ -97,6 +98,7 @@ def test_a_measured_run_is_measured_the_same_again(together):
     assert again["tasks"] == outcome.metrics["tasks"]
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("after", [3, pytest.param(25, marks=pytest.mark.nightly)])
 def test_a_stopped_run_of_several_targets_goes_on_to_the_same_weights(together, tmp_path, monkeypatch, after):
     whole, config, _ = together
@@ -116,6 +118,7 @@ def test_a_stopped_run_of_several_targets_goes_on_to_the_same_weights(together, 
     assert all(torch.equal(first[key], second[key]) for key in second)
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_task_of_no_weight_is_not_learned(table, tmp_path):
     run = TableRun.create(tmp_path / "run")
     outcome = fit(tiny_config(table, ALL, epochs=1, task_weights={"weight": 0.0, "tags": 2}), run, reporter=SILENT)
@@ -130,6 +133,7 @@ def test_a_task_of_no_weight_is_not_learned(table, tmp_path):
             fit(tiny_config(table, ALL, task_weights=wrong), TableRun.create(tmp_path / message[:3]), reporter=SILENT)
 
 
+@pytest.mark.usefixtures("quick")
 def test_balanced_classes_are_chosen_by_macro_f1(table, tmp_path):
     run, outcome = lone(table, tmp_path, "side", epochs=2, class_weights="balanced")
     assert outcome.metrics["score_name"] == "macro_f1"
