@@ -19,9 +19,9 @@ def spaced(length: int, batch: int | None = None) -> Tensor:
     return values if batch is None else values.expand(batch, -1).clone()
 
 
-def series_model(**changes: Any) -> P.MultiModalityPerceiver:
+def series_model(channels: int = 2, bands: int = 4, **changes: Any) -> P.MultiModalityPerceiver:
     torch.manual_seed(0)
-    modality = P.InputModality("series", 2, 1, 4, 16.0, **changes)
+    modality = P.InputModality("series", channels, 1, bands, 16.0, **changes)
     return P.MultiModalityPerceiver(modalities=[modality], depth=2, num_latents=4, latent_dim=8, num_classes=3).eval()
 
 
@@ -53,10 +53,13 @@ def test_tokens_hold_the_features_of_their_sample(count: int) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.nightly)])  # loops of 30 channels take a minute
-def test_backends_agree_also_in_gradients(backend: str, count: int) -> None:
-    model = series_model(coordinates_per_axis=count)
-    data, mask = torch.randn(3, 40, 2, requires_grad=True), torch.rand(3, 40) < 0.8
+@pytest.mark.parametrize(  # by night too with other numbers of channels: loops of 30 channels take a minute to compile
+    ("count", "channels", "bands"),
+    [(1, 3, 1), *(pytest.param(count, 2, 4, marks=pytest.mark.nightly) for count in (1, 3))],
+)
+def test_backends_agree_also_in_gradients(backend: str, count: int, channels: int, bands: int) -> None:
+    model = series_model(channels, bands, coordinates_per_axis=count)
+    data, mask = torch.randn(3, 40, channels, requires_grad=True), torch.rand(3, 40) < 0.8
     places = torch.rand(3, 40, count) * 2 - 1
 
     def run(name: str) -> list[Tensor]:

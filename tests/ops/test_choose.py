@@ -289,10 +289,10 @@ def test_a_forward_and_a_backward_pass_import_no_algebra() -> None:
 import sys, torch
 from perceiver_pytorch.ops import Context, attend, use_backend
 for axes in ((5,), (4, 6), (3, 2, 2)):
-    rows = torch.randn(1, 3, 2 + 2 * len(axes), requires_grad=True)
+    rows = torch.randn(1, 3, 3 + 3 * len(axes), requires_grad=True)
     for backend in ("auto", "chunked"):
         with use_backend(backend):
-            mixed, _ = attend(rows, Context(torch.randn(1, *axes, 2), tuple(torch.randn(n, 2) for n in axes)))
+            mixed, _ = attend(rows, Context(torch.randn(1, *axes, 3), tuple(torch.randn(n, 3) for n in axes)))
         mixed.sum().backward()
 assert "sympy" not in sys.modules
 """
