@@ -71,9 +71,9 @@ def multi_task() -> nn.Module:
     return P.MultiTaskPerceiver(encoder=build("MultiModalityWithTextPerceiverNoPooling"), tasks={"kind": 3, "age": 1})
 
 
-def blended() -> nn.Module:
+def blended(**changes: Any) -> nn.Module:
     """A model and a head for each of its modalities."""
-    trunk = build("MultiModalityWithTextPerceiver")
+    trunk = build("MultiModalityWithTextPerceiver", **changes)
     channels = {"image": 3, "text": 12}
     heads = [
         {"reads": [[n, None]], "name": "pooled", "channels": c, "size": 5, "hidden": 6} for n, c in channels.items()

@@ -12,7 +12,11 @@ pytest.importorskip("numba")
 
 @pytest.mark.parametrize(
     ("processor", "features", "width"),
-    [("haswell", "+avx2,+fma", 8), ("skylake-avx512", "+avx512f,+avx2", 16), ("generic", "", 8)],
+    [
+        pytest.param("haswell", "+avx2,+fma", 8, marks=pytest.mark.nightly),
+        ("skylake-avx512", "+avx512f,+avx2", 16),
+        ("generic", "", 8),
+    ],
 )
 def test_the_width_is_that_of_the_processor_compiled_for(processor: str, features: str, width: int) -> None:
     code = "from perceiver_pytorch.ops.backends.simd import WIDTH; print(WIDTH)"

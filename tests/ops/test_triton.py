@@ -172,13 +172,22 @@ def largest(tensor: Tensor) -> float:
     return tensor.abs().max().item() if tensor.numel() else 0.0
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+LIKE_OTHERS = (
+    *("per-sample tables, one axis", "float scaled", "bfloat16 rows", "tables without features", "no code"),
+    *("no padding", "large means", "scores of 100"),
+)
+"""Problems that go the way of others here. The interpreter is slow."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.nightly if name in LIKE_OTHERS else ()) for name in PROBLEMS]
+)
 def test_equals_the_dense_computation_in_float64(name: str) -> None:
     check(problem(name))
 
 
 @pytest.mark.usefixtures("sizes")
-@pytest.mark.parametrize("name", ["one long axis, many features", "mask"])
+@pytest.mark.parametrize("name", [pytest.param("one long axis, many features", marks=pytest.mark.nightly), "mask"])
 def test_sizes_of_blocks_do_not_matter(name: str) -> None:
     check(problem(name))
 
