@@ -4,6 +4,7 @@ Every option that a message names is one of the command's, and stands below: it 
 """
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,7 +117,12 @@ ELSEWHERE = {
 """{an option that messages name: why it is not obeyed here}."""
 
 
-def messages() -> Iterator[str]:
+@functools.cache
+def messages() -> list[str]:
+    return list(every_message())
+
+
+def every_message() -> Iterator[str]:
     """Every text of the package with more than a word in it, docstrings left out; ``{}`` where values come in."""
     for path in MODULES.values():
         tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -116,7 +116,7 @@ def test_the_cache_decides_which_rows_are_bad_before_training_where_they_are_ski
 
 
 def test_a_run_goes_on_by_the_command_that_began_it(folder):
-    command = ["fit", "mixed.csv", "--target=label", "--epochs=2", "--run=again", "--batch-size=8"]
+    command = ["fit", "mixed.csv", "--target=label", "--epochs=2", "--run=again", *SETTINGS]
     perceiver(*command, cwd=folder)
     weights = (folder / "again/model.safetensors").read_bytes()
     done = perceiver(*command, "--resume", cwd=folder)  # nothing is left to train; it is measured again

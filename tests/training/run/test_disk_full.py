@@ -41,7 +41,7 @@ def test_the_old_file_stays_whole(tmp_path):
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
-    return tiny_config(write_mixed_table(tmp_path_factory.mktemp("mixed")), epochs=3, checkpoint_every="1 steps")
+    return tiny_config(write_mixed_table(tmp_path_factory.mktemp("mixed")), epochs=2, checkpoint_every="1 steps")
 
 
 @pytest.fixture(scope="module")

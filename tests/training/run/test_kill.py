@@ -112,8 +112,6 @@ MOMENTS = [
     (at_step, 8),
     (in_a_half_written_checkpoint, 3),
     (between_last_and_best, 1),
-]
-MORE_MOMENTS = [
     (while_measuring, 0),
     (at_step, 0),
     (at_step, 1),
@@ -127,9 +125,17 @@ MORE_MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("prepare", "argument"), [*MOMENTS, *(pytest.param(*each, marks=pytest.mark.nightly) for each in MORE_MOMENTS)]
-)
+def test_killed_at_one_moment_after_another(configs, whole, tmp_path):
+    """One run: what goes on after the last time is what was saved before each."""
+    path = tmp_path / "run"
+    for prepare, argument in ((at_step, 8), (in_a_half_written_checkpoint, 3), (between_last_and_best, 1)):
+        assert not attempt(configs[0], path, prepare, argument)
+    assert attempt(configs[0], path)
+    check_equal(TableRun.open(path), whole)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("prepare", "argument"), MOMENTS)
 def test_killed_at_a_moment(configs, whole, tmp_path, prepare, argument):
     path = tmp_path / "run"
     assert not attempt(configs[0], path, prepare, argument)

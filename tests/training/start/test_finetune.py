@@ -53,13 +53,13 @@ SIZES = {
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    return write_mixed_table(tmp_path_factory.mktemp("mixed"), rows=96)
+    return write_mixed_table(tmp_path_factory.mktemp("mixed"))
 
 
 @pytest.fixture(scope="module")
 def pretrained(table, tmp_path_factory):
     run = TableRun.create(tmp_path_factory.mktemp("runs") / "pretrained")
-    fit(tiny_config(table, epochs=6, head_weight=0.0), run, reporter=Reporter(say=lambda text: None))
+    fit(tiny_config(table, epochs=2, head_weight=0.0), run, reporter=Reporter(say=lambda text: None))
     return run
 
 
