@@ -52,12 +52,23 @@ def die(rows):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """PyTorch looks more often than every five seconds whether its processes live."""
+    from torch.utils.data import _utils, dataloader
+
+    monkeypatch.setattr(_utils, "MP_STATUS_CHECK_INTERVAL", 0.2)
+    monkeypatch.setattr(dataloader._MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.2,))
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_a_process_that_is_killed_while_it_decodes_is_told():
     with pytest.raises(ChildProcessError, match=r"was killed \(signal 9, Killed\)"), worded_deaths():
         list(in_workers(die, [np.arange(3)] * 2, 1))
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_the_signal_is_told_where_pytorch_finds_the_process_dead_first(monkeypatch):
     """PyTorch's handler of SIGCHLD loses that race now and then."""

@@ -50,24 +50,28 @@ def test_a_package_that_cannot_be_used_is_an_error_without_a_traceback(module, m
     assert "Traceback" not in done.stderr
 
 
-def packages(*arguments, cwd):
-    """What a run of the command imports: packages, without their modules."""
+def packages(*calls, cwd):
+    """What a process has imported after each of these calls of the command: packages, without their modules."""
     code = f"""
-import sys
-sys.argv = ["perceiver", *{list(map(str, arguments))}]
+import contextlib, sys
 from perceiver_pytorch.cli import main
-try:
-    main()
-finally:
-    open("modules", "w").write(" ".join(sys.modules))
+with open("modules", "w") as file:
+    for arguments in {[list(map(str, call)) for call in calls]}:
+        sys.argv = ["perceiver", *arguments]
+        with contextlib.suppress(SystemExit):
+            main()
+        print(*sys.modules, file=file)
 """
     subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True)
-    return {name.split(".")[0] for name in (cwd / "modules").read_text().split()}
+    lines = (cwd / "modules").read_text().splitlines()
+    assert len(lines) == len(calls)
+    return [{name.split(".")[0] for name in line.split()} for line in lines]
 
 
 @pytest.mark.parametrize("argument", ["--help", "--version", "--versoin", "predit"])
 def test_what_is_no_command_needs_no_library_of_numbers(argument, tmp_path):
-    assert packages(argument, cwd=tmp_path) & {"torch", "numpy", "pyarrow", "yaml"} == set()
+    (found,) = packages([argument], cwd=tmp_path)
+    assert found & {"torch", "numpy", "pyarrow", "yaml"} == set()
 
 
 @pytest.mark.parametrize(("option", "refused"), [("--help", ""), ("--no-such-option", "rich")])
@@ -95,10 +99,11 @@ METRICS = {"torchmetrics", "pandas", "scipy", "sympy", "matplotlib", "jinja2"}  
 
 
 def test_predicting_and_measuring_import_nothing_that_only_training_needs(folder, run):
-    predicting = packages("predict", "first", "mixed.csv", "-o", "lean.csv", cwd=folder)
+    calls = ["predict", "first", "mixed.csv", "-o", "lean.csv"], ["evaluate", "first", "mixed.csv"]
+    predicting, then_measuring = packages(*calls, cwd=folder)
     assert (folder / "lean.csv").is_file()
     assert predicting & (TRAINING | METRICS) == set()
-    assert packages("evaluate", "first", "mixed.csv", cwd=folder) & TRAINING == set()
+    assert then_measuring & TRAINING == set()
 
 
 def test_output_of_another_encoding_takes_every_name(tmp_path):

@@ -40,6 +40,17 @@ def quick(kind: type, **parameters: object):
     return kind(**{"epochs": 3, "batch_size": 16, "lr": 0.02, "settings": TINY, "random_state": 0} | parameters)
 
 
+def by_day(estimator: object) -> list[object]:
+    """Its checks. Those that learn all the same again, from arrays that cannot be written, are for the night."""
+    found = []
+    for given, check in estimator_checks_generator(estimator):
+        options = getattr(check, "keywords", {})
+        name = "-".join([check.func.__name__, *(f"{key}={value}" for key, value in options.items())])
+        marks = pytest.mark.nightly if options.get("readonly_memmap") else ()
+        found.append(pytest.param(given, check, id=name, marks=marks))
+    return found
+
+
 EXPECTED_TO_FAIL = {
     "check_methods_subset_invariance": "float32: a prediction differs by 4e-7 with the rows beside it, 1e-7 may be"
 }
@@ -47,7 +58,7 @@ EXPECTED_TO_FAIL = {
 
 
 @pytest.mark.filterwarnings("ignore:column .* is proportional to")
-@parametrize_with_checks([quick(PerceiverClassifier)])
+@pytest.mark.parametrize(("estimator", "check"), by_day(quick(PerceiverClassifier)))
 def test_conventions_of_scikit_learn(estimator, check) -> None:
     check(estimator)
 

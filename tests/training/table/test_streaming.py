@@ -138,35 +138,34 @@ def test_parts_are_read_one_after_the_other_and_mixed_in_windows():
 def test_memory_does_not_grow_with_the_shards(tmp_path):
     """Ten times the rows, of a kilobyte each: a few megabytes more at most (row numbers, allocators)."""
     rng = np.random.default_rng(0)
-    peaks = {}
     for name, shards in (("few", 4), ("many", 40)):
         (tmp_path / name).mkdir()
         for shard in range(shards):
             payload = [rng.bytes(12_000) for _ in range(500)]
             table = pyarrow.table({"x": rng.normal(size=500), "file": payload, "y": ["ab"[i % 2] for i in range(500)]})
             pyarrow.parquet.write_table(table, tmp_path / name / f"{shard}.parquet", row_group_size=100)
-        code = f"""
-            import resource
-            import numpy as np
-            from perceiver_pytorch.data import BatchLoader, InputSpec, ReadOptions, TableDataset, load_table
-            from perceiver_pytorch.data.sources import parquet
-            from perceiver_pytorch.training.run.sampler import EpochBatches
-            parquet.KEPT_BYTES = 4 << 20
-            table = load_table({str(tmp_path / name)!r}, ReadOptions(stream=True))
+    code = """
+        import resource
+        import numpy as np
+        from perceiver_pytorch.data import BatchLoader, InputSpec, ReadOptions, TableDataset, load_table
+        from perceiver_pytorch.data.sources import parquet
+        from perceiver_pytorch.training.run.sampler import EpochBatches
+        parquet.KEPT_BYTES = 4 << 20
+        for name in ("few", "many"):
+            table = load_table(name, ReadOptions(stream=True))
             for shard in table.shards:
                 shard._kept.limit = 8 << 20
             rows = np.arange(len(table))
-            spec = InputSpec.fit(table.sample(rows[:100], ["y"])[0], {{"x": "number"}}, target="y", rows=np.arange(100))
+            spec = InputSpec.fit(table.sample(rows[:100], ["y"])[0], {"x": "number"}, target="y", rows=np.arange(100))
             data = TableDataset(table, rows, spec, cache_bytes=0, workers=0)
             data._columns.append("file")
             order = EpochBatches(len(rows), 64, 0, parts=np.arange(0, len(rows), 500), window=256)
             seen = sum(len(batch.rows) for batch in BatchLoader(data, order))
             assert seen == len(rows), seen
             print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-        """
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=300
-        )
-        assert done.returncode == 0, done.stderr
-        peaks[name] = int(done.stdout) / 1024
-    assert peaks["many"] < peaks["few"] + 40, peaks  # the rows are 216 MB more
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    few, many = (int(peak) / 1024 for peak in done.stdout.split())
+    assert many < few + 40, (few, many)  # the rows are 216 MB more
