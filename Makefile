@@ -19,6 +19,10 @@ CORE ?= $(shell cat tests/core.txt)
 PYTHON310 := $(shell for p in python3.10 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.10.*/bin/python3.10; do \
 	$$p --version > /dev/null 2>&1 && echo $$p && break; done)
 
+# Python compiles a module when it is imported first. To compile all of them, most of which nothing imports, takes longer
+# than the rest of an installation.
+INSTALL := -m pip install --disable-pip-version-check --no-compile
+
 .PHONY: demo test runtime lowest newest nightly package installed docs links format figures settings clean
 
 demo: $(READY)  ## train on the built-in digits and show where the report is
@@ -81,12 +85,12 @@ clean:
 # Made again when what is to be installed changes; torch first, since its pinned build is what all else builds on.
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[all,test]"
+	$(BIN)/python $(INSTALL) -c constraints.txt torch
+	$(BIN)/python $(INSTALL) -c constraints.txt -e ".[all,test]"
 	touch $(READY)
 
 $(VENV)/.docs: $(READY)
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[all,docs]"
+	$(BIN)/python $(INSTALL) -c constraints.txt -e ".[all,docs]"
 	touch $@
 
 $(PACKAGE)/.ready: Makefile
@@ -103,10 +107,10 @@ $(RUNTIME)/.ready: pyproject.toml requirements-runtime.txt constraints.txt
 $(LOWEST)/.ready: pyproject.toml constraints-lowest.txt
 	@test -n "$(PYTHON310)" || echo "THE LOWEST PYTHON IS NOT TESTED: there is no python3.10 here, so $$($(PYTHON) --version) is used"
 	test -x $(LOWEST)/bin/python || $(or $(PYTHON310),$(PYTHON)) -m venv $(LOWEST)
-	$(LOWEST)/bin/python -m pip install --disable-pip-version-check -c constraints-lowest.txt -e ".[all,test]"
+	$(LOWEST)/bin/python $(INSTALL) -c constraints-lowest.txt -e ".[all,test]"
 	touch $@
 
 $(NEWEST)/.ready: pyproject.toml
 	test -x $(NEWEST)/bin/python || $(PYTHON) -m venv $(NEWEST)
-	$(NEWEST)/bin/python -m pip install --disable-pip-version-check --upgrade -e ".[all,test]"
+	$(NEWEST)/bin/python $(INSTALL) --upgrade -e ".[all,test]"
 	touch $@
