@@ -1,10 +1,14 @@
-"""Programs in several processes that train together."""
+"""Several processes that train together."""
 
 import os
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from kill_helpers import FORK
 from perceiver_pytorch.training.run.launching import environments
 
 
@@ -26,3 +30,25 @@ def in_ranks(world: int, *command: str, threads: int = 1) -> None:
     finally:
         for rank in ranks:
             rank.kill()
+
+
+def in_forked_ranks(world: int, act: Callable[..., None], *arguments: Any) -> None:
+    """Calls a function once in each rank, in a copy of this process: to import what trains takes many seconds."""
+    ranks = [FORK.Process(target=_as_rank, args=(each, act, *arguments)) for each in environments(world, 1, {})]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # about forking where there are threads
+        for rank in ranks:
+            rank.start()
+    try:
+        for rank in ranks:
+            rank.join(240)
+            assert rank.exitcode == 0
+    finally:
+        for rank in ranks:
+            rank.kill()
+
+
+def _as_rank(environ: dict[str, str], act: Callable[..., None], *arguments: Any) -> None:
+    warnings.simplefilter("ignore")  # as in a program of its own
+    os.environ.update(environ)
+    act(*arguments)

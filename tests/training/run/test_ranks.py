@@ -1,7 +1,4 @@
-"""Several processes train as one does: the same weights and the same history, of the same rows.
-
-Run as a program, this file is one of the ranks.
-"""
+"""Several processes train as one does: the same weights and the same history, of the same rows."""
 
 import json
 import os
@@ -31,7 +28,7 @@ from perceiver_pytorch.training.run.sharding import gathered
 from perceiver_pytorch.training.table.run import TableRun
 from perceiver_pytorch.training.table.settings import FitConfig
 from perceiver_pytorch.training.table.task import TableTask
-from rank_helpers import in_ranks
+from rank_helpers import in_forked_ranks
 from training_helpers import SILENT, tiny_config, write_mixed_table, write_targets_table
 
 pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="this PyTorch has no torch.distributed")
@@ -88,6 +85,14 @@ def train(config: Any, folder: Path) -> None:
         job.run_job(task, kind.create(folder) if is_first() else kind(folder), reporter=SILENT)
 
 
+def train_each(folder: Path, where: str, names: Sequence[str]) -> None:
+    """What each rank does."""
+    for name in names:
+        asked = configs(folder)[name]
+        with joined(asked.training):
+            train(asked, folder / where / name)
+
+
 def keep(task: Any, run: Any, reporter: Any, trained: job.Trained) -> job.Outcome:
     torch.save(GRADIENTS, run.path / "gradients.pt")
     return job.Outcome({}, trained.stopped)
@@ -119,9 +124,10 @@ FSDP = tuple(f"{name} fsdp" for name in ALL)
 )
 def test_ranks_train_as_one_process_does(tmp_path: Path, world: int, names: tuple[str, ...]) -> None:
     write_data(tmp_path)
-    in_ranks(world, str(Path(__file__)), str(tmp_path), str(world), *names)
     for name in names:
         train(configs(tmp_path)[name], tmp_path / "1" / name)
+    in_forked_ranks(world, train_each, tmp_path, str(world), names)  # which have imported all that trains
+    for name in names:
         compare(tmp_path, name, "1", str(world))
 
 
@@ -280,11 +286,3 @@ def test_what_does_not_go_together_is_refused_of_one_process_too(settings: dict[
 def test_several_ranks_need_to_be_started(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"devices=2 and nodes=1 need as many processes"):
         job.run_job(TableTask(tiny_config("x.csv", devices=2, accelerator="cpu")), TableRun.create(tmp_path / "run"))
-
-
-if __name__ == "__main__":
-    where = Path(sys.argv[1])
-    for each in sys.argv[3:]:
-        asked = configs(where)[each]
-        with joined(asked.training):
-            train(asked, where / sys.argv[2] / each)
