@@ -25,7 +25,10 @@ if os.environ.get("PERCEIVER_SHAPE_CHECKS") != "0":
     jaxtyping.install_import_hook(CHECKED, "shape_checks.checker")
 
 TESTS = Path(__file__).parent
-WHOLE_RUNS = ("cli/", "experiments/", "export/", "serve/", "tables/", "training/", "tuning/")
+WHOLE_RUNS = (
+    *("cli/", "experiments/", "export/", "runtime/", "serve/", "tables/", "training/", "tuning/"),
+    "test_docs.py",
+)
 IN_FULL = (
     "experiments/test_report.py",
     "training/language/test_task.py",
