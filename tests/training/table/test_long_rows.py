@@ -9,6 +9,7 @@ import torch
 
 from data_helpers import shades, table_of, video, wav
 from perceiver_pytorch.data import InputSpec, SpecOptions, TableDataset, collate
+from perceiver_pytorch.data.choice import Choice
 from perceiver_pytorch.data.errors import DataError
 from perceiver_pytorch.explain.maps import maps_of_row
 from perceiver_pytorch.models.blended import BlendedPerceiver
@@ -156,6 +157,24 @@ def test_columns_change_rows_in_pieces_too(model, batches):
         tokens["in_film"] = worth._permuted_tokens(tokens["in_film"], None, order)
         found.append(model.answers_of(tokens))
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["tokens", "inputs"])
+def test_rows_of_changed_columns_are_answered_in_threads(model, batches, dataset, held, monkeypatch):
+    monkeypatch.setattr(worth, "gives_tokens", lambda model: held)
+    order, found = torch.tensor([3, 0, 5, 1, 2, 4]), []
+    for parts in (1, 3):
+        shared = []
+        monkeypatch.setattr(
+            "perceiver_pytorch.training.rows.shared_out", lambda *given, parts=parts, **more: (parts, 1)
+        )
+        monkeypatch.setattr(worth, "by_rows", lambda *given, shared=shared: shared.append(1) or by_rows(*given))
+        with torch.no_grad():
+            permuting = worth._Permuting(model, batches[0], dataset, Choice())
+            found.append([permuting.whole.outputs["y"], permuting._answers("film", None, order)["y"]])
+        assert len(shared) == 2
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(*found[0])
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,7 +1,7 @@
 """What modalities and columns are worth to a trained model: Shapley values, and permutation importance."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,9 +15,17 @@ from perceiver_pytorch.data.errors import listed
 from perceiver_pytorch.data.targets.scores import score, score_name, score_title
 from perceiver_pytorch.explain.shapley import MOST_EXACT, Players, Worth, exact, sampled, subsets
 from perceiver_pytorch.models.inputs import Tokens
+from perceiver_pytorch.training.rows import by_rows
 from perceiver_pytorch.training.run.durations import Deadline, now
 from perceiver_pytorch.training.table import evaluation
-from perceiver_pytorch.training.table.build import by_target, gives_tokens, model_name, run_model, tokens_of
+from perceiver_pytorch.training.table.build import (
+    by_target,
+    gives_tokens,
+    model_name,
+    num_tokens,
+    run_model,
+    tokens_of,
+)
 from perceiver_pytorch.training.table.partial_inputs import Drawn
 
 T = TypeVar("T")
@@ -222,16 +230,31 @@ class _Permuting:
         return Predictions(self.batch.rows, self.targets, outputs, encoded, present).calibrated(self.calibration)
 
     def _answers(self, modality: str | None, place: int | None, order: Tensor | None) -> dict[str, Tensor]:
+        names = [target.name for target in self.targets]
+        outputs = self._outputs(modality, place, order)
+
+        def answer(rows: slice) -> tuple[Tensor, ...]:
+            found = outputs(rows)
+            return tuple(found[name] for name in names)
+
+        found = by_rows(answer, len(self.batch.rows), num_tokens(self.batch), self.model)
+        return {name: values.float().cpu() for name, values in zip(names, found, strict=True)}
+
+    def _outputs(
+        self, modality: str | None, place: int | None, order: Tensor | None
+    ) -> Callable[[slice], dict[str, Tensor]]:
+        """What gives the model's outputs for some of the rows."""
         if self.tokens is None:
             batch = self.batch if modality is None else self._permuted_batch(modality, place, order)
-            outputs = run_model(self.model, batch, self.targets)
-        else:
-            tokens = dict(self.tokens)
-            if modality is not None:
-                name = model_name(modality)
-                tokens[name] = _permuted_tokens(tokens[name], place, order)
-            outputs = by_target(self.model.answers_of(tokens), self.targets)  # type: ignore[operator]
-        return {name: values.float().cpu() for name, values in outputs.items()}
+            return lambda rows: run_model(self.model, batch.of_rows(rows), self.targets)
+        tokens = dict(self.tokens)
+        if modality is not None:
+            name = model_name(modality)
+            tokens[name] = _permuted_tokens(tokens[name], place, order)
+        answers_of: Any = self.model.answers_of
+        return lambda rows: by_target(
+            answers_of({name: _some_tokens(each, rows) for name, each in tokens.items()}), self.targets
+        )
 
     def _permuted_batch(self, name: str, place: int | None, order: Tensor | None) -> Batch:
         inputs, masks, coordinates = dict(self.batch.inputs), dict(self.batch.masks), dict(self.batch.coordinates)
@@ -251,6 +274,14 @@ def _permuted_tokens(tokens: Tokens, place: int | None, order: Tensor | None) ->
     return Tokens(_permuted(tokens.data, place, order), mask, places, rows=_permuted_pieces(tokens.rows, order))
 
 
+def _some_tokens(tokens: Tokens, rows: slice) -> Tokens:
+    assert isinstance(tokens.data, Tensor)
+    mask = None if tokens.mask is None else tokens.mask[rows]
+    places = tokens.coordinates and tuple(_own(axis, rows) for axis in tokens.coordinates)
+    pieces = {row - rows.start: tokens.rows[row] for row in range(rows.start, rows.stop) if row in tokens.rows}
+    return Tokens(tokens.data[rows], mask, places, rows=pieces)
+
+
 def _permuted_pieces(rows: Mapping[int, T], order: Tensor | None) -> dict[int, T]:
     """What rows have in pieces, which only columns with a modality of their own have."""
     return {} if order is None else {row: rows[old] for row, old in enumerate(order.tolist()) if old in rows}
@@ -265,6 +296,6 @@ def _permuted(values: Tensor, place: int | None, order: Tensor | None) -> Tensor
     return changed
 
 
-def _own(axis: Tensor | None, order: Tensor | None) -> Tensor | None:
+def _own(axis: Tensor | None, order: Tensor | slice | None) -> Tensor | None:
     """Coordinates that rows bring themselves go with them."""
     return axis if axis is None or axis.dim() == 1 else axis[order]
