@@ -1,6 +1,7 @@
 """Scaled dot-product attention that may be differentiated twice and transformed, whichever kernel computes it."""
 
 import sys
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -101,9 +102,43 @@ class _Attention(torch.autograd.Function):
             return (None, *gradients(formula, given, needed, [grad]), None, None)
         query, key, value, _ = given
         rows = max(1, PIECE // max(1, query.shape[1] * query.shape[2] * key.shape[2]))
-        pieces = [
-            gradients(formula, (*some[:3], None), needed, some[3:])
+        found = [
+            _gone_back(*some, needed[:3], is_causal=ctx.options[0], scale=ctx.options[1])
             for some in zip(*(x.split(rows) for x in (query, key, value, grad)), strict=True)
         ]
-        found = [None if each[0] is None else torch.cat(each) for each in zip(*pieces, strict=True)]
-        return (None, *found, None, None)
+        joined = [None if each[0] is None else torch.cat(each) for each in zip(*found, strict=True)]
+        return (None, *joined, None, None, None)
+
+
+def _gone_back(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    grad: Tensor,
+    needed: Sequence[bool],
+    *,
+    is_causal: bool,
+    scale: float | None,
+) -> list[Tensor | None]:
+    """Gradients of `_formula` without a mask, for queries, keys and values as ``needed``; from that of its result."""
+    heads = query.shape[:2]
+    query, key, value, grad = (x.flatten(0, 1) for x in (query, key, value, grad))
+    times = query.shape[-1] ** -0.5 if scale is None else scale
+    scores = _product(query, key.mT, times)
+    if is_causal:
+        scores.add_(torch.full(scores.shape[-2:], float("-inf"), dtype=scores.dtype).triu(1))
+    weights = scores.softmax(-1)
+    of_query = of_key = of_value = None
+    if needed[2]:
+        of_value = weights.mT @ grad
+    if needed[0] or needed[1]:
+        of_weights = grad @ value.mT
+        of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+        of_query = _product(of_scores, key, times) if needed[0] else None
+        of_key = _product(of_scores.mT, query, times) if needed[1] else None
+    return [None if x is None else x.unflatten(0, heads) for x in (of_query, of_key, of_value)]
+
+
+def _product(a: Tensor, b: Tensor, times: float) -> Tensor:
+    """``times * (a @ b)``, rounded once."""
+    return torch.baddbmm(a.new_zeros(1, 1, 1), a, b, beta=0, alpha=times)

@@ -101,7 +101,9 @@ def bfloat16_products() -> bool:
 
 @cache
 def _bfloat16() -> bool:
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    # oneDNN takes bfloat16 with any AVX-512, and widens it where the processor does not multiply it.
+    own = any(getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile"))
+    return own and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _operator() -> Any:
