@@ -4,7 +4,7 @@ from torch import nn
 
 from perceiver_pytorch import MultiModalityPerceiver
 from perceiver_pytorch.modalities import InputModality
-from perceiver_pytorch.training.cores import multiply_adds, shared_out
+from perceiver_pytorch.training.cores import latent_multiply_adds, multiply_adds, shared_out
 
 
 class Weights(nn.Module):
@@ -82,3 +82,11 @@ def test_other_attributes_of_that_name_are_no_latents(latents):
 
 def test_weights_that_are_not_there_yet_do_not_count():
     assert multiply_adds(2, 10, nn.LazyLinear(3)) == multiply_adds(2, 10, nn.Identity())
+
+
+def test_of_a_row_each_latent_goes_through_each_weight():
+    assert latent_multiply_adds(Weights(1000, latents=16)) == 16_256  # the latents themselves count, too
+    assert latent_multiply_adds(Weights(1000)) == 0
+    model = Weights(1000)
+    model.num_latents = 5  # they are positions of the input, as in a PerceiverAR
+    assert latent_multiply_adds(model) == 5000

@@ -53,6 +53,11 @@ def multiply_adds(rows: int, tokens: int, model: nn.Module) -> int:
     return tokens * OF_A_TOKEN + (rows * latents or tokens) * weights
 
 
+def latent_multiply_adds(model: nn.Module) -> int:
+    """Of a row, about: each latent times each weight of the model."""
+    return (_num_latents(model) or int(getattr(model, "num_latents", 0))) * _num_weights(model)
+
+
 def _num_latents(model: nn.Module) -> int:
     """Of the largest array of latents in a model; 0 without any."""
     found = (part._parameters.get("latents") for part in model.modules())

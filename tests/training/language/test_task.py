@@ -206,3 +206,25 @@ def test_without_a_validation_the_steps_are_those_of_the_model(tmp_path, monkeyp
     assert told == {"objective": "causal", "steps": 7, "parameters": 9, "stopped": "enough", "trained": {}}
     assert not model.training
     assert task.measure(SimpleNamespace(**vars(trained), history=[{"step": 2.0}, {"step": 5.0}]), SILENT)["steps"] == 5
+
+
+@pytest.mark.parametrize("objective", ["causal", "masked"])
+def test_a_large_model_trains_in_bfloat16_where_that_is_fast(objective, file, tmp_path, monkeypatch):
+    monkeypatch.setattr("perceiver_pytorch.training.bfloat16.LARGE", 0)
+    monkeypatch.setattr("perceiver_pytorch.training.bfloat16.bfloat16_products", lambda: True)
+    told, modes, losses = [], set(), LanguageModule.forward
+
+    def watched(module, batch):
+        modes.add((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
+        return losses(module, batch)
+
+    monkeypatch.setattr(LanguageModule, "forward", watched)
+    run = LanguageRun.create(tmp_path / "run")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        outcome = run_job(LanguageTask(config(file, objective)), run, reporter=Reporter(say=told.append))
+    assert modes == {(True, torch.bfloat16)}
+    assert "precision: bf16-mixed, which this processor multiplies faster than float32" in told
+    assert run.config().training.precision == "auto"
+    assert {weight.dtype for weight in load_file(run.model_files[1]).values()} == {torch.float32}
+    assert outcome.metrics["bits_per_byte"] < outcome.metrics["baselines"]["unigram"]

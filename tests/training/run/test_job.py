@@ -617,9 +617,10 @@ def test_a_gradient_is_clipped_and_must_be_finite_unless_it_was_scaled_up(scale,
 @pytest.mark.parametrize("batches", [0, 6])
 def test_what_lightning_is_asked_for(batches):
     loaders = Loaders(train=[0] * batches, val=[0], steps=3 * max(1, batches))
-    trainer = loop._trainer(loaders, dataclasses.replace(TRAINING, gradient_clip=0.5), [], [], bar=False)
+    settings = dataclasses.replace(TRAINING, gradient_clip=0.5)
+    trainer = loop._trainer(loaders, settings, "64-true", [], [], bar=False)
     assert (trainer.max_epochs, trainer.gradient_clip_val, trainer.log_every_n_steps) == (3, 0.5, 10)
-    assert (trainer.num_sanity_val_steps, trainer.num_devices, trainer.precision) == (0, 1, "32-true")
+    assert (trainer.num_sanity_val_steps, trainer.num_devices, trainer.precision) == (0, 1, "64-true")
     assert trainer.progress_bar_callback is None
     assert not any("Summary" in type(callback).__name__ for callback in trainer.callbacks)
 

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from perceiver_pytorch.training.bfloat16 import gains_by_bfloat16
 from perceiver_pytorch.training.gathering import rows_of_a_step
 from perceiver_pytorch.training.language.objectives import Objective, nats_of
 from perceiver_pytorch.training.language.settings import LanguageTraining
@@ -32,6 +33,7 @@ class LanguageModule(Resumable):
         self.model = model
         self.objective = objective
         self.config = config
+        self.gains_by_bfloat16 = gains_by_bfloat16(model)
         self.val_loss = MeanMetric()
         self.val_bits = MeanMetric()
 

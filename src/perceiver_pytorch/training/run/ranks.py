@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from perceiver_pytorch.training.run.settings import TrainingSettings
+from perceiver_pytorch.training.run.settings import AUTO, TrainingSettings
 
 T = TypeVar("T")
 
@@ -287,7 +287,7 @@ def check(settings: TrainingSettings, found: Place | None) -> None:
 
 def _check_sharding(settings: TrainingSettings) -> None:
     """That what is asked of shared weights goes together, also where there is but one process: nothing is ignored."""
-    if settings.strategy == "fsdp" and settings.precision not in _SHARDED_PRECISIONS:
+    if settings.strategy == "fsdp" and settings.precision not in (AUTO, *_SHARDED_PRECISIONS):
         raise ValueError(
             f"--strategy fsdp goes with --precision {', '.join(_SHARDED_PRECISIONS[:4])}, got {settings.precision}: "
             "Lightning has no others for shared weights; --strategy ddp takes all"

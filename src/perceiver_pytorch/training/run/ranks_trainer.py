@@ -7,11 +7,11 @@ from perceiver_pytorch.training.run.ranks import place, world
 from perceiver_pytorch.training.run.settings import TrainingSettings
 
 
-def trainer_options(settings: TrainingSettings, plugins: Sequence[Any] = ()) -> dict[str, Any]:
+def trainer_options(settings: TrainingSettings, precision: str, plugins: Sequence[Any] = ()) -> dict[str, Any]:
     """Arguments of a Trainer that works together with those of the other ranks, if there are any at this moment."""
     from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 
-    common = {"accelerator": settings.accelerator, "precision": settings.precision}
+    common = {"accelerator": settings.accelerator, "precision": precision}
     here = place()
     if here is None or world() == 1:
         return {**common, "devices": 1, "plugins": [LightningEnvironment(), *plugins]}

@@ -7,7 +7,8 @@ from perceiver_pytorch._settings import Search, Settings, knob
 from perceiver_pytorch.training.run.durations import Every
 
 LOGGERS = ("tensorboard", "csv", "mlflow", "wandb")
-_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true", "32", "64", "16", "bf16")
+AUTO = "auto"
+_PRECISIONS = (AUTO, "32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true", "32", "64", "16", "bf16")
 """What Lightning takes; the last four are its older names."""
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 STRATEGIES = ("ddp", "fsdp")
@@ -85,11 +86,13 @@ class TrainingSettings(Settings):
         0, "makes weights, the order of samples and dropout repeatable", check=_checks.seed, option="--seed"
     )
     precision: str = knob(
-        "32-true",
-        "Lightning's precision: 32-true, bf16-mixed or 16-mixed",
+        AUTO,
+        "Lightning's precision: 32-true, bf16-mixed or 16-mixed; auto: bf16-mixed for a large model on a processor "
+        "that multiplies bfloat16 natively, else 32-true",
         check=lambda name, value: _checks.choice(name, value, _PRECISIONS),
         after="checkpoint_every",
         option="--precision",
+        before="32-true",
     )
     accelerator: str = knob(
         "auto",

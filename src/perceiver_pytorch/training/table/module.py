@@ -10,6 +10,7 @@ from perceiver_pytorch.data import Batch, InputSpec
 from perceiver_pytorch.data.choice import PLAIN
 from perceiver_pytorch.data.targets.scores import score, score_name
 from perceiver_pytorch.models.blended import BlendedPerceiver, Parts
+from perceiver_pytorch.training.bfloat16 import gains_by_bfloat16
 from perceiver_pytorch.training.gathering import Rows, drawing_for_the_batch, rows_of_a_step
 from perceiver_pytorch.training.rows import by_rows
 from perceiver_pytorch.training.run.loop import Resumable
@@ -47,6 +48,7 @@ class TableModule(Resumable):
         self.config = config
         self.choice = config.choice
         self.ties_by_loss = config.choice.by != PLAIN
+        self.gains_by_bfloat16 = gains_by_bfloat16(model)
         for i, target in enumerate(self.targets):  # buffers, so that they move with the model
             weights = target.balanced_weights() if self.choice.balanced else None
             self.register_buffer(f"weights_{i}", weights, persistent=False)
