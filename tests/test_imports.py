@@ -108,8 +108,8 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 TRAINING = "perceiver_pytorch.training"
 ROOMS = {
     "run": (),
-    "language": ("run", "rows", "gathering"),
-    "table": ("run", "rows", "gathering", "start"),
+    "language": ("run", "rows", "gathering", "bfloat16"),
+    "table": ("run", "rows", "gathering", "bfloat16", "start"),
     "start": ("run", "table"),
 }
 """What each room of the training layer may import besides itself."""

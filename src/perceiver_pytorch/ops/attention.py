@@ -97,14 +97,14 @@ class _Attention(torch.autograd.Function):
         of_kernel, *needed, _, _ = ctx.needs_input_grad
         if of_kernel and not torch.is_grad_enabled():
             return (grad, *[None] * 6)
-        given, formula = ctx.saved_tensors, partial(_formula, is_causal=ctx.options[0], scale=ctx.options[1])
+        saved, formula = ctx.saved_tensors, partial(_formula, is_causal=ctx.options[0], scale=ctx.options[1])
         if torch.is_grad_enabled():
-            return (None, *gradients(formula, given, needed, [grad]), None, None)
-        query, key, value, _ = given
+            return (None, *gradients(formula, saved, needed, [grad]), None, None)
+        query, key, value, _ = saved
         rows = max(1, PIECE // max(1, query.shape[1] * query.shape[2] * key.shape[2]))
         found = [
-            _gone_back(*some, needed[:3], is_causal=ctx.options[0], scale=ctx.options[1])
-            for some in zip(*(x.split(rows) for x in (query, key, value, grad)), strict=True)
+            _gone_back(q, k, v, given, needed[:3], is_causal=ctx.options[0], scale=ctx.options[1])
+            for q, k, v, given in zip(*(x.split(rows) for x in (query, key, value, grad)), strict=True)
         ]
         joined = [None if each[0] is None else torch.cat(each) for each in zip(*found, strict=True)]
         return (None, *joined, None, None, None)
