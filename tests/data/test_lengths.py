@@ -19,6 +19,8 @@ def test_tokens_are_counted_whether_or_not_rows_are_kept(tmp_path):
     notes = token_counts(early)[:, names.index("note")]
     assert notes.tolist() == [1, 3, 0, 2, 5]
     np.testing.assert_array_equal(token_counts(late), token_counts(early))
+    np.testing.assert_array_equal(token_counts(early, [4, 1, 1]), token_counts(early)[[4, 1, 1]])
+    assert token_counts(early, []).shape == (0, len(names))
     assert longest_first(early, range(5))[0] == 4
     assert longest_first(early, [3, 1, 0])[-1] == 0
     assert longest_first(late, range(5)) == list(range(5))  # to sort them, they would be decoded

@@ -1,5 +1,6 @@
 """How long rows are: rows of like length share a batch, so that little of it is filled up."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,23 +10,25 @@ from perceiver_pytorch.data.dataset import Sample, TableDataset
 _PORTION = 1024  # rows that are looked at together, in case they have to be decoded for it
 
 
-def token_counts(dataset: TableDataset) -> np.ndarray:
-    """int64 ``(rows, modalities)``: the tokens that each row has of each modality in memory; none of what is missing,
-    is read in pieces, or cannot be read. Rows that are not kept are decoded for it."""
+def token_counts(dataset: TableDataset, places: Sequence[int] | None = None) -> np.ndarray:
+    """int64 ``(places, modalities)``: the tokens that the row at each place has of each modality in memory; none of what
+    is missing, is read in pieces, or cannot be read. Rows that are not kept are decoded for it. None: of all rows."""
+    places = range(len(dataset)) if places is None else places
     axes = [(modality.name, len(modality.axes)) for modality in dataset.spec.modalities]
     found: dict[int, list[int]] = {}
-    for start in range(0, len(dataset), _PORTION):
-        samples, _ = dataset.samples(range(start, min(start + _PORTION, len(dataset))))
+    for start in range(0, len(places), _PORTION):
+        samples, _ = dataset.samples(places[start : start + _PORTION])
         found |= {sample.row: [_tokens(sample, *axis) for axis in axes] for sample in samples}
     none = [0] * len(axes)
-    return np.array([found.get(row, none) for row in dataset.rows.tolist()], dtype=np.int64).reshape(-1, len(axes))
+    rows = dataset.rows[np.asarray(places, dtype=np.int64)].tolist()
+    return np.array([found.get(row, none) for row in rows], dtype=np.int64).reshape(-1, len(axes))
 
 
 def _tokens(sample: Sample, name: str, num_axes: int) -> int:
     encoded = sample.inputs[name]
     if encoded is None or encoded.pieces is not None:
         return 0
-    return int(np.prod(encoded.values.shape[:num_axes]))
+    return math.prod(encoded.values.shape[:num_axes])
 
 
 def row_lengths(counts: np.ndarray) -> np.ndarray:
@@ -44,5 +47,5 @@ def longest_first(dataset: TableDataset, places: Sequence[int]) -> list[int]:
     is not known without decoding them."""
     if not dataset.all_kept:
         return list(places)
-    lengths = token_counts(dataset).sum(1)[np.asarray(places, dtype=np.int64)]
+    lengths = token_counts(dataset, places).sum(1)
     return [places[i] for i in np.argsort(-lengths, kind="stable").tolist()]
