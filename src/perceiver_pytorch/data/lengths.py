@@ -11,8 +11,8 @@ _PORTION = 1024  # rows that are looked at together, in case they have to be dec
 
 
 def token_counts(dataset: TableDataset, places: Sequence[int] | None = None) -> np.ndarray:
-    """int64 ``(places, modalities)``: the tokens that the row at each place has of each modality in memory; none of what
-    is missing, is read in pieces, or cannot be read. Rows that are not kept are decoded for it. None: of all rows."""
+    """int64 ``(places, modalities)``: the tokens that the rows at these places (None: all) have of each modality in
+    memory; none of what is missing, is read in pieces, or cannot be read. Rows that are not kept are decoded for it."""
     places = range(len(dataset)) if places is None else places
     axes = [(modality.name, len(modality.axes)) for modality in dataset.spec.modalities]
     found: dict[int, list[int]] = {}
