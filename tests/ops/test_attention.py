@@ -24,7 +24,7 @@ KINDS["mask"]["mask"][..., 0] = True
 def formula(query: Tensor, key: Tensor, value: Tensor, mask: Any = None, is_causal: bool = False, scale: float = 0.5):
     scores = torch.einsum("bhqd,bhkd->bhqk", query, key) * scale
     if is_causal:
-        scores = scores + torch.full((5, 5), -torch.inf, dtype=scores.dtype).triu(1)
+        scores = scores + torch.full(scores.shape[-2:], -torch.inf, dtype=scores.dtype).triu(1)
     if mask is not None:
         scores = scores + (torch.where(mask, 0.0, -torch.inf) if mask.dtype == torch.bool else mask)
     return torch.einsum("bhqk,bhkd->bhqd", scores.softmax(-1), value)
@@ -109,6 +109,41 @@ def test_batches_that_are_repeated_in_bfloat16(monkeypatch: pytest.MonkeyPatch) 
         out = attention(query, key, key)
         found = torch.autograd.grad(out.square().sum(), (query, key))
         assert [grad.shape for grad in found] == [query.shape, key.shape]
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("lengths", [(7, 3), (3, 7), (4, 0)])
+def test_unlike_lengths_and_widths_in_bfloat16(
+    lengths: tuple[int, int], is_causal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_most_scores", lambda: 1 << 16)
+    (queries, tokens), (width, value_width) = lengths, (8, 8 if not lengths[1] else 5)
+    sizes = (queries, width), (tokens, width), (tokens, value_width)
+    # Heads lie apart, as those of projections do.
+    given = [torch.randn(2, n, 3, d).bfloat16().transpose(1, 2).requires_grad_() for n, d in sizes]
+    wide = [x.detach().double().requires_grad_() for x in given]
+    grad = torch.randn(2, 3, queries, value_width).bfloat16()
+    out = attention(*given, is_causal=is_causal, scale=0.5)
+    expected = formula(*wide, is_causal=is_causal)
+    found = torch.autograd.grad(out, given, grad)
+    for each, right in zip(found, torch.autograd.grad(expected, wide, grad.double()), strict=True):
+        torch.testing.assert_close(each.double(), right, rtol=0.03, atol=0.05)
+
+
+def test_what_is_hidden_may_be_infinite_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_most_scores", lambda: 1 << 16)
+    query, key, value = (torch.ones(1, 1, count, 1).bfloat16().requires_grad_() for count in (2, 3, 3))
+    with torch.no_grad():
+        key[0, 0, -1], query[:] = torch.finfo(torch.bfloat16).max, 2  # its score is infinite, and no query sees it
+    (found,) = torch.autograd.grad(attention(query, key, value, is_causal=True).sum(), value)
+    assert found.flatten().tolist() == [1.5, 0.5, 0]
+
+
+def test_a_head_of_keys_for_all_of_the_queries_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_most_scores", lambda: 1 << 16)
+    query, key = torch.randn(2, 4, 3, 8).bfloat16(), torch.randn(2, 1, 5, 8).bfloat16().requires_grad_()
+    (found,) = torch.autograd.grad(attention(query, key, key).sum(), key)
+    assert found.shape == key.shape
 
 
 def test_leaves_that_are_views_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -263,11 +263,24 @@ def few_features(spec: Spec) -> int | None:
     return 3 if spec.features and len(spec.axes) == 1 else spec.features
 
 
-@given(st.lists(specs(), min_size=1, max_size=2), st.integers(1, 3), st.integers(1, 40), st.integers(0, 1000))
+SHAPES = st.lists(specs(), min_size=1, max_size=2), st.integers(1, 3), st.integers(1, 40), st.integers(0, 1000)
+
+
+@given(*SHAPES)
 @settings(deadline=None, max_examples=25)
 def test_equals_float64_for_any_shape(drawn: list[Spec], batch: int, latents: int, seed: int) -> None:
     # Numbers of channels that are compiled already; features of one axis are some of them.
-    drawn = [replace(spec, channels=3, features=few_features(spec)) for spec in drawn]
+    assert_equals_float64([replace(s, channels=3, features=few_features(s)) for s in drawn], batch, latents, seed)
+
+
+@pytest.mark.nightly
+@given(*SHAPES)
+@settings(deadline=None, max_examples=25)
+def test_equals_float64_for_any_number_of_channels(drawn: list[Spec], batch: int, latents: int, seed: int) -> None:
+    assert_equals_float64(drawn, batch, latents, seed)
+
+
+def assert_equals_float64(drawn: list[Spec], batch: int, latents: int, seed: int) -> None:
     single = Problem.of(*drawn, batch=batch, latents=latents, seed=seed, dtype=torch.float32)
     double = single.to(torch.float64)
     found = {}

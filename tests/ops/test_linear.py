@@ -185,3 +185,17 @@ def test_gradients_are_of_what_wants_them(wanted: tuple[int, ...]) -> None:
         assert (found is not None) is (i in wanted)
         if found is not None:
             torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("has", "onednn", "native"), [("avx512_bf16", True, True), ("", True, False), ("amx_tile", False, False)]
+)
+def test_a_processor_multiplies_bfloat16_by_instructions_of_its_own(
+    has: str, onednn: bool, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda name=name: name == has)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
+    module._bfloat16.cache_clear()
+    assert module._bfloat16() is native
+    module._bfloat16.cache_clear()

@@ -23,3 +23,20 @@ def test_large_ones_where_the_processor_multiplies_it(native: bool, monkeypatch:
     assert gains_by_bfloat16(Model(LARGE // 16)) is native
     assert not gains_by_bfloat16(Model(LARGE // 16 - 1))
     assert not gains_by_bfloat16(nn.Linear(3000, 3000))  # without latents
+
+
+def test_of_a_blend_the_trunk_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few tokens go through its heads, which may have most of the weights."""
+    monkeypatch.setattr(bfloat16, "bfloat16_products", lambda: True)
+    blend = Model(LARGE)
+    blend.trunk = Model(LARGE // 16 - 1)
+    assert not gains_by_bfloat16(blend)
+    blend.trunk = Model(LARGE // 16)
+    assert gains_by_bfloat16(blend)
+
+
+@pytest.mark.parametrize("other", [None, [4, 8], "many"])
+def test_what_else_is_called_num_latents_is_none(other: object) -> None:
+    model = Model(LARGE)
+    model.num_latents = other
+    assert not gains_by_bfloat16(model)

@@ -18,6 +18,9 @@ from perceiver_pytorch.experiments.spec import DataSet, Experiment, Factor, Leve
 from perceiver_pytorch.training.table.datasets import read_options
 from perceiver_pytorch.training.table.settings import FitConfig, preset
 
+_BASE: dict[Path_, Any] = {("training", "precision"): "32-true"}
+"""Cells differ only in what the experiment says: neither a model's size nor the processor decides on precision."""
+
 PACKAGE = "perceiver-multi-modality-pytorch"
 
 
@@ -122,7 +125,7 @@ def data_digest(one: DataSet, experiment: Experiment, data: Path | None = None) 
     name = _place(one, data)
     if name in builtin_names():
         return blake2b(builtin_table(name).read_bytes(), digest_size=16).hexdigest()
-    config = overlaid(FitConfig(), experiment.base | one.changes)
+    config = overlaid(FitConfig(), _BASE | experiment.base | one.changes)
     return digest(load_table(name, read_options(config.data, None)))
 
 
@@ -151,7 +154,7 @@ def _replaced(levels: tuple[Level, ...], place: int, factor: Factor, match: Matc
 
 
 def _config(experiment: Experiment, one: DataSet, levels: tuple[Level, ...], seed: int, data: Path | None) -> FitConfig:
-    changes: dict[Path_, Any] = dict(experiment.base)
+    changes: dict[Path_, Any] = _BASE | experiment.base
     for level in levels:
         changes |= level.changes
     changes |= one.changes | {("data", "table"): _place(one, data), ("training", "seed"): seed}

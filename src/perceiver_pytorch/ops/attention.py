@@ -48,7 +48,7 @@ def attention(
 def _goes_back_slowly(query: Tensor, *others: Tensor) -> bool:
     """Whether the formula is faster than the kernel's backward pass."""
     alike = all(x.dtype == torch.bfloat16 and x.device.type == "cpu" and x.dim() == 4 for x in (query, *others))
-    if not alike or any(len(x) != len(query) for x in others):
+    if not alike or any(x.shape[:2] != query.shape[:2] for x in others):
         return False
     return query.shape[-2] * others[0].shape[-2] <= _most_scores()
 
@@ -126,7 +126,7 @@ def _gone_back(
     times = query.shape[-1] ** -0.5 if scale is None else scale
     scores = _product(query, key.mT, times)
     if is_causal:
-        scores.add_(torch.full(scores.shape[-2:], float("-inf"), dtype=scores.dtype).triu(1))
+        scores.masked_fill_(torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1), float("-inf"))
     weights = scores.softmax(-1)
     of_query = of_key = of_value = None
     if needed[2]:

@@ -54,8 +54,11 @@ def multiply_adds(rows: int, tokens: int, model: nn.Module) -> int:
 
 
 def latent_multiply_adds(model: nn.Module) -> int:
-    """Of a row, about: each latent times each weight of the model."""
-    return (_num_latents(model) or int(getattr(model, "num_latents", 0))) * _num_weights(model)
+    """Of a row, about: each latent times each weight of the model. Of a blend the trunk counts: few tokens go
+    through its heads."""
+    model = getattr(model, "trunk", model)
+    positions = getattr(model, "num_latents", 0)  # of a PerceiverAR, which has no array of latents
+    return (_num_latents(model) or (positions if isinstance(positions, int) else 0)) * _num_weights(model)
 
 
 def _num_latents(model: nn.Module) -> int:

@@ -226,5 +226,6 @@ def test_a_large_model_trains_in_bfloat16_where_that_is_fast(objective, file, tm
     assert modes == {(True, torch.bfloat16)}
     assert "precision: bf16-mixed, which this processor multiplies faster than float32" in told
     assert run.config().training.precision == "auto"
+    assert outcome.metrics["trained"]["precision"] == "bf16-mixed"
     assert {weight.dtype for weight in load_file(run.model_files[1]).values()} == {torch.float32}
     assert outcome.metrics["bits_per_byte"] < outcome.metrics["baselines"]["unigram"]

@@ -643,5 +643,5 @@ def test_weights_before_the_first_epoch_are_of_no_pass():
     loaders = dataclasses.replace(task.loaders(), train=[])
     ended = loop.Ended("enough", Progress(step=3))
     trained = Trained.of(task.module(SILENT), loaders, LineRun(Path("nowhere")), ended, None, None)
-    assert trained.facts() == {"steps": 3, "passes": 3.0, "best_epoch": None}
+    assert trained.facts() == {"steps": 3, "passes": 3.0, "best_epoch": None, "precision": "32-true"}
     assert (trained.history, trained.plan, trained.deadline) == ([], None, None)

@@ -35,5 +35,7 @@ def test_gpus_and_ranks_compute_in_float32(monkeypatch: pytest.MonkeyPatch) -> N
         assert precision_of(LEFT_OPEN, gains=True) == "32-true"
         assert precision_of(dataclasses.replace(LEFT_OPEN, accelerator="gpu"), gains=True) == "32-true"
         assert precision_of(dataclasses.replace(LEFT_OPEN, accelerator="cpu"), gains=True) == "bf16-mixed"
+    for asked in ({"devices": 2}, {"nodes": 2}):  # they will be several, as where a plan is made for them
+        assert precision_of(dataclasses.replace(LEFT_OPEN, **asked), gains=True) == "32-true"
     monkeypatch.setattr(precision, "world", lambda: 2)
     assert precision_of(LEFT_OPEN, gains=True) == "32-true"

@@ -197,6 +197,7 @@ def test_a_batch_is_timed_when_it_is_read_and_run_the_second_time(clock, takes, 
 
     trainer = SimpleNamespace(
         strategy=SimpleNamespace(batch_to_device=lambda batch: f"moved {batch}"),
+        precision="32-true",
         precision_plugin=SimpleNamespace(forward_context=nullcontext),
     )
     module = Rehearsed(clock, takes)

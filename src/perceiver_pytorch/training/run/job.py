@@ -105,7 +105,12 @@ class Trained:
 
     def facts(self) -> dict[str, Any]:
         """What ``metrics.json`` says about it."""
-        return {"steps": self.steps, "passes": self.passes, "best_epoch": self.best_epoch}
+        return {
+            "steps": self.steps,
+            "passes": self.passes,
+            "best_epoch": self.best_epoch,
+            "precision": self.module.precision,
+        }
 
 
 def _number(value: float) -> float:

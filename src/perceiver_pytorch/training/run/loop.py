@@ -65,6 +65,7 @@ class Resumable(pl.LightningModule):
         mode: ``"max"`` or ``"min"``: whether it should be large or small.
         ties_by_loss: of equal rounds the one of the smaller validation loss is the best; else the first.
         gains_by_bfloat16: whether it trains faster in bfloat16 than in float32, on this processor.
+        precision: that it trains in, as Lightning calls it; `run_loop` decides.
         num_steps: how many are made, at most, unless there is a plan.
         plan: how many steps its time limit leaves, once that is known.
     """
@@ -74,6 +75,7 @@ class Resumable(pl.LightningModule):
     mode = "max"
     ties_by_loss = True
     gains_by_bfloat16 = False
+    precision = FULL
     num_steps: int
     plan: Plan | None = None
 
@@ -235,6 +237,7 @@ def run_loop(
         DivergedError: training diverged, now or before it is resumed; the run folder says so.
     """
     quiet_lightning()
+    module.precision = precision_of(settings, gains=module.gains_by_bfloat16)
     progress = from_first(lambda: recover(run.last, run.best)) if resume else None
     if resume and (divergence := from_first(run.divergence)) is not None:
         raise DivergedError(divergence)
@@ -249,9 +252,8 @@ def run_loop(
         return Ended(None, progress)
     if is_first():
         run.checkpoints.mkdir(exist_ok=True)
-    precision = precision_of(settings, gains=module.gains_by_bfloat16)
-    if settings.precision == AUTO and precision != FULL:
-        reporter.say(f"precision: {precision}, which this processor multiplies faster than float32")
+    if settings.precision == AUTO and module.precision != FULL:
+        reporter.say(f"precision: {module.precision}, which this processor multiplies faster than float32")
     module.num_steps = loaders.steps
     stopper, checkpoints = Stopper(run.last), _checkpoints(module, run, settings, loaders)
     limit = TimeLimit(deadline, loaders, checkpoints, stopper, reporter, settings.patience)
@@ -262,7 +264,7 @@ def run_loop(
     averaging = [AveragedWeights(settings.average)] if settings.average else []
     step = progress.step if progress is not None else 0
     loggers = build_loggers(settings.logger, run, resume=resume, step=step) if is_first() else []
-    trainer = _trainer(loaders, settings, precision, [*callbacks, *averaging], loggers, bar=reporter.bar)
+    trainer = _trainer(loaders, settings, module.precision, [*callbacks, *averaging], loggers, bar=reporter.bar)
     keep_freed_memory()
     last = None if progress is None else run.last
     try:
@@ -295,9 +297,10 @@ def _ranks(count: int) -> str:
 
 
 def validate(module: Resumable, loaders: Loaders, settings: TrainingSettings) -> tuple[float, float]:
-    """The score that chooses the best round, and the loss, of the module as it is."""
+    """The score that chooses the best round, and the loss, of the module as it is; in the precision that it was trained
+    in."""
     trainer = pl.Trainer(
-        **trainer_options(settings, precision_of(settings, gains=module.gains_by_bfloat16)),
+        **trainer_options(settings, module.precision),
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -1,6 +1,6 @@
 """A time limit on the whole of a job: training ends in time for the result, and the learning rate with it."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -150,14 +150,19 @@ class TimeLimit(pl.Callback):
 
 
 def seconds_of_a_batch(trainer: pl.Trainer, module: Any, val: DataLoader[Any]) -> float:
-    """Of a validation batch: read, and put through the model for the second time; the first may compile something."""
+    """Of a validation batch: read, and put through the model for the second time; the first may compile something.
+
+    Where training casts, this does not: neither does what measures the model.
+    """
     began = now()
     batch = next(iter(val))
     taken = now() - began
     batch = trainer.strategy.batch_to_device(batch)
     in_training = [part for part in module.modules() if part.training]
     module.eval()
-    with torch.no_grad(), trainer.precision_plugin.forward_context(), suppress(NotImplementedError):
+    casts = trainer.precision.endswith("-mixed")
+    context = nullcontext() if casts else trainer.precision_plugin.forward_context()
+    with torch.no_grad(), context, suppress(NotImplementedError):
         for _ in range(2):
             began = now()
             module.rehearse(batch)
