@@ -140,6 +140,10 @@ def test_a_saved_model_must_fit_what_is_read_and_asked(dataset):
     wrong = rf"ids of 'numbers' must be \(1, {channels + 1}, 0\) as in the model, got \(1, {channels}, 0\)"
     with pytest.raises(ValueError, match=wrong):
         check_fits(spec, model)
+    model.modalities["in_numbers"].input_channels -= 1
+    model.modalities["in_note"].coordinates_per_axis = 3
+    with pytest.raises(ValueError, match=r"coordinates per axis of 'note' must be \(3,\) as in the model, got \(1,\)"):
+        check_fits(spec, model)
     several = dataclasses.replace(spec, targets=(*spec.targets, dataclasses.replace(other, name="tone")))
     both = build_model(several, config)
     check_fits(several, both)

@@ -159,6 +159,10 @@ def check_fits(spec: InputSpec, model: Any) -> None:
             raise ValueError(
                 f"axes, channels and ids of {modality.name!r} must be {theirs} as in the model, got {ours}"
             )
+        if (places := read.coordinates_per_axis) != (expected := other.axis_coordinates):
+            raise ValueError(
+                f"coordinates per axis of {modality.name!r} must be {expected} as in the model, got {places}"
+            )
     sizes = getattr(model, "tasks", None) or {spec.targets[0].name: model.num_classes}
     if (found := {target.name: target.size for target in spec.targets}) != sizes:
         raise ValueError(f"targets must be {sizes} as in the model, got {found}")
