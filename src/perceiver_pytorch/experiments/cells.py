@@ -125,7 +125,7 @@ def data_digest(one: DataSet, experiment: Experiment, data: Path | None = None) 
     name = _place(one, data)
     if name in builtin_names():
         return blake2b(builtin_table(name).read_bytes(), digest_size=16).hexdigest()
-    config = overlaid(FitConfig(), _BASE | experiment.base | one.changes)
+    config = overlaid(FitConfig(), experiment.base | one.changes)
     return digest(load_table(name, read_options(config.data, None)))
 
 

@@ -9,7 +9,7 @@ from perceiver_pytorch.training.run.durations import Every
 LOGGERS = ("tensorboard", "csv", "mlflow", "wandb")
 AUTO = "auto"
 _PRECISIONS = (AUTO, "32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true", "32", "64", "16", "bf16")
-"""What Lightning takes; the last four are its older names."""
+"""What decides by itself, and what Lightning takes; the last four are its older names."""
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 STRATEGIES = ("ddp", "fsdp")
 STATE_DICT_TYPES = ("full", "sharded")
