@@ -9,6 +9,10 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
 
 _DEATH = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal: ([^.]*)|exited unexpectedly)"
@@ -67,15 +71,40 @@ def worded_deaths(remedy: str = "") -> Iterator[None]:
         ) from error
 
 
-def end_with_parent(parent: int) -> None:
-    """Have this process end when its parent (a process number) is gone, whatever it waits for."""
-    if sys.platform != "win32":
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+def end_kept(loader: "DataLoader[Any]") -> None:
+    """Ends processes that a loader keeps for its next iteration, which starts others.
+
+    Those of a loader that the garbage collector finds may not hear of their end, since the pipes to them may go first;
+    seconds are lost until they are told by a signal.
+    """
+    batches: Any = loader._iterator
+    loader._iterator = None
+    if batches is not None:
+        batches._shutdown_workers()
 
 
-def _end_with(parent: int) -> None:
+def end_with_parent(parent: int, *, or_by_it: bool = False) -> None:
+    """Have this process end when its parent is gone, whatever it waits for.
+
+    Args:
+        parent: its process number.
+        or_by_it: of the signals to end (SIGTERM) heed the parent's alone. Where the system does not tell who sent one
+            (macOS), whatever is set stays.
+    """
+    if sys.platform == "win32":
+        return
+    or_by_it = or_by_it and hasattr(signal, "sigtimedwait")
+    if or_by_it:  # blocked in all threads, so that one can wait for it
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    threading.Thread(target=_end_with, args=(parent, or_by_it), daemon=True).start()
+
+
+def _end_with(parent: int, or_by_it: bool) -> None:
     while os.getppid() == parent:
-        time.sleep(_LOOK)
+        if not or_by_it:
+            time.sleep(_LOOK)
+        elif (sent := signal.sigtimedwait([signal.SIGTERM], _LOOK)) is not None and sent.si_pid == parent:
+            os._exit(0)
     os._exit(1)
 
 

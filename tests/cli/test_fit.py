@@ -1,5 +1,6 @@
 """``perceiver fit`` as a user has it: its output, exit code and files; in this process, where no signal is needed."""
 
+import multiprocessing
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,7 @@ def test_a_run_that_was_interrupted_goes_on(folder):
     done = perceiver("fit", "--resume=stopped", "--time-limit=0.1s", cwd=folder)
     assert "time limit" in done.stdout
     assert (folder / "stopped/report.html").exists()
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,17 @@
 """Batches of rows, and how long they are waited for."""
 
+import multiprocessing
+import signal
 import time
 import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from data_helpers import png, table_of
+from perceiver_pytorch._processes import end_kept
 from perceiver_pytorch.data import DataError, InputSpec, TableDataset, in_order, loading, workers
 from perceiver_pytorch.data.loading import BatchLoader, BatchReader, InOrder, Waiting
 from perceiver_pytorch.data.media import decoder
@@ -125,6 +129,42 @@ def test_workers_stay_and_share_what_may_be_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "get_worker_info", lambda: info)
     loading._start_worker(3)
     assert (begun, data._free_bytes) == ([3], 250)
+
+
+@pytest.fixture
+def kept_workers(tmp_path):
+    """A loader whose two workers wait for its next iteration."""
+    loader = in_order(dataset(tmp_path, workers=2), 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # about forking where there are threads
+        assert len(list(loader)) == 3
+        yield loader
+
+
+def pids():
+    return {child.pid for child in multiprocessing.active_children()}
+
+
+def test_kept_workers_end_at_once_and_others_follow(kept_workers):
+    begun, before = time.monotonic(), pids()
+    end_kept(kept_workers)
+    assert not pids() & before
+    assert time.monotonic() - begun < torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL  # they have heard of it
+    assert len(list(kept_workers)) == 3
+    end_kept(kept_workers)
+    end_kept(kept_workers)  # there are none
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigtimedwait"), reason="the system does not tell who sent a signal")
+def test_workers_that_do_not_hear_of_their_end_are_ended(kept_workers, monkeypatch):
+    """As those of a loader that the garbage collector finds."""
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.2)
+    before = pids()
+    for queue in kept_workers._iterator._index_queues:
+        monkeypatch.setattr(queue, "put", lambda end: None)
+    end_kept(kept_workers)
+    assert len(before) >= 2
+    assert not pids() & before
 
 
 def test_a_thousand_rows_are_tried_for_a_batch():

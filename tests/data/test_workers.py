@@ -1,5 +1,6 @@
-"""Processes that decode: they end with the main one."""
+"""Processes that decode: they end with the main one, and by its signals alone."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -7,7 +8,6 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -69,14 +69,24 @@ def test_portions_come_in_order_whoever_decoded_them(monkeypatch):
     assert workers.MAX_WORKERS == 8
 
 
-def test_a_worker_leaves_signals_to_the_main_process(monkeypatch):
-    begun, ends = [], []
-    monkeypatch.setattr(workers.signal, "signal", lambda *given: begun.append(given))
-    monkeypatch.setattr(workers, "end_with_parent", ends.append)
-    for main in (None, SimpleNamespace(pid=None), SimpleNamespace(pid=77)):
-        monkeypatch.setattr(workers.multiprocessing, "parent_process", lambda main=main: main)
-        workers.begin(0)
-    assert begun[:2] == [(signal.SIGINT, signal.SIG_IGN), (signal.SIGTERM, signal.SIG_IGN)]
-    assert (len(begun), ends) == (6, [77])
+@pytest.mark.skipif(not hasattr(signal, "sigtimedwait"), reason="the system does not tell who sent a signal")
+def test_a_worker_leaves_signals_to_the_main_process_and_ends_when_that_says_so():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # about forking where there are threads
+        found = workers.in_workers(lambda rows: os.getpid(), [np.arange(3)] * 9, 1)
+        pid = next(found)
+    (worker,) = (child for child in multiprocessing.active_children() if child.pid == pid)
+    subprocess.run(["kill", "-INT", str(pid)], check=True)
+    subprocess.run(["kill", "-TERM", str(pid)], check=True)
+    assert [next(found) for _ in range(4)] == [pid] * 4
+    worker.join(0.2)
+    assert worker.is_alive()
+    worker.terminate()  # as Python does at its exit
+    worker.join(20)
+    assert worker.exitcode == 0
+    found.close()
+
+
+def test_what_is_read_stays_as_it_is():
     read = object()
     assert workers.as_it_is(read) is read

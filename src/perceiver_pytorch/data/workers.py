@@ -60,12 +60,11 @@ def as_it_is(read: Any) -> Any:
 
 
 def begin(worker: int) -> None:
-    """Leaves signals to the whole group to the main process, and ends when that is gone.
+    """Leaves signals to the whole group to the main process, and ends when that is gone or says so.
 
     A worker of PyTorch's that holds more than a pipe takes would wait for its killed reader for good.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     main = multiprocessing.parent_process()
     if main is not None and main.pid is not None:
-        end_with_parent(main.pid)
+        end_with_parent(main.pid, or_by_it=True)

@@ -8,6 +8,8 @@ from typing import Any
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader
 
+from perceiver_pytorch._processes import end_kept
+
 
 @dataclass(frozen=True, kw_only=True)
 class Loaders:
@@ -38,3 +40,8 @@ class Loaders:
     def rounds(self) -> int:
         """How many there are, at most."""
         return math.ceil(self.steps / max(1, len(self.train)))
+
+    def end(self) -> None:
+        """Ends the processes that read; the next iteration starts others."""
+        for loader in (self.train, self.val):
+            end_kept(loader)

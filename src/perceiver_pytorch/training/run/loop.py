@@ -288,6 +288,8 @@ def run_loop(
             raise
         with of_this_run(last):
             raise
+    finally:
+        loaders.end()
     module.bring_together()
     return Ended(None, replace(checkpoints.progress, step=trainer.global_step))
 
@@ -310,6 +312,8 @@ def validate(module: Resumable, loaders: Loaders, settings: TrainingSettings) ->
         (found,) = trainer.validate(module, loaders.val, verbose=False)
     except SystemExit as exit_:
         raise KeyboardInterrupt from exit_
+    finally:
+        loaders.end()
     return found.get(module.monitor, math.nan), found.get("val_loss", math.nan)
 
 
