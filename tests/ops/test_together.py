@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ops.problems import Spec
+from ops.problems import Spec, pixels
 from perceiver_pytorch.ops.context import Context
 from perceiver_pytorch.ops.dense import attend_dense
 from perceiver_pytorch.ops.joining import join
@@ -47,6 +47,31 @@ def test_together_contexts_give_what_they_give_one_after_the_other(masks: tuple[
     expected = results(join([attend_dense(rows, context, 0.1) for context in given]), rows, given)
     for found, wanted in zip(results(attend_together(rows, given, 0.1), rows, given), expected, strict=True):
         torch.testing.assert_close(found, wanted)
+
+
+KINDS = {
+    "of data alone": (Spec(channels=13, features=None, code=0), Spec((7,), channels=13, features=None, code=0)),
+    "positions of samples": (Spec(per_sample=True), Spec((7,))),
+    "scaled pixels": (Spec(dtype=torch.uint8, values=pixels, affine=True), Spec((7,), channels=1, code=0)),
+    "an order of their own": (Spec(ordered=True), Spec((7,), channels=1)),
+}
+
+
+@pytest.mark.parametrize("learn", [False, True], ids=["constants", "learned"])
+@pytest.mark.parametrize("kinds", KINDS.values(), ids=KINDS)
+def test_what_samples_share_is_read_as_it_is_where_all_differ(kinds: tuple[Spec, Spec], learn: bool) -> None:
+    given = [spec.context(3, 13) for spec in kinds]
+    rows = torch.randn(3, 5, 13, dtype=torch.float64, requires_grad=True)
+    around = [part for context in given for part in (*context.tables, context.code) if part is not None and learn]
+    inputs = [rows, *around, *(context.data for context in given if context.data.is_floating_point())]
+    for one in inputs:
+        one.requires_grad_()
+    expected, lse = join([attend_dense(rows, context, 0.1) for context in given])
+    found, own_lse = attend_together(rows, given, 0.1)
+    torch.testing.assert_close((found, own_lse), (expected, lse))
+    grads = [torch.autograd.grad(out.sin().sum(), inputs) for out in (found, expected)]
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_gradients_are_those_of_finite_differences() -> None:

@@ -102,25 +102,40 @@ class Context:
 
     def dense(self, dtype: torch.dtype | None = None) -> Float[Tensor, "batch tokens channels_in_all"]:
         """The input array itself, ``(batch, num_tokens, num_channels)``, in ``dtype`` (default: float32 or wider)."""
-        dtype = dtype or torch.promote_types(self.data.dtype, torch.float32)
-        data = self.data.to(dtype)
+        data = self.own(dtype)
+        tokens = torch.cat([data, *self._around(data, data.shape[0])], dim=-1).flatten(1, -2)
+        return tokens if self.order is None else tokens[..., self.order.argsort()]
+
+    def own(self, dtype: torch.dtype | None = None) -> Float[Tensor, "batch *axes channels"]:
+        """The channels of the data as they are in tokens."""
+        data = self.data.to(dtype or torch.promote_types(self.data.dtype, torch.float32))
         if self.scale is not None:
-            data = data * self.scale.to(dtype)
+            data = data * self.scale.to(data.dtype)
         if self.offset is not None:
-            data = data + self.offset.to(dtype)
-        shape = self.data.shape[:-1]
-        parts = [data, data.new_zeros(*shape, self.padding)]
+            data = data + self.offset.to(data.dtype)
+        return data
+
+    def others(self, dtype: torch.dtype) -> Float[Tensor, "one_or_batch tokens other_channels"]:
+        """The channels behind the data's, if channels lie one part after the other: once where all samples share
+        them."""
+        batch = max([1, *(table.shape[0] for table in self.tables if table.dim() == 3)])
+        like = self.data.new_empty(0, dtype=dtype)
+        return torch.cat(self._around(like, batch), dim=-1).flatten(1, -2)
+
+    def _around(self, like: Tensor, batch: int) -> list[Tensor]:
+        """Padding, positions and code of each token of so many samples, in the dtype of a tensor."""
+        shape = (batch, *self.axes)
+        parts = [like.new_zeros(*shape, self.padding)]
         for axis, table in enumerate(self.tables):
             # (length, features) or (batch, length, features) -> broadcastable to (batch, *axes, features)
             view = [1] * len(shape) + [table.shape[-1]]
             view[1 + axis] = table.shape[-2]
             if table.dim() == 3:
                 view[0] = table.shape[0]
-            parts.append(table.to(dtype).reshape(view).expand(*shape, table.shape[-1]))
+            parts.append(table.to(like.dtype).reshape(view).expand(*shape, table.shape[-1]))
         if self.code is not None:
-            parts.append(self.code.to(dtype).expand(*shape, -1))
-        tokens = torch.cat(parts, dim=-1).flatten(1, -2)
-        return tokens if self.order is None else tokens[..., self.order.argsort()]
+            parts.append(self.code.to(like.dtype).expand(*shape, -1))
+        return parts
 
     def in_parts_order(self) -> "Context":
         """The same context with channels one part after the other; worked out once."""

@@ -1,4 +1,4 @@
-"""Gradients of gradients, for functions whose own backward pass autograd cannot follow."""
+"""Gradients of gradients, and many gradients at once, for functions with a backward pass of their own."""
 
 from collections.abc import Callable, Sequence
 
@@ -38,3 +38,8 @@ def gradients(
 
 def _alias(x: Tensor, follow: bool) -> Tensor:
     return x.view_as(x) if follow else x.detach().requires_grad_()
+
+
+def are_many(*grads: Tensor | None) -> bool:
+    """Whether gradients are many in one (``is_grads_batched``): they cannot be added in place to what is one."""
+    return any(grad is not None and torch._C._functorch.is_legacy_batchedtensor(grad) for grad in grads)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perceiver_pytorch.nn.heads import head_config, head_from_config
-from perceiver_pytorch.nn.heads.pooled import PooledHead, mean_and_max
+from perceiver_pytorch.nn.heads.pooled import PooledHead, _plain_mean_and_max, mean_and_max
 
 
 @settings(deadline=None)
@@ -25,6 +25,29 @@ def test_without_a_mask_all_tokens_are_real() -> None:
     data = torch.randint(0, 256, (2, 3, 4, 3), dtype=torch.uint8)
     everywhere = torch.ones(2, 3, 4, dtype=torch.bool)
     torch.testing.assert_close(mean_and_max(data, None), mean_and_max(data, everywhere))
+
+
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_gradients_are_those_of_pytorchs_operations_where_maxima_are_many_too(is_masked: bool) -> None:
+    torch.manual_seed(0)
+    data = torch.randint(-2, 3, (3, 7, 4)).double().requires_grad_()
+    mask = torch.rand(3, 7) < 0.6 if is_masked else None
+    if mask is not None:
+        mask[0] = False
+    there = None if mask is None else mask.unsqueeze(-1)
+    given = torch.randn(2, 3, 4, dtype=torch.float64)
+    (found,) = torch.autograd.grad(mean_and_max(data, mask), data, tuple(given))
+    (expected,) = torch.autograd.grad(_plain_mean_and_max(data, there), data, tuple(given))
+    torch.testing.assert_close(found, expected)
+    many = (torch.stack([given[0]] * 2), torch.stack([given[1]] * 2))
+    (batched,) = torch.autograd.grad(mean_and_max(data, mask), data, many, is_grads_batched=True)
+    torch.testing.assert_close(batched, torch.stack([expected] * 2))
+
+
+def test_gradients_of_gradients() -> None:
+    data, mask = torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True), torch.rand(2, 5) < 0.7
+    assert torch.autograd.gradcheck(lambda x: mean_and_max(x, mask), data)
+    assert torch.autograd.gradgradcheck(lambda x: mean_and_max(x.sin(), mask), data)
 
 
 def test_a_row_does_not_depend_on_its_batch() -> None:

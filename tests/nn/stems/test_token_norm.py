@@ -42,6 +42,23 @@ def test_later_batches_change_nothing_and_a_row_does_not_depend_on_its_batch():
     assert torch.equal(norm.eval()(data[:1]), alone)
 
 
+def test_training_computes_what_evaluation_does_and_its_gradients():
+    torch.manual_seed(0)
+    norm, data = TokenNorm(3).double(), torch.randn(4, 5, 6, 3, dtype=torch.float64, requires_grad=True)
+    norm(data * 3 + 2)
+    with torch.no_grad():
+        norm.weight.copy_(torch.randn(3))
+        norm.bias.copy_(torch.randn(3))
+        expected = norm(data)
+    torch.testing.assert_close(norm(data), expected)
+
+    def function(data, weight, bias):
+        return torch.func.functional_call(norm, {"weight": weight, "bias": bias}, (data,))
+
+    assert torch.autograd.gradcheck(function, (data, norm.weight, norm.bias))
+    assert torch.autograd.gradgradcheck(function, (data, norm.weight, norm.bias))
+
+
 def test_evaluation_and_batches_without_a_real_token_are_not_looked_at():
     norm, data = TokenNorm(2), torch.randn(4, 5, 2) + 3
     assert torch.equal(norm.eval()(data), data)

@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from perceiver_pytorch._execution import is_eager
 from perceiver_pytorch.nn.processes import moments, moments_of_parts
 
 EPS = 1e-5
@@ -56,6 +58,10 @@ class TokenNorm(nn.Module):
         """
         if self.reads_whole_batch:
             self._look(data.detach(), mask)
+        if torch.is_grad_enabled() and data.dtype == self.weight.dtype and is_eager(data):
+            # Of a batch norm whose statistics stay, the backward pass takes half the time.
+            flat, var = data.flatten(0, -2), self.scale.reciprocal().square()
+            return F.batch_norm(flat, self.mean, var, self.weight, self.bias, eps=0.0).view(data.shape)
         scale = self.weight * self.scale
         return torch.addcmul((self.bias - self.mean * scale).to(data.dtype), data, scale.to(data.dtype))
 
