@@ -196,6 +196,8 @@ def test_numbers_of_a_spec():
         ({"mel_bands": 4}, "mel_window must be"),
         ({"num_samples": 65}, "^num_samples must be a multiple of the patch 32, got 65$"),
         ({"sides": 3}, "sides must be"),
+        ({"mean": 1e40}, "mean and each of means must"),
+        ({"mel_bands": 1, "mel_window": 64, "means": (-1e40,), "stds": (1.0,)}, "mean and each of means must"),
     ],
 )
 def test_wrong_numbers_are_named(fields, reason):

@@ -46,6 +46,7 @@ _QUIET = 0.05  # share of a row's energies that silence lies above
 _NUM_CLIPS = 512  # clips decoded for mean and standard deviation (all headers are read)
 
 _MOST_SAMPLES = 1 << 40  # of a sound whose header does not say how long it is
+_LARGEST_MEAN = 1e38  # samples and energies are float32
 _SILENT = 1e-3  # of full scale, the peak of a sound in which nothing is heard: -60 dB
 
 
@@ -168,6 +169,8 @@ class AudioSpec(ColumnSpec):
             raise ValueError(f"means and stds must have one number per band ({self.mel_bands}), or none")
         for std in self.stds:
             _checks.within("each of stds", std, above=0)
+        for mean in (self.mean, *self.means):
+            _checks.within("mean and each of means", mean, least=-_LARGEST_MEAN, most=_LARGEST_MEAN)
 
     @classmethod
     def fit(
