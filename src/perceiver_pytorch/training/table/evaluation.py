@@ -158,7 +158,8 @@ def _check_finite(answers: Sequence[dict[str, Tensor]], rows: Tensor) -> None:
         if len(wrong):
             raise ValueError(
                 f"the model's outputs are not finite for {len(wrong):,} of {len(rows):,} rows, the first of them row "
-                f"{int(wrong[0])}: its training diverged, or the row has numbers that are far too large"
+                f"{int(wrong[0])}: its training diverged, its saved weights are damaged, or the row has numbers that "
+                "are far too large"
             )
 
 
