@@ -60,6 +60,7 @@ def positive_ints(**values: Any) -> None:
         positive_int(name, value)
 
 
+LARGEST32 = 3.4e38
 MAX_BLOCKS = 10_000
 """More of them take minutes to build, and nobody trains them."""
 
@@ -114,6 +115,13 @@ def number(name: str, value: Any) -> float:
         raise TypeError(f"{name} must be a number, got {value!r}")
     if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}")
+    return value
+
+
+def number32(name: str, value: Any) -> float:
+    """``value``, if it is a finite number of 32 bits too."""
+    if abs(number(name, value)) > LARGEST32:
+        raise ValueError(f"{name} must be at most {LARGEST32:g}, which 32 bits hold, got {value:g}")
     return value
 
 

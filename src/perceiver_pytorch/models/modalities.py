@@ -71,16 +71,16 @@ class InputModality:
         _checks.positive_int(f"{where} input_channels", self.input_channels)
         _checks.within(f"{where} input_axis", _checks.positive_int(f"{where} input_axis", self.input_axis), most=60)
         _checks.positive_int(f"{where} num_freq_bands", self.num_freq_bands, minimum=0)
-        if _checks.number(f"{where} max_freq", self.max_freq) <= 0:
+        if _checks.number32(f"{where} max_freq", self.max_freq) <= 0:
             raise ValueError(f"{where} max_freq must be positive, got {self.max_freq}")
-        if _checks.number(f"{where} freq_base", self.freq_base) <= 0 or self.freq_base == 1:
+        if _checks.number32(f"{where} freq_base", self.freq_base) <= 0 or self.freq_base == 1:
             raise ValueError(f"{where} freq_base must be positive and not 1, got {self.freq_base}")
         for key in ("scale", "offset"):
             value = getattr(self, key)
             if isinstance(value, str) or not isinstance(value, Sequence):
-                _checks.number(f"{where} {key}", value)
+                _checks.number32(f"{where} {key}", value)
                 continue
-            setattr(self, key, tuple(_checks.number(f"{where} each {key}", v) for v in value))
+            setattr(self, key, tuple(_checks.number32(f"{where} each {key}", v) for v in value))
             if len(value) != self.input_channels:
                 raise ValueError(f"{where} {key} must be a number or {self.input_channels} of them, got {len(value)}")
         if isinstance(self.coordinates_per_axis, Sequence) and not isinstance(self.coordinates_per_axis, str):

@@ -105,6 +105,7 @@ def test_a_configuration_makes_it_again() -> None:
         ({"size": 0}, "size"),
         ({"hidden": 0}, "hidden"),
         ({"num_layers": 0}, "num_layers"),
+        ({"num_layers": 10**12}, "num_layers must"),
         ({"members": 0}, "members"),
         ({"dropout": 1.5}, "dropout"),
     ],

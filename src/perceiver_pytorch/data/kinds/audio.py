@@ -46,7 +46,6 @@ _QUIET = 0.05  # share of a row's energies that silence lies above
 _NUM_CLIPS = 512  # clips decoded for mean and standard deviation (all headers are read)
 
 _MOST_SAMPLES = 1 << 40  # of a sound whose header does not say how long it is
-_LARGEST_MEAN = 1e38  # samples and energies are float32
 _SILENT = 1e-3  # of full scale, the peak of a sound in which nothing is heard: -60 dB
 
 
@@ -170,7 +169,7 @@ class AudioSpec(ColumnSpec):
         for std in self.stds:
             _checks.within("each of stds", std, above=0)
         for mean in (self.mean, *self.means):
-            _checks.within("mean and each of means", mean, least=-_LARGEST_MEAN, most=_LARGEST_MEAN)
+            _checks.number32("mean and each of means", mean)
 
     @classmethod
     def fit(

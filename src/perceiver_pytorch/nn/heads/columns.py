@@ -62,7 +62,9 @@ class ColumnsHead(Head):
         if not len(self.channels) == len(self.lengths) > 0:
             raise ValueError(f"channels and lengths must have one number per modality, got {channels} and {lengths}")
         self.size, self.hidden = _checks.positive_int("size", size), _checks.positive_int("hidden", hidden)
-        self.num_layers = _checks.positive_int("num_layers", num_layers)
+        self.num_layers = _checks.within(
+            "num_layers", _checks.positive_int("num_layers", num_layers), most=_checks.MAX_BLOCKS
+        )
         self.members, self.dropout = _checks.positive_int("members", members), _checks.probability("dropout", dropout)
         inputs = sum(count * (length or 2) for count, length in zip(self.channels, self.lengths, strict=True))
         widths = [inputs] + [hidden] * num_layers
