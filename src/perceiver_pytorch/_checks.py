@@ -60,7 +60,7 @@ def positive_ints(**values: Any) -> None:
         positive_int(name, value)
 
 
-LARGEST32 = 3.4e38
+LARGEST32 = 3.4e38  # that float32 holds
 MAX_BLOCKS = 10_000
 """More of them take minutes to build, and nobody trains them."""
 
@@ -119,10 +119,8 @@ def number(name: str, value: Any) -> float:
 
 
 def number32(name: str, value: Any) -> float:
-    """``value``, if it is a finite number of 32 bits too."""
-    if abs(number(name, value)) > LARGEST32:
-        raise ValueError(f"{name} must be at most {LARGEST32:g}, which 32 bits hold, got {value:g}")
-    return value
+    """``value``, if it is a number that float32 holds."""
+    return within(name, number(name, value), -LARGEST32, LARGEST32)
 
 
 def probability(name: str, value: Any) -> float:
