@@ -21,6 +21,7 @@ def test_it_foresees_what_a_run_has(planned, run):
     metrics = json.loads((run / "metrics.json").read_text())
     assert planned["model"]["parameters"] == metrics["parameters"]
     assert planned["time"]["steps"] == metrics["trained"]["steps"] == 8
+    assert planned["model"]["precision"] == metrics["trained"]["precision"]
     assert planned["rows"] == {"train": 32, "val": 8, "test": 8}
     assert planned["command"].startswith("perceiver fit mixed.csv --target label")
     assert {each["modality"]: each["tokens_at_most"] for each in planned["inputs"]}["numbers"] == 1
@@ -55,6 +56,7 @@ def test_what_does_not_fit_is_told_with_what_fits(folder, monkeypatch):
 
 def test_people_read_lines(folder):
     done = perceiver("plan", "mixed.csv", "--target=label", "--steps=3", *SETTINGS, cwd=folder)
+    assert ", trained in 32-true" in done.stdout, done.stdout
     for part in ("tokens_a_row: ", "operations: ", "memory: about ", "time: ", "  in all about "):
         assert part in done.stdout, done.stdout
 

@@ -22,6 +22,7 @@ from perceiver_pytorch.training.run.accelerator import on_own_cores
 from perceiver_pytorch.training.run.durations import generous, now, written
 from perceiver_pytorch.training.run.peak_memory import PeakMemory
 from perceiver_pytorch.training.run.planning import Costs, closing_seconds
+from perceiver_pytorch.training.run.precision import precision_of
 from perceiver_pytorch.training.run.rehearsal import MOST, Measured, rehearse, saved_bytes
 from perceiver_pytorch.training.run.reporter import Reporter
 from perceiver_pytorch.training.table.advice import Advice
@@ -267,6 +268,7 @@ class _Forecast:
             "depth": sizes.depth,
             "num_latents": sizes.num_latents,
             "latent_dim": sizes.latent_dim,
+            "precision": precision_of(self.task.training, gains=module.gains_by_bfloat16),
         }
 
     def _operations(self) -> dict[str, Any]:
