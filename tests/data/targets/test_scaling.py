@@ -73,20 +73,18 @@ def test_few_rows_leave_outputs_as_they_are(rows: int, seed: int) -> None:
     assert fitted.calibrated(logits.numpy()).tolist() == logits.tolist()
 
 
-@given(st.integers(0, 1000))
-@settings(max_examples=10, deadline=None)
-def test_calibrated_probabilities_do_no_worse_on_new_rows(seed: int) -> None:
-    """However few rows there are, and also where nothing was wrong."""
-    logits, truth = drawn(60, 1.0, classes=5, seed=seed)
-    new, then = drawn(5000, 1.0, classes=5, seed=seed + 10_000)
-    fitted = fitted_scaling(logits, truth, cross_entropy)
-    assert (
-        float(
-            cross_entropy(torch.from_numpy(fitted.calibrated(new.numpy())), then).mean()
-            - cross_entropy(new, then).mean()
-        )
-        < 0.06
-    )
+def test_calibrated_probabilities_do_no_worse_on_new_rows() -> None:
+    """However few rows there are, and also where nothing was wrong: on the average, since 60 rows may mislead."""
+
+    def worse(seed: int) -> float:
+        logits, truth = drawn(60, 1.0, classes=5, seed=seed)
+        new, then = drawn(5000, 1.0, classes=5, seed=seed + 10_000)
+        calibrated = torch.from_numpy(fitted_scaling(logits, truth, cross_entropy).calibrated(new.numpy()))
+        return float(cross_entropy(calibrated, then).mean() - cross_entropy(new, then).mean())
+
+    found = [worse(seed) for seed in range(50)]
+    assert np.mean(found) < 0.01
+    assert np.quantile(found, 0.9) < 0.03
 
 
 def test_rows_that_are_all_right_give_a_finite_factor() -> None:
