@@ -83,25 +83,25 @@ def end_kept(loader: "DataLoader[Any]") -> None:
         batches._shutdown_workers()
 
 
-def end_with_parent(parent: int, *, or_by_it: bool = False) -> None:
+def end_with_parent(parent: int, *, or_when_told: bool = False) -> None:
     """Have this process end when its parent is gone, whatever it waits for.
 
     Args:
         parent: its process number.
-        or_by_it: of the signals to end (SIGTERM) heed the parent's alone. Where the system does not tell who sent one
-            (macOS), whatever is set stays.
+        or_when_told: end on SIGTERM too where the parent sends it; from others it is ignored. Where the system does
+            not tell who sent a signal (macOS), nothing about SIGTERM changes.
     """
     if sys.platform == "win32":
         return
-    or_by_it = or_by_it and hasattr(signal, "sigtimedwait")
-    if or_by_it:  # blocked in all threads, so that one can wait for it
+    or_when_told = or_when_told and hasattr(signal, "sigtimedwait")
+    if or_when_told:  # blocked in all threads, so that one can wait for it
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-    threading.Thread(target=_end_with, args=(parent, or_by_it), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent, or_when_told), daemon=True).start()
 
 
-def _end_with(parent: int, or_by_it: bool) -> None:
+def _end_with(parent: int, or_when_told: bool) -> None:
     while os.getppid() == parent:
-        if not or_by_it:
+        if not or_when_told:
             time.sleep(_LOOK)
         elif (sent := signal.sigtimedwait([signal.SIGTERM], _LOOK)) is not None and sent.si_pid == parent:
             os._exit(0)

@@ -56,7 +56,7 @@ def test_what_does_not_fit_is_told_with_what_fits(folder, monkeypatch):
 
 def test_people_read_lines(folder):
     done = perceiver("plan", "mixed.csv", "--target=label", "--steps=3", *SETTINGS, cwd=folder)
-    assert ", trained in 32-true" in done.stdout, done.stdout
+    assert ", precision 32-true" in done.stdout, done.stdout
     for part in ("tokens_a_row: ", "operations: ", "memory: about ", "time: ", "  in all about "):
         assert part in done.stdout, done.stdout
 

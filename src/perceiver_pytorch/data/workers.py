@@ -67,4 +67,4 @@ def begin(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     main = multiprocessing.parent_process()
     if main is not None and main.pid is not None:
-        end_with_parent(main.pid, or_by_it=True)
+        end_with_parent(main.pid, or_when_told=True)

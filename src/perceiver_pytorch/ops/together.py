@@ -27,7 +27,7 @@ def attend_together(rows: Tensor, contexts: Sequence[Context], eps: float) -> Pa
         eps: LayerNorm's epsilon.
     """
     rows = in_full(rows)
-    data, constants = zip(*(_halves(context, rows.dtype) for context in contexts), strict=True)
+    data, constants = zip(*(_own_and_shared(context, rows.dtype) for context in contexts), strict=True)
     mask = _joined_mask(contexts)
     nothing = 0 in rows.shape[::2] or not any(part.shape[1] for part in data)
     if nothing or rows.device.type != "cpu" or not is_eager(rows, *data):
@@ -36,7 +36,7 @@ def attend_together(rows: Tensor, contexts: Sequence[Context], eps: float) -> Pa
     return mixed, lse
 
 
-def _halves(context: Context, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+def _own_and_shared(context: Context, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
     """What differs from sample to sample, ``(batch, tokens, channels)``, and the channels behind it that are constant,
     ``(batch or 1, tokens, others)``; None where all may differ."""
     around = [*context.tables, *(() if context.code is None else (context.code,))]
@@ -135,10 +135,10 @@ def _backward(ctx: Any, grad_mixed: Tensor | None, grad_lse: Tensor | None) -> l
         return [grad_rows, *(None for _ in data)]
     given = attention.mT @ grad_mixed
     add = given.baddbmm if are_many(grad_mixed, grad_lse) else given.baddbmm_
-    none, one = torch.zeros_like(rstd), torch.ones_like(rstd)
+    mean, factor = torch.zeros_like(rstd), torch.ones_like(rstd)
     # LayerNorm's, of tokens that it leaves as they are: those that were masked have no gradient, whatever they hold.
     grad_tokens, *_ = torch.ops.aten.native_layer_norm_backward(
-        add(grad_scores.mT, rows), normalised, normalised.shape[-1:], none, one, None, None, (True, False, False)
+        add(grad_scores.mT, rows), normalised, normalised.shape[-1:], mean, factor, None, None, (True, False, False)
     )
     grads, at = [], 0
     for part, needed in zip(data, needs_data, strict=True):

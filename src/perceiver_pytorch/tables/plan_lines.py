@@ -12,7 +12,7 @@ def plan_lines(facts: Mapping[str, Any]) -> list[str]:
     told = lines({name: facts[name] for name in ("command", "rows", "inputs", "tokens_a_row")})
     told.append(
         f"model: {model['parameters']:,} parameters ({size(model['bytes'])}), {model['num_latents']} latents of "
-        f"{model['latent_dim']}, {model['depth']} layer{'s' * (model['depth'] != 1)}, trained in {model['precision']}"
+        f"{model['latent_dim']}, {model['depth']} layer{'s' * (model['depth'] != 1)}, precision {model['precision']}"
     )
     told.append(
         f"operations: {operations['a_row'] / 1e6:,.1f} million a row, {operations['a_step'] / 1e9:,.2f} billion a step "
